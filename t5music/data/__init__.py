@@ -1,0 +1,1 @@
+"""From scores to batches: vocabulary, corpora, objectives, token stores, the loader."""

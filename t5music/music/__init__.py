@@ -1,0 +1,1 @@
+"""Music as arrays: scores, MIDI files, encodings. Imports numpy and MIDI readers only."""

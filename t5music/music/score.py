@@ -1,0 +1,219 @@
+"""The Score: notes as one structured array, with the tempo map, meters, keys and pedals that place them in time.
+
+Times are integer ticks, exactly as in the file; nothing is quantised here. A Score is immutable: every method that
+changes something returns a new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.errors import MidiError
+
+DRUMS = 128  # the program number of every note of a percussion channel
+DEFAULT_TEMPO = 500_000  # microseconds per quarter note where a file states none (120 per minute)
+
+NOTE = np.dtype(
+    [
+        ("onset", np.int64),  # ticks
+        ("duration", np.int64),  # ticks
+        ("pitch", np.int16),  # 0..127
+        ("velocity", np.int16),  # 1..127
+        ("program", np.int16),  # 0..127, DRUMS for percussion
+        ("track", np.int16),  # index into Score.track_names
+    ]
+)
+TEMPO = np.dtype([("tick", np.int64), ("microseconds", np.int64)])  # per quarter note
+METER = np.dtype([("tick", np.int64), ("numerator", np.int16), ("denominator", np.int16)])
+KEY = np.dtype([("tick", np.int64), ("fifths", np.int16), ("minor", np.bool_)])  # fifths: -7 (flats) .. 7 (sharps)
+PEDAL = np.dtype([("onset", np.int64), ("duration", np.int64), ("track", np.int16)])  # sustain pedal held down
+
+
+def _empty(dtype: np.dtype) -> NDArray:
+    return np.empty(0, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Notes and what places them in time. Arrays are sorted by time; notes by (onset, track, pitch, duration).
+
+    Attributes:
+      ticks_per_quarter: resolution, > 0.
+      notes: NOTE [notes].
+      tempos: TEMPO [tempi]; before the first one, and where there is none, DEFAULT_TEMPO holds.
+      meters: METER [meters]; before the first one, and where there is none, 4/4 holds.
+      keys: KEY [keys], key signatures.
+      pedals: PEDAL [pedals], spans in which a track's sustain pedal is down.
+      track_names: one name per track, '' where the file has none.
+    """
+
+    ticks_per_quarter: int
+    notes: NDArray
+    tempos: NDArray = field(default_factory=lambda: _empty(TEMPO))
+    meters: NDArray = field(default_factory=lambda: _empty(METER))
+    keys: NDArray = field(default_factory=lambda: _empty(KEY))
+    pedals: NDArray = field(default_factory=lambda: _empty(PEDAL))
+    track_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.ticks_per_quarter <= 0:
+            raise MidiError(f"ticks per quarter must be positive, not {self.ticks_per_quarter}")
+        for name, dtype in (("notes", NOTE), ("tempos", TEMPO), ("meters", METER), ("keys", KEY), ("pedals", PEDAL)):
+            array = np.asarray(getattr(self, name), dtype)
+            if name == "notes":
+                order = np.lexsort((array["duration"], array["pitch"], array["track"], array["onset"]))
+            else:
+                order = np.argsort(array[array.dtype.names[0]], kind="stable")
+            array = array[order]  # always a copy, so the caller's array is not frozen below
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        tracks = int(max(self.notes["track"].max(initial=-1), self.pedals["track"].max(initial=-1))) + 1
+        names = tuple(self.track_names)
+        object.__setattr__(self, "track_names", names + ("",) * (tracks - len(names)))
+
+    def __eq__(self, other: object) -> bool:
+        """Equal resolution, track names and arrays, element for element."""
+        if not isinstance(other, Score):
+            return NotImplemented
+        arrays = ("notes", "tempos", "meters", "keys", "pedals")
+        return (
+            self.ticks_per_quarter == other.ticks_per_quarter
+            and self.track_names == other.track_names
+            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in arrays)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # ------------------------------------------------------------------------------------------------------ time
+
+    @property
+    def end_tick(self) -> int:
+        """The tick at which the last note ends; 0 without notes."""
+        return int((self.notes["onset"] + self.notes["duration"]).max(initial=0))
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from tick 0 to the end of the last note."""
+        return float(self.seconds(self.end_tick))
+
+    def _tempo_map(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Returns (ticks, microseconds per quarter, seconds at those ticks), starting at tick 0."""
+        ticks, microseconds = self.tempos["tick"], self.tempos["microseconds"]
+        last = np.append(ticks[1:] != ticks[:-1], True) if len(ticks) else np.empty(0, bool)
+        ticks, microseconds = ticks[last], microseconds[last]  # of several tempi at one tick the last one holds
+        if not len(ticks) or ticks[0] > 0:
+            ticks, microseconds = np.insert(ticks, 0, 0), np.insert(microseconds, 0, DEFAULT_TEMPO)
+        spans = np.diff(ticks) * microseconds[:-1]
+        starts = np.concatenate([[0], np.cumsum(spans)]) / (1e6 * self.ticks_per_quarter)
+        return ticks, microseconds, starts
+
+    def seconds(self, ticks: NDArray | int) -> NDArray:
+        """Seconds (float64) from tick 0 at the given ticks, by the tempo map."""
+        ticks = np.asarray(ticks, np.int64)
+        changes, microseconds, starts = self._tempo_map()
+        index = np.clip(np.searchsorted(changes, ticks, side="right") - 1, 0, None)
+        return starts[index] + (ticks - changes[index]) * (microseconds[index] / (1e6 * self.ticks_per_quarter))
+
+    def ticks(self, seconds: NDArray | float) -> NDArray:
+        """The nearest ticks (int64) at the given seconds: the inverse of `seconds`."""
+        seconds = np.asarray(seconds, np.float64)
+        changes, microseconds, starts = self._tempo_map()
+        index = np.clip(np.searchsorted(starts, seconds, side="right") - 1, 0, None)
+        offset = (seconds - starts[index]) * (1e6 * self.ticks_per_quarter) / microseconds[index]
+        return changes[index] + np.rint(offset).astype(np.int64)
+
+    def bars(self) -> tuple[NDArray, NDArray]:
+        """Bar starts in ticks (int64 [bars]) and each bar's meter (int16 [bars, 2]), up to the end of the last note.
+
+        A meter change starts a new bar, also where it cuts one short. A bar's length is numerator * 4 / denominator
+        quarters, rounded down to a tick and at least one tick.
+        """
+        meters = self.meters
+        if not len(meters) or meters["tick"][0] > 0:
+            meters = np.concatenate([np.array([(0, 4, 4)], METER), meters])
+        last = np.append(meters["tick"][1:] != meters["tick"][:-1], True)
+        meters = meters[last]
+        ends = np.append(meters["tick"][1:], max(self.end_tick, int(meters["tick"][-1]) + 1))
+        starts, kinds = [], []
+        for meter, end in zip(meters, ends, strict=True):
+            length = max(1, int(meter["numerator"]) * 4 * self.ticks_per_quarter // int(meter["denominator"]))
+            ticks = np.arange(int(meter["tick"]), int(end), length, dtype=np.int64)
+            starts.append(ticks)
+            kinds.append(np.tile(np.array([meter["numerator"], meter["denominator"]], np.int16), (len(ticks), 1)))
+        return np.concatenate(starts), np.concatenate(kinds)
+
+    # --------------------------------------------------------------------------------------------- new from old
+
+    def with_notes(self, notes: NDArray) -> Score:
+        """The same score with other notes."""
+        return replace(self, notes=notes)
+
+    def transpose(self, semitones: int) -> Score:
+        """Every pitched note moved by `semitones`; percussion stays. Raises MidiError if a note leaves 0..127."""
+        notes = self.notes.copy()
+        pitched = notes["program"] != DRUMS
+        notes["pitch"][pitched] += np.int16(semitones)
+        if ((notes["pitch"] < 0) | (notes["pitch"] > 127)).any():
+            raise MidiError(f"transposing by {semitones} moves a note out of MIDI's range 0..127")
+        return self.with_notes(notes)
+
+    def crop(self, start: int, end: int) -> Score:
+        """The music from tick `start` to tick `end`, moved to start at tick 0.
+
+        Notes that begin in the span are kept and shortened at its end; notes that began before it are dropped. The
+        tempo, meter and key in force at `start` become the first ones of the new score.
+        """
+        notes = self.notes[(self.notes["onset"] >= start) & (self.notes["onset"] < end)].copy()
+        notes["duration"] = np.minimum(notes["duration"], end - notes["onset"])
+        notes["onset"] -= start
+        pedals = self.pedals.copy()
+        stop = np.minimum(pedals["onset"] + pedals["duration"], end)
+        pedals["onset"] = np.maximum(pedals["onset"], start)
+        pedals["duration"] = stop - pedals["onset"]
+        pedals = pedals[pedals["duration"] > 0]
+        pedals["onset"] -= start
+
+        def changes(array: NDArray) -> NDArray:
+            before = np.flatnonzero(array["tick"] <= start)[-1:]
+            kept = array[np.concatenate([before, np.flatnonzero((array["tick"] > start) & (array["tick"] < end))])]
+            kept = kept.copy()
+            kept["tick"] = np.maximum(kept["tick"] - start, 0)
+            return kept
+
+        return replace(
+            self,
+            notes=notes,
+            tempos=changes(self.tempos),
+            meters=changes(self.meters),
+            keys=changes(self.keys),
+            pedals=pedals,
+        )
+
+    def sustained(self) -> Score:
+        """The score with the sustain pedal played out: no pedals left, durations as they sound.
+
+        A note that ends while its track's pedal is down lasts until the pedal is lifted, or until the same pitch is
+        struck again in that track (percussion is left alone).
+        """
+        if not len(self.pedals):
+            return self
+        notes = self.notes.copy()
+        for track in np.unique(self.pedals["track"]):
+            pedals = self.pedals[self.pedals["track"] == track]
+            lifts = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
+            for pitch in np.unique(notes["pitch"][notes["track"] == track]):
+                mine = np.flatnonzero(
+                    (notes["track"] == track) & (notes["pitch"] == pitch) & (notes["program"] != DRUMS)
+                )
+                if not len(mine):
+                    continue
+                ends = notes["onset"][mine] + notes["duration"][mine]
+                index = np.searchsorted(pedals["onset"], ends, side="right") - 1
+                held = (index >= 0) & (lifts[np.maximum(index, 0)] > ends)
+                longer = np.where(held, lifts[np.maximum(index, 0)], ends)
+                struck = np.append(notes["onset"][mine][1:], np.iinfo(np.int64).max)
+                notes["duration"][mine] = np.maximum(ends, np.minimum(longer, struck)) - notes["onset"][mine]
+        return replace(self, notes=notes, pedals=_empty(PEDAL))

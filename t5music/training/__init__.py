@@ -1,0 +1,1 @@
+"""Losses, optimizers, checkpoints, the training loop and evaluation."""
