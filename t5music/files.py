@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Where t5music builds its data, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from t5music.errors import DataError
+
+
+def data_dir() -> Path:
+    """Where corpora and token stores are built: the environment's T5MUSIC_DATA, else ~/.cache/t5music."""
+    return Path(os.environ.get("T5MUSIC_DATA", "~/.cache/t5music")).expanduser()
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""seqio tasks and mixtures, declared and nothing else. Importing a module registers what it declares."""
+"""seqio tasks and mixtures, declared and nothing else. `t5music.tasks.mixtures` registers all of them."""

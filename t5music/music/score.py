@@ -31,14 +31,34 @@ METER = np.dtype([("tick", np.int64), ("numerator", np.int16), ("denominator", n
 KEY = np.dtype([("tick", np.int64), ("fifths", np.int16), ("minor", np.bool_)])  # fifths: -7 (flats) .. 7 (sharps)
 PEDAL = np.dtype([("onset", np.int64), ("duration", np.int64), ("track", np.int16)])  # sustain pedal held down
 
+ORDER = {  # what the arrays of a Score are sorted by; changes only by their ticks, for the last one at a tick holds
+    "notes": ("onset", "track", "pitch", "duration", "velocity", "program"),
+    "pedals": ("onset", "track", "duration"),
+}
+
 
 def _empty(dtype: np.dtype) -> NDArray:
     return np.empty(0, dtype)
 
 
+def pedal_spans(ticks: NDArray, down: NDArray, track: int, end: int) -> NDArray:
+    """PEDAL spans in which a pedal is down, from where it was moved (ticks, in order) and to what (bool).
+
+    A pedal that is never lifted is down until `end`; one lifted at once was never down.
+    """
+    changed = down != np.append(False, down[:-1])[: len(down)]
+    pressed, lifted = ticks[changed & down], ticks[changed & ~down]
+    spans = np.empty(len(pressed), PEDAL)
+    spans["onset"], spans["track"] = pressed, track
+    spans["duration"] = np.append(lifted, [end] * (len(pressed) - len(lifted))) - spans["onset"]
+    return spans[spans["duration"] > 0]
+
+
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Notes and what places them in time. Arrays are sorted by time; notes by (onset, track, pitch, duration).
+    """Notes and what places them in time.
+
+    Arrays are sorted by time, as ORDER says, so that scores with the same notes are equal in whatever order these came.
 
     Attributes:
       ticks_per_quarter: resolution, > 0.
@@ -63,10 +83,7 @@ class Score:
             raise MidiError(f"ticks per quarter must be positive, not {self.ticks_per_quarter}")
         for name, dtype in (("notes", NOTE), ("tempos", TEMPO), ("meters", METER), ("keys", KEY), ("pedals", PEDAL)):
             array = np.asarray(getattr(self, name), dtype)
-            if name == "notes":
-                order = np.lexsort((array["duration"], array["pitch"], array["track"], array["onset"]))
-            else:
-                order = np.argsort(array[array.dtype.names[0]], kind="stable")
+            order = np.lexsort([array[key] for key in reversed(ORDER.get(name, ("tick",)))])  # stable
             array = array[order]  # always a copy, so the caller's array is not frozen below
             array.flags.writeable = False
             object.__setattr__(self, name, array)
@@ -129,21 +146,20 @@ class Score:
         """Bar starts in ticks (int64 [bars]) and each bar's meter (int16 [bars, 2]), up to the end of the last note.
 
         A meter change starts a new bar, also where it cuts one short. A bar's length is numerator * 4 / denominator
-        quarters, rounded down to a tick and at least one tick.
+        quarters, rounded down to a tick and at least one tick. There is always at least one bar.
         """
-        meters = self.meters
+        meters = self.meters[self.meters["tick"] < max(self.end_tick, 1)]
         if not len(meters) or meters["tick"][0] > 0:
             meters = np.concatenate([np.array([(0, 4, 4)], METER), meters])
-        last = np.append(meters["tick"][1:] != meters["tick"][:-1], True)
-        meters = meters[last]
-        ends = np.append(meters["tick"][1:], max(self.end_tick, int(meters["tick"][-1]) + 1))
-        starts, kinds = [], []
-        for meter, end in zip(meters, ends, strict=True):
-            length = max(1, int(meter["numerator"]) * 4 * self.ticks_per_quarter // int(meter["denominator"]))
-            ticks = np.arange(int(meter["tick"]), int(end), length, dtype=np.int64)
-            starts.append(ticks)
-            kinds.append(np.tile(np.array([meter["numerator"], meter["denominator"]], np.int16), (len(ticks), 1)))
-        return np.concatenate(starts), np.concatenate(kinds)
+        meters = meters[np.append(meters["tick"][1:] != meters["tick"][:-1], True)]
+        whole = 4 * self.ticks_per_quarter
+        lengths = np.maximum(1, meters["numerator"].astype(np.int64) * whole // meters["denominator"])
+        spans = np.diff(meters["tick"], append=max(self.end_tick, 1))
+        counts = -(-spans // lengths)  # bars under each meter, a bar cut short included
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        starts = np.repeat(meters["tick"], counts) + within * np.repeat(lengths, counts)
+        kinds = np.stack([meters["numerator"], meters["denominator"]], axis=1)
+        return starts, np.repeat(kinds, counts, axis=0)
 
     # --------------------------------------------------------------------------------------------- new from old
 
@@ -154,10 +170,10 @@ class Score:
     def transpose(self, semitones: int) -> Score:
         """Every pitched note moved by `semitones`; percussion stays. Raises MidiError if a note leaves 0..127."""
         notes = self.notes.copy()
-        pitched = notes["program"] != DRUMS
-        notes["pitch"][pitched] += np.int16(semitones)
-        if ((notes["pitch"] < 0) | (notes["pitch"] > 127)).any():
+        moved = notes["pitch"].astype(np.int64) + np.where(notes["program"] != DRUMS, semitones, 0)
+        if ((moved < 0) | (moved > 127)).any():
             raise MidiError(f"transposing by {semitones} moves a note out of MIDI's range 0..127")
+        notes["pitch"] = moved
         return self.with_notes(notes)
 
     def crop(self, start: int, end: int) -> Score:
@@ -201,19 +217,18 @@ class Score:
         if not len(self.pedals):
             return self
         notes = self.notes.copy()
+        ends = notes["onset"] + notes["duration"]
+        lifts = ends.copy()  # when the pedal that holds each note is lifted; its own end where none does
         for track in np.unique(self.pedals["track"]):
             pedals = self.pedals[self.pedals["track"] == track]
-            lifts = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
-            for pitch in np.unique(notes["pitch"][notes["track"] == track]):
-                mine = np.flatnonzero(
-                    (notes["track"] == track) & (notes["pitch"] == pitch) & (notes["program"] != DRUMS)
-                )
-                if not len(mine):
-                    continue
-                ends = notes["onset"][mine] + notes["duration"][mine]
-                index = np.searchsorted(pedals["onset"], ends, side="right") - 1
-                held = (index >= 0) & (lifts[np.maximum(index, 0)] > ends)
-                longer = np.where(held, lifts[np.maximum(index, 0)], ends)
-                struck = np.append(notes["onset"][mine][1:], np.iinfo(np.int64).max)
-                notes["duration"][mine] = np.maximum(ends, np.minimum(longer, struck)) - notes["onset"][mine]
+            mine = np.flatnonzero((notes["track"] == track) & (notes["program"] != DRUMS))
+            index = np.searchsorted(pedals["onset"], ends[mine], side="right")  # pedals pressed by the note's end
+            lifted = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
+            lifts[mine] = np.maximum(ends[mine], np.append(0, lifted)[index])
+        order = np.lexsort((notes["onset"], notes["pitch"], notes["track"]))
+        now, after = notes[order[:-1]], notes[order[1:]]
+        again = (now["track"] == after["track"]) & (now["pitch"] == after["pitch"])
+        struck = np.full(len(notes), np.iinfo(np.int64).max)  # when the same pitch is struck again
+        struck[order[:-1][again]] = after["onset"][again]
+        notes["duration"] = np.maximum(ends, np.minimum(lifts, struck)) - notes["onset"]
         return replace(self, notes=notes, pedals=_empty(PEDAL))

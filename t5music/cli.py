@@ -1,0 +1,182 @@
+"""The command line: `t5music corpora | compile | train | eval | generate | classify | quickstart`.
+
+Only the flags are here; every verb imports what it needs when it runs, so `t5music --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from t5music import __version__
+from t5music.errors import ConfigError, T5MusicError
+
+# Flags that are short for a gin macro of the run files.
+_SHORT = {
+    "mixture": "MIXTURE_OR_TASK_NAME",
+    "model_dir": "MODEL_DIR",
+    "steps": "TRAIN_STEPS",
+    "batch_size": "BATCH_SIZE",
+    "init": "INITIAL_CHECKPOINT_PATH",
+    "dropout": "DROPOUT_RATE",
+    "split": "SPLIT",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="t5music", description="Transfer learning for symbolic music, text in and text out."
+    )
+    parser.add_argument("--version", action="version", version=f"t5music {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, line: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name, help=line, description=line, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        added.add_argument(
+            "--data_dir",
+            default=os.environ.get("T5MUSIC_DATA", "~/.cache/t5music"),
+            help="where corpora and token stores are built (environment: T5MUSIC_DATA)",
+        )
+        return added
+
+    def gin_flags(added: argparse.ArgumentParser, default: str) -> None:
+        added.add_argument("--gin_file", action="append", help=f"gin file, may be repeated (default: {default})")
+        added.add_argument("--gin_search_paths", default="", help="folders searched for gin files, separated by commas")
+        added.add_argument_group("gin bindings", "--gin.NAME=value sets any binding or macro, e.g. --gin.TRAIN_STEPS=500")
+        added.set_defaults(default_gin_file=default)
+
+    corpora = verb("corpora", "List the corpora, with their terms and what is built, or build some.")
+    corpora.add_argument("--build", nargs="+", metavar="CORPUS", default=[], help="build these corpora")
+    corpora.add_argument("--export", metavar="CORPUS", help="write the pieces of one split as MIDI files")
+    corpora.add_argument("--split", default="test", help="the split to export")
+    corpora.add_argument("--to", default=".", metavar="FOLDER", help="where to export to")
+    corpora.add_argument("--force", action="store_true", help="build again what is built already")
+
+    compile_ = verb("compile", "Turn seqio tasks and mixtures, or one's own folder of MIDI files, into token stores.")
+    compile_.add_argument("names", nargs="*", metavar="TASK_OR_MIXTURE", help="what to compile")
+    compile_.add_argument("--midi", metavar="FOLDER", help="a folder of MIDI files; sub-folders are labels")
+    compile_.add_argument("--name", help="name of the folder's corpus and mixture (default: the folder's name)")
+    compile_.add_argument("--seqio_cache", metavar="DIR", help="also write seqio's own cache of the tasks below DIR")
+    compile_.add_argument("--force", action="store_true", help="compile again what is compiled already")
+
+    train = verb("train", "Train a T5 on a mixture; the same command continues an interrupted run.")
+    train.add_argument("mixture", nargs="?", help="mixture or task (MIXTURE_OR_TASK_NAME)")
+    train.add_argument("--model_dir", default=None, help="where the run is kept (MODEL_DIR)")
+    train.add_argument("--init", default=None, help="start from this run or checkpoint (INITIAL_CHECKPOINT_PATH)")
+    train.add_argument("--steps", type=int, default=None, help="steps to train (TRAIN_STEPS)")
+    train.add_argument("--batch_size", type=int, default=None, help="packed rows per step (BATCH_SIZE)")
+    train.add_argument("--dropout", type=float, default=None, help="dropout rate (DROPOUT_RATE)")
+    gin_flags(train, "runs/train.gin")
+
+    evaluate = verb("eval", "Evaluate a trained model on the held-out pieces of a mixture.")
+    evaluate.add_argument("mixture", nargs="?", help="mixture or task (MIXTURE_OR_TASK_NAME)")
+    evaluate.add_argument("--model_dir", default=None, help="the run to evaluate (MODEL_DIR)")
+    evaluate.add_argument("--split", default=None, help="split to evaluate (SPLIT)")
+    gin_flags(evaluate, "runs/eval.gin")
+
+    generate = verb("generate", "Continue or accompany a MIDI file: writes MIDI and a piano roll.")
+    generate.add_argument("midi", metavar="FILE", help="the MIDI file")
+    generate.add_argument("--model_dir", required=True, help="the run whose model is used")
+    generate.add_argument("--task", help="what to do, one of the model's tasks (default: its first that makes music)")
+    generate.add_argument("--output", help="MIDI file to write (default: FILE's name + the task, in this folder)")
+    generate.add_argument("--temperature", type=float, default=0.9, help="0 takes the likeliest word each time")
+    generate.add_argument("--top_k", type=int, default=0, help="sample among the k likeliest words; 0: all")
+    generate.add_argument("--top_p", type=float, default=0.95, help="sample among the likeliest words of this mass")
+    generate.add_argument("--seed", type=int, default=0, help="the same seed gives the same music")
+    generate.add_argument("--words", type=int, default=None, help="longest answer (default: the task's)")
+
+    classify = verb("classify", "Label MIDI files with a trained model's label set.")
+    classify.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files")
+    classify.add_argument("--model_dir", required=True, help="the run whose model is used")
+    classify.add_argument("--task", help="one of the model's classification tasks (default: its first)")
+
+    quickstart = verb("quickstart", "The main job, small: pre-train, fine-tune, compare, and write music.")
+    quickstart.add_argument("--dir", default="quickstart", help="where everything is kept")
+    return parser
+
+
+def _gin(arguments: argparse.Namespace, bindings: list[str]) -> None:
+    """Reads the run's gin files and bindings; the short flags come first, so that --gin flags win."""
+    from t5music import configuration
+
+    short = [
+        configuration.binding(macro, str(getattr(arguments, flag)))
+        for flag, macro in _SHORT.items()
+        if getattr(arguments, flag, None) is not None
+    ]
+    paths = [path for path in arguments.gin_search_paths.split(",") if path]
+    configuration.configure(arguments.gin_file or [arguments.default_gin_file], [*short, *bindings], paths)
+
+
+def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
+    if arguments.verb in ("train", "eval"):
+        _gin(arguments, bindings)
+        from t5music import registry
+
+        (registry.train if arguments.verb == "train" else registry.evaluate)()
+    elif bindings:
+        raise ConfigError(f"{arguments.verb} takes no gin bindings ({bindings[0]})")
+    elif arguments.verb == "corpora":
+        from t5music import building
+
+        if arguments.build:
+            building.build(arguments.build, force=arguments.force)
+        if arguments.export:
+            building.export(arguments.export, arguments.split, arguments.to)
+        if not arguments.build and not arguments.export:
+            building.list_corpora()
+    elif arguments.verb == "compile":
+        from t5music import building
+
+        building.compile_(
+            arguments.names, arguments.midi, arguments.name, cache=arguments.seqio_cache, force=arguments.force
+        )
+    elif arguments.verb == "generate":
+        from t5music import inference
+
+        inference.generate(
+            arguments.midi,
+            arguments.model_dir,
+            task=arguments.task,
+            output=arguments.output,
+            words=arguments.words,
+            temperature=arguments.temperature,
+            top_k=arguments.top_k,
+            top_p=arguments.top_p,
+            seed=arguments.seed,
+        )
+    elif arguments.verb == "classify":
+        from t5music import inference
+
+        inference.classify(arguments.midi, arguments.model_dir, task=arguments.task)
+    else:
+        from t5music.studies import quickstart
+
+        quickstart.run(arguments.dir)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb. Returns 0, 2 for an error of the input (one line on stderr), 130 when interrupted."""
+    from t5music.configuration import split_flags
+
+    try:
+        bindings, rest = split_flags(sys.argv[1:] if arguments is None else arguments)
+        parsed = _parser().parse_args(rest)
+        os.environ["T5MUSIC_DATA"] = parsed.data_dir
+        _run(parsed, bindings)
+    except T5MusicError as error:
+        # Gin adds lines of its own to the errors of what it calls.
+        print(f"t5music: error: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("t5music: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Packing: several examples in one row, told apart by segment ids.
+
+inputs  [4 5 6 1] [7 8 1]           encoder_input_tokens   4 5 6 1 7 8 1 0
+targets [9 10 1] [11 12 13 1]       encoder_segment_ids    1 1 1 1 2 2 2 0
+                                    decoder_target_tokens  9 10 1 11 12 13 1 0
+                                    decoder_input_tokens   0 9 10 0 11 12 13 0
+                                    decoder_segment_ids    1 1 1 2 2 2 2 0
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.data.vocabulary import Ids
+
+OPEN_ROWS = 20  # rows a packer keeps open: more fill better, hold more examples back and delay the first row
+PATIENCE = 16 * OPEN_ROWS  # examples after which waiting weighs as much as a row's whole length
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Pair(NamedTuple):
+    """Inputs and targets of one example, int32 [n] and [m], EOS included, no longer than a row."""
+
+    inputs: Ids
+    targets: Ids
+
+
+class _OpenRow(Generic[Key]):
+    """A row that may still take examples; opened when `since` examples had been placed."""
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.keys: list[Key] = []
+        self.pairs: list[Pair] = []
+        self.inputs = self.targets = 0  # tokens used
+
+    def add(self, key: Key, pair: Pair) -> None:
+        self.keys.append(key)
+        self.pairs.append(pair)
+        self.inputs += len(pair.inputs)
+        self.targets += len(pair.targets)
+
+
+class Packer(Generic[Key]):
+    """Places each example in the fullest open row that has room; where none has, opens one and finishes another.
+
+    The row that is finished is the fullest, with the time it has waited counted in its favour. Without that, examples
+    much shorter than a row would wait for ever beside long ones, and the first batches of a run would hold long
+    examples only. With 20 open rows, rows are 95 to 99 % full for every distribution of lengths that was tried, from
+    a tenth of a row to normally distributed around half a row (the worst).
+
+    The keys of the examples in its open rows, and the rows' ages, are all of its state: whoever can make the examples
+    again from their keys can make the packer again.
+    """
+
+    def __init__(self, lengths: Mapping[str, int], open_rows: int = OPEN_ROWS) -> None:
+        """`lengths` are the row lengths of "inputs" and "targets"."""
+        self._lengths = lengths["inputs"], lengths["targets"]
+        self._open_rows = open_rows
+        self._placed = 0
+        self._rows: list[_OpenRow[Key]] = []
+
+    @property
+    def waiting(self) -> list[tuple[int, list[Key]]]:
+        """Each open row's age (examples placed since it was opened) and the keys of its examples."""
+        return [(self._placed - row.since, list(row.keys)) for row in self._rows]
+
+    def restore(self, rows: Sequence[tuple[int, Sequence[tuple[Key, Pair]]]]) -> None:
+        """Goes to the position at which `waiting` was read, given the examples of its keys."""
+        self._placed = 0
+        self._rows = []
+        for age, examples in rows:
+            row = _OpenRow[Key](-age)
+            for key, pair in examples:
+                row.add(key, pair)
+            self._rows.append(row)
+
+    def add(self, key: Key, pair: Pair) -> tuple[list[Key], list[Pair]] | None:
+        """Places one example; returns the keys and examples of the row that had to be finished for it, if any."""
+        self._placed += 1
+        best: _OpenRow[Key] | None = None
+        most = -1.0
+        for row in self._rows:
+            if (
+                row.inputs + len(pair.inputs) <= self._lengths[0]
+                and row.targets + len(pair.targets) <= self._lengths[1]
+                and self._fill(row) > most
+            ):
+                best, most = row, self._fill(row)
+        if best is not None:
+            best.add(key, pair)
+            return None
+        done = None
+        if len(self._rows) == self._open_rows:
+            scores = [self._fill(row) + (self._placed - row.since) / PATIENCE for row in self._rows]
+            done = self._rows.pop(scores.index(max(scores)))
+        new = _OpenRow[Key](self._placed)
+        new.add(key, pair)
+        self._rows.append(new)
+        return None if done is None else (done.keys, done.pairs)
+
+    def _fill(self, row: _OpenRow[Key]) -> float:
+        return max(row.inputs / self._lengths[0], row.targets / self._lengths[1])
+
+
+def assemble(rows: Sequence[Sequence[Pair]], lengths: Mapping[str, int], *, packed: bool) -> dict[str, NDArray]:
+    """Batch of rows, each the examples it holds; an empty row is all padding.
+
+    Returns:
+      encoder_input_tokens, int32 [rows, inputs]; decoder_input_tokens and decoder_target_tokens, int32
+      [rows, targets], 0 where there is nothing; decoder_loss_weights, float32 [rows, targets], 1 on target tokens.
+      With `packed`, also encoder_segment_ids and decoder_segment_ids, 1, 2, ... for the examples of a row, 0 for
+      padding.
+    """
+    encoder, encoder_segments = _lay_out([[pair.inputs for pair in row] for row in rows], lengths["inputs"])
+    targets, target_segments = _lay_out([[pair.targets for pair in row] for row in rows], lengths["targets"])
+    shifted = np.pad(targets[:, :-1], ((0, 0), (1, 0)))
+    starts = np.diff(target_segments, axis=1, prepend=0) != 0  # the first token of every example, and of the padding
+    batch: dict[str, NDArray] = {
+        "encoder_input_tokens": encoder,
+        "decoder_input_tokens": np.where(starts | (target_segments == 0), np.int32(0), shifted),
+        "decoder_target_tokens": targets,
+        "decoder_loss_weights": (target_segments > 0).astype(np.float32),
+    }
+    if packed:
+        batch["encoder_segment_ids"] = encoder_segments
+        batch["decoder_segment_ids"] = target_segments
+    return batch
+
+
+def _lay_out(rows: Sequence[Sequence[Ids]], length: int) -> tuple[Ids, Ids]:
+    """Tokens and segment ids, int32 [rows, length], of rows of token sequences."""
+    tokens = np.zeros((len(rows), length), np.int32)
+    segments = np.zeros((len(rows), length), np.int32)
+    sizes = [[len(part) for part in row] for row in rows]
+    used = np.array([sum(row) for row in sizes], np.int64)
+    where = np.arange(length) < used[:, None]  # [rows, length], in the order in which boolean indexing fills
+    flat = list(itertools.chain.from_iterable(rows))
+    if flat:
+        tokens[where] = np.concatenate(flat)
+        numbers = [number for row in sizes for number in range(1, len(row) + 1)]
+        segments[where] = np.repeat(numbers, list(itertools.chain.from_iterable(sizes)))
+    return tokens, segments

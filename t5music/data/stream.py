@@ -1,0 +1,93 @@
+"""The endless stream of one task: which example each visit is, and what becomes of it.
+
+Visit n of a task of N examples is number n % N of epoch n // N; every epoch goes through all the examples in an order
+of its own. Everything random is drawn from (seed, task, example, epoch) and nothing else, so the same visit gives the
+same tokens on any machine, in any thread, however often it is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.data import objectives
+from t5music.data.objective import Objective
+from t5music.data.packing import Pair
+from t5music.data.store import TokenStore
+from t5music.data.vocabulary import EOS_ID, Ids, Vocabulary
+from t5music.errors import ConfigError, DataError
+
+FEATURES = ("inputs", "targets")
+
+
+def check_lengths(feature_lengths: Mapping[str, int]) -> dict[str, int]:
+    """The lengths of inputs and targets. Raises ConfigError when one is missing or below 2 (a token and EOS)."""
+    for feature in FEATURES:
+        if feature_lengths.get(feature, 0) < 2:
+            raise ConfigError(
+                f"TASK_FEATURE_LENGTHS needs {feature!r} of at least 2, not {feature_lengths.get(feature)}"
+            )
+    return {feature: int(feature_lengths[feature]) for feature in FEATURES}
+
+
+class TaskStream:
+    """Inputs and targets of the visits of one split of one store."""
+
+    def __init__(
+        self,
+        store: TokenStore,
+        split: str,
+        *,
+        feature_lengths: Mapping[str, int],
+        vocabulary: Vocabulary,
+        seed: int,
+        augmentations: Sequence[Objective] = (),
+    ) -> None:
+        """`augmentations` are steps applied before the task's own objectives.
+
+        Raises DataError for a store of another vocabulary, a missing or empty split, or no inputs and targets.
+        """
+        store.check_vocabulary(vocabulary)
+        features = store.features
+        for feature in FEATURES:
+            if feature not in features or features[feature].kind != "tokens":
+                raise DataError(f"store {store.path} has no tokens {feature!r}: compile {store.name} again")
+        if seed < 0:
+            raise ConfigError(f"the seed must not be negative, not {seed}")
+        self.name = store.name
+        self.examples = store.split(split)
+        self._steps = [*augmentations, *store.objectives]
+        self._lengths = check_lengths(feature_lengths)
+        self._add_eos = {feature: features[feature].add_eos for feature in FEATURES}
+        self._vocabulary = vocabulary
+        self._seed = seed
+        self._task = int.from_bytes(hashlib.sha256(store.name.encode()).digest()[:8], "little")
+        self._order = functools.lru_cache(maxsize=4)(self._shuffle)  # lanes are not all in the same epoch
+
+    def where(self, visit: int) -> tuple[int, int]:
+        """(example index, epoch) of a visit."""
+        epoch, position = divmod(visit, len(self.examples))
+        return int(self._order(epoch)[position]), epoch
+
+    def _shuffle(self, epoch: int) -> NDArray[np.int32]:
+        rng = np.random.default_rng((self._seed, self._task, epoch))
+        return rng.permutation(np.arange(len(self.examples), dtype=np.int32))
+
+    def pair(self, index: int, epoch: int) -> Pair:
+        """Inputs and targets of an example in an epoch: objective applied, trimmed to length, EOS added."""
+        rng = np.random.default_rng((self._seed, self._task, index, epoch))
+        example = objectives.apply(self._steps, self.examples[index], rng, self._lengths, self._vocabulary)
+        return Pair(*(self._end(example[feature], feature) for feature in FEATURES))
+
+    def has_targets(self, pair: Pair) -> bool:
+        """Whether there is anything to predict but EOS."""
+        return len(pair.targets) > self._add_eos["targets"]
+
+    def _end(self, tokens: Ids, feature: str) -> Ids:
+        if not self._add_eos[feature]:
+            return tokens[: self._lengths[feature]]
+        return np.append(tokens[: self._lengths[feature] - 1], np.int32(EOS_ID))

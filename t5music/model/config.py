@@ -1,0 +1,166 @@
+"""The shape of a T5 model and the named sizes of the T5 papers.
+
+A `T5Config` says everything `network.T5` needs and nothing about data or training. It is frozen and hashable, so it
+rides along as static data under `jax.jit`, and it goes to JSON and back (`to_dict`, `from_dict`) with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from t5music.errors import ConfigError, nearest
+
+PAD_ID = 0  # also the decoder's start token
+EOS_ID = 1
+
+VERSIONS = ("v1.0", "v1.1")
+DTYPES = ("float32", "bfloat16")  # no float16: T5's activations overflow it
+REMAT_POLICIES = ("none", "full", "dots")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class T5Config:
+    """Shape and numerics of one model.
+
+    Attributes:
+        rows: rows of the embedding table and width of the logits (a vocabulary's size rounded up to 128).
+        d_model: width of the residual stream.
+        d_kv: width of one attention head.
+        heads: attention heads; `heads * d_kv` need not equal `d_model`.
+        d_ff: width of the feed-forward layer.
+        encoder_layers: layers of the encoder.
+        decoder_layers: layers of the decoder.
+        version: "v1.0" (ReLU, logits from the shared embedding times d_model^-1/2) or "v1.1" (gated tanh-GELU,
+            a head of its own).
+        dropout_rate: 0.1 in the T5 papers; 0.0 for v1.1 pre-training.
+        relative_buckets: rows of the relative position table.
+        relative_max_distance: distance from which all positions share the last bucket.
+        dtype: what the matrix products compute in. Parameters, norms, softmax and logits are always float32.
+        scan_layers: stack the layers' parameters under a leading axis and loop over them with `lax.scan`: compile
+            time and program size stop growing with depth, no number changes.
+        remat: what the backward pass recomputes: "none", "full" (everything but each layer's input), or "dots"
+            (everything but the products with weights).
+    """
+
+    rows: int
+    d_model: int
+    d_kv: int
+    heads: int
+    d_ff: int
+    encoder_layers: int
+    decoder_layers: int
+    version: str = "v1.1"
+    dropout_rate: float = 0.1
+    relative_buckets: int = 32
+    relative_max_distance: int = 128
+    dtype: str = "float32"
+    scan_layers: bool = True
+    remat: str = "none"
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward layer is `gelu_tanh(wi_0) * wi_1` (v1.1) rather than `relu(wi)` (v1.0)."""
+        return self.version == "v1.1"
+
+    @property
+    def tied(self) -> bool:
+        """Whether the logits come from the shared embedding (v1.0) rather than a head of their own (v1.1)."""
+        return self.version == "v1.0"
+
+    def validate(self) -> None:
+        """Raises ConfigError naming the first field whose value cannot be."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ConfigError(f"T5Config.{field.name} must be a positive whole number, not {value!r}")
+            if field.type == "bool" and not isinstance(value, bool):
+                raise ConfigError(f"T5Config.{field.name} must be True or False, not {value!r}")
+        for name, known in (("version", VERSIONS), ("dtype", DTYPES), ("remat", REMAT_POLICIES)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"T5Config.{name} must be one of {', '.join(known)}, not {value!r}")
+        rate = self.dropout_rate
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise ConfigError(f"T5Config.dropout_rate must be at least 0 and below 1, not {rate!r}")
+        if self.relative_buckets < 4 or self.relative_buckets % 4:  # halved for the direction, halved again for exact
+            raise ConfigError(f"T5Config.relative_buckets must be a multiple of 4, not {self.relative_buckets!r}")
+        if self.relative_max_distance <= self.relative_buckets // 2:
+            raise ConfigError(
+                "T5Config.relative_max_distance must exceed relative_buckets / 2 = "
+                f"{self.relative_buckets // 2}, not {self.relative_max_distance!r}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> T5Config:
+        """Returns the config `to_dict` wrote; ConfigError names an unknown or a missing field."""
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for name in fields:
+            if name not in known:
+                raise ConfigError(f"T5Config has no field {name!r}{nearest(name, known)}")
+        for name, field in known.items():
+            if field.default is dataclasses.MISSING and name not in fields:
+                raise ConfigError(f"T5Config.{name} is missing")
+        return cls(**fields)
+
+
+def _size(d_model: int, d_kv: int, heads: int, d_ff: int, layers: int) -> Mapping[str, int]:
+    return types.MappingProxyType(
+        {
+            "d_model": d_model,
+            "d_kv": d_kv,
+            "heads": heads,
+            "d_ff": d_ff,
+            "encoder_layers": layers,
+            "decoder_layers": layers,
+        }
+    )
+
+
+# v1.0: Raffel et al. 2019, section 3.7; v1.1: t5x's `t5_1_1` configs. `tiny` is ours, for tests and smoke runs.
+SIZES: Mapping[str, Mapping[str, Mapping[str, int]]] = types.MappingProxyType(
+    {
+        "v1.0": types.MappingProxyType(
+            {
+                "tiny": _size(d_model=32, d_kv=8, heads=4, d_ff=64, layers=2),
+                "small": _size(d_model=512, d_kv=64, heads=8, d_ff=2048, layers=6),
+                "base": _size(d_model=768, d_kv=64, heads=12, d_ff=3072, layers=12),
+                "large": _size(d_model=1024, d_kv=64, heads=16, d_ff=4096, layers=24),
+                "3b": _size(d_model=1024, d_kv=128, heads=32, d_ff=16384, layers=24),
+                "11b": _size(d_model=1024, d_kv=128, heads=128, d_ff=65536, layers=24),
+            }
+        ),
+        "v1.1": types.MappingProxyType(
+            {
+                "tiny": _size(d_model=32, d_kv=8, heads=4, d_ff=64, layers=2),
+                "small": _size(d_model=512, d_kv=64, heads=6, d_ff=1024, layers=8),
+                "base": _size(d_model=768, d_kv=64, heads=12, d_ff=2048, layers=12),
+                "large": _size(d_model=1024, d_kv=64, heads=16, d_ff=2816, layers=24),
+                "xl": _size(d_model=2048, d_kv=64, heads=32, d_ff=5120, layers=24),
+                "xxl": _size(d_model=4096, d_kv=64, heads=64, d_ff=10240, layers=24),
+            }
+        ),
+    }
+)
+
+
+def named(version: str, size: str, *, rows: int, **changes: Any) -> T5Config:
+    """Returns a published size: `named("v1.1", "small", rows=32128, dropout_rate=0.0)`.
+
+    `changes` replaces any other field of T5Config. Raises ConfigError on an unknown version, size or field.
+    """
+    if version not in SIZES:
+        raise ConfigError(f"no T5 version {version!r}{nearest(version, SIZES)} (known: {', '.join(SIZES)})")
+    if size not in SIZES[version]:
+        known = SIZES[version]
+        raise ConfigError(f"T5 {version} has no size {size!r}{nearest(size, known)} (known: {', '.join(known)})")
+    return T5Config.from_dict({"version": version, "rows": rows, **SIZES[version][size], **changes})

@@ -1,0 +1,206 @@
+"""Writing and scoring targets with a trained T5.
+
+`generate` runs the encoder once, computes each decoder layer's keys and values of the encoder's output once, and then
+loops inside one compiled program, one token a step, over a cache of the targets' keys and values. `score` gives the
+log-likelihood of given answers, to rank labels. Both compile once per shape of their arguments; sampling settings are
+arguments of the compiled program, so changing them compiles nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from t5music.errors import ConfigError
+from t5music.model.config import EOS_ID, PAD_ID
+from t5music.model.network import T5, DecoderLayer, KeysValues, causal_mask, padding_mask
+
+GREEDY, SAMPLE, FILTERED = "greedy", "sample", "filtered"  # static: each leaves the work of the next out of the loop
+
+
+def generate(
+    model: T5,
+    encoder_input_tokens: Any,
+    *,
+    max_length: int,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    key: jax.Array | None = None,
+    allowed: Any = None,
+    prefix: Any = None,
+) -> jax.Array:
+    """Writes a target for every row.
+
+    Args:
+        model: the model, in either form of its layers.
+        encoder_input_tokens: int [batch, source]; id 0 is padding.
+        max_length: tokens to write at most, EOS included.
+        temperature: 0 takes the likeliest token at every step; otherwise logits are divided by it and sampled.
+        top_k: sample among the k likeliest tokens only; 0 for all.
+        top_p: sample among the likeliest tokens whose probabilities first sum to at least this; 1 for all. Applied
+            after temperature and top_k, on the probabilities among what they left.
+        key: random key, needed when temperature > 0. A row's tokens depend on the key, its number in the batch and its
+            logits; not on how many rows there are.
+        allowed: bool [n], n at most the model's rows: the ids that may be written; ids from n on may not.
+        prefix: int [batch, p]: tokens to begin with; an id 0 leaves its position to the model.
+
+    Returns:
+        int32 [batch, max_length]: each row's tokens up to and including EOS, then padding.
+
+    Raises:
+        ConfigError: a sampling setting that cannot be.
+    """
+    tokens = jnp.asarray(encoder_input_tokens, jnp.int32)
+    batch, rows = tokens.shape[0], model.config.rows
+    if max_length < 1:
+        raise ConfigError(f"max_length must be at least 1, not {max_length}")
+    if not temperature >= 0:
+        raise ConfigError(f"temperature must be 0 (greedy) or more, not {temperature}")
+    if not 0 <= top_k <= rows:
+        raise ConfigError(f"top_k must lie between 0 (off) and the model's {rows} rows, not {top_k}")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"top_p must be above 0 and at most 1 (off), not {top_p}")
+    if temperature == 0:
+        mode, key = GREEDY, jax.random.key(0)
+    elif key is None:
+        raise ValueError("sampling (temperature > 0) needs a random key: pass key=")
+    else:
+        mode = FILTERED if top_k or top_p < 1 else SAMPLE
+
+    mask = np.ones(rows, bool)
+    if allowed is not None:
+        allowed = np.asarray(allowed, bool)
+        if allowed.ndim != 1 or len(allowed) > rows:
+            raise ConfigError(f"allowed must be a mask over at most {rows} ids, not of shape {allowed.shape}")
+        mask = np.pad(allowed, (0, rows - len(allowed)))
+        if not mask.any():
+            raise ConfigError("allowed forbids every id")
+    forced = np.full((batch, max_length), PAD_ID, np.int32)
+    if prefix is not None:
+        prefix = np.asarray(prefix)
+        if prefix.ndim != 2 or len(prefix) != batch or prefix.shape[1] > max_length:
+            raise ConfigError(
+                f"prefix of shape {prefix.shape} does not fit {batch} rows of at most {max_length} tokens (max_length)"
+            )
+        forced[:, : prefix.shape[1]] = prefix
+    graphdef, params = nnx.split(model)
+    settings = (np.float32(temperature or 1.0), np.int32(top_k or rows), np.float32(top_p))
+    return _generate(graphdef, params, tokens, forced, mask, key, settings, mode=mode)
+
+
+@functools.partial(jax.jit, static_argnames="mode")
+def _generate(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    tokens: jax.Array,  # [batch, source]
+    forced: jax.Array,  # [batch, max_length]
+    allowed: jax.Array,  # [rows]
+    key: jax.Array,
+    settings: tuple[jax.Array, jax.Array, jax.Array],
+    *,
+    mode: str,
+) -> jax.Array:
+    model: T5 = nnx.merge(graphdef, params)
+    batch, max_length = forced.shape
+    layers, crosses, cross_mask = _prepare(model, tokens)
+    row_keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(batch))
+    config = model.config
+    empty = jnp.zeros((batch * config.heads, max_length, config.d_kv), config.dtype)
+    positions = jnp.arange(max_length)
+
+    def unfinished(state: tuple) -> jax.Array:
+        step, _, _, done, _ = state
+        return (step < max_length) & ~jnp.all(done)
+
+    def write(state: tuple) -> tuple:
+        step, written, last, done, caches = state
+        x = model.embed(last[:, None])  # [batch, 1, d_model]
+        bias = model.decoder.relative_bias.at(positions - step)[None, :, None, :]  # [1, heads, 1, max_length]
+        mask = (positions <= step)[None, None, None, :]
+        new_caches: list[KeysValues] = []
+        for layer, cross, cache in zip(layers, crosses, caches, strict=True):
+            x, cache = layer(
+                x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask, cache=cache, position=step
+            )
+            new_caches.append(cache)
+        logits = model.logits(model.decoder.norm(x))[:, 0]  # [batch, rows]
+        logits = jnp.where(allowed, logits, -jnp.inf)
+        if mode == GREEDY:
+            chosen = jnp.argmax(logits, axis=-1)
+        else:
+            temperature, top_k, top_p = settings
+            logits = logits / temperature
+            if mode == FILTERED:
+                logits = keep_likeliest(logits, top_k, top_p)
+            step_keys = jax.vmap(jax.random.fold_in, (0, None))(row_keys, step)
+            chosen = jax.vmap(jax.random.categorical)(step_keys, logits)
+        begin = jax.lax.dynamic_index_in_dim(forced, step, axis=1, keepdims=False)  # [batch]
+        chosen = jnp.where(begin != PAD_ID, begin, chosen.astype(jnp.int32))
+        chosen = jnp.where(done, PAD_ID, chosen)
+        written = jax.lax.dynamic_update_slice_in_dim(written, chosen[:, None], step, 1)
+        return step + 1, written, chosen, done | (chosen == EOS_ID), new_caches
+
+    start = jnp.full(batch, PAD_ID, jnp.int32)
+    initial = (0, jnp.zeros_like(forced), start, jnp.zeros(batch, bool), [(empty, empty) for _ in layers])
+    return jax.lax.while_loop(unfinished, write, initial)[1]
+
+
+def _prepare(model: T5, tokens: jax.Array) -> tuple[list[DecoderLayer], list[KeysValues], jax.Array]:
+    """Runs the encoder; returns the decoder's layers, their cross keys and values, and the cross mask."""
+    encoded = model.encode(tokens)  # [batch, source, d_model]
+    layers = model.decoder.unstacked()
+    return layers, [layer.cross_attention.project_keys_values(encoded) for layer in layers], padding_mask(tokens)
+
+
+def keep_likeliest(logits: jax.Array, top_k: jax.Array, top_p: jax.Array) -> jax.Array:
+    """Sets to -inf what is not among the `top_k` likeliest, or not needed to reach probability `top_p` among them.
+
+    Tokens exactly as likely as the last one kept are kept too, so at least one stays. [batch, rows] -> the same.
+    """
+    ordered = -jnp.sort(-logits, axis=-1)  # likeliest first
+    ranks = jnp.arange(logits.shape[-1])
+    ordered = jnp.where(ranks < top_k, ordered, -jnp.inf)
+    probabilities = jax.nn.softmax(ordered, axis=-1)
+    before = jnp.cumsum(probabilities, axis=-1) - probabilities  # probability of everything likelier
+    kept = (before < top_p) & (ranks < top_k)
+    least = jnp.min(jnp.where(kept, ordered, jnp.inf), axis=-1, keepdims=True)
+    return jnp.where(logits >= least, logits, -jnp.inf)
+
+
+def score(model: T5, encoder_input_tokens: Any, candidates: Any) -> jax.Array:
+    """Returns the log-likelihood of every candidate answer to every row, float32 [batch, n].
+
+    Args:
+        model: the model, in either form of its layers.
+        encoder_input_tokens: int [batch, source]; id 0 is padding.
+        candidates: int [n, length], each usually ending with EOS, then padding, which counts nothing.
+    """
+    graphdef, params = nnx.split(model)
+    return _score(
+        graphdef, params, jnp.asarray(encoder_input_tokens, jnp.int32), jnp.asarray(candidates, jnp.int32)
+    )
+
+
+@jax.jit
+def _score(graphdef: nnx.GraphDef, params: nnx.State, tokens: jax.Array, candidates: jax.Array) -> jax.Array:
+    model: T5 = nnx.merge(graphdef, params)
+    batch, length = tokens.shape[0], candidates.shape[1]
+    layers, crosses, cross_mask = _prepare(model, tokens)
+    bias, mask = model.decoder.relative_bias(length, length), causal_mask(length)
+
+    def likelihood(candidate: jax.Array) -> jax.Array:  # [length] -> [batch]
+        inputs = jnp.pad(candidate[:-1], (1, 0), constant_values=PAD_ID)
+        x = jnp.broadcast_to(model.embed(inputs[None]), (batch, length, model.config.d_model))
+        for layer, cross in zip(layers, crosses, strict=True):
+            x, _ = layer(x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask)
+        log_probabilities = jax.nn.log_softmax(model.logits(model.decoder.norm(x)))  # [batch, length, rows]
+        chosen = log_probabilities[:, jnp.arange(length), candidate]
+        return jnp.sum(jnp.where(candidate != PAD_ID, chosen, 0.0), axis=-1)
+
+    return jax.lax.map(likelihood, candidates).T

@@ -1,0 +1,212 @@
+"""The parts of a T5 layer: relative position bias, attention, norm, feed-forward and dropout.
+
+Numbers and places follow the T5X reference (`t5x.examples.t5.layers`). Parameters are float32; products compute in the
+config's `dtype`; norms and softmax compute in float32. No linear layer has a bias and attention is not scaled: the
+scale is in the query's initial values.
+
+Every parameter carries `axes`, the logical names of its dimensions, as metadata; `sharding.RULES` maps them to a mesh.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from t5music.model.config import T5Config
+
+MASKED = -1e10  # logit of a masked position: exp() is 0 beside any other, and a row that is all masked stays finite
+NORM_EPSILON = 1e-6
+
+
+def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Drops entries of `x` with probability `rate`, the same ones at every position of the second last axis.
+
+    T5 broadcasts every dropout mask over the length (of the queries, for attention weights). A `key` of None means
+    no dropout.
+    """
+    if key is None or rate == 0.0:
+        return x
+    shape = (*x.shape[:-2], 1, x.shape[-1])
+    keep = jax.random.bernoulli(key, 1.0 - rate, shape)
+    return x * (keep / (1.0 - rate)).astype(x.dtype)
+
+
+def split_key(key: jax.Array | None, count: int) -> list[jax.Array | None]:
+    """Splits a dropout key; None (no dropout) splits into Nones."""
+    return [None] * count if key is None else list(jax.random.split(key, count))
+
+
+def relative_position_bucket(
+    relative: jax.Array | np.ndarray, *, bidirectional: bool, buckets: int, max_distance: int
+) -> jax.Array:
+    """Maps `relative` = key position - query position to rows of the bias table, int32, same shape.
+
+    Half the buckets hold one distance each, the other half grow logarithmically up to `max_distance`. Bidirectional
+    stacks spend half of all buckets on keys after the query; causal ones put all those keys in bucket 0
+    (`t5x.examples.t5.layers.RelativePositionBiases._relative_position_bucket`).
+    """
+    distance = -jnp.asarray(relative, jnp.int32)
+    offset = jnp.zeros_like(distance)
+    if bidirectional:
+        buckets //= 2
+        offset = jnp.where(distance < 0, buckets, 0)
+        distance = jnp.abs(distance)
+    else:
+        distance = jnp.maximum(distance, 0)
+    exact = buckets // 2
+    # The first distance of every wide bucket, by exact arithmetic on the host: a float logarithm on the device would
+    # put the exact powers (16, 32, 64 ...) in one bucket or the next depending on its rounding.
+    growth = max_distance / exact
+    edges = [math.ceil(exact * growth ** (step / (buckets - exact)) - 1e-6) for step in range(buckets - exact)]
+    wide = exact - 1 + jnp.sum(distance[..., None] >= jnp.asarray(edges), axis=-1, dtype=jnp.int32)
+    return offset + jnp.where(distance < exact, distance, wide)
+
+
+class RelativeBias(nnx.Module):
+    """The table of attention biases by relative position that all layers of one stack share."""
+
+    def __init__(self, config: T5Config, *, bidirectional: bool, rngs: nnx.Rngs) -> None:
+        initial = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+        shape = (config.heads, config.relative_buckets)
+        self.table = nnx.Param(initial(rngs.params(), shape), axes=("heads", "buckets"))
+        self.max_distance = config.relative_max_distance
+        self.bidirectional = bidirectional
+
+    def at(self, relative: jax.Array | np.ndarray) -> jax.Array:
+        """Returns the bias of each relative position of a vector: [n] -> [heads, n], float32."""
+        bucket = relative_position_bucket(
+            relative,
+            bidirectional=self.bidirectional,
+            buckets=self.table.shape[1],
+            max_distance=self.max_distance,
+        )
+        return self.table[...][:, bucket]
+
+    def __call__(self, queries: int, keys: int) -> jax.Array:
+        """Returns the bias of every (query, key) pair, [1, heads, queries, keys], float32.
+
+        The bias depends on key - query alone, so only queries + keys values are looked up; they are laid out along
+        the diagonals by a change of row length. That spares the backward pass a scatter over all pairs.
+        """
+        period = queries + keys
+        offset = np.arange(period)
+        by_offset = self.at(np.where(offset < keys, offset, offset - period))  # [heads, queries + keys]
+        heads = by_offset.shape[0]
+        # Cutting the periodic sequence into rows one shorter than its period moves each row on by one place.
+        tiled = jnp.broadcast_to(by_offset[:, None], (heads, queries, period)).reshape(heads, queries * period)
+        rows = tiled[:, : queries * (period - 1)].reshape(heads, queries, period - 1)
+        return rows[None, :, :, :keys]
+
+
+class Norm(nnx.Module):
+    """RMSNorm: scale only, no mean, no bias; mean square and result in float32, then cast to `dtype`."""
+
+    def __init__(self, config: T5Config) -> None:
+        self.scale = nnx.Param(jnp.ones(config.d_model), axes=("embed",))
+        self.dtype = config.dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalises the last axis: [..., d_model] -> the same shape."""
+        x = x.astype(jnp.float32)
+        mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+        return (x * jax.lax.rsqrt(mean_square + NORM_EPSILON) * self.scale[...]).astype(self.dtype)
+
+
+def _normal(stddev: float) -> Callable[..., jax.Array]:
+    return jax.nn.initializers.normal(stddev)
+
+
+class Attention(nnx.Module):
+    """Multi-head attention whose kernels join the heads: query, key, value [d_model, heads * d_kv]; out, its transpose.
+
+    `project_queries`, `project_keys_values` and `attend` are separate so that decoding can keep keys and values.
+    """
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        d_model, joined = config.d_model, config.heads * config.d_kv
+        into, out_of = ("embed", "joined_kv"), ("joined_kv", "embed")
+        # The query's initial values carry the 1 / sqrt(d_kv) that attention logits are usually divided by.
+        query, key, value = (rngs.params() for _ in range(3))
+        self.query = nnx.Param(_normal((d_model * config.d_kv) ** -0.5)(query, (d_model, joined)), axes=into)
+        self.key = nnx.Param(_normal(d_model**-0.5)(key, (d_model, joined)), axes=into)
+        self.value = nnx.Param(_normal(d_model**-0.5)(value, (d_model, joined)), axes=into)
+        self.out = nnx.Param(_normal(joined**-0.5)(rngs.params(), (joined, d_model)), axes=out_of)
+        self.config = config
+
+    def project_queries(self, x: jax.Array) -> jax.Array:
+        """[batch, length, d_model] -> [batch, heads, length, d_kv]."""
+        return self._heads(x @ self.query[...].astype(x.dtype))
+
+    def project_keys_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[batch, length, d_model] -> keys and values, each [batch, heads, length, d_kv]."""
+        return self._heads(x @ self.key[...].astype(x.dtype)), self._heads(x @ self.value[...].astype(x.dtype))
+
+    def _heads(self, x: jax.Array) -> jax.Array:
+        # Heads before length: as XLA's CPU dot wants it, and as decoding's cache is read.
+        return x.reshape(*x.shape[:-1], self.config.heads, self.config.d_kv).swapaxes(1, 2)
+
+    def attend(
+        self,
+        queries: jax.Array,
+        keys: jax.Array,
+        values: jax.Array,
+        *,
+        bias: jax.Array | None,
+        mask: jax.Array | None,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Attends and projects back.
+
+        Args:
+            queries: [batch, heads, queries, d_kv].
+            keys: [batch, heads, keys, d_kv].
+            values: [batch, heads, keys, d_kv].
+            bias: added to the logits, broadcastable to [batch, heads, queries, keys]; None where there is none.
+            mask: True where a query may look, broadcastable likewise; None where it may look everywhere.
+            key: dropout key, None for none.
+
+        Returns:
+            [batch, queries, d_model].
+        """
+        # NOTE: T5 does not divide the logits by sqrt(d_kv).
+        logits = jnp.einsum("bhqd,bhkd->bhqk", queries, keys, preferred_element_type=jnp.float32)
+        if bias is not None:
+            logits = logits + bias
+        if mask is not None:
+            logits = jnp.where(mask, logits, MASKED)
+        weights = jax.nn.softmax(logits).astype(values.dtype)  # [batch, heads, queries, keys]
+        weights = dropout(weights, self.config.dropout_rate, key)
+        mixed = jnp.einsum("bhqk,bhkd->bhqd", weights, values).swapaxes(1, 2)
+        mixed = mixed.reshape(*mixed.shape[:-2], -1)  # [batch, queries, heads * d_kv]
+        return mixed @ self.out[...].astype(mixed.dtype)
+
+
+class FeedForward(nnx.Module):
+    """v1.0: relu(x wi) wo; v1.1: (gelu_tanh(x wi_0) * x wi_1) wo."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        initial = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+        shape, axes = (config.d_model, config.d_ff), ("embed", "mlp")
+        if config.gated:
+            self.wi_0 = nnx.Param(initial(rngs.params(), shape), axes=axes)
+            self.wi_1 = nnx.Param(initial(rngs.params(), shape), axes=axes)
+        else:
+            self.wi = nnx.Param(initial(rngs.params(), shape), axes=axes)
+        self.wo = nnx.Param(initial(rngs.params(), shape[::-1]), axes=axes[::-1])
+        self.gated = config.gated
+        self.dropout_rate = config.dropout_rate
+
+    def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """[batch, length, d_model] -> the same shape; `key` is the dropout key, None for none."""
+        if self.gated:
+            gate = jax.nn.gelu(x @ self.wi_0[...].astype(x.dtype), approximate=True)
+            hidden = gate * (x @ self.wi_1[...].astype(x.dtype))
+        else:
+            hidden = jax.nn.relu(x @ self.wi[...].astype(x.dtype))
+        hidden = dropout(hidden, self.dropout_rate, key)  # [batch, length, d_ff]
+        return hidden @ self.wo[...].astype(hidden.dtype)

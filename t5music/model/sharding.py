@@ -1,0 +1,140 @@
+"""Where parameters and batches lie on many devices: one table from logical axis names to mesh axes.
+
+A mesh has three axes: `data` (each slice holds other examples), `fsdp` (other examples as well, and the parameters are
+spread over it) and `tensor` (the work inside a layer is divided over it). Parameters carry the logical names of their
+dimensions as `axes` metadata; `RULES` says which mesh axis divides which name. Everything else is left to XLA under
+plain `jax.jit`:
+
+    mesh = make_mesh(fsdp=4, tensor=2)
+    graphdef, params = network.initialise(config, jax.random.key(0), mesh)
+    batch = jax.device_put(batch, batch_sharding(mesh))
+    with jax.set_mesh(mesh):  # also keeps activations divided by example
+        loss = train_step(graphdef, params, batch)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from flax import nnx
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from t5music.errors import ConfigError
+
+MESH_AXES = ("data", "fsdp", "tensor")
+BATCH_AXES = ("data", "fsdp")
+
+# Logical axis of a parameter -> mesh axis that divides it (None: every device holds all of it).
+RULES: Mapping[str, str | None] = {
+    "vocab": "tensor",
+    "embed": "fsdp",
+    "mlp": "tensor",
+    "heads": "tensor",
+    "joined_kv": "tensor",
+    "buckets": None,
+    "layers": None,
+}
+
+
+def make_mesh(
+    data: int | None = None, fsdp: int = 1, tensor: int = 1, *, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """Returns a mesh of all devices with axes `data`, `fsdp`, `tensor`; `data` of None takes what the others leave.
+
+    Raises ConfigError when the sizes do not multiply to the number of devices.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    for name, size in (("data", data), ("fsdp", fsdp), ("tensor", tensor)):
+        if size is not None and size < 1:
+            raise ConfigError(f"mesh axis {name} must be at least 1, not {size}")
+    if data is None:
+        data = max(len(devices) // (fsdp * tensor), 1)
+    if data * fsdp * tensor != len(devices):
+        raise ConfigError(
+            f"a mesh of data={data}, fsdp={fsdp}, tensor={tensor} needs {data * fsdp * tensor} devices; "
+            f"there are {len(devices)}"
+        )
+    # Auto: the compiler places activations. (jax.make_mesh's own default, Explicit, types every array by its place.)
+    types = (AxisType.Auto,) * len(MESH_AXES)
+    return jax.make_mesh((data, fsdp, tensor), MESH_AXES, axis_types=types, devices=devices)
+
+
+def partition_spec(axes: Sequence[str], shape: Sequence[int], mesh: Mesh) -> PartitionSpec:
+    """Returns where an array of `shape` with logical `axes` lies; a dimension its mesh axis cannot divide stays whole.
+
+    Raises ConfigError naming an axis that is not in RULES.
+    """
+    entries: list[str | None] = []
+    for axis, size in zip(axes, shape, strict=True):
+        if axis not in RULES:
+            raise ConfigError(f"no sharding rule for logical axis {axis!r} (known: {', '.join(RULES)})")
+        mesh_axis = RULES[axis]
+        entries.append(mesh_axis if mesh_axis is not None and size % mesh.shape[mesh_axis] == 0 else None)
+    return PartitionSpec(*entries)
+
+
+def _is_variable(node: Any) -> bool:
+    return isinstance(node, nnx.Variable)
+
+
+def _spec(node: Any, mesh: Mesh) -> PartitionSpec:
+    """The spec of a leaf; what is no parameter, or no longer has its parameter's rank, is replicated."""
+    axes = node.get_metadata().get("axes") if _is_variable(node) else None
+    shape = node.shape if _is_variable(node) else ()
+    return partition_spec(axes, shape, mesh) if axes is not None and len(axes) == len(shape) else PartitionSpec()
+
+
+def shardings(state: Any, mesh: Mesh) -> Any:
+    """Returns the tree of NamedSharding of a tree of (abstract or real) parameters.
+
+    It also places trees made from parameters, such as optimizer states: moments lie where their parameter lies,
+    scalars and factored moments on every device.
+    """
+
+    def place(node: Any) -> Any:
+        sharding = NamedSharding(mesh, _spec(node, mesh))
+        return node.replace(sharding) if _is_variable(node) else sharding
+
+    return jax.tree.map(place, state, is_leaf=_is_variable)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Returns where every array of a batch lies: the first dimension divided over `data` and `fsdp`."""
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+
+def constrain_batch(x: jax.Array) -> jax.Array:
+    """Keeps activations [batch, ...] divided by example (and by nothing else) under `jax.set_mesh`.
+
+    Without it XLA may answer parameters divided over `fsdp` by dividing activations the same way instead of gathering
+    the parameters. Does nothing outside of a mesh of ours or for a batch the mesh cannot divide.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if any(axis not in mesh.axis_names for axis in BATCH_AXES):
+        return x
+    if x.shape[0] % math.prod(mesh.shape[axis] for axis in BATCH_AXES):
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES))
+
+
+def describe(params: nnx.State, mesh: Mesh) -> str:
+    """Returns a table of every parameter's name, shape, spec and bytes on one device, with the totals."""
+    rows = [("parameter", "shape", "sharding", "bytes per device")]
+    count = held = 0
+    for path, param in nnx.to_flat_state(params):
+        spec = _spec(param, mesh)
+        local = NamedSharding(mesh, spec).shard_shape(param.shape)
+        local_bytes = math.prod(local) * param.dtype.itemsize
+        count += math.prod(param.shape)
+        held += local_bytes
+        shape = " x ".join(map(str, param.shape))
+        rows.append((".".join(map(str, path)), shape, ", ".join(map(str, spec)), f"{local_bytes:,}"))
+    rows.append((f"total: {count:,} parameters", "", "", f"{held:,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]:>{widths[3]}}".rstrip()
+        for row in rows
+    )

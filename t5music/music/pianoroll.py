@@ -1,0 +1,190 @@
+"""Piano rolls as PNG pictures: seconds to the right, pitch upwards, a colour for each part, the prompt marked."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music import files
+from t5music.errors import MidiError
+from t5music.music.instruments import family_name, instrument_name
+from t5music.music.score import DRUMS, Score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Colours that stay apart on white, for colour-blind eyes too where there are few (Okabe and Ito's first, without
+# their yellow); drums are grey and so is whatever is given rather than made.
+COLOURS = [
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FBF", "#8C6D31"),
+    *("#B22222", "#2F4B7C", "#6B8E23", "#C71585", "#008B8B", "#A0522D", "#4169E1", "#708238"),
+]
+DRUM_COLOUR, PROMPT_COLOUR = "#7F7F7F", "#4D4D4D"
+PROMPT_BACKGROUND = "#FFF3D6"
+MAX_TRACKS_SHOWN = 8  # more tracks are shown by instrument, more instruments than colours by family
+MAX_BAR_LINES = 120
+DRUMS_GAP = 3  # rows between the lowest pitch and percussion
+DPI = 150
+
+
+def draw(
+    score: Score,
+    path: str | os.PathLike[str],
+    *,
+    prompt_seconds: float | None = None,
+    prompt_notes: NDArray | None = None,
+    title: str | None = None,
+) -> None:
+    """Draws the notes of a score into a PNG file, whole or not at all.
+
+    Colours tell tracks apart, or instruments where there are more than eight tracks, or families of instruments where
+    there are more instruments than colours; loud notes are darker. Bars are drawn where the score has meters.
+
+    Args:
+      score: what to draw, at most some 100,000 notes (20,000 take about a second).
+      path: the file to write, whatever its suffix.
+      prompt_seconds: how much of the beginning was given; it gets a background, an edge and the word "prompt".
+      prompt_notes: NOTE [notes] of the score that were given, as in an accompaniment; they get a colour of their own.
+      title: a line above the picture.
+
+    Raises:
+      MidiError: a score without notes.
+      DataError: the file system refuses.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not len(score.notes):
+        raise MidiError(f"cannot draw {os.fspath(path)}: the score has no notes")
+    seconds, rows = score.duration_seconds, _rows(score.notes)
+    width, height = np.clip(5 + 0.15 * seconds, 10, 20), np.clip(2 + 0.06 * np.ptp(rows), 4, 7)
+    figure = Figure(figsize=(float(width), float(height)), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+
+    given = np.zeros(len(score.notes), bool) if prompt_notes is None else np.isin(score.notes, prompt_notes)
+    _draw_axes(axes, score, rows)
+    _draw_notes(axes, score, rows, given)
+    if prompt_seconds is not None:
+        _mark_prompt(axes, min(prompt_seconds, seconds))
+    if title:
+        axes.set_title(_printable(title, 100), loc="left", fontsize=11, parse_math=False)
+    with files.replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in a script the font lacks
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _rows(notes: NDArray) -> NDArray:
+    """The height of each note: its pitch; for percussion one row for each sound in use, below all pitches."""
+    drums = notes["program"] == DRUMS
+    rows = notes["pitch"].astype(np.int64)
+    sounds, sound = np.unique(rows[drums], return_inverse=True)
+    lowest = 0 if drums.all() else rows[~drums].min()
+    rows[drums] = lowest - DRUMS_GAP - len(sounds) + sound
+    return rows
+
+
+def _draw_axes(axes: Axes, score: Score, rows: NDArray) -> None:
+    """Limits, octaves, bars and frame."""
+    drums = score.notes["program"] == DRUMS
+    low, high = int(rows.min()), int(rows.max())
+    margin = max(2, (24 - (high - low)) // 2)  # a narrow melody is not blown up to the whole height
+    axes.set_ylim(low - margin, high + margin)
+    axes.set_xlim(0, score.duration_seconds * 1.005)
+    pitched = rows[~drums]
+    octaves = [note for note in range(0, 128, 12) if pitched.min(initial=128) - margin <= note <= high + margin]
+    axes.set_yticks(octaves, [f"C{note // 12 - 1}" for note in octaves])  # C4 is middle C, MIDI's 60
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    if drums.any():
+        middle = (rows[drums].min() + rows[drums].max()) / 2
+        axes.text(-0.004, middle, "drums", transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9)
+    axes.set_xlabel("seconds")
+    axes.tick_params(length=0, labelsize=9)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    if len(score.meters):
+        starts = score.seconds(score.bars()[0])
+        step = next(step for step in (1, 2, 4, 8, 16, 32, 64, len(starts)) if len(starts) <= step * MAX_BAR_LINES)
+        whole_height = axes.get_xaxis_transform()
+        axes.vlines(starts[::step], 0, 1, transform=whole_height, color="#E6E6E6", linewidth=0.7, zorder=0)
+
+
+def _draw_notes(axes: Axes, score: Score, rows: NDArray, given: NDArray) -> None:
+    """All notes as one collection of rectangles, and a legend where there is more than one colour."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import to_rgba_array
+    from matplotlib.patches import Patch
+
+    notes = score.notes
+    labels, colours, part = _parts(score)
+    if given.any():
+        part = np.where(given, 0, part + 1)
+        labels, colours = ["prompt", *labels], [PROMPT_COLOUR, *colours]
+    faces = to_rgba_array(colours)[part]  # [notes, 4]
+    faces[:, 3] = 0.4 + 0.6 * notes["velocity"] / 127
+
+    left = score.seconds(notes["onset"])
+    right = score.seconds(notes["onset"] + notes["duration"])
+    pixel = axes.get_xlim()[1] / (axes.figure.get_figwidth() * DPI)  # about: the axes are narrower than the figure
+    right -= np.minimum(2 * pixel, (right - left) / 3)  # repeated notes stay apart
+    right = np.maximum(right, left + 2 * pixel)  # a drum hit of one tick is seen, too
+    bottom, top = rows - 0.45, rows + 0.45
+    corners = [(left, bottom), (left, top), (right, top), (right, bottom)]
+    rectangles = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)  # [notes, corner, (x, y)]
+    axes.add_collection(PolyCollection(rectangles, facecolors=faces, linewidths=0), autolim=False)
+
+    shown = [index for index in range(len(labels)) if (part == index).any()]
+    if len(shown) > 1:
+        handles = [Patch(color=colours[index], label=labels[index]) for index in shown]
+        legend = axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+
+def _parts(score: Score) -> tuple[list[str], list[str], NDArray]:
+    """What gets a colour: the names of the parts, their colours, and the part of each note (int [notes])."""
+    tracks, part = np.unique(score.notes[["track", "program"]], return_inverse=True)
+    programs = tracks["program"].tolist()
+    if len(tracks) <= MAX_TRACKS_SHOWN:
+        labels = [instrument_name(program) for program in programs]
+        names = [_printable(score.track_names[track], 28) for track in tracks["track"].tolist()]
+        if len(set(labels)) < len(tracks):
+            told_apart = all(names) and len(set(names)) == len(names)
+            labels = names if told_apart else [f"{index}: {label}" for index, label in enumerate(labels, 1)]
+        drums = [program == DRUMS for program in programs]
+    else:
+        pitched = {program for program in programs if program != DRUMS}
+        name_of = instrument_name if len(pitched) <= len(COLOURS) else family_name
+        names = [name_of(program) for program in programs]
+        labels = list(dict.fromkeys(names))
+        part = np.array([labels.index(name) for name in names])[part]
+        drums = [label == instrument_name(DRUMS) for label in labels]
+    colours = iter(COLOURS)
+    return labels, [DRUM_COLOUR if drum else next(colours) for drum in drums], part
+
+
+def _mark_prompt(axes: Axes, seconds: float) -> None:
+    axes.axvspan(0, seconds, color=PROMPT_BACKGROUND, zorder=-1, linewidth=0)
+    axes.axvline(seconds, color=PROMPT_COLOUR, linewidth=1.2)
+    axes.annotate(
+        "prompt",
+        (seconds, 1),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(-4, -4),
+        textcoords="offset points",
+        horizontalalignment="right",
+        verticalalignment="top",
+        fontsize=9,
+        color=PROMPT_COLOUR,
+    )
+
+
+def _printable(text: str, longest: int) -> str:
+    """The text on one line without control characters, cut to a length."""
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,35 @@
+"""What gin may configure: registered here, once, so that no other module needs to know of gin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gin
+
+from t5music import runs
+from t5music.data import mixing, objectives
+from t5music.model import config
+from t5music.training import optimizers, schedules
+
+_CONFIGURABLES: tuple[Callable[..., Any], ...] = (
+    config.T5Config,
+    config.named,
+    mixing.Proportional,
+    objectives.Transpose,
+    optimizers.adafactor,
+    optimizers.adamw,
+    schedules.constant,
+    schedules.truncated_rsqrt,
+    schedules.warmup_cosine,
+    schedules.warmup_linear,
+    schedules.warmup_rsqrt,
+)
+for _configurable in _CONFIGURABLES:
+    gin.external_configurable(_configurable)
+
+# The entry points themselves are called through gin, so that their bindings apply.
+train = gin.external_configurable(runs.train)
+evaluate = gin.external_configurable(runs.evaluate)
+
+NAMES: tuple[str, ...] = (*(c.__name__ for c in _CONFIGURABLES), "train", "evaluate")

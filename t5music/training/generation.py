@@ -1,0 +1,65 @@
+"""Decoded answers to every example of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.model import decoding
+from t5music.model.config import EOS_ID
+from t5music.model.network import T5
+from t5music.training.evaluation import Batch, mesh_of, put
+
+
+def generate_targets(
+    model: T5,
+    batches: Iterable[Batch],
+    *,
+    max_length: int,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    allowed: Any = None,
+) -> list[NDArray]:
+    """Returns the tokens the model writes for each example, int32 [<= max_length] without EOS, in order.
+
+    Rows without any target weight are padding and are left out.
+
+    Args:
+        model: as of `evaluation.evaluate`.
+        batches: as of `evaluation.evaluate`.
+        max_length: tokens to write at most, EOS included.
+        temperature: see `decoding.generate`, as for top_k, top_p and allowed.
+        top_k: likewise.
+        top_p: likewise.
+        seed: with a temperature, decides every batch's tokens, with the batch's number.
+        allowed: likewise.
+    """
+    key = jax.random.key(seed)
+    answers: list[NDArray] = []
+    with mesh_of(model) as mesh:
+        for number, batch in enumerate(batches):
+            written = decoding.generate(
+                model,
+                put(batch, mesh)["encoder_input_tokens"],
+                max_length=max_length,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                key=jax.random.fold_in(key, number),
+                allowed=allowed,
+            )
+            rows = np.asarray(written)[batch["decoder_loss_weights"].any(axis=1)]
+            answers += [row[: _length(row)] for row in rows]
+    return answers
+
+
+def _length(row: NDArray) -> int:
+    """Returns the number of tokens before EOS."""
+    ends = np.flatnonzero(row == EOS_ID)
+    return int(ends[0]) if ends.size else len(row)

@@ -1,0 +1,264 @@
+"""The training loop: one function, read from top to bottom.
+
+A run is a folder, MODEL_DIR, and arguments. Called again with the same folder and the same arguments, `train` goes on
+where the folder's last checkpoint stands and does bit for bit what the run would have done had it not stopped. (On a
+GPU that takes XLA_FLAGS=--xla_gpu_deterministic_ops=true: by default XLA adds up some gradients in any order there.)
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+import t5music
+from t5music.errors import ConfigError, DataError, T5MusicError, nearest
+from t5music.model import network, sharding
+from t5music.model.config import T5Config
+from t5music.training import state as states
+from t5music.training.coordination import agreed, gather, stop_signals, union
+from t5music.training.losses import Z_LOSS
+from t5music.training.optimizers import Optimizer
+from t5music.training.progress import Best, Clock, summarise
+from t5music.training.saving import Checkpoints
+from t5music.training.writers import MetricWriter
+
+STEPS_IN_FLIGHT = 2  # dispatched and not waited for: enough to keep a device busy, few enough to stop promptly
+
+Evaluation = Callable[[network.T5], Mapping[str, float]]
+
+
+class Batches(Protocol):
+    """An endless iterator of training batches with a position in JSON values (`data.loader.TrainBatches`)."""
+
+    def __next__(self) -> Mapping[str, np.ndarray]: ...
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """The run was asked to stop (SIGINT, SIGTERM), and has saved where it stands."""
+
+
+class DivergenceError(T5MusicError):
+    """The loss or its gradient is no longer a finite number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a finished run leaves.
+
+    Attributes:
+        step: updates done.
+        model: with the parameters of that step.
+        best_step: the step of the best evaluation, None where nothing was evaluated.
+        metrics: of the last evaluation in this call, named "evaluation/metric"; empty where there was none.
+    """
+
+    step: int
+    model: network.T5
+    best_step: int | None
+    metrics: dict[str, float]
+
+
+def train(
+    config: T5Config,
+    optimizer: Optimizer,
+    batches: Batches,
+    *,
+    steps: int,
+    model_dir: str | Path,
+    metadata: Mapping[str, Any],
+    seed: int = 0,
+    initial_params: Callable[[], states.Params] | None = None,
+    evaluations: Mapping[str, Evaluation] | None = None,
+    log_period: int = 100,
+    eval_period: int = 1000,
+    save_period: int = 1000,
+    keep: int = 3,
+    best_metric: str | None = None,
+    higher_is_better: bool = False,
+    patience: int | None = None,
+    microbatches: int = 1,
+    z_loss: float = Z_LOSS,
+    label_smoothing: float = 0.0,
+    mesh: Mesh | None = None,
+    progress: bool = True,
+) -> Result:
+    """Trains a model, or goes on training it.
+
+    Args:
+        config: the model.
+        optimizer: see optimizers.
+        batches: training batches of this process, from the beginning; a resumed run moves them to its position.
+        steps: updates to do in all. A finished run may be called again with more.
+        model_dir: the run's folder: `checkpoints/`, `metrics.jsonl`, `timing.jsonl` and TensorBoard's event files.
+        metadata: what else must be the same when the run is resumed, and what others need to know of a checkpoint, as
+            JSON values: the vocabulary's "fingerprint" and "size" under "vocabulary", the name under "task".
+        seed: of the initial parameters and dropout.
+        initial_params: called when the run begins, for parameters to start from (`checkpoints.load_params`) instead of
+            random ones.
+        evaluations: name -> function of the model that returns metrics; run every `eval_period` steps and at the end.
+        log_period: steps between lines of metrics.
+        eval_period: steps between evaluations.
+        save_period: steps between checkpoints; the last step and every better evaluation are saved too.
+        keep: checkpoints to keep, the latest ones, beside the best.
+        best_metric: "evaluation/metric" that says which checkpoint is best; None for the loss of the first evaluation.
+        higher_is_better: of that metric.
+        patience: stop after this many evaluations in a row without a better one; None never stops early.
+        microbatches: see `state.make_train_step`.
+        z_loss: see losses.
+        label_smoothing: see losses.
+        mesh: devices; None for all, dividing the batch.
+        progress: show a bar on stderr.
+
+    Returns:
+        The model after the last step.
+
+    Raises:
+        Interrupted: after a signal, when everything is saved.
+        DivergenceError: the loss is not finite; names the step. Earlier checkpoints are kept.
+        CheckpointError: `model_dir` holds a run with other settings (named), or cannot be written or read.
+        ConfigError: settings that do not fit each other or the devices.
+        DataError: the batches ended.
+    """
+    evaluations = evaluations or {}
+    if best_metric is None and evaluations:
+        best_metric = f"{next(iter(evaluations))}/loss"
+    for name, period in (("log_period", log_period), ("eval_period", eval_period), ("save_period", save_period)):
+        if period < 1:
+            raise ConfigError(f"{name} is {period}; it must be at least 1")
+    own = {"version": t5music.__version__, "config": config.to_dict(), "optimizer": optimizer.settings, "seed": seed}
+    metadata = json.loads(json.dumps({**own, **metadata}))
+
+    # The pieces: mesh, optimizer, compiled step.
+    mesh = sharding.make_mesh() if mesh is None else mesh
+    graphdef, abstract = network.abstract_model(config)
+    transformation = optimizer.transformation(states.logical_axes(abstract))
+    target = states.abstract_state(abstract, transformation, mesh)
+    train_step = states.make_train_step(
+        graphdef, transformation, target, microbatches=microbatches, z_loss=z_loss, label_smoothing=label_smoothing
+    )
+
+    # Where the run stands: the last checkpoint (state, position of the data, best evaluation) or a fresh state.
+    checkpoints = Checkpoints(model_dir, keep=keep)
+    restored = checkpoints.restore(target, metadata)
+    if restored is None:
+        state = states.create(
+            config,
+            transformation,
+            target,
+            mesh,
+            seed=seed,
+            params=initial_params() if initial_params else None,  # in no variable, so that they do not stay in memory
+        )
+        best = Best(higher_is_better)
+    else:
+        state = restored.state
+        batches.set_state(restored.position["loader"])
+        best = Best(higher_is_better, **restored.position["best"])
+    step = begun = int(state.step)
+
+    first = jax.process_index() == 0
+    writer = MetricWriter(model_dir, resume_step=step) if first else None
+    bar = tqdm(total=steps, initial=step, unit="step", disable=not (progress and first), file=sys.stderr)
+    clock = Clock(step)
+    metrics: dict[str, float] = {}
+
+    def save() -> None:
+        _require_finite(state.window, checkpoints)
+        position = {"loader": union(gather(batches.get_state())), "best": best.to_json(), "best_step": best.step}
+        checkpoints.save(state, position, metadata, best_step=best.step)
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(checkpoints.close)
+        if writer is not None:
+            stack.callback(writer.close)
+        stack.callback(bar.close)
+        stack.enter_context(jax.set_mesh(mesh))
+        stop = stack.enter_context(stop_signals())
+        in_flight: collections.deque[jax.Array] = collections.deque()
+
+        while step < steps and not (patience is not None and best.stale >= patience):
+            try:
+                batch = next(batches)
+            except StopIteration:
+                raise DataError(f"the training data ended at step {step} of {steps}") from None
+            state, loss = train_step(state, states.put_batch(batch, mesh))
+            step += 1
+            bar.update()
+            in_flight.append(loss)
+            if len(in_flight) > STEPS_IN_FLIGHT or step == begun + 1:
+                jax.block_until_ready(in_flight.popleft())
+            if step == begun + 1:
+                clock.restart(step)  # the first step compiled
+
+            line: dict[str, float] = {}
+            if step % log_period == 0 or step == steps:
+                _require_finite(state.window, checkpoints)
+                line |= summarise(state, optimizer)
+                timing = clock.lap(step, state.window)
+                state = dataclasses.replace(
+                    state, window=jax.device_put(states.empty_window(), states.places(target).window)
+                )
+                if writer is not None and timing:
+                    writer.write_timing(step, timing)
+                bar.set_postfix_str(
+                    f"loss {line['loss']:.3f}, rate {line['learning_rate']:.2g}, "
+                    f"{timing.get('tokens_per_second', 0):,.0f} tokens/s"
+                )
+
+            better = False
+            if evaluations and (step % eval_period == 0 or step == steps):
+                metrics = _evaluate(evaluations, nnx.merge(graphdef, state.params))
+                if best_metric not in metrics:
+                    raise ConfigError(f"no evaluation gives {best_metric!r}{nearest(str(best_metric), metrics)}")
+                better = best.update(step, metrics[best_metric])
+                line |= metrics
+                clock.restart(step)
+
+            if writer is not None and line:
+                writer.write(step, line)
+            if step % save_period == 0 or better:
+                save()
+            if agreed(stop, settle=step % log_period == 0):
+                save()
+                checkpoints.wait()
+                raise Interrupted(f"stopped at step {step} of {steps}; the same command goes on from there")
+
+        if step > begun:
+            save()
+            checkpoints.wait()
+    return Result(step, nnx.merge(graphdef, state.params), best.step, metrics)
+
+
+def _evaluate(evaluations: Mapping[str, Evaluation], model: network.T5) -> dict[str, float]:
+    return {
+        f"{name}/{metric}": float(value)
+        for name, evaluate in evaluations.items()
+        for metric, value in evaluate(model).items()
+    }
+
+
+def _require_finite(window: states.Window, checkpoints: Checkpoints) -> None:
+    step = int(window.bad_step)
+    if step:
+        latest = checkpoints.latest_step()
+        kept = "there is no checkpoint yet" if latest is None else f"the checkpoint of step {latest} is kept"
+        raise DivergenceError(
+            f"the loss or its gradient is not finite at step {step} of {checkpoints.folder.parent} ({kept}): "
+            "lower the learning rate, warm up longer or clip gradients"
+        )

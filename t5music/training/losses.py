@@ -1,0 +1,92 @@
+"""The T5 loss: cross entropy summed over target tokens, with z-loss (NUMERICS: T5X `losses`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from t5music.model.network import T5
+
+Z_LOSS = 1e-4  # T5X's and mesh TensorFlow's coefficient for pre-training and fine-tuning
+
+
+class LossSums(NamedTuple):
+    """Sums over the weighted target tokens of a batch; each a float32 scalar.
+
+    Divide `loss`, `z_loss` and `correct` by `weight` for means per token. `loss` includes `z_loss`, as T5X's does:
+    loss - z_loss is the cross entropy in nats.
+    """
+
+    loss: jax.Array
+    z_loss: jax.Array
+    weight: jax.Array
+    correct: jax.Array
+
+
+def cross_entropy(
+    logits: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+    *,
+    z_loss: float = Z_LOSS,
+    label_smoothing: float = 0.0,
+) -> LossSums:
+    """Returns the summed loss of T5X's `compute_weighted_cross_entropy`, and the number of correct predictions.
+
+    A token's loss is log Z - logit[target] + z_loss * (log Z)^2, with Z the softmax normaliser over all rows. Its
+    gradient, (1 + 2 * z_loss * log Z) * softmax - onehot, comes from automatic differentiation and equals T5X's
+    hand-written one. With label smoothing s the target distribution is 1 - s on the target and s / (rows - 1)
+    elsewhere, and its entropy is subtracted, so that a perfect prediction costs 0.
+
+    Args:
+        logits: [batch, length, rows] of any float type; everything is computed in float32.
+        targets: [batch, length] integers in [0, rows).
+        weights: [batch, length] float; 0 leaves a position out.
+        z_loss: coefficient of log^2 Z.
+        label_smoothing: in [0, 1).
+    """
+    logits = logits.astype(jnp.float32)
+    rows = logits.shape[-1]
+    log_z = jax.nn.logsumexp(logits, axis=-1)  # [batch, length]
+    # Comparing with an iota instead of gathering keeps this and its gradient element-wise, so that logits sharded
+    # over the vocabulary are never collected on one device.
+    is_target = jax.lax.broadcasted_iota(targets.dtype, logits.shape, logits.ndim - 1) == targets[..., None]
+    target_logit = jnp.sum(jnp.where(is_target, logits, 0.0), axis=-1)  # [batch, length]
+    if label_smoothing:
+        on = 1.0 - label_smoothing
+        off = label_smoothing / (rows - 1)
+        entropy = -(on * math.log(on) + (rows - 1) * off * math.log(off))
+        loss = log_z - (on - off) * target_logit - off * jnp.sum(logits, axis=-1) - entropy
+    else:
+        loss = log_z - target_logit
+    z = z_loss * jnp.square(log_z)
+    correct = jnp.argmax(logits, axis=-1) == targets
+    weights = weights.astype(jnp.float32)
+    return LossSums(
+        loss=jnp.sum((loss + z) * weights),
+        z_loss=jnp.sum(z * weights),
+        weight=jnp.sum(weights),
+        correct=jnp.sum(correct * weights),
+    )
+
+
+def teacher_forced(
+    model: T5, batch: Mapping[str, jax.Array], key: jax.Array | None = None, **options: float
+) -> LossSums:
+    """Returns the loss sums of a batch of the loader, packed or not; with a dropout `key`, under dropout.
+
+    `options` are those of `cross_entropy`.
+    """
+    logits = model(
+        batch["encoder_input_tokens"],
+        batch["decoder_input_tokens"],
+        encoder_segment_ids=batch.get("encoder_segment_ids"),
+        decoder_segment_ids=batch.get("decoder_segment_ids"),
+        deterministic=key is None,
+        rngs=key,
+    )
+    return cross_entropy(logits, batch["decoder_target_tokens"], batch["decoder_loss_weights"], **options)

@@ -1,0 +1,113 @@
+"""Packing: NUMERICS.md's golden rows, nothing lost, nothing split, rows well filled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from t5music.data.packing import Packer, Pair, assemble
+
+
+def pair(inputs, targets) -> Pair:
+    return Pair(np.array(inputs, np.int32), np.array(targets, np.int32))
+
+
+def test_golden_rows():
+    row = [pair([4, 5, 6, 1], [9, 10, 1]), pair([7, 8, 1], [11, 12, 13, 1])]
+    batch = assemble([row, []], {"inputs": 8, "targets": 9}, packed=True)
+    golden = {
+        "encoder_input_tokens": [4, 5, 6, 1, 7, 8, 1, 0],
+        "encoder_segment_ids": [1, 1, 1, 1, 2, 2, 2, 0],
+        "decoder_target_tokens": [9, 10, 1, 11, 12, 13, 1, 0, 0],
+        "decoder_input_tokens": [0, 9, 10, 0, 11, 12, 13, 0, 0],
+        "decoder_segment_ids": [1, 1, 1, 2, 2, 2, 2, 0, 0],
+        "decoder_loss_weights": [1, 1, 1, 1, 1, 1, 1, 0, 0],
+    }
+    assert set(batch) == set(golden)
+    for name, values in golden.items():
+        assert batch[name][0].tolist() == values, name
+        assert batch[name][1].tolist() == [0] * len(values), name
+        assert batch[name].dtype == (np.float32 if name == "decoder_loss_weights" else np.int32)
+
+
+def test_without_packing_there_are_no_segments():
+    batch = assemble([[pair([4, 1], [9, 1])]], {"inputs": 3, "targets": 3}, packed=False)
+    assert {name: row[0].tolist() for name, row in batch.items()} == {
+        "encoder_input_tokens": [4, 1, 0],
+        "decoder_input_tokens": [0, 9, 0],
+        "decoder_target_tokens": [9, 1, 0],
+        "decoder_loss_weights": [1, 1, 0],
+    }
+
+
+def test_empty_inputs_keep_segments_in_step():
+    row = [pair([], [5, 1]), pair([6, 1], [7, 1])]
+    batch = assemble([row], {"inputs": 4, "targets": 4}, packed=True)
+    assert batch["encoder_segment_ids"].tolist() == [[2, 2, 0, 0]]
+    assert batch["decoder_segment_ids"].tolist() == [[1, 1, 2, 2]]
+    assert assemble([], {"inputs": 4, "targets": 4}, packed=True)["encoder_input_tokens"].shape == (0, 4)
+
+
+SIZES = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 12)), max_size=150)
+
+
+@given(SIZES, st.integers(1, 6))
+def test_every_example_comes_out_once_and_whole(sizes, open_rows):
+    lengths = {"inputs": 20, "targets": 12}
+    packer: Packer[int] = Packer(lengths, open_rows)
+    done = [packer.add(i, pair([i + 1] * a, [i + 1] * b)) for i, (a, b) in enumerate(sizes)]
+    rows = [row for row in done if row is not None]
+    for keys, pairs in rows:
+        assert [(len(p.inputs), len(p.targets)) for p in pairs] == [sizes[key] for key in keys]
+        assert sum(sizes[key][0] for key in keys) <= 20
+        assert sum(sizes[key][1] for key in keys) <= 12
+    assert len(packer.waiting) <= open_rows
+    out = [key for keys, _ in rows for key in keys] + [key for _, keys in packer.waiting for key in keys]
+    assert sorted(out) == list(range(len(sizes)))
+
+
+@given(SIZES, st.integers(0, 150))
+def test_a_packer_made_again_from_its_keys_goes_on_the_same(sizes, stop):
+    lengths = {"inputs": 20, "targets": 12}
+    examples = [pair([i + 1] * a, [i + 1] * b) for i, (a, b) in enumerate(sizes)]
+    one: Packer[int] = Packer(lengths, 3)
+    for i, example in enumerate(examples[:stop]):
+        one.add(i, example)
+    other: Packer[int] = Packer(lengths, 3)
+    other.restore([(age, [(key, examples[key]) for key in keys]) for age, keys in one.waiting])
+    assert other.waiting == one.waiting
+    for i, example in list(enumerate(examples))[stop:]:
+        mine, theirs = one.add(i, example), other.add(i, example)
+        assert (mine is None) == (theirs is None)
+        if mine is not None and theirs is not None:
+            assert mine[0] == theirs[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread"),
+    [(100, 60), (60, 55), (250, 150), (500, 300)],
+    ids=["short", "very short", "half a row", "trimmed to a row"],
+)
+def test_rows_are_well_filled(mean, spread):
+    rng = np.random.default_rng(0)
+    packer: Packer[int] = Packer({"inputs": 512, "targets": 512})
+    filled = []
+    for key in range(4000):
+        size = int(np.clip(rng.normal(mean, spread), 2, 512))
+        done = packer.add(key, pair([1] * size, [1] * (size // 2)))
+        if done is not None:
+            filled.append(sum(len(p.inputs) for p in done[1]) / 512)
+    assert np.mean(filled) > 0.95
+
+
+def test_short_examples_do_not_wait_for_ever_beside_long_ones():
+    packer: Packer[int] = Packer({"inputs": 512, "targets": 512})
+    waits = []
+    for key in range(3000):
+        size = 490 if key % 2 else 60  # eight short ones fill a row less than one long one does
+        done = packer.add(key, pair([1] * size, [1]))
+        if done is not None:
+            waits += [key - other for other in done[0]]
+    assert max(waits) < 100

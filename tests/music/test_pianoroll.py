@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from t5music.errors import DataError, MidiError
+from t5music.music import pianoroll
+from t5music.music.instruments import FAMILIES, INSTRUMENTS, family_name, instrument_name
+from t5music.music.score import DRUMS, METER, NOTE, Score
+
+
+def score_of(*notes: tuple, **fields) -> Score:
+    """A score, two ticks a second, from (onset, duration, pitch, program, track); all as loud, so opaque, as can be."""
+    return Score(1, np.array([(o, d, p, 127, program, track) for o, d, p, program, track in notes], NOTE), **fields)
+
+
+def drawn(path, score: Score, **options) -> np.ndarray:
+    """The picture's pixels [height, width, (red, green, blue)], from 0 to 255."""
+    pianoroll.draw(score, path, **options)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    return (matplotlib.image.imread(path)[:, :, :3] * 255).round().astype(int)
+
+
+def where(picture: np.ndarray, colour: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels of a colour."""
+    return np.nonzero((picture == np.round(np.array(to_rgb(colour)) * 255)).all(axis=2))
+
+
+def test_notes_lie_at_their_seconds_and_pitches(tmp_path):
+    picture = drawn(tmp_path / "roll.png", score_of((0, 10, 60, 0, 0), (30, 10, 72, 0, 0)))
+    rows, columns = where(picture, pianoroll.COLOURS[0])
+    width = columns.max() - columns.min()
+    left = columns < columns.min() + width / 2
+    assert rows[left].min() > rows[~left].max()  # the later note is higher
+    for half in (left, ~left):
+        assert np.ptp(columns[half]) == pytest.approx(width / 4, rel=0.02)
+    assert (tmp_path / "roll.png").read_bytes() != b""
+    assert [entry.name for entry in tmp_path.iterdir()] == ["roll.png"]
+
+
+def test_louder_is_darker(tmp_path):
+    notes = np.array([(0, 10, 60, 127, 0, 0), (10, 10, 60, 10, 0, 0)], NOTE)
+    picture = drawn(tmp_path / "roll.png", Score(1, notes))
+    row = where(picture, pianoroll.COLOURS[0])[0].mean().astype(int)
+    shades = picture[row].sum(axis=1)
+    loud, soft = shades[len(shades) // 4], shades[3 * len(shades) // 4]
+    assert loud < soft < 3 * 255
+
+
+def test_parts_have_colours_and_a_legend_where_there_are_several(tmp_path):
+    first, second, third = pianoroll.COLOURS[:3]
+    alone = drawn(tmp_path / "roll.png", score_of((0, 10, 60, 0, 0)))
+    assert len(where(alone, second)[0]) == 0
+    several = drawn(tmp_path / "roll.png", score_of((0, 10, 60, 0, 0), (0, 10, 64, 40, 1), (0, 10, 36, DRUMS, 2)))
+    edges = [where(several, colour)[1].max() for colour in (first, second)]
+    assert edges[0] == edges[1] > where(alone, first)[1].max() * 0.8  # the legend's patches, one below the other
+    assert len(where(several, third)[0]) == 0
+    drums = where(several, pianoroll.DRUM_COLOUR)
+    assert (drums[0].max() > where(several, first)[0]).all()  # percussion below all pitches
+
+
+def test_many_parts_are_shown_by_instrument_or_family(tmp_path):
+    def colours(programs) -> int:
+        notes = [(index, 1, 60, program, index) for index, program in enumerate(programs)]
+        picture = drawn(tmp_path / "roll.png", score_of(*notes))
+        return sum(len(where(picture, colour)[0]) > 0 for colour in pianoroll.COLOURS)
+
+    assert colours([0] * 8) == 8
+    assert colours([0, 1, 2] * 3) == 3
+    assert colours(range(16)) == 16
+    assert colours(range(17)) == 3
+    assert colours(range(128)) == 16
+
+
+def test_the_prompt_is_marked(tmp_path):
+    score = score_of((0, 20, 60, 0, 0), (20, 20, 60, 0, 0))
+    plain = drawn(tmp_path / "roll.png", score)
+    assert len(where(plain, pianoroll.PROMPT_BACKGROUND)[0]) == 0
+    picture = drawn(tmp_path / "roll.png", score, prompt_seconds=5.0)
+    background = where(picture, pianoroll.PROMPT_BACKGROUND)[1]
+    notes = where(picture, pianoroll.COLOURS[0])[1]
+    quarter = notes.min() + np.ptp(notes) / 4
+    assert background.max() == pytest.approx(quarter, abs=8)
+    everything = drawn(tmp_path / "roll.png", score, prompt_seconds=500.0)
+    edge = where(everything, pianoroll.COLOURS[0])[1].max()
+    assert where(everything, pianoroll.PROMPT_BACKGROUND)[1].max() == pytest.approx(edge, abs=8)
+
+
+def test_given_notes_have_a_colour_of_their_own(tmp_path):
+    score = score_of((0, 20, 60, 0, 0), (0, 20, 48, 0, 1))
+    picture = drawn(tmp_path / "roll.png", score, prompt_notes=score.notes[score.notes["track"] == 0])
+    given, made = (where(picture, colour)[0] for colour in (pianoroll.PROMPT_COLOUR, pianoroll.COLOURS[1]))
+    assert len(where(picture, pianoroll.COLOURS[0])[0]) == 0
+    assert len(made) > 0
+    assert given.min() < made.min()
+
+
+def test_bars_are_drawn_where_there_are_meters(tmp_path):
+    score = score_of((0, 40, 60, 0, 0))
+    with_meters = replace(score, meters=np.array([(0, 4, 4)], METER))
+    pictures = [drawn(tmp_path / "roll.png", score) for score in (score, with_meters)]
+    counts = [len(where(picture, "#E6E6E6")[0]) for picture in pictures]
+    assert counts[1] > counts[0] + 8 * 100
+    endless = replace(score_of((0, 400_000, 60, 0, 0)), meters=np.array([(0, 1, 4)], METER))
+    drawn(tmp_path / "roll.png", endless)
+
+
+def test_the_same_score_gives_the_same_bytes(tmp_path):
+    score = score_of((0, 10, 60, 0, 0), (5, 10, 64, 40, 1))
+    pianoroll.draw(score, tmp_path / "a.png", title="one")
+    pianoroll.draw(score, tmp_path / "b.png", title="one")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["$x$ and $", "_private", "日本語\n\x07", "x" * 500, "\ud800"])
+def test_any_name_can_be_drawn(tmp_path, name):
+    score = score_of((0, 10, 60, 0, 0), (0, 10, 64, 0, 1), track_names=(name, "other"))
+    drawn(tmp_path / "roll.png", score, title=name)
+
+
+def test_nothing_is_written_where_nothing_can_be(tmp_path):
+    with pytest.raises(MidiError, match=r"cannot draw .*roll\.png: the score has no notes"):
+        pianoroll.draw(score_of(), tmp_path / "roll.png")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot write"):
+        pianoroll.draw(score_of((0, 1, 60, 0, 0)), tmp_path / "file" / "roll.png")
+
+
+def test_only_drawing_imports_matplotlib_and_never_pyplot(tmp_path):
+    script = (
+        "import sys, numpy as np\n"
+        "from t5music.music import pianoroll\n"
+        "from t5music.music.score import NOTE, Score\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "notes = np.array([(0, 1, 60, 64, 0, 0)], NOTE)\n"
+        f"pianoroll.draw(Score(1, notes), {str(tmp_path / 'roll.png')!r})\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_general_midi():
+    assert (len(INSTRUMENTS), len(set(INSTRUMENTS)), len(FAMILIES)) == (128, 128, 16)
+    names = {0: "Acoustic Grand Piano", 40: "Violin", 56: "Trumpet", 73: "Flute", 80: "Lead 1 (square)", 127: "Gunshot"}
+    assert {program: instrument_name(program) for program in names} == names
+    families = {
+        7: "Piano",
+        8: "Chromatic percussion",
+        47: "Strings",
+        48: "Ensemble",
+        127: "Sound effects",
+        128: "Drums",
+    }
+    assert {program: family_name(program) for program in families} == families
+    assert instrument_name(DRUMS) == "Drums"
+
+
+def test_general_midi_is_pretty_midis():
+    theirs = pytest.importorskip("pretty_midi.constants").INSTRUMENT_MAP
+
+    def plain(name: str) -> str:
+        return "".join(character for character in name.lower() if character.isalnum())
+
+    different = [(ours, other) for ours, other in zip(INSTRUMENTS, theirs, strict=True) if plain(ours) != plain(other)]
+    assert len(different) <= 16, different

@@ -1,0 +1,187 @@
+"""Whole tiny runs: killed and resumed against never killed, stop conditions, and everything that must be refused."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs
+from flax import nnx
+from tiny_runs import Batches, train
+
+from t5music.errors import CheckpointError, ConfigError, DataError
+from t5music.training import loop, optimizers, schedules
+from t5music.training.checkpoints import load_params, read_metadata
+from t5music.training.writers import read_metrics
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A run of 12 steps that nothing stopped: (folder, result)."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return folder, train(folder, STEPS)
+
+
+def params(result):
+    return nnx.to_pure_dict(nnx.state(result.model))
+
+
+def assert_same_run(folder, result, uninterrupted):
+    """Parameters, best step and metrics.jsonl are those of the uninterrupted run, to the last bit."""
+    expected_folder, expected = uninterrupted
+    jax.tree.map(np.testing.assert_array_equal, params(result), params(expected))
+    assert (folder / "metrics.jsonl").read_bytes() == (expected_folder / "metrics.jsonl").read_bytes()
+    assert (result.step, result.best_step) == (expected.step, expected.best_step)
+
+
+def test_a_run_learns_and_writes_what_it_did(uninterrupted):
+    folder, result = uninterrupted
+    lines = read_metrics(folder / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [3, 4, 6, 8, 9, 12]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 1
+    assert lines[-1]["validation/loss"] == result.metrics["validation/loss"]
+    assert result.best_step == STEPS
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"8", "10", "12"}
+    metadata = read_metadata(folder)
+    assert (metadata["step"], metadata["task"], metadata["config"]) == (STEPS, "random", tiny_runs.CONFIG.to_dict())
+
+
+@pytest.mark.parametrize("stop_at", [1, 8])  # between lines of metrics; at an evaluation
+def test_stopped_by_a_signal_and_resumed_is_never_stopped(tmp_path, uninterrupted, stop_at):
+    with pytest.raises(loop.Interrupted, match=f"step {stop_at} of {STEPS}"):
+        train(tmp_path, STEPS, Batches(stop_at=stop_at))
+    assert read_metadata(tmp_path)["step"] == stop_at
+    assert_same_run(tmp_path, train(tmp_path, STEPS), uninterrupted)
+
+
+def test_killed_at_random_steps_and_resumed_is_never_killed(tmp_path, uninterrupted):
+    for kill_at in sorted(np.random.default_rng().choice(np.arange(1, STEPS), 2, replace=False)):
+        command = [sys.executable, tiny_runs.__file__, tmp_path, str(STEPS), str(kill_at)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert done.stdout == "[]\n"  # neither TensorFlow nor the like was imported on the way
+    assert_same_run(tmp_path, train(tmp_path, STEPS), uninterrupted)
+
+
+def test_a_damaged_last_checkpoint_is_set_aside_and_made_again(tmp_path, uninterrupted, caplog):
+    with pytest.raises(loop.Interrupted):
+        train(tmp_path, STEPS, Batches(stop_at=7))
+    largest = max((tmp_path / "checkpoints/7/params").rglob("*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-10])
+    result = train(tmp_path, STEPS)
+    assert "7 is damaged" in caplog.text
+    assert_same_run(tmp_path, result, uninterrupted)
+
+
+def test_a_finished_run_can_go_on(tmp_path, uninterrupted):
+    folder, expected = uninterrupted
+    train(tmp_path, 6)
+    result = train(tmp_path, STEPS)
+    jax.tree.map(np.testing.assert_array_equal, params(result), params(expected))
+    lines = [read_metrics(run / "metrics.jsonl") for run in (tmp_path, folder)]
+    assert lines[0][2].pop("validation/loss")  # at step 6, its end, the first part was evaluated too
+    losses = [[line["loss"] for line in run if "loss" in line] for run in lines]
+    assert losses[0] == losses[1]
+
+
+def test_a_finished_run_called_again_does_nothing(uninterrupted):
+    folder, expected = uninterrupted
+    before = (folder / "metrics.jsonl").read_bytes()
+    result = train(folder, STEPS, Batches(end=0))
+    assert (result.step, result.best_step, result.metrics) == (STEPS, expected.best_step, {})
+    jax.tree.map(np.testing.assert_array_equal, params(result), params(expected))
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_starts_from_given_parameters_without_taking_them_away(tmp_path, uninterrupted):
+    folder, _ = uninterrupted
+    initial = load_params(folder, tiny_runs.CONFIG, fingerprint="0123abcd")
+    started = train(tmp_path, 3, initial_params=lambda: initial)
+    assert started.step == 3
+    scratch = read_metrics(folder / "metrics.jsonl")[0]["loss"]
+    assert read_metrics(tmp_path / "metrics.jsonl")[0]["loss"] < scratch - 1
+    jax.tree.map(np.asarray, initial)  # still there
+
+
+def test_the_best_checkpoint_outlives_the_last_ones(tmp_path):
+    losses = iter([3.0, 1.0, 2.0, float("nan")])
+    evaluations = {"validation": lambda model: {"loss": next(losses)}}
+    result = train(tmp_path, 8, evaluations=evaluations, eval_period=2, save_period=1, keep=1)
+    assert result.best_step == 4
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"4", "8"}
+    assert read_metadata(tmp_path, which="best")["step"] == 4
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["validation/loss"] is None
+
+
+def test_patience_stops_early_and_for_good(tmp_path):
+    scores = iter([1.0, 5.0, 4.0, 3.0, 9.0])
+    arguments = {
+        "evaluations": {"test": lambda model: {"score": next(scores)}},
+        "best_metric": "test/score",
+        "higher_is_better": True,
+        "eval_period": 2,
+        "patience": 2,
+    }
+    for _ in range(2):  # the second time the run is resumed, and its patience is still at an end
+        result = train(tmp_path, STEPS, **arguments)
+        assert (result.step, result.best_step) == (8, 4)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_checkpoints(tmp_path):
+    with pytest.raises(loop.DivergenceError, match=r"not finite at step 7 .*the checkpoint of step 5 is kept"):
+        train(tmp_path, STEPS, Batches(poison=7), evaluations={})
+    assert read_metadata(tmp_path)["step"] == 5
+    weights = load_params(tmp_path, tiny_runs.CONFIG)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"config": dataclasses.replace(tiny_runs.CONFIG, d_ff=64)}, r"config.d_ff is 32 there and 64 here"),
+        ({"metadata": {**tiny_runs.METADATA, "task": "other"}}, r"task is random there and other here"),
+        (
+            {"metadata": {"task": "random", "vocabulary": {"fingerprint": "ffff", "size": 100}}},
+            r"vocabulary.fingerprint is 0123abcd there and ffff here",
+        ),
+        ({"seed": 1}, r"seed is 0 there and 1 here"),
+        ({"optimizer": optimizers.adamw(schedules.constant())}, r"optimizer.name is adafactor there and adamw here"),
+    ],
+)
+def test_another_run_s_folder_is_refused_by_name(uninterrupted, change, named):
+    folder, _ = uninterrupted
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(CheckpointError, match=named):
+        train(folder, STEPS, **change)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_batches_that_end_are_a_data_error(uninterrupted):
+    folder, _ = uninterrupted
+    with pytest.raises(DataError, match="ended at step 12 of 13"):
+        train(folder, STEPS + 1, Batches(end=STEPS))
+
+
+def test_an_unknown_best_metric_suggests_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'validation/accuracy'"):
+        train(tmp_path, 1, best_metric="validation/acuracy")
+
+
+def test_a_period_of_nothing_is_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match="log_period"):
+        train(tmp_path, 1, log_period=0)
+
+
+def test_timing_is_kept_apart(uninterrupted):
+    folder, _ = uninterrupted
+    timing = read_metrics(folder / "timing.jsonl")
+    assert [line["step"] for line in timing] == [3, 6, 9, 12]
+    assert all(line["steps_per_second"] > 0 and line["tokens_per_second"] > 0 for line in timing)
+    assert not any("per_second" in key for line in read_metrics(folder / "metrics.jsonl") for key in line)

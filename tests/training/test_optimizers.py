@@ -1,0 +1,173 @@
+"""Adafactor against T5X's formula in double precision, stacked against unstacked, and AdamW's mask."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from t5music.training import optimizers, schedules
+
+AXES = {
+    "table": ("vocab", "embed"),
+    "layer": {"wi": ("embed", "mlp"), "wo": ("mlp", "embed"), "norm": ("embed",)},
+    "bias": ("heads", "buckets"),
+    "head": ("embed", "vocab"),
+}
+SHAPES = {
+    "table": (384, 160),
+    "layer": {"wi": (160, 256), "wo": (256, 160), "norm": (160,)},
+    "bias": (200, 32),
+    "head": (160, 384),
+}
+
+
+def random_tree(seed, shapes=SHAPES, scale=1.0):
+    """A tree of float32 arrays whose rows and columns differ in size, so that factoring matters."""
+    leaves, structure = jax.tree.flatten(shapes, is_leaf=lambda node: isinstance(node, tuple))
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for shape in leaves:
+        array = rng.normal(size=shape) * scale
+        for axis in range(len(shape)):
+            spread = np.exp(rng.normal(size=shape[axis]))
+            array *= spread.reshape([-1 if axis == other else 1 for other in range(len(shape))])
+        arrays.append(array.astype(np.float32))
+    return jax.tree.unflatten(structure, arrays)
+
+
+class T5XAdafactor:
+    """T5X's `Adafactor.apply_param_gradient` for one matrix or vector, in float64."""
+
+    def __init__(self, shape):
+        largest = sorted(shape)[-2:]
+        self.factored = len(shape) == 2 and min(largest) >= 128
+        self.row = self.column = self.full = 0.0
+
+    def step(self, count, parameter, gradient, rate):
+        parameter, gradient = parameter.astype(np.float64), gradient.astype(np.float64)
+        decay = 1 - (count + 1.0) ** -0.8
+        square = gradient**2 + 1e-30
+        if self.factored:
+            self.row = decay * self.row + (1 - decay) * square.mean(axis=1)
+            self.column = decay * self.column + (1 - decay) * square.mean(axis=0)
+            update = gradient * ((self.row / self.row.mean())[:, None] * self.column[None, :]) ** -0.5
+        else:
+            self.full = decay * self.full + (1 - decay) * square
+            update = gradient * self.full**-0.5
+        update /= max(1.0, np.sqrt((update**2).mean()))
+        return parameter - rate * max(np.sqrt((parameter**2).mean()), 1e-3) * update
+
+
+def run(optimizer, axes, params, gradients):
+    transformation = optimizer.transformation(axes)
+    state = transformation.init(params)
+    step = jax.jit(transformation.update)
+    for gradient in gradients:
+        updates, state = step(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def relative_error(a, b):
+    return max(jax.tree.leaves(jax.tree.map(lambda x, y: np.abs(x - y).max() / np.abs(y).max(), a, b)))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-5])  # the second is below the smallest parameter scale, 1e-3
+def test_adafactor_is_t5x_adafactor(scale):
+    params = random_tree(0, scale=scale)
+    gradients = [random_tree(seed, scale=10.0**seed) for seed in range(1, 7)]
+    rate = schedules.warmup_rsqrt(0.5, 3)
+    ours = run(optimizers.adafactor(rate), AXES, params, gradients)
+
+    references = jax.tree.map(lambda p: T5XAdafactor(p.shape), params)
+    expected = params
+    for count, gradient in enumerate(gradients):
+        expected = jax.tree.map(
+            lambda r, p, g, count=count: r.step(count, p, g, float(rate(count))), references, expected, gradient
+        )
+    moved = relative_error(expected, params)
+    assert moved > 0.01
+    assert relative_error(ours, expected) < 2e-6
+
+
+def test_adafactor_is_optax_adafactor_on_unstacked_parameters():
+    params = random_tree(0)
+    gradients = [random_tree(seed) for seed in range(1, 5)]
+    ours = run(optimizers.adafactor(schedules.constant(0.1)), AXES, params, gradients)
+    plain = optax.adafactor(0.1)
+    theirs = run(optimizers.Optimizer(schedules.constant(0.1), lambda axes: plain, {}), AXES, params, gradients)
+    assert relative_error(ours, theirs) < 2e-6
+
+
+def test_stacked_layers_train_as_the_same_layers_side_by_side():
+    layers = 3
+    side = [random_tree(seed, SHAPES["layer"], scale=4.0**seed) for seed in range(layers)]
+    side_gradients = [
+        [random_tree(10 * n + seed, SHAPES["layer"], 9.0**seed) for seed in range(layers)] for n in (1, 2)
+    ]
+
+    def stack(trees):
+        return {"stack": jax.tree.map(lambda *arrays: np.stack(arrays), *trees)}
+
+    stacked_axes = {"stack": {name: ("layers", *names) for name, names in AXES["layer"].items()}}
+    optimizer = optimizers.adafactor(schedules.constant(0.1))
+    stacked = run(optimizer, stacked_axes, stack(side), [stack(gradients) for gradients in side_gradients])
+    expected = run(optimizer, [AXES["layer"]] * layers, side, side_gradients)
+    assert relative_error(stacked, stack(expected)) < 1e-6
+    # Over the whole stack at once, as plain optax does it, the numbers are others.
+    plain = optimizers.Optimizer(schedules.constant(0.1), lambda axes: optax.adafactor(0.1), {})
+    whole = run(plain, stacked_axes, stack(side), [stack(gradients) for gradients in side_gradients])
+    assert relative_error(whole, stack(expected)) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "column"),
+    [
+        ((128, 128), (128,), (128,)),  # factored from 128 on
+        ((512, 384), (384,), (512,)),
+        ((12, 32), (1,), (1,)),  # the position bias
+        ((127, 4096), (1,), (1,)),
+        ((512,), (1,), (1,)),
+    ],
+)
+def test_factored_when_both_largest_dimensions_reach_128(shape, row, column):
+    transformation = optimizers.adafactor(schedules.constant()).transformation({"p": ("a", "b")[: len(shape)]})
+    moments = transformation.init({"p": jnp.zeros(shape)})[0]["p"][0]
+    assert (moments.v_row.shape, moments.v_col.shape) == (row, column)
+    assert moments.v.shape == ((1,) if row != (1,) else shape)
+
+
+def test_decay_leaves_out_norms_embedding_and_position_bias():
+    stacked = {"wi": ("layers", "embed", "mlp"), "norm": ("layers", "embed")}
+    assert optimizers.decayed({**AXES, "stack": stacked}) == {
+        "table": False,
+        "layer": {"wi": True, "wo": True, "norm": False},
+        "bias": False,
+        "head": True,
+        "stack": {"wi": True, "norm": False},
+    }
+
+
+def test_adamw_decays_kernels_only():
+    params = random_tree(0)
+    still = jax.tree.map(np.zeros_like, params)
+    rate, decay = 0.5, 0.1
+    after = run(optimizers.adamw(schedules.constant(rate), weight_decay=decay), AXES, params, [still])
+    np.testing.assert_allclose(after["layer"]["wi"], params["layer"]["wi"] * (1 - rate * decay), rtol=1e-6)
+    np.testing.assert_array_equal(after["layer"]["norm"], params["layer"]["norm"])
+    np.testing.assert_array_equal(after["table"], params["table"])
+
+
+@pytest.mark.parametrize("make", [optimizers.adafactor, optimizers.adamw])
+def test_clipping_bounds_the_global_norm_before_anything_else(make):
+    params = random_tree(0)
+    small, large = random_tree(1, scale=1e-3), random_tree(2, scale=1e3)
+    norm = optax.tree.norm(large)
+    clipped = jax.tree.map(lambda x: x / norm, large)
+    rate = schedules.constant(0.1)
+    ours = run(make(rate, clip_norm=1.0), AXES, params, [small, large])
+    small_norm = float(optax.tree.norm(small))
+    scaled = small if small_norm < 1 else jax.tree.map(lambda x: x / small_norm, small)
+    expected = run(make(rate, clip_norm=None), AXES, params, [scaled, clipped])
+    assert relative_error(ours, expected) < 1e-5

@@ -1,0 +1,92 @@
+"""A model of a few thousand parameters and endless random batches with a position; run as a script, a whole training.
+
+python tiny_runs.py MODEL_DIR STEPS KILL_AT
+"""
+
+import os
+import signal
+import sys
+
+import numpy as np
+
+from t5music.model.config import T5Config
+from t5music.training import evaluation, loop, optimizers, schedules
+
+ROWS = 128
+CONFIG = T5Config(
+    rows=ROWS,
+    d_model=16,
+    d_kv=8,
+    heads=2,
+    d_ff=32,
+    encoder_layers=1,
+    decoder_layers=1,
+    version="v1.0",
+    dropout_rate=0.1,
+)
+METADATA = {"task": "random", "vocabulary": {"fingerprint": "0123abcd", "size": 100}}
+IS_NOTE = np.arange(100) % 3 == 0
+
+
+def batch(seed, examples=4, length=8):
+    """A batch whose targets repeat its inputs, so that there is something to learn; rows differ in length."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(3, 20, (examples, length)).astype(np.int32)
+    lengths = rng.integers(2, length + 1, examples)
+    tokens[np.arange(length) >= lengths[:, None]] = 0
+    return {
+        "encoder_input_tokens": tokens,
+        "decoder_input_tokens": np.pad(tokens, ((0, 0), (1, 0)))[:, :-1],
+        "decoder_target_tokens": tokens,
+        "decoder_loss_weights": (tokens > 0).astype(np.float32),
+    }
+
+
+class Batches:
+    """An endless iterator with a position; `end` makes it end, `poison` puts in a weight that is not a number."""
+
+    def __init__(self, *, end=None, kill_at=None, stop_at=None, poison=None, examples=4):
+        self.position = 0
+        self.end, self.kill_at, self.stop_at, self.poison, self.examples = end, kill_at, stop_at, poison, examples
+
+    def __next__(self):
+        if self.position == self.end:
+            raise StopIteration
+        if self.position == self.kill_at:
+            print([name for name in ("tensorflow", "seqio", "clu", "gin") if name in sys.modules], flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.position += 1
+        if self.position == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        made = batch(self.position, self.examples)
+        if self.position == self.poison:
+            made["decoder_loss_weights"] = made["decoder_loss_weights"] * np.float32("nan")
+        return made
+
+    def get_state(self):
+        return {"next": self.position}
+
+    def set_state(self, state):
+        self.position = state["next"]
+
+
+def evaluate(model):
+    return evaluation.evaluate(model, [batch(-1 % 2**32), batch(-2 % 2**32)], IS_NOTE)
+
+
+def train(model_dir, steps=12, batches=None, *, config=CONFIG, optimizer=None, evaluations=None, **arguments):
+    settings = {"log_period": 3, "eval_period": 4, "save_period": 5, "progress": False, "metadata": METADATA}
+    return loop.train(
+        config,
+        optimizer or optimizers.adafactor(schedules.constant(0.05)),
+        batches or Batches(),
+        steps=steps,
+        model_dir=model_dir,
+        evaluations={"validation": evaluate} if evaluations is None else evaluations,
+        **{**settings, **arguments},
+    )
+
+
+if __name__ == "__main__":
+    folder, steps, kill_at = sys.argv[1:]
+    train(folder, int(steps), Batches(kill_at=int(kill_at)))
