@@ -81,7 +81,7 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
     try:
         logging.disable(logging.ERROR)  # gin logs an error for every search path a file is not in
         gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=False)
-    except (ValueError, SyntaxError, OSError, TypeError) as error:
+    except (ValueError, SyntaxError, OSError, TypeError, KeyError) as error:
         raise ConfigError(_explain(str(error), registry.NAMES)) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -108,6 +108,11 @@ def _bindings() -> Iterator[tuple[str, str, str, Any]]:
             yield scope, selector, parameter, value
 
 
+def _name(scope: str, selector: str, parameter: str) -> str:
+    """A binding as one would write it: MACRO, or the shortest name of a function, and its parameter."""
+    return scope if selector == _MACRO else f"{gin.config._REGISTRY.minimal_selector(selector)}.{parameter}"
+
+
 def _macros() -> set[str]:
     return {scope for scope, selector, _, _ in _bindings() if selector == _MACRO}
 
@@ -128,7 +133,7 @@ def _check_set() -> None:
     """Every macro that is read is set, and nothing is left at %gin.REQUIRED."""
     macros = _macros()
     for scope, selector, parameter, value in _bindings():
-        target = scope if selector == _MACRO else f"{selector}.{parameter}"
+        target = _name(scope, selector, parameter)
         for name, kind in _references(value):
             if (name, kind) == ("gin.REQUIRED", "gin.constant"):
                 raise ConfigError(f"{target} must be set: --gin.{target}=...")
@@ -146,7 +151,7 @@ def check_used() -> None:
     }
     macros_read = {scope for scope, selector in gin.config._OPERATIVE_CONFIG if selector == _MACRO}
     unused = [
-        scope if selector == _MACRO else f"{selector}.{parameter}"
+        _name(scope, selector, parameter)
         for scope, selector, parameter, _ in _bindings()
         if (scope not in macros_read if selector == _MACRO else (selector, parameter) not in read)
     ]

@@ -26,7 +26,7 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     schedules.warmup_rsqrt,
 )
 for _configurable in _CONFIGURABLES:
-    gin.external_configurable(_configurable)
+    gin.external_configurable(_configurable, module=_configurable.__module__.removeprefix("t5music."))
 
 # The entry points themselves are called through gin, so that their bindings apply.
 train = gin.external_configurable(runs.train)

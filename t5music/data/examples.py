@@ -74,9 +74,9 @@ class Continue:
         return f"continue {self.style}: {text}"
 
     def examples(self, score: Score, labels: Mapping[str, str]) -> Iterator[Example]:
-        """Yields one example per pair of neighbouring segments."""
+        """Yields one example per pair of neighbouring chunks: prompt and rest are the piece's own words."""
         encoding = encodings.get(self.encoding)
-        texts = [encoding.to_text(segment) for segment in encoding.segments(encoding.encode(score), self.words)]
+        texts = [encoding.to_text(chunk) for chunk in encoding.chunks(encoding.encode(score), self.words)]
         for prompt, rest in zip(texts, texts[1:], strict=False):
             yield Example(self._ask(prompt), rest)
 
@@ -87,7 +87,7 @@ class Continue:
 
     def _ending(self, score: Score) -> NDArray[np.int32]:
         encoding = encodings.get(self.encoding)
-        halves = encoding.segments(encoding.encode(score), self.words // 2)
+        halves = encoding.chunks(encoding.encode(score), self.words // 2)
         if not halves:
             raise MidiError("no music to continue")
         return np.concatenate(halves[-2:])

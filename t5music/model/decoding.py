@@ -113,6 +113,7 @@ def _generate(
     config = model.config
     empty = jnp.zeros((batch * config.heads, max_length, config.d_kv), config.dtype)
     positions = jnp.arange(max_length)
+    biases = model.decoder.relative_bias.at(np.arange(1 - max_length, max_length))  # [heads, 2 * max_length - 1]
 
     def unfinished(state: tuple) -> jax.Array:
         step, _, _, done, _ = state
@@ -121,7 +122,8 @@ def _generate(
     def write(state: tuple) -> tuple:
         step, written, last, done, caches = state
         x = model.embed(last[:, None])  # [batch, 1, d_model]
-        bias = model.decoder.relative_bias.at(positions - step)[None, :, None, :]  # [1, heads, 1, max_length]
+        bias = jax.lax.dynamic_slice_in_dim(biases, max_length - 1 - step, max_length, axis=1)
+        bias = bias[None, :, None, :]  # [1, heads, 1, max_length]
         mask = (positions <= step)[None, None, None, :]
         new_caches: list[KeysValues] = []
         for layer, cross, cache in zip(layers, crosses, caches, strict=True):

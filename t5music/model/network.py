@@ -373,3 +373,21 @@ def abstract_model(config: T5Config) -> tuple[nnx.GraphDef, nnx.State]:
 def parameter_count(params: nnx.State) -> int:
     """Returns the number of numbers in (abstract or real) parameters."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def _unrolled(params: nnx.State) -> bool:
+    return all(isinstance(name, int) for name in params["encoder"]["layers"])
+
+
+def unstack_layers(params: nnx.State) -> nnx.State:
+    """Returns the parameters in the unrolled form: `layers` holds one tree per layer. Unrolled ones stay as they are."""
+    if _unrolled(params):
+        return params
+
+    def layer(stacked: nnx.State, i: int) -> nnx.State:
+        def take(param: nnx.Param) -> nnx.Param:
+            return param.replace(param[...][i], axes=param.get_metadata()["axes"][1:])
+
+        return jax.tree.map(take, stacked, is_leaf=lambda node: isinstance(node, nnx.Param))
+
+    return _with_layers(params, lambda layers: {i: layer(layers, i) for i in range(_depth(layers))})

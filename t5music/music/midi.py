@@ -56,7 +56,7 @@ def read(
       max_bytes, max_tracks, max_notes: a file beyond any of them is refused before memory is spent on it.
 
     Raises:
-      MidiError: "FILE: what is wrong", for every file that cannot be read.
+      MidiError: "FILE: what is wrong", for every file that cannot be read or goes on for more than MAX_QUARTERS.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         name, data = name or "MIDI data", bytes(source)

@@ -48,7 +48,8 @@ def draw(
       score: what to draw, at most some 100,000 notes (20,000 take about a second).
       path: the file to write, whatever its suffix.
       prompt_seconds: how much of the beginning was given; it gets a background, an edge and the word "prompt".
-      prompt_notes: NOTE [notes] of the score that were given, as in an accompaniment; they get a colour of their own.
+      prompt_notes: NOTE [notes], those of the score's notes (equal in every field) that were given, as the melody of
+        an accompaniment is; they get a colour of their own.
       title: a line above the picture.
 
     Raises:

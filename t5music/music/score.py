@@ -218,13 +218,13 @@ class Score:
             return self
         notes = self.notes.copy()
         ends = notes["onset"] + notes["duration"]
-        lifts = ends.copy()  # when the pedal that holds each note is lifted; its own end where none does
+        lifts = np.zeros(len(notes), np.int64)  # when the last pedal pressed by a note's end is lifted
         for track in np.unique(self.pedals["track"]):
             pedals = self.pedals[self.pedals["track"] == track]
             mine = np.flatnonzero((notes["track"] == track) & (notes["program"] != DRUMS))
-            index = np.searchsorted(pedals["onset"], ends[mine], side="right")  # pedals pressed by the note's end
+            pressed = np.searchsorted(pedals["onset"], ends[mine], side="right")
             lifted = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
-            lifts[mine] = np.maximum(ends[mine], np.append(0, lifted)[index])
+            lifts[mine] = np.append(0, lifted)[pressed]
         order = np.lexsort((notes["onset"], notes["pitch"], notes["track"]))
         now, after = notes[order[:-1]], notes[order[1:]]
         again = (now["track"] == after["track"]) & (now["pitch"] == after["pitch"])

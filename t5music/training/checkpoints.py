@@ -155,5 +155,6 @@ def unreadable(folder: Path, reason: str) -> CheckpointError:
 
 
 def first_line(error: Exception) -> str:
-    """Returns what an error says, without the pages of context that TensorStore adds."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    """Returns what an error says, without the path of a system error and the pages of context that TensorStore adds."""
+    text = getattr(error, "strerror", None) or str(error)
+    return next(iter(text.splitlines()), "") or type(error).__name__

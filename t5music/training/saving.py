@@ -99,6 +99,7 @@ class Checkpoints:
             target: shapes, types and shardings (`state.abstract`).
             metadata: what the run would save; CheckpointError names what differs from the checkpoint's.
         """
+        self.wait()
         step = self._manager.latest_step()
         if step is None:
             return None

@@ -83,6 +83,13 @@ def test_every_example_comes_once_an_epoch_whole_and_in_another_order(make_store
         assert epochs[0] != epochs[1] != epochs[2]
 
 
+def test_the_lanes_share_every_task_out(make_store, settings):
+    members = [(make_store(name, [(number + 1, 2) for number in range(20)]), mixing.EQUAL) for name in ("a", "b")]
+    batches = take(train_batches(members, **settings, pack=False), 20)  # 160 examples: four epochs of 40
+    sizes = Counter(np.concatenate([(batch["encoder_input_tokens"] > 0).sum(axis=1) for batch in batches]).tolist())
+    assert sizes == {number + 2: 8 for number in range(20)}
+
+
 def test_longer_examples_are_trimmed_and_end_with_eos(make_store, settings):
     batch = next(train_batches(make_store("task", [(100, 100)] * 4), **settings, pack=False))
     assert (batch["encoder_input_tokens"][:, -1] == EOS_ID).all()

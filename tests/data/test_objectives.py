@@ -139,6 +139,16 @@ def test_iid_replacing_spans_keeps_every_token_once(length, seed):
     assert all(tokens for _, tokens in inputs[1:-1])  # adjacent noise is merged
 
 
+def test_more_runs_than_sentinels_are_thinned_evenly():
+    places = []
+    for seed in range(30):
+        made = run(IidDenoising(0.3), 2000, seed)  # about 420 runs of noise
+        noisy = [token - FIRST_EVENT for _, tokens in split_at_sentinels(made["targets"]) for token in tokens]
+        assert (made["inputs"] > VOCABULARY.sentinel(99) - 1).sum() == 99
+        places += noisy
+    assert np.mean(places) == pytest.approx(1000, abs=30)
+
+
 def test_iid_noise_is_of_the_given_density():
     for style in ("mask_in_place", "drop"):
         noisy = 0

@@ -111,6 +111,23 @@ def test_a_new_store_replaces_the_old_one_and_a_failed_one_does_not(tmp_path, vo
     assert [entry.name for entry in tmp_path.iterdir()] == ["task"]
 
 
+def test_an_old_store_survives_when_the_new_one_cannot_take_its_place(tmp_path, vocabulary, monkeypatch):
+    path = tmp_path / "task"
+    write(path, vocabulary, examples=3)
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if Path(target) == path and not self.name.endswith(".old"):
+            raise OSError("busy")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(DataError, match=f"cannot write {path}: busy"):
+        write(path, vocabulary, examples=5)
+    assert TokenStore.open(path).examples("train") == 3
+    assert [entry.name for entry in tmp_path.iterdir()] == ["task"]
+
+
 def test_a_folder_that_is_no_store_is_not_replaced(tmp_path, vocabulary):
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "mine.mid").write_bytes(b"MThd")

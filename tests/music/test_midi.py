@@ -163,6 +163,18 @@ def test_pedals_that_are_never_pressed_or_never_lifted():
     assert score.pedals.tolist() == [(12, 18, 1)]
 
 
+def test_what_lies_beyond_31_bits_of_ticks_is_left_out():
+    far = b"\xff\xff\xff\x7f\xb0\x07\x00" * 9
+    score = midi.read(
+        file_of(
+            far + b"\x00\xff\x51\x03\x07\xa1\x21" + END_OF_TRACK,
+            b"\x00\xb0\x40\x7f" + ONE_NOTE + far + b"\x00\xb0\x40\x00",
+        )
+    )
+    assert score.pedals.tolist() == [(0, 16, 0)]
+    assert len(score.tempos) == 0
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -357,6 +369,14 @@ def test_representable_keeps_what_it_says(score):
         assert down(held, new) == down(score, old)
 
 
+def test_pedals_that_overlap_are_one_and_pedals_that_touch_are_two():
+    pedals = np.array([(0, 10, 0), (10, 10, 0), (15, 10, 0), (16, 2, 0), (30, 0, 0), (5, 10, 1)], PEDAL)
+    notes = np.array([(0, 1, 60, 64, 0, 0), (0, 1, 60, 64, 0, 1)], NOTE)
+    held = midi.representable(Score(480, notes, pedals=pedals))
+    assert held.pedals.tolist() == [(0, 10, 0), (5, 10, 1), (10, 15, 0)]
+    assert midi.read(midi.to_bytes(held)) == held
+
+
 def test_the_bytes_of_a_small_score():
     score = Score(
         96,
@@ -456,6 +476,7 @@ def one_note(**fields) -> Score:
         (replace(one_note(), tempos=np.array([(0, 2**24)], TEMPO)), r"MIDI cannot hold the tempo \(16777216,\)"),
         (replace(one_note(), tempos=np.array([(0, 0)], TEMPO)), r"MIDI cannot hold the tempo \(0,\)"),
         (replace(one_note(), meters=np.array([(0, 3, 3)], METER)), r"MIDI cannot hold the meter \(3, 3\)"),
+        (replace(one_note(), meters=np.array([(0, 1, 256)], METER)), r"MIDI cannot hold the meter \(1, 256\)"),
         (replace(one_note(), meters=np.array([(0, 256, 4)], METER)), r"MIDI cannot hold the meter \(256, 4\)"),
         (replace(one_note(), keys=np.array([(0, 8, False)], KEY)), r"MIDI cannot hold the key \(8, False\)"),
     ],

@@ -90,8 +90,11 @@ def test_a_sequence_that_was_never_midi(note_seq):
     sequence = note_seq.NoteSequence()
     sequence.notes.add(start_time=0.5, end_time=1.0, pitch=60, velocity=80, instrument=7)
     sequence.notes.add(start_time=0.0, end_time=0.5, pitch=62, velocity=80, instrument=2, program=3)
+    for time, number, value in ((0.25, 64, 64), (0.5, 66, 0), (0.75, 64, 63)):
+        sequence.control_changes.add(time=time, control_number=number, control_value=value, instrument=7)
     score = from_note_sequence(sequence)
     assert score.ticks_per_quarter == 220
+    assert score.pedals.tolist() == [(110, 220, 1)]
     assert score.notes.tolist() == [(0, 220, 62, 80, 3, 0), (220, 220, 60, 80, 0, 1)]
     assert score.track_names == ("", "")
     assert from_note_sequence(note_seq.NoteSequence()) == Score(220, np.empty(0, NOTE))

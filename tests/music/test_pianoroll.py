@@ -57,7 +57,7 @@ def test_parts_have_colours_and_a_legend_where_there_are_several(tmp_path):
     first, second, third = pianoroll.COLOURS[:3]
     alone = drawn(tmp_path / "roll.png", score_of((0, 10, 60, 0, 0)))
     assert len(where(alone, second)[0]) == 0
-    several = drawn(tmp_path / "roll.png", score_of((0, 10, 60, 0, 0), (0, 10, 64, 40, 1), (0, 10, 36, DRUMS, 2)))
+    several = drawn(tmp_path / "roll.png", score_of((0, 10, 30, 0, 0), (0, 10, 34, 40, 1), (0, 10, 81, DRUMS, 2)))
     edges = [where(several, colour)[1].max() for colour in (first, second)]
     assert edges[0] == edges[1] > where(alone, first)[1].max() * 0.8  # the legend's patches, one below the other
     assert len(where(several, third)[0]) == 0

@@ -17,7 +17,7 @@ START = "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 Velocity_20"
 
 
 def score_of(rows, *, resolution=480, meters=(), tempos=(), **rest) -> Score:
-    """Rows of (onset, duration, pitch) in ticks: piano, velocity 80; or of (onset, duration, pitch, velocity, program)."""
+    """Rows of (onset, duration, pitch), piano of velocity 80, or (onset, duration, pitch, velocity, program)."""
     notes = [(*row, 80, 0, 0) if len(row) == 3 else (*row, 0) for row in rows]
     changes = {"meters": np.array(list(meters), METER), "tempos": np.array(list(tempos), TEMPO)}
     return Score(resolution, np.array(notes, NOTE), **changes, **rest)
@@ -39,8 +39,15 @@ def test_the_words():
     kinds = [word.split("_")[0] for word in REMI.words]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     assert counts == {
-        **{"Bar": 1, "TimeSig": 69, "Pos": 144, "Tempo": 81, "Program": 128, "Velocity": 32},
-        **{"Pitch": 128, "Drum": 128, "Duration": 72},
+        "Bar": 1,
+        "TimeSig": 69,
+        "Pos": 144,
+        "Tempo": 101,
+        "Program": 128,
+        "Velocity": 32,
+        "Pitch": 128,
+        "Drum": 128,
+        "Duration": 72,
     }
     for word in ("TimeSig_12/4", "TimeSig_16/32", "TimeSig_3/1", "Pos_143", "Velocity_32", "Tempo_320", "Duration_384"):
         assert word in REMI.ids
@@ -51,8 +58,8 @@ def test_the_words():
 
 
 GOLDEN = (
-    "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 Velocity_20 Pitch_60 Duration_12 Pitch_64 Duration_12 Program_33 Pitch_40 "
-    "Duration_24 Velocity_25 Drum_36 Pos_42 Program_0 Pitch_72 Duration_6 "
+    "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 Velocity_20 Pitch_60 Duration_12 Pitch_64 Duration_12 Program_33 "
+    "Pitch_40 Duration_24 Velocity_25 Drum_36 Pos_42 Program_0 Pitch_72 Duration_6 "
     "Bar TimeSig_3/4 Pos_0 Tempo_100 Program_0 Velocity_20 Pitch_67 Duration_24 Pos_12 Velocity_25 Drum_38"
 )
 
@@ -92,7 +99,8 @@ def test_golden_decoding():
 def test_empty_bars_and_the_last_bar():
     score = score_of([(2 * 1920 + 480, 4 * 1920, 60)])
     assert text_of(score) == (
-        "Bar TimeSig_4/4 Pos_0 Tempo_120 Bar TimeSig_4/4 Bar TimeSig_4/4 Pos_12 Program_0 Velocity_20 Pitch_60 Duration_192"
+        "Bar TimeSig_4/4 Pos_0 Tempo_120 Bar TimeSig_4/4 Bar TimeSig_4/4 Pos_12 Program_0 Velocity_20 "
+        "Pitch_60 Duration_192"
     )
 
 
@@ -129,13 +137,13 @@ def test_tempi():
     every = np.linspace(20, 320, 10_000)
     nearest = grid.TEMPI[grid.nearest_index(every, grid.TEMPI)]
     assert np.max(np.abs(nearest / every - 1)) <= 0.025
-    for tempo, word in ((120, 120), (5, 20), (600, 320), (99, 100), (97.9, 96)):
+    for tempo, word in ((120, 120), (5, 20), (600, 320), (99.2, 100), (90, 90), (206, 208)):
         text = text_of(score_of([(0, 480, 60)], tempos=[(0, round(60e6 / tempo))]))
         assert text.split()[3] == f"Tempo_{word}"
 
 
 def test_tempo_words_only_where_the_nearest_tempo_changes():
-    wobble = [(40 * i, round(60e6 / (120 + i % 2))) for i in range(40)]  # 120 and 121 are both nearest to 120
+    wobble = [(40 * i, round(60e6 / (120 + 0.4 * (i % 2)))) for i in range(40)]
     steps = [(1600, 400_000), (1610, 600_000), (1620, 300_000), (1640, 302_000), (9999, 1_000_000)]
     text = text_of(score_of([(0, 480, 60), (1680, 240, 62)], tempos=wobble + steps))
     assert text == (f"{START} Pitch_60 Duration_12 Pos_40 Tempo_100 Pos_41 Tempo_200 Pos_42 Pitch_62 Duration_6")
@@ -211,7 +219,7 @@ def test_meters_of_odd_thirty_seconds_end_between_positions():
     assert [onset for onset, _, _ in decoded(text_of(score))] == [60 * i for i in range(6)]
     close = score_of([(40, 20, 60), (60, 60, 60)], meters=[(0, 1, 32)])
     assert REMI.decode(REMI.encode(close)).repairs == 0
-    assert decoded(text_of(close)) == [(40, 20, 60), (60, 40, 60)]
+    assert decoded(text_of(close)) == [(40, 20, 60), (60, 80, 60)]
 
 
 def test_meters_after_the_last_onset_do_not_count():
@@ -219,15 +227,15 @@ def test_meters_after_the_last_onset_do_not_count():
     assert text_of(score).startswith("Bar TimeSig_3/4 Pos_0")
     with pytest.raises(MidiError, match=r"has \d+ bars and remi takes at most 20000: crop it"):
         REMI.encode(score_of([(0, 480, 60), (2**40, 480, 60)]))
-    with pytest.raises(MidiError, match=r"has 30001 bars and remi takes"):
+    with pytest.raises(MidiError, match=r"has 30002 bars and remi takes"):
         REMI.encode(score_of([(0, 480, 60), (15_000 * 16 * 480, 480, 60)], meters=[(0, 16, 4)]))
 
 
-# ---------------------------------------------------------------------------------------------------------- what is lost
+# --------------------------------------------------------------------------------------------------------- what is lost
 
 
 def check_losses(score: Score) -> None:
-    """Every onset is there, within 1/24 quarter; so is every bar line up to the last onset, within 1/64 note."""
+    """Every onset is there, within 1/24 quarter; so is every bar line up to the last onset, within 1/16 quarter."""
     out, repairs = REMI.decode(REMI.encode(score))
     assert repairs == 0
 
@@ -251,7 +259,7 @@ def check_losses(score: Score) -> None:
         alone = mine.sum() == theirs.sum() == 1
         length = (ends - onset)[mine][0]
         if alone and one < DRUMS * 128 and length <= 32:
-            assert abs(ends[mine][0] - out_ends[theirs][0]) <= max(1 / 12, 1 / 24 + 0.04 * (length + 1 / 24))
+            assert abs(ends[mine][0] - out_ends[theirs][0]) <= max(1 / 8, 1 / 24 + 0.04 * (length + 1 / 24))
             assert abs(int(notes["velocity"][mine][0]) - int(out_notes["velocity"][theirs][0])) <= 2
     lines = score.bars()[0]
     lines = lines[lines <= score.notes["onset"].max()] / score.ticks_per_quarter
@@ -293,8 +301,8 @@ def test_notes_of_real_music_move_no_more_than_stated(real_music):
     [
         (f"{START} Pitch_60 Pitch_62 Duration_6", 1, [(0, 240, 62)]),  # a Pitch without Duration
         (f"{START} Pitch_60 Duration_6 Duration_9", 1, [(0, 240, 60)]),
-        (f"{START} Program_7 Pitch_60 Duration_6", 1, [(0, 240, 60)]),  # a Program that no note follows
-        (f"{START} Velocity_7 Pitch_60 Duration_6", 1, [(0, 240, 60)]),
+        (f"{START} Program_7 Pitch_60 Duration_6", 2, [(0, 240, 60)]),  # Program_0 Velocity_20 with no note
+        (f"{START} Velocity_7 Pitch_60 Duration_6", 2, [(0, 240, 60)]),
         (f"{START} TimeSig_3/4 Pitch_60 Duration_6", 3, [(0, 240, 60)]),  # and Program and Velocity lead nowhere
         ("Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_60 Duration_6", 2, [(0, 240, 60)]),
         ("Bar TimeSig_4/4 Pos_0 Program_0 Velocity_1 Pitch_60 Duration_6", 1, [(0, 240, 60)]),  # no Tempo
@@ -327,9 +335,9 @@ def test_segments_begin_at_a_bar_and_say_the_tempo():
     rows = [(0, 240, 60), (1920, 240, 60), (3840 + 480, 240, 60), (3 * 1920, 240, 60)]
     events = REMI.encode(score_of(rows, tempos=[(0, 500_000), (1680, 400_000), (4320, 600_000)]))
     assert [REMI.to_text(piece) for piece in REMI.segments(events, 20)] == [
-        "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 Velocity_20 Pitch_60 Duration_6 Pos_42 Tempo_152 "
+        "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 Velocity_20 Pitch_60 Duration_6 Pos_42 Tempo_150 "
         "Bar TimeSig_4/4 Pos_0 Program_0 Velocity_20 Pitch_60 Duration_6",
-        "Bar TimeSig_4/4 Pos_0 Tempo_152 Pos_12 Tempo_100 Program_0 Velocity_20 Pitch_60 Duration_6 "
+        "Bar TimeSig_4/4 Pos_0 Tempo_150 Pos_12 Tempo_100 Program_0 Velocity_20 Pitch_60 Duration_6 "
         "Bar TimeSig_4/4 Pos_0 Program_0 Velocity_20 Pitch_60 Duration_6",
     ]
     assert [REMI.to_text(piece) for piece in REMI.segments(events, 16)][2] == (
@@ -345,9 +353,12 @@ def test_a_bar_that_is_too_long_is_cut_inside():
     head = "Bar TimeSig_4/4 Pos_0 Tempo_120"
     assert texts == [
         f"{head} Program_5 Velocity_20 " + " ".join(f"Pitch_{60 + i} Duration_6" for i in range(5)),
-        f"{head} Program_5 Velocity_20 Pitch_65 Duration_6 Pos_12 Pitch_60 Duration_6 Pitch_61 Duration_6",
-        f"{head} Pos_12 Program_5 Velocity_20 " + " ".join(f"Pitch_{60 + i} Duration_6" for i in range(2, 6)),
-        f"{head} Pos_12 Program_5 Velocity_20 Drum_38 Bar TimeSig_4/4 Pos_0 Program_5 Velocity_20 Pitch_60 Duration_6",
+        f"{head} Program_5 Velocity_20 Pitch_65 Duration_6 Pos_12 "
+        + " ".join(f"Pitch_{60 + i} Duration_6" for i in range(3)),
+        f"{head} Pos_12 Program_5 Velocity_20 "
+        + " ".join(f"Pitch_{60 + i} Duration_6" for i in range(3, 6))
+        + " Drum_38",
+        f"{head} Program_5 Velocity_20 Pitch_60 Duration_6",
     ]
 
 

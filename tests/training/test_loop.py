@@ -10,21 +10,12 @@ import numpy as np
 import pytest
 import tiny_runs
 from flax import nnx
-from tiny_runs import Batches, train
+from tiny_runs import STEPS, Batches, train
 
 from t5music.errors import CheckpointError, ConfigError, DataError
 from t5music.training import loop, optimizers, schedules
 from t5music.training.checkpoints import load_params, read_metadata
 from t5music.training.writers import read_metrics
-
-STEPS = 12
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """A run of 12 steps that nothing stopped: (folder, result)."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    return folder, train(folder, STEPS)
 
 
 def params(result):

@@ -13,6 +13,7 @@ from t5music.model.config import T5Config
 from t5music.training import evaluation, loop, optimizers, schedules
 
 ROWS = 128
+STEPS = 12
 CONFIG = T5Config(
     rows=ROWS,
     d_model=16,
@@ -74,7 +75,7 @@ def evaluate(model):
     return evaluation.evaluate(model, [batch(-1 % 2**32), batch(-2 % 2**32)], IS_NOTE)
 
 
-def train(model_dir, steps=12, batches=None, *, config=CONFIG, optimizer=None, evaluations=None, **arguments):
+def train(model_dir, steps=STEPS, batches=None, *, config=CONFIG, optimizer=None, evaluations=None, **arguments):
     settings = {"log_period": 3, "eval_period": 4, "save_period": 5, "progress": False, "metadata": METADATA}
     return loop.train(
         config,

@@ -89,19 +89,15 @@ class Performance(ClockEncoding):
         partner, stray = _pair(events)
         closed = partner[on] >= 0
         starts = steps[on]
-        ends = np.where(closed, steps[partner[on]], total) if len(on) else starts
+        ends = np.where(closed, steps[partner[on]], total)
         sounding = ends > starts
         repairs += int(stray.sum() + (~sounding).sum() + (sounding & ~closed).sum())
 
         stated = np.maximum.accumulate(np.where(events >= VELOCITY, np.arange(len(events)), -1))[on]
-        bins = np.where(stated >= 0, events[stated] - VELOCITY + 1, DEFAULT_VELOCITY_BIN) if len(on) else starts
-        repairs += int(len(on) > 0 and stated[0] < 0)
-
+        bins = np.where(stated >= 0, events[stated] - VELOCITY + 1, DEFAULT_VELOCITY_BIN)
+        repairs += int((stated[:1] < 0).sum())
         pitches = events[on] - NOTE_ON
-        turn = (np.diff(pitches * 64 + bins, prepend=0) < 0) & (np.diff(starts, prepend=-1) == 0)
-        turns = np.cumsum(turn)
-        later = turns - np.maximum.accumulate(np.where(np.diff(starts, prepend=-1) > 0, turns, 0))
-        onsets = starts * TICKS_PER_STEP + np.minimum(later, TICKS_PER_STEP // 2 - 1)
+        onsets = starts * TICKS_PER_STEP + _delays(starts, pitches * (VELOCITY_BINS + 1) + bins)
 
         notes = np.zeros(int(sounding.sum()), NOTE)
         notes["onset"] = onsets[sounding]
@@ -128,6 +124,16 @@ class Performance(ClockEncoding):
 def _steps(seconds: NDArray) -> NDArray[np.int64]:
     """Seconds to the nearest step, half way up: note-seq's quantize_to_step."""
     return np.floor(seconds * STEPS_PER_SECOND + 0.5).astype(np.int64)
+
+
+def _delays(steps: NDArray, keys: NDArray) -> NDArray[np.int64]:
+    """By how many ticks each note is later than its step, so that sorting by time and key leaves the notes' order.
+
+    steps, keys: int [notes], in order; within a step a note whose key is less than its predecessor's is a tick later.
+    """
+    begins = np.diff(steps, prepend=-1) > 0
+    turns = np.cumsum(~begins & (np.diff(keys, prepend=0) < 0))
+    return np.minimum(turns - np.maximum.accumulate(np.where(begins, turns, 0)), TICKS_PER_STEP // 2 - 1)
 
 
 def _pair(events: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -7,13 +7,13 @@ and the notes that begin, by program and pitch, percussion last. Program is said
 pitched note in the bar, Velocity where it differs from that of the last note in the bar, so each bar can be read
 without the one before it. Percussion has neither Program nor Duration. The last bar is that of the last onset.
 
-What is lost: onsets and ends move by at most 1/24 quarter. Durations are exact up to two quarters, then within 4 %
-(8.4 % where rounding up would run into the next note of the same key) up to 32 quarters; longer ones are cut to that,
-and percussion gets 1/12 quarter. Velocities move by at most 2, tempi by at most 2.5 % within 20..320 a minute, and of
-several tempi at one position the last holds. Tracks of one program become one; notes of one program and pitch follow
-one another (remi_grid.separate). Bar lines move to the nearest 1/32 note, and bars of a meter that has no word, or cut
-short by a change of meter, become one or more of the same length (remi_grid.meters_of); notes never move because of
-that. Keys, the sustain pedal (durations are those written) and track names are left out.
+What is lost: onsets and ends move by at most 1/24 quarter, but a note lasts at least 1/12. Durations beyond two
+quarters are within 4 % (7.3 % where rounding up would run into the next note of the same key) up to 32 quarters; longer
+ones are cut to that, and percussion gets 1/12 quarter. Velocities move by at most 2, tempi by at most 2.5 % within
+20..320 a minute, and of several tempi at one position the last holds. Tracks of one program become one; notes of one
+program and pitch follow one another (remi_grid.separate). Bar lines move to the nearest 1/32 note, and bars of a meter
+that has no word, or cut short by a change of meter, become one or more of the same length (remi_grid.meters_of); notes
+never move because of that. Keys, the sustain pedal (durations are those written) and track names are left out.
 """
 
 from __future__ import annotations

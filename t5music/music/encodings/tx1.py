@@ -75,8 +75,8 @@ class TX1(ClockEncoding):
         if not len(score.notes):
             return np.empty(0, np.int32)
         voices, pitches = _assign(score)
-        starts, ends = self._samples(score, score.notes["onset"]), score.notes["onset"] + score.notes["duration"]
-        ends = np.maximum(self._samples(score, ends), starts + 1)
+        starts = _samples(score, score.notes["onset"])
+        ends = np.maximum(_samples(score, score.notes["onset"] + score.notes["duration"]), starts + 1)
 
         order = np.lexsort((-ends, pitches, starts, voices))
         voices, pitches, starts, ends = voices[order], pitches[order], starts[order], ends[order]
@@ -91,7 +91,9 @@ class TX1(ClockEncoding):
         first = np.append(True, ~same)
         voices, pitches, starts, ends = voices[first], pitches[first], starts[first], ends[first]
 
-        following = np.append(np.where(voices[1:] == voices[:-1], starts[1:], np.iinfo(np.int64).max), [2**62])
+        following = np.full(len(starts), np.iinfo(np.int64).max)  # where the voice's next note begins
+        same = voices[1:] == voices[:-1]
+        following[:-1][same] = starts[1:][same]
         ends = np.minimum(ends, following)
         off = ends < following
         samples = np.concatenate([starts, ends[off]])
@@ -102,13 +104,10 @@ class TX1(ClockEncoding):
 
         last = score.meters[-1:]
         if len(last) and last["numerator"][0] == last["denominator"][0] == 1 and last["tick"][0] >= score.end_tick:
-            end = self._samples(score, last["tick"])
+            end = _samples(score, last["tick"])
             if end[0] > samples[-1]:  # the sentinel event that carries the last wait is taken off again
                 return self._with_waits(np.append(samples, end), np.append(ids, 0), self._rests)[:-1]
         return self._with_waits(samples, ids, self._rests)
-
-    def _samples(self, score: Score, ticks: NDArray) -> NDArray[np.int64]:
-        return np.floor(score.seconds(ticks) * SAMPLE_RATE + 0.5).astype(np.int64)
 
     def _decode(self, events: NDArray[np.int32]) -> Decoded:
         """The score at tempo 120 and one tick a sample, with the tracks p1, p2, tr, no, every velocity 100.
@@ -123,10 +122,9 @@ class TX1(ClockEncoding):
         order = order[self._voice[events][order] >= 0]
         voices, pitches, samples = self._voice[events][order], self._pitch[events][order], samples[order]
 
-        same = voices[1:] == voices[:-1]
-        ended = np.append(same, False)  # a voice's note lasts until whatever the voice does next
-        ends = np.append(np.where(same, samples[1:], total), total)[: len(samples)]
-        ended = ended[: len(samples)]
+        ended = np.zeros(len(voices), bool)  # a voice's note lasts until whatever the voice does next
+        ended[:-1] = voices[1:] == voices[:-1]
+        ends = np.where(ended, np.roll(samples, -1), total)
         on = pitches >= 0
         sounding = on & (ends > samples)
         repairs += int(self._stray(events).sum() + (on & ~sounding).sum() + (sounding & ~ended).sum())
@@ -150,6 +148,10 @@ class TX1(ClockEncoding):
             on = self._pitch[events[mine]] >= 0
             stray[mine] = ~on & ~np.append(False, on[:-1])[: len(mine)]
         return stray
+
+
+def _samples(score: Score, ticks: NDArray) -> NDArray[np.int64]:
+    return np.floor(score.seconds(ticks) * SAMPLE_RATE + 0.5).astype(np.int64)
 
 
 def _assign(score: Score) -> tuple[NDArray, NDArray]:

@@ -1,0 +1,152 @@
+"""The training step: accumulation, dropout keys, precision, and scanned layers and many devices against plain ones."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny_runs
+from flax import nnx
+from jax.sharding import PartitionSpec
+
+from t5music.errors import ConfigError
+from t5music.model import network, sharding
+from t5music.training import losses, optimizers, schedules, state
+
+STILL = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0)
+
+
+def sgd(rate):
+    return optimizers.Optimizer(schedules.constant(rate), lambda axes: optax.sgd(rate), {})
+
+
+def run(config, optimizer, batches, *, mesh=None, **options):
+    """Trains from seed 0 and returns the state after the last batch and the loss of each."""
+    mesh = sharding.make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
+    graphdef, abstract = network.abstract_model(config)
+    transformation = optimizer.transformation(state.logical_axes(abstract))
+    target = state.abstract_state(abstract, transformation, mesh)
+    now = state.create(config, transformation, target, mesh, seed=0)
+    step = state.make_train_step(graphdef, transformation, target, **options)
+    seen = []
+    with jax.set_mesh(mesh):
+        for batch in batches:
+            now, loss = step(now, state.put_batch(batch, mesh))
+            seen.append(float(loss))
+    return now, seen
+
+
+def assert_close(ours, theirs, rtol):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max()), ours, theirs)
+
+
+def test_accumulated_microbatches_are_the_whole_batch():
+    batches = [tiny_runs.batch(seed) for seed in (1, 2)]
+    whole, losses_whole = run(STILL, sgd(0.5), batches)
+    parts, losses_parts = run(STILL, sgd(0.5), batches, microbatches=4)
+    np.testing.assert_allclose(losses_parts, losses_whole, rtol=1e-6)
+    assert_close(parts.params, whole.params, 1e-6)
+    assert_close(parts.window, whole.window, 1e-6)
+
+
+def test_gradient_is_that_of_the_summed_loss_over_all_target_positions():
+    batch = tiny_runs.batch(3)
+    graphdef, params = network.initialise(STILL, jax.random.split(jax.random.key(0))[0])
+    loss, gradient = jax.jit(
+        jax.value_and_grad(lambda params: losses.teacher_forced(nnx.merge(graphdef, params), batch).loss)
+    )(nnx.to_pure_dict(params))
+    after, (seen,) = run(STILL, sgd(1.0), [batch])
+    np.testing.assert_allclose(seen, loss, rtol=1e-6)
+    positions = batch["decoder_target_tokens"].size
+    expected = jax.tree.map(lambda p, g: p - g / positions, nnx.to_pure_dict(params), gradient)
+    assert_close(after.params, expected, 1e-6)
+    np.testing.assert_allclose(after.window.gradient_norm, optax.tree.norm(gradient) / positions, rtol=1e-5)
+
+
+def test_every_step_drops_out_anew():
+    _, seen = run(tiny_runs.CONFIG, sgd(0.0), [tiny_runs.batch(1)] * 3)
+    assert len(set(seen)) == 3
+
+
+def test_a_loss_that_is_no_number_is_remembered_with_its_step():
+    poisoned = tiny_runs.batch(2)
+    poisoned["decoder_loss_weights"] = np.full_like(poisoned["decoder_loss_weights"], np.inf)
+    now, _ = run(STILL, sgd(0.1), [tiny_runs.batch(1), poisoned, tiny_runs.batch(3)])
+    assert now.window.bad_step == 2
+
+
+def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
+    optimizer = optimizers.adafactor(schedules.constant(0.05))
+    batches = [tiny_runs.batch(seed) for seed in (1, 2)]
+    _, expected = run(STILL, optimizer, batches)
+    half, seen = run(dataclasses.replace(STILL, dtype="bfloat16"), optimizer, batches)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(half.params))
+    assert seen != expected
+    np.testing.assert_allclose(seen, expected, rtol=0.02)
+
+
+def test_scanned_layers_train_as_unrolled_ones():
+    # Wide enough for Adafactor to factor its second moments.
+    config = dataclasses.replace(STILL, d_model=128, d_ff=160, d_kv=64, encoder_layers=2, decoder_layers=2)
+    optimizer = optimizers.adafactor(schedules.constant(0.05))
+    batches = [tiny_runs.batch(seed) for seed in range(3)]
+    scanned, seen = run(config, optimizer, batches)
+    unrolled, expected = run(dataclasses.replace(config, scan_layers=False), optimizer, batches)
+    np.testing.assert_allclose(seen, expected, rtol=1e-5)
+    layers = unrolled.params["encoder"]["layers"]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(layers[i] for i in sorted(layers)))
+    assert_close(scanned.params["encoder"]["layers"], stacked, 1e-4)
+
+
+def test_optimizer_state_lies_where_its_parameter_lies():
+    _, abstract = network.abstract_model(STILL)
+    mesh = sharding.make_mesh(devices=jax.devices()[:1])
+    transformation = optimizers.adamw(schedules.constant()).transformation(state.logical_axes(abstract))
+    target = state.abstract_state(abstract, transformation, mesh)
+    moments = target.opt_state[1][0]
+    assert jax.tree.map(lambda x: x.sharding, moments.mu) == state.places(target).params
+    assert moments.mu["embedding"].sharding.spec == PartitionSpec("tensor", "fsdp")
+    assert moments.count.sharding.spec == PartitionSpec()
+
+
+def test_a_batch_the_devices_cannot_share_is_a_config_error():
+    mesh = sharding.make_mesh(devices=jax.devices()[:1])
+    shared = jax.sharding.AbstractMesh((4, 1, 1), sharding.MESH_AXES)
+    state.require_divisible(6, mesh)
+    with pytest.raises(ConfigError, match="6 examples cannot be divided over the 4 devices"):
+        state.require_divisible(6, shared)
+
+
+ON_FOUR_DEVICES = """
+import sys, jax, numpy as np
+sys.path.insert(0, {folder!r})
+import test_state, tiny_runs
+from flax import nnx
+from t5music.model import network, sharding
+from t5music.training import evaluation, optimizers, schedules, state
+
+assert jax.device_count() == 4
+optimizer = optimizers.adafactor(schedules.constant(0.05))
+one = tiny_runs.train({one!r}, 3, mesh=sharding.make_mesh(devices=jax.devices()[:1]), microbatches=1)
+four = tiny_runs.train({four!r}, 2, mesh=sharding.make_mesh(2, 2, 1))
+on = nnx.state(four.model)["encoder"]["layers"]["mlp"]["wi"][...].sharding
+assert len(on.device_set) == 4 and on.spec[1] == "fsdp", on
+# Resumed on another mesh, the run goes on.
+four = tiny_runs.train({four!r}, 3, mesh=sharding.make_mesh(1, 2, 2))
+test_state.assert_close(nnx.to_pure_dict(nnx.state(four.model)), nnx.to_pure_dict(nnx.state(one.model)), 1e-4)
+np.testing.assert_allclose(four.metrics["validation/loss"], one.metrics["validation/loss"], rtol=1e-5)
+"""
+
+
+@pytest.mark.slow
+def test_four_devices_train_as_one_and_resume_on_another_mesh(tmp_path):
+    code = ON_FOUR_DEVICES.format(
+        folder=str(tiny_runs.__file__).rpartition("/")[0], one=str(tmp_path / "one"), four=str(tmp_path / "four")
+    )
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})
