@@ -21,13 +21,17 @@ def _needs_data_extra() -> None:
     missing = [name for name in ("seqio", "tensorflow", "tensorflow_datasets") if find_spec(name) is None]
     if missing:
         raise DataError(f"{', '.join(missing)} not installed: pip install 't5music[data]'")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow only reads and writes files here: no GPU memory for it, no remarks on its kernels.
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
     # TensorFlow's libraries write to file descriptor 2 while they load, whatever the log level.
     terminal = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
             import seqio  # noqa: F401
+            import tensorflow as tf
+
+            tf.constant(0)  # looks for devices, and remarks on them, now
     finally:
         os.dup2(terminal, 2)
         os.close(terminal)
@@ -66,7 +70,8 @@ def _build(corpus: Corpus, *, force: bool = False) -> dict[str, Any]:
 
     report = builder.build(corpus, files.data_dir(), force=force)
     pieces = ", ".join(f"{n} {split}" for split, n in report["pieces"].items())
-    print(f"{corpus.name}: {pieces} ({report['groups']} groups of near-duplicates); {len(report['skipped'])} files skipped")
+    skipped = f"{len(report['skipped'])} files skipped"
+    print(f"{corpus.name}: {pieces} ({report['groups']} groups of near-duplicates); {skipped}")
     for reason, count in Counter(report["skipped"].values()).most_common(5):
         example = next(name for name, why in report["skipped"].items() if why == reason)
         print(f"  {count} x {reason} (for example {example})")
@@ -110,12 +115,16 @@ def compile_names(names: Sequence[str], *, cache: str | None = None, force: bool
     from t5music.data import compile as compiling
     from t5music.data import seqio_cache
 
+    done: set[str] = set()
     known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     for name in names:
         if name not in known:
             raise DataError(f"unknown task or mixture {name!r}{nearest(name, known)}")
         provider = seqio.get_mixture_or_task(name)
         for task in seqio.get_subtasks(provider):
+            if task.name in done:
+                continue
+            done.add(task.name)
             for corpus in task.source.corpora:
                 if corpus in catalogue.CATALOGUE and read_report(corpus, files.data_dir()) is None:
                     _build(catalogue.get(corpus))

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     def gin_flags(added: argparse.ArgumentParser, default: str) -> None:
         added.add_argument("--gin_file", action="append", help=f"gin file, may be repeated (default: {default})")
         added.add_argument("--gin_search_paths", default="", help="folders searched for gin files, separated by commas")
-        added.add_argument_group("gin bindings", "--gin.NAME=value sets any binding or macro, e.g. --gin.TRAIN_STEPS=500")
+        added.add_argument_group("gin bindings", "--gin.NAME=value sets a binding or macro, as --gin.TRAIN_STEPS=500")
         added.set_defaults(default_gin_file=default)
 
     corpora = verb("corpora", "List the corpora, with their terms and what is built, or build some.")

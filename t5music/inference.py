@@ -53,7 +53,9 @@ def load(model_dir: str | Path) -> TrainedModel:
     return TrainedModel(model, vocab, tasks, dict(metadata["feature_lengths"]))
 
 
-def choose_task(trained: TrainedModel, name: str | None, kinds: tuple[type, ...], model_dir: str | Path) -> Any:
+def choose_task(
+    trained: TrainedModel, name: str | None, kinds: tuple[type[Examples], ...], model_dir: str | Path
+) -> Any:
     """The task called `name`, or the first of the model's tasks of the first kind that it has any of.
 
     `name` may be a task's full name or its kind ('continue', 'accompany', 'classify'). Raises ConfigError for a task

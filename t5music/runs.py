@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -131,9 +130,7 @@ def train(
     files.write_text(Path(model_dir) / CONFIG_FILE, configuration.operative_config())
     initial = None
     if initial_checkpoint_path:
-        initial = partial(
-            checkpoints.load_params, initial_checkpoint_path, config, fingerprint=vocab.fingerprint
-        )
+        initial = partial(checkpoints.load_params, initial_checkpoint_path, config, fingerprint=vocab.fingerprint)
     metadata = {
         "task": mixture_or_task_name,
         "vocabulary": {"fingerprint": vocab.fingerprint, "size": vocab.size},
@@ -236,15 +233,17 @@ def evaluate(
     results: dict[str, dict[str, float]] = {}
     written: list[str] = []
     for store, _ in open_stores(mixture_or_task_name):
-        options = {"feature_lengths": lengths, "batch_size": batch_size, "vocabulary": trained.vocabulary}
-        batches = loader.eval_batches(store, split, limit=limit, **options)
+        open_batches = partial(
+            loader.eval_batches, store, split, feature_lengths=lengths, vocabulary=trained.vocabulary
+        )
+        batches = open_batches(batch_size=batch_size, limit=limit)
         if store.manifest["labels"]:
             results[store.name] = _classification(trained, store, split, batches)
         else:
             results[store.name] = evaluation.evaluate(trained.model, batches, trained.vocabulary.is_note)
             results[store.name] |= _note_baselines(store, split, results[store.name], trained.vocabulary)
         if samples:
-            few = loader.eval_batches(store, split, limit=samples, **{**options, "batch_size": samples})
+            few = open_batches(batch_size=samples, limit=samples)
             written += _samples(trained, store.name, few, lengths["targets"])
     path = Path(model_dir) / f"eval_{split}.json"
     files.write_text(path, json.dumps(results, indent=2) + "\n")
@@ -261,7 +260,7 @@ def _classification(
 ) -> dict[str, float]:
     vocab, labels = trained.vocabulary, store.manifest["labels"]
     ids = inference.label_ids(vocab, labels)
-    predicted = evaluation.rank_labels(trained.model, batches, ids)
+    predicted = evaluation.rank_labels(trained.model, batches, list(ids))
 
     def true_labels(of: str) -> np.ndarray:
         examples_ = store.split(of)
@@ -300,16 +299,17 @@ def _note_baselines(
     }
 
 
-def _samples(
-    trained: inference.TrainedModel, task: str, batches: loader.EvalBatches, max_length: int
-) -> list[str]:
+def _samples(trained: inference.TrainedModel, task: str, batches: loader.EvalBatches, max_length: int) -> list[str]:
     """Inputs, targets and the model's greedy answers of one batch, as text."""
     vocab = trained.vocabulary
-    answers = generation.generate_targets(trained.model, batches, max_length=max_length)
+    known = np.ones(vocab.size, bool)  # the embedding has more rows than the vocabulary has words
+    answers = generation.generate_targets(trained.model, batches, max_length=max_length, allowed=known)
     lines = []
     for batch in batches:
         for row, answer in enumerate(answers):
-            inputs, targets = (vocab.decode(batch[f"{side}_tokens"][row]) for side in ("encoder_input", "decoder_target"))
+            inputs, targets = (
+                vocab.decode(batch[f"{side}_tokens"][row]) for side in ("encoder_input", "decoder_target")
+            )
             lines += [f"# {task} {batch['example_index'][row]}", f"inputs:  {inputs}", f"targets: {targets}"]
             lines += [f"answer:  {vocab.decode(answer)}", ""]
     return lines

@@ -1,4 +1,4 @@
-"""The tasks of anyone's folder of MIDI files, declared when it is compiled: `t5music compile --midi FOLDER --name NAME`."""
+"""The tasks of anyone's folder of MIDI files, declared when it is compiled with `t5music compile --midi FOLDER`."""
 
 import seqio
 

@@ -27,7 +27,7 @@ def test_flags_of_t5x():
     )
     assert bindings == ["TRAIN_STEPS = 500", "MODEL_DIR = '/tmp/run'", "train.optimizer = @adamw()"]
     assert rest == ["train", "--steps", "3"]
-    with pytest.raises(ConfigError, match="--gin.NAME=value"):
+    with pytest.raises(ConfigError, match=r"--gin\.NAME=value"):
         configuration.split_flags(["--gin.TRAIN_STEPS"])
 
 

@@ -78,14 +78,17 @@ def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["t5music.inference", "t5music.runs", "t5music.registry", "t5music.studies.quickstart"])
+@pytest.mark.parametrize(
+    "module", ["t5music.inference", "t5music.runs", "t5music.registry", "t5music.studies.quickstart"]
+)
 def test_generating_and_training_import_no_tensorflow(module: str):
     code = f"import {module}, sys; print(sorted({TENSORFLOW!r} & set(sys.modules)))"
     assert run_python(code) == "[]"
 
 
 def test_the_command_line_imports_nothing_heavy():
-    code = "import t5music.cli, sys; print(sorted({'jax', 'flax', 'tensorflow', 'symusic', 'matplotlib'} & set(sys.modules)))"
+    heavy = {"jax", "flax", "tensorflow", "symusic", "matplotlib"}
+    code = f"import t5music.cli, sys; print(sorted({heavy!r} & set(sys.modules)))"
     assert run_python(code) == "[]"
 
 

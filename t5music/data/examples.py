@@ -8,6 +8,7 @@ into the token store's manifest and from there into checkpoints, so that a model
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -77,7 +78,7 @@ class Continue:
         """Yields one example per pair of neighbouring chunks: prompt and rest are the piece's own words."""
         encoding = encodings.get(self.encoding)
         texts = [encoding.to_text(chunk) for chunk in encoding.chunks(encoding.encode(score), self.words)]
-        for prompt, rest in zip(texts, texts[1:], strict=False):
+        for prompt, rest in itertools.pairwise(texts):
             yield Example(self._ask(prompt), rest)
 
     def prompts(self, score: Score) -> list[str]:
@@ -131,7 +132,7 @@ class Accompany:
     def _windows(self, score: Score) -> Iterator[Score]:
         starts, _ = score.bars()
         edges = [*(int(tick) for tick in starts[:: self.bars]), score.end_tick]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             if end > start:
                 yield score.crop(start, end)
 

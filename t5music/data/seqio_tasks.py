@@ -14,11 +14,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from t5music import metrics
+from t5music.data import seqio_objectives
 from t5music.data.corpora import build
 from t5music.data.corpora.base import SPLITS
 from t5music.data.examples import Classify, Examples
 from t5music.data.objectives import Objective
-from t5music.data import seqio_objectives
 from t5music.data.seqio_vocabulary import T5MusicVocabulary
 from t5music.errors import DataError
 from t5music.files import data_dir
@@ -101,7 +101,8 @@ class CorpusSource(seqio.DataSource):
         """The pieces of a split: 'id', 'midi' and the labels that all the corpora have."""
         read = tfds.ReadConfig(shuffle_seed=seed, skip_prefetch=True)
         datasets = [
-            builder.as_dataset(split=split, shuffle_files=shuffle, read_config=read) for builder in self._builders(split)
+            builder.as_dataset(split=split, shuffle_files=shuffle, read_config=read)
+            for builder in self._builders(split)
         ]
         if not datasets:
             raise DataError(f"{', '.join(self.corpora)}: no piece in split {split!r}")
@@ -113,9 +114,7 @@ class CorpusSource(seqio.DataSource):
         return whole
 
 
-def add_task(
-    name: str, corpora: str | Sequence[str], examples: Examples, objectives: Sequence[Objective] = ()
-) -> None:
+def add_task(name: str, corpora: str | Sequence[str], examples: Examples, objectives: Sequence[Objective] = ()) -> None:
     """Registers a seqio Task over one or more corpora; does nothing if the name is taken.
 
     Args:

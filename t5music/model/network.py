@@ -24,25 +24,21 @@ a resumed run repeats the same masks. Outside of jit an `nnx.Rngs` does as well.
 
 Layers of a stack are kept in one of two forms (`T5Config.scan_layers`): an `nnx.List` of layer modules, or one layer
 module whose parameters are stacked under a leading axis. Initial values, logits, gradients and dropout masks are the
-same in both; `stack_layers` and `unstack_layers` convert parameters.
+same in both; `parameters.stack_layers` and `unstack_layers` convert parameters.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh
 
 from t5music.model.config import PAD_ID, T5Config
 from t5music.model.layers import Attention, FeedForward, Norm, RelativeBias, dropout, split_key
-from t5music.model.sharding import constrain_batch, shardings
-
-STACKS = ("encoder", "decoder")
+from t5music.model.sharding import constrain_batch
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 KeysValues = tuple[jax.Array, jax.Array]
@@ -92,7 +88,7 @@ class DecoderLayer(nnx.Module):
         key: jax.Array | None = None,
         cache: KeysValues | None = None,
         position: jax.Array | int = 0,
-    ) -> tuple[jax.Array, KeysValues]:
+    ) -> tuple[jax.Array, KeysValues | None]:
         """Runs one layer over whole targets or, with a cache, over the target positions that follow the cached ones.
 
         Args:
@@ -102,19 +98,19 @@ class DecoderLayer(nnx.Module):
             cross: this layer's keys and values of the encoder's output, each [batch, heads, source, d_kv].
             cross_mask: broadcasts to [batch, heads, target, source].
             key: dropout key, None for none.
-            cache: keys and values of the targets so far, each [batch, heads, cached, d_kv].
+            cache: keys and values of the targets so far, each [batch * heads, cached, d_kv].
             position: where in the cache those of `x` go.
 
         Returns:
-            [batch, target, d_model], and the self-attention's keys and values: of `x`, or the cache with them put in.
+            [batch, target, d_model], and the cache with the keys and values of `x` put in.
         """
         keys = split_key(key, 6)
         normed = self.self_attention_norm(x)
         queries, own = self.self_attention.project_queries(normed), self.self_attention.project_keys_values(normed)
         if cache is not None:
-            batch, heads = queries.shape[:2]
             cache = _put(cache[0], own[0], position), _put(cache[1], own[1], position)
-            own = cache[0].reshape(batch, heads, *cache[0].shape[1:]), cache[1].reshape(batch, heads, *cache[1].shape[1:])
+            heads = queries.shape[:2]  # batch, heads
+            own = cache[0].reshape(*heads, *cache[0].shape[1:]), cache[1].reshape(*heads, *cache[1].shape[1:])
         y = self.self_attention.attend(queries, *own, bias=bias, mask=mask, key=keys[0])
         x = x + dropout(y, self.dropout_rate, keys[1])
         queries = self.cross_attention.project_queries(self.cross_attention_norm(x))
@@ -125,7 +121,11 @@ class DecoderLayer(nnx.Module):
 
 
 def _put(cache: jax.Array, new: jax.Array, position: jax.Array | int) -> jax.Array:
-    """Puts [batch, heads, length, d_kv] into [batch * heads, cached, d_kv] from `position` on."""
+    """Puts [batch, heads, length, d_kv] into [batch * heads, cached, d_kv] from `position` on.
+
+    Batch and heads are one dimension because that is what XLA's CPU dot reads: with two, it fuses the update with the
+    reshape, computes it twice and copies the whole cache at every step (3.9 against 1.0 ms a step, 8 layers of 1024).
+    """
     return jax.lax.dynamic_update_slice_in_dim(cache, new.reshape(-1, *new.shape[2:]), position, 1)
 
 
@@ -348,46 +348,3 @@ def causal_mask(length: int) -> jax.Array:
 def same_segment(queries: jax.Array, keys: jax.Array) -> jax.Array:
     """Returns True where segments agree: int [batch, queries], [batch, keys] -> bool [batch, 1, queries, keys]."""
     return (queries[:, :, None] == keys[:, None, :])[:, None]
-
-
-def initialise(config: T5Config, key: jax.Array, mesh: Mesh | None = None) -> tuple[nnx.GraphDef, nnx.State]:
-    """Returns (graphdef, params) of a fresh model, made under jit and, with a mesh, directly where they belong.
-
-    The numbers depend on `config` and `key` alone, not on the mesh and not on `scan_layers`.
-    """
-
-    def make(key: jax.Array) -> nnx.State:
-        return nnx.state(T5(config, rngs=nnx.Rngs(key)))
-
-    graphdef, abstract = abstract_model(config)
-    if mesh is None:
-        return graphdef, jax.jit(make)(key)
-    return graphdef, jax.jit(make, out_shardings=shardings(abstract, mesh))(key)
-
-
-def abstract_model(config: T5Config) -> tuple[nnx.GraphDef, nnx.State]:
-    """Returns (graphdef, params) with shapes for arrays: nothing is allocated, whatever the size."""
-    return nnx.split(nnx.eval_shape(lambda: T5(config, rngs=nnx.Rngs(0))))
-
-
-def parameter_count(params: nnx.State) -> int:
-    """Returns the number of numbers in (abstract or real) parameters."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-
-
-def _unrolled(params: nnx.State) -> bool:
-    return all(isinstance(name, int) for name in params["encoder"]["layers"])
-
-
-def unstack_layers(params: nnx.State) -> nnx.State:
-    """Returns the parameters in the unrolled form: `layers` holds one tree per layer. Unrolled ones stay as they are."""
-    if _unrolled(params):
-        return params
-
-    def layer(stacked: nnx.State, i: int) -> nnx.State:
-        def take(param: nnx.Param) -> nnx.Param:
-            return param.replace(param[...][i], axes=param.get_metadata()["axes"][1:])
-
-        return jax.tree.map(take, stacked, is_leaf=lambda node: isinstance(node, nnx.Param))
-
-    return _with_layers(params, lambda layers: {i: layer(layers, i) for i in range(_depth(layers))})

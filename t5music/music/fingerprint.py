@@ -1,8 +1,7 @@
-"""Near-duplicates kept on one side of a split: a piece is known by how it opens, and its side follows from that alone.
+"""Near-duplicates, to be kept on one side of a split: a piece is known by how it opens.
 
 The web's copies of a piece differ in bytes, tempo, velocities, instruments and key far more often than in the line of
-their highest notes. So the fingerprint is that line's intervals, and a piece's split is a hash of its fingerprint: it
-depends on no other file, on no order and on no machine, and never changes when files are added.
+their highest notes. So the fingerprint is that line's intervals.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import hashlib
 
 import numpy as np
 
-from t5music.errors import ConfigError
 from t5music.music.score import DRUMS, Score
 
 OPENING_NOTES = 32
@@ -34,23 +32,3 @@ def opening(score: Score, notes: int = OPENING_NOTES) -> str:
     line = highest[np.diff(highest, prepend=-1) != 0][:notes]
     intervals = np.diff(line).astype("<i2")  # the same bytes on every machine
     return hashlib.sha256(bytes([len(line) > 0]) + intervals.tobytes()).hexdigest()[:32]
-
-
-def split_of(fingerprint: str, *, validation: float = 0.05, test: float = 0.05, salt: str = "") -> str:
-    """The split of everything with a fingerprint: 'train', 'validation' or 'test'.
-
-    Args:
-      fingerprint: what `opening` returns, or any other name of a group that must stay together.
-      validation, test: shares of the fingerprints (not of the pieces) to expect there; the rest is for training.
-      salt: another salt gives another, independent split.
-
-    Raises:
-      ConfigError: shares below 0, or that leave nothing for training.
-    """
-    if not (validation >= 0 and test >= 0 and validation + test < 1):
-        raise ConfigError(f"shares validation={validation} and test={test} must be at least 0 and together below 1")
-    digest = hashlib.sha256(f"{salt}\0{fingerprint}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64  # uniform on [0, 1)
-    if place < test:
-        return "test"
-    return "validation" if place < test + validation else "train"

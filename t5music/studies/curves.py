@@ -30,7 +30,12 @@ def draw(runs: Mapping[str, Path], path: Path, *, title: str) -> None:
         validation = [(line["step"], line["validation/loss"]) for line in lines if "validation/loss" in line]
         axes.plot(*zip(*training, strict=True), color=colour, linewidth=1.5, label=f"{name}, training")
         axes.plot(
-            *zip(*validation, strict=True), "o--", color=colour, markersize=5, linewidth=0.8, label=f"{name}, validation"
+            *zip(*validation, strict=True),
+            "o--",
+            color=colour,
+            markersize=5,
+            linewidth=0.8,
+            label=f"{name}, validation",
         )
     axes.set_title(title, loc="left")
     axes.set_xlabel("step")

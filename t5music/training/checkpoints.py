@@ -21,7 +21,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from t5music.errors import CheckpointError, ConfigError
-from t5music.model import network, sharding
+from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
 from t5music.training import digests
 from t5music.training.state import Params
@@ -84,20 +84,26 @@ def load_params(
     _require_same_model(alike, config, folder)
 
     mesh = sharding.make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
-    abstract = network.abstract_model(dataclasses.replace(config, scan_layers=saved.scan_layers))[1]
+    layout = parameters.abstract(dataclasses.replace(config, scan_layers=saved.scan_layers))[1]
     target = jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-        nnx.to_pure_dict(abstract),
-        nnx.to_pure_dict(sharding.shardings(abstract, mesh)),
+        lambda x, place: x.update(sharding=place),
+        nnx.to_pure_dict(layout),
+        nnx.to_pure_dict(sharding.shardings(layout, mesh)),
     )
     fault = digests.damage(folder)
     if fault:
         raise unreadable(folder, fault)
     try:
         with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(create=False)) as manager:
-            return manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(target)))["params"]
+            params = manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(target)))["params"]
     except Exception as error:
         raise unreadable(folder, first_line(error)) from error
+    if saved.scan_layers == config.scan_layers:
+        return params
+    nnx.replace_by_pure_dict(layout, params)
+    restack = parameters.stack_layers if config.scan_layers else parameters.unstack_layers
+    places = sharding.shardings(parameters.abstract(config)[1], mesh)
+    return nnx.to_pure_dict(jax.jit(restack, out_shardings=places)(layout))
 
 
 def _locate(path: str | os.PathLike[str], which: str) -> tuple[Path, int]:
@@ -136,7 +142,7 @@ def read_json(root: Path, step: int, item: str) -> dict[str, Any]:
 def _require_same_model(saved: T5Config, config: T5Config, folder: Path) -> None:
     """Raises CheckpointError naming the first parameter that differs in shape, or the first field that differs."""
     shapes = [
-        {".".join(map(str, path)): list(param.shape) for path, param in nnx.to_flat_state(network.abstract_model(c)[1])}
+        {".".join(map(str, path)): list(param.shape) for path, param in nnx.to_flat_state(parameters.abstract(c)[1])}
         for c in (saved, config)
     ]
     for name in shapes[1] | shapes[0]:

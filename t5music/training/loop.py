@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import t5music
 from t5music.errors import ConfigError, DataError, T5MusicError, nearest
-from t5music.model import network, sharding
+from t5music.model import network, parameters, sharding
 from t5music.model.config import T5Config
 from t5music.training import state as states
 from t5music.training.coordination import agreed, gather, stop_signals, union
@@ -146,7 +146,7 @@ def train(
 
     # The pieces: mesh, optimizer, compiled step.
     mesh = sharding.make_mesh() if mesh is None else mesh
-    graphdef, abstract = network.abstract_model(config)
+    graphdef, abstract = parameters.abstract(config)
     transformation = optimizer.transformation(states.logical_axes(abstract))
     target = states.abstract_state(abstract, transformation, mesh)
     train_step = states.make_train_step(

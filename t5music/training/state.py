@@ -19,7 +19,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5music.errors import ConfigError
-from t5music.model import network, sharding
+from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
 from t5music.training.losses import Z_LOSS, LossSums, teacher_forced
 from t5music.training.optimizers import Axes
@@ -106,7 +106,7 @@ def abstract_state(abstract: nnx.State, transformation: optax.GradientTransforma
     Adafactor's factored moments, which are small, are on every device.
 
     Args:
-        abstract: parameters, from `network.abstract_model`.
+        abstract: parameters, from `parameters.abstract`.
         transformation: the optimizer.
         mesh: of `model.sharding`.
     """
@@ -157,7 +157,7 @@ def create(
     at = places(target)
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
     if params is None:
-        params = nnx.to_pure_dict(network.initialise(config, init_key, mesh)[1])
+        params = nnx.to_pure_dict(parameters.initialise(config, init_key, mesh)[1])
     else:
         # The training step overwrites its state in place: it must not get the caller's own buffers.
         params = jax.device_put(params, at.params, may_alias=False)
@@ -201,7 +201,7 @@ def make_train_step(
     Adafactor a constant makes no difference; AdamW's eps and clipping by norm expect gradients of this size.)
 
     Args:
-        graphdef: of the model, from `network.abstract_model`.
+        graphdef: of the model, from `parameters.abstract`.
         transformation: the optimizer.
         target: shapes and places, from `abstract_state`.
         microbatches: parts the batch is computed in, one after the other, to save memory; gradients and sums are

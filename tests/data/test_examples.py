@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_pieces_have_no_inputs_and_hold_every_note():
 def test_continue_pairs_neighbouring_segments():
     made = list(ALL[1].examples(chorale(), {}))
     assert len(made) > 2
-    for one, two in zip(made, made[1:], strict=False):
+    for one, two in itertools.pairwise(made):
         assert one.inputs.startswith("continue chorale: Bar TimeSig_4/4 ")
         assert two.inputs == f"continue chorale: {one.targets}"
         assert len(one.targets.split()) <= 64

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import scores
 
-from t5music.errors import ConfigError, MidiError
+from t5music.errors import MidiError
 from t5music.music import midi
-from t5music.music.fingerprint import opening, split_of
+from t5music.music.fingerprint import opening
 from t5music.music.score import DRUMS, NOTE, TEMPO, Score
 
 
@@ -79,41 +77,10 @@ def test_percussion_counts_only_where_there_is_nothing_else():
     assert opening(beat) != opening(score_of(36, 42, 36, program=DRUMS))
 
 
-def test_fingerprints_and_splits_never_change():
+def test_fingerprints_never_change():
     """Another value here moves pieces between the splits of everything that people have compiled."""
     assert opening(score_of(60, 62, 64)) == "6f9b04e1ab8121aacb8a305a1db1a8d8"
     assert opening(score_of()) == "6e340b9cffb37a989ca544e6bb780a2c"
-    assert [split_of(str(number)) for number in range(40)].count("train") == 34
-    assert [number for number in range(60) if split_of(str(number)) == "test"] == [17]
-    assert [number for number in range(60) if split_of(str(number)) == "validation"] == [4, 8, 12, 14, 22, 42, 45, 56]
-
-
-def test_splits_have_their_shares_and_are_independent_between_salts():
-    counts = Counter(split_of(str(number), validation=0.1, test=0.2) for number in range(20_000))
-    assert counts["test"] == pytest.approx(4_000, abs=4 * 57)  # four standard deviations
-    assert counts["validation"] == pytest.approx(2_000, abs=4 * 43)
-    both = sum(split_of(str(n), test=0.2) == split_of(str(n), test=0.2, salt="other") == "test" for n in range(20_000))
-    assert both == pytest.approx(800, abs=4 * 28)
-    assert {split_of(str(number), validation=0, test=0) for number in range(100)} == {"train"}
-
-
-@given(st.text(max_size=20), st.floats(0, 0.4), st.floats(0, 0.5))
-def test_a_larger_test_set_keeps_the_smaller_one(fingerprint, small, more):
-    if split_of(fingerprint, test=small, validation=0) == "test":
-        assert split_of(fingerprint, test=min(small + more, 0.9), validation=0) == "test"
-
-
-@pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.5), (float("nan"), 0.1)])
-def test_impossible_shares_are_refused(validation, test):
-    with pytest.raises(ConfigError, match=rf"shares validation={validation} and test={test} must be"):
-        split_of("x", validation=validation, test=test)
-
-
-def test_a_split_does_not_depend_on_the_process():
-    script = "from t5music.music.fingerprint import split_of; print([split_of(str(n)) for n in range(99)])"
-    env = {"PYTHONHASHSEED": "7"}
-    output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=env).stdout
-    assert output.strip() == str([split_of(str(number)) for number in range(99)])
 
 
 @pytest.mark.data

@@ -11,8 +11,10 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 from t5music.errors import CheckpointError
-from t5music.model import sharding
+from t5music.model import parameters, sharding
+from t5music.training import state
 from t5music.training.checkpoints import load_params, read_metadata
+from t5music.training.saving import Checkpoints
 
 
 def same(ours, theirs):
@@ -44,6 +46,21 @@ def test_dropout_dtype_and_rematerialisation_may_differ(uninterrupted):
     folder, _ = uninterrupted
     other = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0, dtype="bfloat16", remat="full")
     same(load_params(folder, other), load_params(folder, tiny_runs.CONFIG))
+
+
+def test_scanned_layers_are_given_unrolled_and_back(uninterrupted, tmp_path):
+    folder, result = uninterrupted
+    unrolled = dataclasses.replace(tiny_runs.CONFIG, scan_layers=False)
+    weights = load_params(folder, unrolled)
+    batch = tiny_runs.batch(1)
+    tokens = batch["encoder_input_tokens"], batch["decoder_input_tokens"]
+    model = nnx.merge(parameters.abstract(unrolled)[0], weights)
+    np.testing.assert_allclose(model(*tokens), result.model(*tokens), rtol=1e-5, atol=1e-5)
+    checkpoints = Checkpoints(tmp_path)
+    metadata = {**read_metadata(folder), "config": unrolled.to_dict()}
+    checkpoints.save(state.TrainState(1, weights, (), np.zeros(2), np.zeros(1)), {}, metadata, best_step=None)
+    checkpoints.close()
+    same(load_params(tmp_path, tiny_runs.CONFIG), load_params(folder, tiny_runs.CONFIG))
 
 
 def test_parameters_go_where_the_mesh_says(uninterrupted):

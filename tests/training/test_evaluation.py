@@ -6,16 +6,16 @@ import pytest
 import tiny_runs
 from flax import nnx
 
-from t5music.model import decoding, network, sharding
+from t5music.model import decoding, parameters, sharding
 from t5music.training import evaluation, generation
 
 EXAMPLES = tiny_runs.batch(5, examples=7)
-LABELS = [np.array([40, 1]), np.array([41, 42, 1]), np.array([3, 4, 5, 1])]
+LABELS = [np.array([label, 1]) for label in range(40, 100)] + [np.array([3, 4, 1])]
 
 
 @pytest.fixture(scope="module")
 def model():
-    graphdef, params = network.initialise(tiny_runs.CONFIG, jax.random.key(1))
+    graphdef, params = parameters.initialise(tiny_runs.CONFIG, jax.random.key(1))
     return nnx.merge(graphdef, params)
 
 
@@ -55,7 +55,7 @@ def test_evaluate_is_the_mean_over_all_tokens_however_they_are_batched(model, si
 
 def test_evaluate_runs_where_the_parameters_lie(model):
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    graphdef, params = network.initialise(tiny_runs.CONFIG, jax.random.key(1), mesh)
+    graphdef, params = parameters.initialise(tiny_runs.CONFIG, jax.random.key(1), mesh)
     scores = evaluation.evaluate(nnx.merge(graphdef, params), batches(4), tiny_runs.IS_NOTE)
     assert scores == pytest.approx(evaluation.evaluate(model, batches(4), tiny_runs.IS_NOTE), rel=1e-6)
 

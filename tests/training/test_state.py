@@ -15,7 +15,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 from t5music.errors import ConfigError
-from t5music.model import network, sharding
+from t5music.model import parameters, sharding
 from t5music.training import losses, optimizers, schedules, state
 
 STILL = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0)
@@ -28,7 +28,7 @@ def sgd(rate):
 def run(config, optimizer, batches, *, mesh=None, **options):
     """Trains from seed 0 and returns the state after the last batch and the loss of each."""
     mesh = sharding.make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
-    graphdef, abstract = network.abstract_model(config)
+    graphdef, abstract = parameters.abstract(config)
     transformation = optimizer.transformation(state.logical_axes(abstract))
     target = state.abstract_state(abstract, transformation, mesh)
     now = state.create(config, transformation, target, mesh, seed=0)
@@ -56,7 +56,7 @@ def test_accumulated_microbatches_are_the_whole_batch():
 
 def test_gradient_is_that_of_the_summed_loss_over_all_target_positions():
     batch = tiny_runs.batch(3)
-    graphdef, params = network.initialise(STILL, jax.random.split(jax.random.key(0))[0])
+    graphdef, params = parameters.initialise(STILL, jax.random.split(jax.random.key(0))[0])
     loss, gradient = jax.jit(
         jax.value_and_grad(lambda params: losses.teacher_forced(nnx.merge(graphdef, params), batch).loss)
     )(nnx.to_pure_dict(params))
@@ -104,7 +104,7 @@ def test_scanned_layers_train_as_unrolled_ones():
 
 
 def test_optimizer_state_lies_where_its_parameter_lies():
-    _, abstract = network.abstract_model(STILL)
+    _, abstract = parameters.abstract(STILL)
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     transformation = optimizers.adamw(schedules.constant()).transformation(state.logical_axes(abstract))
     target = state.abstract_state(abstract, transformation, mesh)
@@ -127,8 +127,7 @@ import sys, jax, numpy as np
 sys.path.insert(0, {folder!r})
 import test_state, tiny_runs
 from flax import nnx
-from t5music.model import network, sharding
-from t5music.training import evaluation, optimizers, schedules, state
+from t5music.model import sharding
 
 assert jax.device_count() == 4
 optimizer = optimizers.adafactor(schedules.constant(0.05))

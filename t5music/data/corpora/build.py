@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from t5music.data.corpora.base import SPLITS, Corpus, Piece, Skipped, assign_splits, corpora_dir, read_report
 from t5music import files
+from t5music.data.corpora.base import SPLITS, Corpus, Piece, Skipped, assign_splits, corpora_dir, read_report
 from t5music.errors import DataError
 from t5music.music import midi
 
@@ -118,9 +118,7 @@ def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[P
     return sorted(paths)
 
 
-def _builder(
-    corpus: Corpus, data_dir: Path, pieces: list[_Stored], splits: list[str], metadata: dict[str, Any]
-) -> Any:
+def _builder(corpus: Corpus, data_dir: Path, pieces: list[_Stored], splits: list[str], metadata: dict[str, Any]) -> Any:
     """A TFDS builder of the corpus; its class is made here because TFDS names a dataset after its class."""
     labels = sorted(corpus.labels)
 

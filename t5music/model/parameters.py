@@ -1,0 +1,77 @@
+"""Making, counting and restacking a model's parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+
+from t5music.model.config import T5Config
+from t5music.model.network import T5
+from t5music.model.sharding import shardings
+
+_STACKS = (("encoder", "layers"), ("decoder", "layers"))
+
+
+def initialise(config: T5Config, key: jax.Array, mesh: Mesh | None = None) -> tuple[nnx.GraphDef, nnx.State]:
+    """Returns (graphdef, params) of a fresh model, made under jit and, with a mesh, directly where they belong.
+
+    The numbers depend on `config` and `key` alone, not on the mesh and not on `scan_layers`.
+    """
+    # Stacked first in either form: unrolled, the compiler spends its time on a random generator for every slice.
+    stacked = dataclasses.replace(config, scan_layers=True)
+
+    def make(key: jax.Array) -> nnx.State:
+        return nnx.state(T5(stacked, rngs=nnx.Rngs(key)))
+
+    def placed(config: T5Config) -> Any:
+        return None if mesh is None else shardings(abstract(config)[1], mesh)
+
+    params = jax.jit(make, out_shardings=placed(stacked))(key)
+    if not config.scan_layers:
+        params = jax.jit(unstack_layers, out_shardings=placed(config))(params)
+    return abstract(config)[0], params
+
+
+def abstract(config: T5Config) -> tuple[nnx.GraphDef, nnx.State]:
+    """Returns (graphdef, params) with shapes in place of arrays: nothing is allocated, whatever the size."""
+    return nnx.split(nnx.eval_shape(lambda: T5(config, rngs=nnx.Rngs(0))))
+
+
+def count(params: nnx.State) -> int:
+    """Returns how many numbers the (abstract or real) parameters hold."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def stack_layers(params: nnx.State) -> nnx.State:
+    """Returns parameters in the form of `scan_layers=True`; what already has it stays as it is."""
+    flat: dict[tuple, nnx.Variable] = {}
+    layers: dict[tuple, dict[int, nnx.Variable]] = {}
+    for path, param in nnx.to_flat_state(params):
+        if path[:2] in _STACKS and isinstance(path[2], int):
+            layers.setdefault((*path[:2], *path[3:]), {})[path[2]] = param
+        else:
+            flat[path] = param
+    for path, by_layer in layers.items():
+        first = by_layer[0]
+        values = jnp.stack([by_layer[i][...] for i in range(len(by_layer))])
+        flat[path] = first.replace(values, axes=("layers", *first.get_metadata()["axes"]))
+    return nnx.from_flat_state(flat)
+
+
+def unstack_layers(params: nnx.State) -> nnx.State:
+    """Returns parameters in the form of `scan_layers=False`; what already has it stays as it is."""
+    flat: dict[tuple, nnx.Variable] = {}
+    for path, param in nnx.to_flat_state(params):
+        if path[:2] in _STACKS and not isinstance(path[2], int):
+            for i in range(param.shape[0]):
+                one = param.replace(param[...][i], axes=param.get_metadata()["axes"][1:])
+                flat[(*path[:2], i, *path[2:])] = one
+        else:
+            flat[path] = param
+    return nnx.from_flat_state(flat)
