@@ -15,7 +15,7 @@ from t5music.data import examples, vocabulary
 from t5music.data.examples import Accompany, Answer, Classify, Continue, Examples
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, MidiError, nearest
-from t5music.model import decoding, network
+from t5music.model import decoding, network, parameters
 from t5music.model.config import T5Config
 from t5music.music import midi, pianoroll
 from t5music.music.score import Score
@@ -48,7 +48,7 @@ def load(model_dir: str | Path) -> TrainedModel:
     vocab = vocabulary.default()
     config = T5Config.from_dict(metadata["config"])
     params = checkpoints.load_params(model_dir, config, fingerprint=vocab.fingerprint)
-    model = nnx.merge(network.abstract_model(config)[0], params)
+    model = nnx.merge(parameters.abstract(config)[0], params)
     tasks = {name: examples.from_config(asked) for name, asked in metadata["tasks"].items()}
     return TrainedModel(model, vocab, tasks, dict(metadata["feature_lengths"]))
 
@@ -74,19 +74,22 @@ def choose_task(
     raise ConfigError(f"--task {name}: not one of this model's tasks ({', '.join(fitting)}){nearest(name, fitting)}")
 
 
-def encode_prompts(trained: TrainedModel, prompts: Sequence[str], name: str) -> np.ndarray:
+def encode_prompts(trained: TrainedModel, prompts: Sequence[str], name: str, *, trim: bool = False) -> np.ndarray:
     """Prompts as int32 [prompts, length], each with EOS, padded to a common multiple of PROMPT_MULTIPLE.
 
-    Raises MidiError that names the file if a prompt is longer than the model was trained for.
+    A prompt longer than the model was trained for loses its end, as in training, with `trim`; without, it raises
+    MidiError that names the file.
     """
-    rows = [np.append(trained.vocabulary.encode(prompt), np.int32(vocabulary.EOS_ID)) for prompt in prompts]
-    longest = max(map(len, rows))
-    if longest > trained.lengths["inputs"]:
+    room = trained.lengths["inputs"] - 1
+    ids = [trained.vocabulary.encode(prompt) for prompt in prompts]
+    longest = max(map(len, ids))
+    if longest > room and not trim:
         raise MidiError(
-            f"{name}: its prompt has {longest} tokens and the model was trained with {trained.lengths['inputs']}: "
+            f"{name}: its prompt has {longest} tokens and the model was trained with {room}: "
             "give it less music, or music with fewer notes a bar"
         )
-    width = -(-longest // PROMPT_MULTIPLE) * PROMPT_MULTIPLE
+    rows = [np.append(prompt[:room], np.int32(vocabulary.EOS_ID)) for prompt in ids]
+    width = -(-max(map(len, rows)) // PROMPT_MULTIPLE) * PROMPT_MULTIPLE
     return np.stack([np.pad(row, (0, width - len(row))) for row in rows]).astype(np.int32)
 
 
@@ -171,7 +174,7 @@ def classify(files: Sequence[str], model_dir: str, *, task: str | None = None) -
     asked = choose_task(trained, task, (Classify,), model_dir)
     results = {}
     for file, score in scores.items():
-        tokens = encode_prompts(trained, asked.prompts(score), file)
+        tokens = encode_prompts(trained, asked.prompts(score), file, trim=True)
         likelihoods = np.asarray(decoding.score(trained.model, tokens, label_ids(trained.vocabulary, asked.values)))
         mean = likelihoods.mean(axis=0)
         shares = np.exp(mean - mean.max())

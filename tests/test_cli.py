@@ -195,13 +195,12 @@ def test_interrupting_and_starting_again_is_as_if_nothing_had_happened(place: Pa
         return [sys.executable, "-m", "t5music.cli", "train", "mine", *options, "--gin.train.save_period=10"]
 
     subprocess.run(command("whole"), check=True, capture_output=True)
-    process = subprocess.Popen(command("cut"), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "cut" / "checkpoints").glob("10")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
-    assert "the same command continues" in process.stderr.read()
-    assert process.wait() == 130
+    with subprocess.Popen(command("cut"), stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "cut" / "checkpoints").glob("10")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert "the same command continues" in process.communicate()[1]
+    assert process.returncode == 130
     subprocess.run(command("cut"), check=True, capture_output=True)
     assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()

@@ -58,7 +58,9 @@ def test_scanned_layers_are_given_unrolled_and_back(uninterrupted, tmp_path):
     np.testing.assert_allclose(model(*tokens), result.model(*tokens), rtol=1e-5, atol=1e-5)
     checkpoints = Checkpoints(tmp_path)
     metadata = {**read_metadata(folder), "config": unrolled.to_dict()}
-    checkpoints.save(state.TrainState(1, weights, (), np.zeros(2), np.zeros(1)), {}, metadata, best_step=None)
+    checkpoints.save(
+        state.TrainState(np.asarray(1), weights, (), np.zeros(2), np.zeros(1)), {}, metadata, best_step=None
+    )
     checkpoints.close()
     same(load_params(tmp_path, tiny_runs.CONFIG), load_params(folder, tiny_runs.CONFIG))
 

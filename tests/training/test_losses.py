@@ -23,10 +23,10 @@ def reference(logits, targets, weights, z_loss, smoothing):
     return (loss * weights).sum(), (z_loss * log_z[..., 0] ** 2 * weights).sum(), gradient
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("z_loss", [0.0, 1e-4, 0.1])
-@pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_equals_t5x_formula(smoothing, z_loss, scale):
+@pytest.mark.parametrize(
+    ("z_loss", "smoothing", "scale"), [(0.0, 0.0, 1.0), (1e-4, 0.0, 1.0), (1e-4, 0.1, 30.0), (0.1, 0.1, 30.0)]
+)
+def test_equals_t5x_formula(z_loss, smoothing, scale):
     rng = np.random.default_rng(0)
     logits = (scale * rng.normal(size=(3, 5, 17))).astype(np.float32)
     targets = rng.integers(17, size=(3, 5)).astype(np.int32)

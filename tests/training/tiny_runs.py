@@ -25,6 +25,7 @@ CONFIG = T5Config(
     version="v1.0",
     dropout_rate=0.1,
 )
+OPTIMIZER = optimizers.adafactor(schedules.constant(0.05))
 METADATA = {"task": "random", "vocabulary": {"fingerprint": "0123abcd", "size": 100}}
 IS_NOTE = np.arange(100) % 3 == 0
 
@@ -75,11 +76,11 @@ def evaluate(model):
     return evaluation.evaluate(model, [batch(-1 % 2**32), batch(-2 % 2**32)], IS_NOTE)
 
 
-def train(model_dir, steps=STEPS, batches=None, *, config=CONFIG, optimizer=None, evaluations=None, **arguments):
+def train(model_dir, steps=STEPS, batches=None, *, config=CONFIG, optimizer=OPTIMIZER, evaluations=None, **arguments):
     settings = {"log_period": 3, "eval_period": 4, "save_period": 5, "progress": False, "metadata": METADATA}
     return loop.train(
         config,
-        optimizer or optimizers.adafactor(schedules.constant(0.05)),
+        optimizer,
         batches or Batches(),
         steps=steps,
         model_dir=model_dir,
