@@ -112,16 +112,16 @@ def answer(
       asked: one of its tasks.
       score: the music.
       name: the music's name in errors.
-      words: longest answer; as long as the model was trained for if None.
+      words: length of the answer (of each window's); as long as the model was trained for if None.
       temperature, top_k, top_p, seed: see `decoding.generate`.
     """
     tokens = encode_prompts(trained, asked.prompts(score), name)
-    allowed = trained.vocabulary.event_mask(asked.encoding).copy()
-    allowed[vocabulary.EOS_ID] = True
+    # Words of the encoding only, and no end: the targets of training end where an example was cut, not the music.
+    allowed = trained.vocabulary.event_mask(asked.encoding)
     written = decoding.generate(
         trained.model,
         tokens,
-        max_length=min(words + 1, trained.lengths["targets"]) if words else trained.lengths["targets"],
+        max_length=min(words or trained.lengths["targets"], trained.lengths["targets"]),
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from t5music.errors import DataError, MidiError, nearest
 from t5music.music import encodings
+from t5music.music.encodings.remi import Remi
 from t5music.music.score import Score
 
 
@@ -118,6 +119,15 @@ class Accompany:
     part: str
     bars: int = 8
 
+    def __post_init__(self) -> None:
+        self._encoding()
+
+    def _encoding(self) -> Remi:
+        encoding = encodings.get(self.encoding)
+        if not isinstance(encoding, Remi):
+            raise DataError(f"accompany {self.style}: {self.encoding} has no bars; use remi")
+        return encoding
+
     def _ask(self, given: Score) -> str:
         encoding = encodings.get(self.encoding)
         return f"accompany {self.style}: {encoding.to_text(encoding.encode(given))}"
@@ -152,19 +162,23 @@ class Accompany:
         return [self._ask(window) for window in self._windows(given)]
 
     def music(self, score: Score, answers: list[NDArray[np.int32]]) -> Answer:
-        """The given part with every window's answer laid under it, on tracks of its own."""
-        encoding = encodings.get(self.encoding)
+        """The given part with every window's answer laid under it, on tracks of its own.
+
+        An answer ends with its window, however many bars the model has written.
+        """
+        encoding = self._encoding()
         given, _ = self._split(score)
         starts, _ = given.bars()
         # One resolution for both: the given part goes through the encoding, as the model has seen it.
         prompt = encoding.decode(encoding.encode(given)).score
         factor = prompt.ticks_per_quarter / score.ticks_per_quarter
         notes, names, repairs = [prompt.notes], list(prompt.track_names), 0
-        for start, answer in zip(starts[:: self.bars], answers, strict=True):
-            decoded = encoding.decode(answer)
+        for first, answer in zip(range(0, len(starts), self.bars), answers, strict=True):
+            window, _ = encoding.split_bars(answer, min(self.bars, len(starts) - first))
+            decoded = encoding.decode(window)
             repairs += decoded.repairs
             added = decoded.score.notes.copy()
-            added["onset"] += round(int(start) * factor)
+            added["onset"] += round(int(starts[first]) * factor)
             added["track"] += len(prompt.track_names)
             names += decoded.score.track_names[len(names) - len(prompt.track_names) :]
             notes.append(added)

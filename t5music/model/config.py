@@ -40,7 +40,8 @@ class T5Config:
         relative_max_distance: distance from which all positions share the last bucket.
         dtype: what the matrix products compute in. Parameters, norms, softmax and logits are always float32.
         scan_layers: stack the layers' parameters under a leading axis and loop over them with `lax.scan`: compile
-            time and program size stop growing with depth, no number changes.
+            time and program size stop growing with depth, no number changes. For deep models; on a CPU a training
+            step takes about a fifth longer.
         remat: what the backward pass recomputes: "none", "full" (everything but each layer's input), or "dots"
             (everything but the products with weights).
     """
@@ -57,7 +58,7 @@ class T5Config:
     relative_buckets: int = 32
     relative_max_distance: int = 128
     dtype: str = "float32"
-    scan_layers: bool = True
+    scan_layers: bool = False
     remat: str = "none"
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ arguments of the compiled program, so changing them compiles nothing.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,8 @@ from flax import nnx
 
 from t5music.errors import ConfigError
 from t5music.model.config import EOS_ID, PAD_ID
-from t5music.model.network import T5, DecoderLayer, KeysValues, causal_mask, padding_mask
+from t5music.model.layers import DecoderLayer, KeysValues
+from t5music.model.network import T5, causal_mask, padding_mask
 
 GREEDY, SAMPLE, FILTERED = "greedy", "sample", "filtered"  # static: each leaves the work of the next out of the loop
 
@@ -47,17 +48,18 @@ def generate(
             after temperature and top_k, on the probabilities among what they left.
         key: random key, needed when temperature > 0. A row's tokens depend on the key, its number in the batch and its
             logits; not on how many rows there are.
-        allowed: bool [n], n at most the model's rows: the ids that may be written; ids from n on may not.
+        allowed: bool [n], n at most the model's rows: the ids that may be written; ids from n on may not. It does not
+            bind `prefix`.
         prefix: int [batch, p]: tokens to begin with; an id 0 leaves its position to the model.
 
     Returns:
         int32 [batch, max_length]: each row's tokens up to and including EOS, then padding.
 
     Raises:
-        ConfigError: a sampling setting that cannot be.
+        ConfigError: a setting that cannot be.
     """
-    tokens = jnp.asarray(encoder_input_tokens, jnp.int32)
-    batch, rows = tokens.shape[0], model.config.rows
+    tokens = np.asarray(encoder_input_tokens, np.int32)
+    rows = model.config.rows
     if max_length < 1:
         raise ConfigError(f"max_length must be at least 1, not {max_length}")
     if not temperature >= 0:
@@ -72,15 +74,21 @@ def generate(
         raise ValueError("sampling (temperature > 0) needs a random key: pass key=")
     else:
         mode = FILTERED if top_k or top_p < 1 else SAMPLE
+    graphdef, params = nnx.split(model)
+    return _generate(
+        graphdef,
+        params,
+        tokens,
+        _forced(prefix, len(tokens), max_length),
+        _allowed(allowed, rows),
+        key,
+        Settings(np.float32(temperature or 1.0), np.int32(top_k or rows), np.float32(top_p)),
+        mode=mode,
+    )
 
-    mask = np.ones(rows, bool)
-    if allowed is not None:
-        allowed = np.asarray(allowed, bool)
-        if allowed.ndim != 1 or len(allowed) > rows:
-            raise ConfigError(f"allowed must be a mask over at most {rows} ids, not of shape {allowed.shape}")
-        mask = np.pad(allowed, (0, rows - len(allowed)))
-        if not mask.any():
-            raise ConfigError("allowed forbids every id")
+
+def _forced(prefix: Any, batch: int, max_length: int) -> np.ndarray:
+    """Returns the tokens to write come what may, int32 [batch, max_length], 0 where the model decides."""
     forced = np.full((batch, max_length), PAD_ID, np.int32)
     if prefix is not None:
         prefix = np.asarray(prefix)
@@ -89,9 +97,81 @@ def generate(
                 f"prefix of shape {prefix.shape} does not fit {batch} rows of at most {max_length} tokens (max_length)"
             )
         forced[:, : prefix.shape[1]] = prefix
-    graphdef, params = nnx.split(model)
-    settings = (np.float32(temperature or 1.0), np.int32(top_k or rows), np.float32(top_p))
-    return _generate(graphdef, params, tokens, forced, mask, key, settings, mode=mode)
+    return forced
+
+
+def _allowed(allowed: Any, rows: int) -> np.ndarray:
+    """Returns the mask over all of the model's ids, bool [rows]."""
+    if allowed is None:
+        return np.ones(rows, bool)
+    mask = np.asarray(allowed, bool)
+    if mask.ndim != 1 or len(mask) > rows:
+        raise ConfigError(f"allowed must be a mask over at most {rows} ids, not of shape {mask.shape}")
+    if not mask.any():
+        raise ConfigError("allowed forbids every id")
+    return np.pad(mask, (0, rows - len(mask)))
+
+
+class Settings(NamedTuple):
+    """How to sample, as scalars of the compiled program."""
+
+    temperature: np.float32 | jax.Array
+    top_k: np.int32 | jax.Array
+    top_p: np.float32 | jax.Array
+
+
+class Prepared(NamedTuple):
+    """What all steps of a row share."""
+
+    layers: list[DecoderLayer]
+    crosses: list[KeysValues]  # of every layer, each [batch, heads, source, d_kv]
+    cross_mask: jax.Array  # [batch, 1, 1, source]
+
+
+def prepare(model: T5, tokens: jax.Array) -> Prepared:
+    """Runs the encoder over int [batch, source] and every decoder layer's key and value kernels over its output."""
+    encoded = model.encode(tokens)  # [batch, source, d_model]
+    layers: list[DecoderLayer] = model.decoder.unstacked()
+    crosses = [layer.cross_attention.project_keys_values(encoded) for layer in layers]
+    return Prepared(layers, crosses, padding_mask(tokens))
+
+
+def empty_caches(model: T5, batch: int, length: int) -> list[KeysValues]:
+    """Returns every decoder layer's cache for `length` tokens, keys and values each [batch * heads, length, d_kv]."""
+    config = model.config
+    empty = jnp.zeros((batch * config.heads, length, config.d_kv), config.dtype)
+    return [(empty, empty)] * config.decoder_layers
+
+
+def next_logits(
+    model: T5, prepared: Prepared, last: jax.Array, step: jax.Array | int, caches: list[KeysValues]
+) -> tuple[jax.Array, list[KeysValues]]:
+    """Runs the decoder over one position.
+
+    Args:
+        model: the model.
+        prepared: from `prepare`.
+        last: int [batch], the token before the one to write.
+        step: how many tokens are written already.
+        caches: from `empty_caches` or the step before.
+
+    Returns:
+        float32 [batch, rows] and the caches with this step's keys and values.
+    """
+    length = caches[0][0].shape[1]
+    positions = jnp.arange(length)
+    # All offsets are looked up, once and for all as the compiler finds, and a step cuts out its own.
+    offsets = model.decoder.relative_bias.at(np.arange(1 - length, length))  # [heads, 2 * length - 1]
+    bias = jax.lax.dynamic_slice_in_dim(offsets, length - 1 - step, length, axis=1)[None, :, None, :]
+    mask = (positions <= step)[None, None, None, :]
+    x = model.embed(last[:, None])  # [batch, 1, d_model]
+    filled: list[KeysValues] = []
+    for layer, cross, cache in zip(prepared.layers, prepared.crosses, caches, strict=True):
+        x, cache = layer(
+            x, bias=bias, mask=mask, cross=cross, cross_mask=prepared.cross_mask, cache=cache, position=step
+        )
+        filled.append(cache)
+    return model.logits(model.decoder.norm(x))[:, 0], filled
 
 
 @functools.partial(jax.jit, static_argnames="mode")
@@ -102,18 +182,14 @@ def _generate(
     forced: jax.Array,  # [batch, max_length]
     allowed: jax.Array,  # [rows]
     key: jax.Array,
-    settings: tuple[jax.Array, jax.Array, jax.Array],
+    settings: Settings,
     *,
     mode: str,
 ) -> jax.Array:
     model: T5 = nnx.merge(graphdef, params)
     batch, max_length = forced.shape
-    layers, crosses, cross_mask = _prepare(model, tokens)
-    row_keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(batch))
-    config = model.config
-    empty = jnp.zeros((batch * config.heads, max_length, config.d_kv), config.dtype)
-    positions = jnp.arange(max_length)
-    biases = model.decoder.relative_bias.at(np.arange(1 - max_length, max_length))  # [heads, 2 * max_length - 1]
+    prepared = prepare(model, tokens)
+    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
 
     def unfinished(state: tuple) -> jax.Array:
         step, _, _, done, _ = state
@@ -121,56 +197,38 @@ def _generate(
 
     def write(state: tuple) -> tuple:
         step, written, last, done, caches = state
-        x = model.embed(last[:, None])  # [batch, 1, d_model]
-        bias = jax.lax.dynamic_slice_in_dim(biases, max_length - 1 - step, max_length, axis=1)
-        bias = bias[None, :, None, :]  # [1, heads, 1, max_length]
-        mask = (positions <= step)[None, None, None, :]
-        new_caches: list[KeysValues] = []
-        for layer, cross, cache in zip(layers, crosses, caches, strict=True):
-            x, cache = layer(
-                x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask, cache=cache, position=step
-            )
-            new_caches.append(cache)
-        logits = model.logits(model.decoder.norm(x))[:, 0]  # [batch, rows]
+        logits, caches = next_logits(model, prepared, last, step, caches)
         logits = jnp.where(allowed, logits, -jnp.inf)
         if mode == GREEDY:
             chosen = jnp.argmax(logits, axis=-1)
         else:
-            temperature, top_k, top_p = settings
-            logits = logits / temperature
+            logits = logits / settings.temperature
             if mode == FILTERED:
-                logits = keep_likeliest(logits, top_k, top_p)
+                logits = keep_likeliest(logits, settings.top_k, settings.top_p)
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(row_keys, step)
             chosen = jax.vmap(jax.random.categorical)(step_keys, logits)
         begin = jax.lax.dynamic_index_in_dim(forced, step, axis=1, keepdims=False)  # [batch]
         chosen = jnp.where(begin != PAD_ID, begin, chosen.astype(jnp.int32))
         chosen = jnp.where(done, PAD_ID, chosen)
         written = jax.lax.dynamic_update_slice_in_dim(written, chosen[:, None], step, 1)
-        return step + 1, written, chosen, done | (chosen == EOS_ID), new_caches
+        return step + 1, written, chosen, done | (chosen == EOS_ID), caches
 
     start = jnp.full(batch, PAD_ID, jnp.int32)
-    initial = (0, jnp.zeros_like(forced), start, jnp.zeros(batch, bool), [(empty, empty) for _ in layers])
+    initial = (0, jnp.zeros_like(forced), start, jnp.zeros(batch, bool), empty_caches(model, batch, max_length))
     return jax.lax.while_loop(unfinished, write, initial)[1]
 
 
-def _prepare(model: T5, tokens: jax.Array) -> tuple[list[DecoderLayer], list[KeysValues], jax.Array]:
-    """Runs the encoder; returns the decoder's layers, their cross keys and values, and the cross mask."""
-    encoded = model.encode(tokens)  # [batch, source, d_model]
-    layers = model.decoder.unstacked()
-    return layers, [layer.cross_attention.project_keys_values(encoded) for layer in layers], padding_mask(tokens)
-
-
-def keep_likeliest(logits: jax.Array, top_k: jax.Array, top_p: jax.Array) -> jax.Array:
+def keep_likeliest(logits: jax.Array, top_k: Any, top_p: Any) -> jax.Array:
     """Sets to -inf what is not among the `top_k` likeliest, or not needed to reach probability `top_p` among them.
 
-    Tokens exactly as likely as the last one kept are kept too, so at least one stays. [batch, rows] -> the same.
+    What is exactly as likely as the last one kept is kept too; at least one stays. [batch, rows] -> the same shape.
     """
     ordered = -jnp.sort(-logits, axis=-1)  # likeliest first
     ranks = jnp.arange(logits.shape[-1])
-    ordered = jnp.where(ranks < top_k, ordered, -jnp.inf)
-    probabilities = jax.nn.softmax(ordered, axis=-1)
-    before = jnp.cumsum(probabilities, axis=-1) - probabilities  # probability of everything likelier
-    kept = (before < top_p) & (ranks < top_k)
+    among = jnp.where(ranks < top_k, ordered, -jnp.inf)
+    probabilities = jax.nn.softmax(among, axis=-1)
+    likelier = jnp.cumsum(probabilities, axis=-1) - probabilities  # probability of all that come before
+    kept = (likelier < top_p) & (ranks < top_k)
     least = jnp.min(jnp.where(kept, ordered, jnp.inf), axis=-1, keepdims=True)
     return jnp.where(logits >= least, logits, -jnp.inf)
 
@@ -184,25 +242,23 @@ def score(model: T5, encoder_input_tokens: Any, candidates: Any) -> jax.Array:
         candidates: int [n, length], each usually ending with EOS, then padding, which counts nothing.
     """
     graphdef, params = nnx.split(model)
-    return _score(
-        graphdef, params, jnp.asarray(encoder_input_tokens, jnp.int32), jnp.asarray(candidates, jnp.int32)
-    )
+    return _score(graphdef, params, np.asarray(encoder_input_tokens, np.int32), np.asarray(candidates, np.int32))
 
 
 @jax.jit
 def _score(graphdef: nnx.GraphDef, params: nnx.State, tokens: jax.Array, candidates: jax.Array) -> jax.Array:
     model: T5 = nnx.merge(graphdef, params)
     batch, length = tokens.shape[0], candidates.shape[1]
-    layers, crosses, cross_mask = _prepare(model, tokens)
+    prepared = prepare(model, tokens)
     bias, mask = model.decoder.relative_bias(length, length), causal_mask(length)
 
     def likelihood(candidate: jax.Array) -> jax.Array:  # [length] -> [batch]
         inputs = jnp.pad(candidate[:-1], (1, 0), constant_values=PAD_ID)
         x = jnp.broadcast_to(model.embed(inputs[None]), (batch, length, model.config.d_model))
-        for layer, cross in zip(layers, crosses, strict=True):
-            x, _ = layer(x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask)
+        for layer, cross in zip(prepared.layers, prepared.crosses, strict=True):
+            x, _ = layer(x, bias=bias, mask=mask, cross=cross, cross_mask=prepared.cross_mask)
         log_probabilities = jax.nn.log_softmax(model.logits(model.decoder.norm(x)))  # [batch, length, rows]
-        chosen = log_probabilities[:, jnp.arange(length), candidate]
+        chosen = log_probabilities[:, jnp.arange(length), candidate]  # [batch, length]
         return jnp.sum(jnp.where(candidate != PAD_ID, chosen, 0.0), axis=-1)
 
     return jax.lax.map(likelihood, candidates).T

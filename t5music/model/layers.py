@@ -1,4 +1,4 @@
-"""The parts of a T5 layer: relative position bias, attention, norm, feed-forward and dropout.
+"""The layers of T5 and their parts: relative position bias, attention, norm, feed-forward and dropout.
 
 Numbers and places follow the T5X reference (`t5x.examples.t5.layers`). Parameters are float32; products compute in the
 config's `dtype`; norms and softmax compute in float32. No linear layer has a bias and attention is not scaled: the
@@ -21,6 +21,8 @@ from t5music.model.config import T5Config
 
 MASKED = -1e10  # logit of a masked position: exp() is 0 beside any other, and a row that is all masked stays finite
 NORM_EPSILON = 1e-6
+
+KeysValues = tuple[jax.Array, jax.Array]
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
@@ -164,8 +166,8 @@ class Attention(nnx.Module):
 
         Args:
             queries: [batch, heads, queries, d_kv].
-            keys: [batch, heads, keys, d_kv].
-            values: [batch, heads, keys, d_kv].
+            keys: [batch, heads, keys, d_kv] or, from a cache, [batch * heads, keys, d_kv].
+            values: like `keys`.
             bias: added to the logits, broadcastable to [batch, heads, queries, keys]; None where there is none.
             mask: True where a query may look, broadcastable likewise; None where it may look everywhere.
             key: dropout key, None for none.
@@ -173,16 +175,20 @@ class Attention(nnx.Module):
         Returns:
             [batch, queries, d_model].
         """
+        batch, heads, length, d_kv = queries.shape
+        leading = keys.shape[:-2]  # (batch, heads) or (batch * heads,)
         # NOTE: T5 does not divide the logits by sqrt(d_kv).
-        logits = jnp.einsum("bhqd,bhkd->bhqk", queries, keys, preferred_element_type=jnp.float32)
+        queries = queries.reshape(*leading, length, d_kv)
+        logits = jnp.einsum("...qd,...kd->...qk", queries, keys, preferred_element_type=jnp.float32)
+        logits = logits.reshape(batch, heads, length, -1)
         if bias is not None:
             logits = logits + bias
         if mask is not None:
             logits = jnp.where(mask, logits, MASKED)
         weights = jax.nn.softmax(logits).astype(values.dtype)  # [batch, heads, queries, keys]
-        weights = dropout(weights, self.config.dropout_rate, key)
-        mixed = jnp.einsum("bhqk,bhkd->bhqd", weights, values).swapaxes(1, 2)
-        mixed = mixed.reshape(*mixed.shape[:-2], -1)  # [batch, queries, heads * d_kv]
+        weights = dropout(weights, self.config.dropout_rate, key).reshape(*leading, length, -1)
+        mixed = jnp.einsum("...qk,...kd->...qd", weights, values).reshape(batch, heads, length, d_kv)
+        mixed = mixed.swapaxes(1, 2).reshape(batch, length, heads * d_kv)
         return mixed @ self.out[...].astype(mixed.dtype)
 
 
@@ -210,3 +216,87 @@ class FeedForward(nnx.Module):
             hidden = jax.nn.relu(x @ self.wi[...].astype(x.dtype))
         hidden = dropout(hidden, self.dropout_rate, key)  # [batch, length, d_ff]
         return hidden @ self.wo[...].astype(hidden.dtype)
+
+
+class EncoderLayer(nnx.Module):
+    """Self-attention and feed-forward, each as x + dropout(f(norm(x)))."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.attention_norm = Norm(config)
+        self.attention = Attention(config, rngs=rngs)
+        self.mlp_norm = Norm(config)
+        self.mlp = FeedForward(config, rngs=rngs)
+        self.dropout_rate = config.dropout_rate
+
+    def __call__(self, x: jax.Array, bias: jax.Array, mask: jax.Array, key: jax.Array | None) -> jax.Array:
+        """[batch, length, d_model] -> the same shape; `mask` broadcasts to [batch, heads, length, length]."""
+        keys = split_key(key, 4)
+        normed = self.attention_norm(x)
+        queries, own = self.attention.project_queries(normed), self.attention.project_keys_values(normed)
+        y = self.attention.attend(queries, *own, bias=bias, mask=mask, key=keys[0])
+        x = x + dropout(y, self.dropout_rate, keys[1])
+        y = self.mlp(self.mlp_norm(x), keys[2])
+        return x + dropout(y, self.dropout_rate, keys[3])
+
+
+class DecoderLayer(nnx.Module):
+    """Causal self-attention, attention to the encoder's output, and feed-forward."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.self_attention_norm = Norm(config)
+        self.self_attention = Attention(config, rngs=rngs)
+        self.cross_attention_norm = Norm(config)
+        self.cross_attention = Attention(config, rngs=rngs)
+        self.mlp_norm = Norm(config)
+        self.mlp = FeedForward(config, rngs=rngs)
+        self.dropout_rate = config.dropout_rate
+
+    def __call__(
+        self,
+        x: jax.Array,
+        *,
+        bias: jax.Array,
+        mask: jax.Array,
+        cross: KeysValues,
+        cross_mask: jax.Array,
+        key: jax.Array | None = None,
+        cache: KeysValues | None = None,
+        position: jax.Array | int = 0,
+    ) -> tuple[jax.Array, KeysValues]:
+        """Runs one layer over whole targets or, with a cache, over the target positions that follow the cached ones.
+
+        Args:
+            x: [batch, target, d_model].
+            bias: broadcasts to [batch, heads, target, keys]; keys is target, or the length of the cache.
+            mask: broadcasts likewise.
+            cross: this layer's keys and values of the encoder's output, each [batch, heads, source, d_kv].
+            cross_mask: broadcasts to [batch, heads, target, source].
+            key: dropout key, None for none.
+            cache: keys and values of the targets so far, each [batch * heads, cached, d_kv].
+            position: where in the cache those of `x` go.
+
+        Returns:
+            [batch, target, d_model], and the keys and values attended to: those of `x`, each [batch, heads, target,
+            d_kv], or the cache with those of `x` put in.
+        """
+        keys = split_key(key, 6)
+        normed = self.self_attention_norm(x)
+        queries, own = self.self_attention.project_queries(normed), self.self_attention.project_keys_values(normed)
+        if cache is not None:
+            own = _put(cache[0], own[0], position), _put(cache[1], own[1], position)
+        y = self.self_attention.attend(queries, *own, bias=bias, mask=mask, key=keys[0])
+        x = x + dropout(y, self.dropout_rate, keys[1])
+        queries = self.cross_attention.project_queries(self.cross_attention_norm(x))
+        y = self.cross_attention.attend(queries, *cross, bias=None, mask=cross_mask, key=keys[2])
+        x = x + dropout(y, self.dropout_rate, keys[3])
+        y = self.mlp(self.mlp_norm(x), keys[4])
+        return x + dropout(y, self.dropout_rate, keys[5]), own
+
+
+def _put(cache: jax.Array, new: jax.Array, position: jax.Array | int) -> jax.Array:
+    """Puts [batch, heads, length, d_kv] into [batch * heads, cached, d_kv] from `position` on.
+
+    Batch and heads are one dimension, here and in the attention's products, because that is what XLA's CPU dot reads:
+    with two, it fuses the update with its reshape, computes it twice and copies the whole cache at every step.
+    """
+    return jax.lax.dynamic_update_slice_in_dim(cache, new.reshape(-1, *new.shape[2:]), position, 1)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import Mesh
@@ -84,26 +85,30 @@ def load_params(
     _require_same_model(alike, config, folder)
 
     mesh = sharding.make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
+    abstract = parameters.abstract(config)[1]
+    places = nnx.to_pure_dict(sharding.shardings(abstract, mesh))
+    if saved.scan_layers == config.scan_layers:
+        target = jax.tree.map(lambda x, place: x.update(sharding=place), nnx.to_pure_dict(abstract), places)
+        return _restore(root, step, target)
+    # Restacking is done in the host's memory: under jit, a program that takes hundreds of slices is slow to compile.
     layout = parameters.abstract(dataclasses.replace(config, scan_layers=saved.scan_layers))[1]
-    target = jax.tree.map(
-        lambda x, place: x.update(sharding=place),
-        nnx.to_pure_dict(layout),
-        nnx.to_pure_dict(sharding.shardings(layout, mesh)),
-    )
+    target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), nnx.to_pure_dict(layout))
+    nnx.replace_by_pure_dict(layout, _restore(root, step, target))
+    restack = parameters.stack_layers if config.scan_layers else parameters.unstack_layers
+    return jax.device_put(nnx.to_pure_dict(restack(layout)), places)
+
+
+def _restore(root: Path, step: int, target: Params) -> Params:
+    """Reads parameters as the target's leaves are: numpy arrays, or placed arrays."""
+    folder = root / str(step)
     fault = digests.damage(folder)
     if fault:
         raise unreadable(folder, fault)
     try:
         with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(create=False)) as manager:
-            params = manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(target)))["params"]
-    except Exception as error:
+            return manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(target)))["params"]
+    except Exception as error:  # Orbax and TensorStore raise many types
         raise unreadable(folder, first_line(error)) from error
-    if saved.scan_layers == config.scan_layers:
-        return params
-    nnx.replace_by_pure_dict(layout, params)
-    restack = parameters.stack_layers if config.scan_layers else parameters.unstack_layers
-    places = sharding.shardings(parameters.abstract(config)[1], mesh)
-    return nnx.to_pure_dict(jax.jit(restack, out_shardings=places)(layout))
 
 
 def _locate(path: str | os.PathLike[str], which: str) -> tuple[Path, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from tqdm import tqdm
 
 
 @contextlib.contextmanager
@@ -28,7 +27,8 @@ def stop_signals() -> Iterator[threading.Event]:
     def handle(number: int, frame: Any) -> None:
         stop.set()
         signal.signal(number, former[signal.Signals(number)])
-        tqdm.write("stopping: finishing this step and saving; once more to stop at once", file=sys.stderr)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping: finishing this step and saving; once more to stop at once\n")
 
     for number in former:
         signal.signal(number, handle)

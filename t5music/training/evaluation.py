@@ -13,9 +13,9 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from numpy.typing import NDArray
 
+from t5music import metrics
 from t5music.model import decoding, sharding
 from t5music.model.network import T5
-from t5music.training import metrics
 from t5music.training.losses import teacher_forced
 from t5music.training.state import MODEL_FEATURES, require_divisible
 

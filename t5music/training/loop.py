@@ -174,7 +174,15 @@ def train(
 
     first = jax.process_index() == 0
     writer = MetricWriter(model_dir, resume_step=step) if first else None
-    bar = tqdm(total=steps, initial=step, unit="step", disable=not (progress and first), file=sys.stderr)
+    bar = tqdm(
+        total=steps,
+        initial=step,
+        unit="step",
+        disable=not (progress and first),
+        file=sys.stderr,
+        mininterval=0.1 if sys.stderr.isatty() else 5.0,
+    )
+    bar.set_postfix_str("compiling")
     clock = Clock(step)
     metrics: dict[str, float] = {}
 
@@ -193,6 +201,7 @@ def train(
         in_flight: collections.deque[jax.Array] = collections.deque()
 
         while step < steps and not (patience is not None and best.stale >= patience):
+            # One update, dispatched.
             try:
                 batch = next(batches)
             except StopIteration:
@@ -206,6 +215,7 @@ def train(
             if step == begun + 1:
                 clock.restart(step)  # the first step compiled
 
+            # Metrics of the window that ends here; reading them waits for the device.
             line: dict[str, float] = {}
             if step % log_period == 0 or step == steps:
                 _require_finite(state.window, checkpoints)
@@ -218,9 +228,11 @@ def train(
                     writer.write_timing(step, timing)
                 bar.set_postfix_str(
                     f"loss {line['loss']:.3f}, rate {line['learning_rate']:.2g}, "
-                    f"{timing.get('tokens_per_second', 0):,.0f} tokens/s"
+                    f"{timing.get('tokens_per_second', 0):,.0f} tokens/s",
+                    refresh=False,
                 )
 
+            # Evaluation.
             better = False
             if evaluations and (step % eval_period == 0 or step == steps):
                 metrics = _evaluate(evaluations, nnx.merge(graphdef, state.params))
@@ -230,6 +242,7 @@ def train(
                 line |= metrics
                 clock.restart(step)
 
+            # Writing and saving; a stop comes after both, so that nothing of this step is done twice.
             if writer is not None and line:
                 writer.write(step, line)
             if step % save_period == 0 or better:

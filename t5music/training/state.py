@@ -205,7 +205,7 @@ def make_train_step(
         transformation: the optimizer.
         target: shapes and places, from `abstract_state`.
         microbatches: parts the batch is computed in, one after the other, to save memory; gradients and sums are
-            those of the whole batch.
+            those of the whole batch. The step raises ConfigError for a batch it cannot divide.
         z_loss: see losses.
         label_smoothing: see losses.
     """
@@ -223,6 +223,9 @@ def make_train_step(
         def add(total: Any, part: Any) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, gradient_and_sums(params, *part)), None
 
+        rows = len(batch["decoder_target_tokens"])
+        if rows % microbatches:
+            raise ConfigError(f"a batch of {rows} examples cannot be divided into {microbatches} microbatches")
         # Every microbatch takes each microbatches-th row, so that rows stay on their devices.
         parts = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), dict(batch))
         keys = jax.random.split(key, microbatches)

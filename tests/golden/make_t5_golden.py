@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent
-SEEDS = {"v1.0": 2, "v1.1": 2}  # chosen so that one row writes EOS before the others
+SEEDS = {"v1.0": 57, "v1.1": 66}  # chosen so that one row writes EOS before the others and no choice is close
 ROWS, SOURCE, TARGET, WRITTEN = 128, 160, 40, 24  # distances beyond the last bucket in the encoder, many in the decoder
 SHAPE = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 3}
 
@@ -45,7 +45,9 @@ def fill(shapes, seed):
         if "layer_norm" in name:
             draw = 1 + 0.1 * draw
         elif "relative_attention_bias" not in name:
-            draw = 0.4 * draw  # layers strong enough beside the embedding that greedy writing does not repeat itself
+            # Strong layers beside the embedding, so that greedy writing does not repeat itself; a weaker query, as
+            # T5's own, for a softmax that does not magnify rounding.
+            draw = (0.1 if name.endswith(".q.weight") else 0.4) * draw
         weights[name] = draw.astype(np.float32)
     return weights
 
@@ -135,9 +137,7 @@ def main():
     for version, sizes in SIZES.items():
         for size, (d_model, d_ff, heads, layers, d_kv) in sizes.items():
             with torch.device("meta"):
-                model = build(
-                    version, 32128, d_model=d_model, d_ff=d_ff, num_heads=heads, num_layers=layers, d_kv=d_kv
-                )
+                model = build(version, 32128, d_model=d_model, d_ff=d_ff, num_heads=heads, num_layers=layers, d_kv=d_kv)
             counts.setdefault(version, {})[size] = sum(p.numel() for p in model.parameters())
     (FOLDER / "t5_counts.json").write_text(json.dumps(counts, indent=2) + "\n")
     print(counts)

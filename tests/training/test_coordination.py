@@ -2,7 +2,11 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +50,55 @@ def test_positions_of_processes_are_put_together():
     lanes = {"0": {"draws": [3]}, "1": {"draws": [4]}, "2": {"draws": [5]}}
     assert coordination.union(positions) == {"signature": {"seed": 1}, "lanes": lanes}
     assert coordination.gather(positions[0]) == positions[:1]
+
+
+TWO_PROCESSES = """
+import sys
+import jax
+folder, port, rank, model_dir, stop_at = sys.argv[1:]
+jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=int(rank))
+sys.path.insert(0, folder)
+import tiny_runs
+from t5music.training.loop import Interrupted
+
+class Batches(tiny_runs.Batches):
+    def __next__(self):
+        return {name: rows[int(rank) * 2 :][:2] for name, rows in super().__next__().items()}
+
+    def get_state(self):
+        return {"lanes": {rank: self.position}}
+
+    def set_state(self, state):
+        assert set(state["lanes"]) == {"0", "1"}
+        self.position = state["lanes"][rank]
+
+try:
+    result = tiny_runs.train(model_dir, batches=Batches(stop_at=int(stop_at) if rank == "0" else None))
+    print(result.metrics["validation/loss"])
+except Interrupted as interrupted:
+    print(interrupted)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_and_stop_together(tmp_path, uninterrupted):
+    _, expected = uninterrupted
+
+    def run(stop_at):
+        with socket.socket() as found:
+            found.bind(("localhost", 0))
+            port = found.getsockname()[1]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", TWO_PROCESSES, Path(__file__).parent, str(port), rank, tmp_path, str(stop_at)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for rank in "01"
+        ]
+        return [process.communicate(timeout=300)[0].splitlines()[-1] for process in processes]
+
+    # The signal reaches one of them at step 7; they agree on it at the next line of metrics.
+    assert run(stop_at=7) == ["stopped at step 9 of 12; the same command goes on from there"] * 2
+    for loss in run(stop_at=-1):
+        assert float(loss) == pytest.approx(expected.metrics["validation/loss"], rel=1e-5)

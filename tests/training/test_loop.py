@@ -70,17 +70,6 @@ def test_a_damaged_last_checkpoint_is_set_aside_and_made_again(tmp_path, uninter
     assert_same_run(tmp_path, result, uninterrupted)
 
 
-def test_a_finished_run_can_go_on(tmp_path, uninterrupted):
-    folder, expected = uninterrupted
-    train(tmp_path, 6)
-    result = train(tmp_path, STEPS)
-    jax.tree.map(np.testing.assert_array_equal, params(result), params(expected))
-    lines = [read_metrics(run / "metrics.jsonl") for run in (tmp_path, folder)]
-    assert lines[0][2].pop("validation/loss")  # at step 6, its end, the first part was evaluated too
-    losses = [[line["loss"] for line in run if "loss" in line] for run in lines]
-    assert losses[0] == losses[1]
-
-
 def test_a_finished_run_called_again_does_nothing(uninterrupted):
     folder, expected = uninterrupted
     before = (folder / "metrics.jsonl").read_bytes()

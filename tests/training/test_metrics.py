@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from t5music.training import metrics
+from t5music import metrics
 
 LABELS = ("bach", "dowland", "handel", "palestrina")
 

@@ -134,6 +134,11 @@ def test_a_batch_the_devices_cannot_share_is_a_config_error():
         state.require_divisible(6, shared)
 
 
+def test_a_batch_that_is_not_divided_into_microbatches_is_a_config_error():
+    with pytest.raises(ConfigError, match="4 examples cannot be divided into 3 microbatches"):
+        run(STILL, sgd(0.5), [tiny_runs.batch(1)], microbatches=3)
+
+
 ON_FOUR_DEVICES = """
 import sys, jax, numpy as np
 sys.path.insert(0, {folder!r})
@@ -142,8 +147,7 @@ from flax import nnx
 from t5music.model import sharding
 
 assert jax.device_count() == 4
-optimizer = optimizers.adafactor(schedules.constant(0.05))
-one = tiny_runs.train({one!r}, 3, mesh=sharding.make_mesh(devices=jax.devices()[:1]), microbatches=1)
+one = tiny_runs.train({one!r}, 3, mesh=sharding.make_mesh(devices=jax.devices()[:1]))
 four = tiny_runs.train({four!r}, 2, mesh=sharding.make_mesh(2, 2, 1))
 on = nnx.state(four.model)["encoder"]["layers"]["mlp"]["wi"][...].sharding
 assert len(on.device_set) == 4 and on.spec[1] == "fsdp", on

@@ -70,7 +70,7 @@ def to_score(stream: Any, program: int, voices: tuple[str, ...] = ()) -> Score:
     """Turns a parsed music21 stream into a Score.
 
     One track per part; tied notes joined; grace notes, chord symbols and lyrics left out; repeats not expanded;
-    pitches as they sound. A piece that begins with an upbeat is moved so that bar lines fall where they are written.
+    pitches as written (no part of these collections transposes but by an octave clef's own convention). A piece that begins with an upbeat is moved so that bar lines fall where they are written.
 
     Args:
       stream: music21.stream.Score, with parts that hold measures.
@@ -80,7 +80,6 @@ def to_score(stream: Any, program: int, voices: tuple[str, ...] = ()) -> Score:
     Raises:
       MidiError: the stream has no notes, or not the voices asked for.
     """
-    stream = stream.toSoundingPitch()
     parts = list(stream.parts)
     if voices:
         parts = [part for part in parts if str(part.partName).strip().lower() in voices]
@@ -130,7 +129,7 @@ def _joined(elements: Any, tick: Callable[[float], int]) -> list[tuple[int, int,
             continue  # a grace note, or a chord that names a harmony
         for single in getattr(element, "notes", (element,)):  # the notes of a chord, or the note itself
             pitch, tie = single.pitch.midi, single.tie
-            before = tied.pop(pitch, None) if tie is not None and tie.type in ("continue", "stop") else None
+            before = tied.pop(pitch, None)  # many encodings leave out the tie's end
             if before is not None and before[0] + before[1] == onset:
                 note = before
                 note[1] = end - note[0]
@@ -171,7 +170,7 @@ def _read(pattern: str, composer: str, program: int, voices: tuple[str, ...] = (
     # Spawned, not forked: the caller may already run TensorFlow's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        yield from pool.map(read, files, chunksize=8)
+        yield from pool.map(read, files, chunksize=4)
 
 
 def _corpus(name: str, title: str, pattern: str, composer: str, program: int, voices: tuple[str, ...] = ()) -> Corpus:
