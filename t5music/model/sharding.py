@@ -6,7 +6,7 @@ dimensions as `axes` metadata; `RULES` says which mesh axis divides which name. 
 plain `jax.jit`:
 
     mesh = make_mesh(fsdp=4, tensor=2)
-    graphdef, params = network.initialise(config, jax.random.key(0), mesh)
+    graphdef, params = parameters.initialise(config, jax.random.key(0), mesh)
     batch = jax.device_put(batch, batch_sharding(mesh))
     with jax.set_mesh(mesh):  # also keeps activations divided by example
         loss = train_step(graphdef, params, batch)

@@ -13,6 +13,9 @@ EXAMPLES = tiny_runs.batch(5, examples=7)
 LABELS = [np.array(ids) for ids in ([100, 1], [97, 1], [30, 1], [20, 21, 1])]
 
 
+apply = jax.jit(lambda model, *tokens: model(*tokens))
+
+
 @pytest.fixture(scope="module")
 def model():
     graphdef, params = parameters.initialise(tiny_runs.CONFIG, jax.random.key(1))
@@ -32,7 +35,7 @@ def batches(size, examples=EXAMPLES):
 def log_probabilities(model, examples=EXAMPLES):
     """Of the targets, float64 [examples, length], and whether each was the likeliest."""
     tokens = examples["encoder_input_tokens"], examples["decoder_input_tokens"]
-    logits = np.asarray(jax.jit(lambda model: model(*tokens))(model), np.float64)
+    logits = np.asarray(apply(model, *tokens), np.float64)
     normal = logits - logits.max(-1, keepdims=True)
     normal -= np.log(np.exp(normal).sum(-1, keepdims=True))
     targets = examples["decoder_target_tokens"]

@@ -61,11 +61,11 @@ class T5XAdafactor:
 
 def run(optimizer, axes, params, gradients):
     transformation = optimizer.transformation(axes)
-    state = transformation.init(params)
+    state = jax.jit(transformation.init)(params)
     step = jax.jit(transformation.update)
     for gradient in gradients:
         updates, state = step(gradient, state, params)
-        params = optax.apply_updates(params, updates)
+        params = jax.tree.map(np.add, params, updates)
     return params
 
 

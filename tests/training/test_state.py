@@ -78,12 +78,12 @@ def test_gradient_is_that_of_the_summed_loss_over_all_target_positions():
 
 
 def test_every_step_drops_out_anew():
-    losses_seen = []
-    for number in (0, 1, 1):
-        now, step = begin(tiny_runs.CONFIG, tiny_runs.OPTIMIZER)
-        _, loss = step(dataclasses.replace(now, step=now.step + number), tiny_runs.batch(1))
-        losses_seen.append(float(loss))
-    assert losses_seen[0] != losses_seen[1] == losses_seen[2]
+    now, step = begin(tiny_runs.CONFIG, tiny_runs.OPTIMIZER)
+    first, second, again = (
+        float(step(dataclasses.replace(jax.tree.map(jnp.copy, now), step=jnp.int32(number)), tiny_runs.batch(1))[1])
+        for number in (0, 1, 1)
+    )
+    assert first != second == again
 
 
 def test_a_loss_that_is_no_number_is_remembered_with_its_step():
@@ -104,7 +104,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
 
 def test_scanned_layers_train_as_unrolled_ones():
     # Wide enough for Adafactor to factor its second moments.
-    config = dataclasses.replace(STILL, d_model=128, d_ff=160, d_kv=64, encoder_layers=2, decoder_layers=2)
+    config = dataclasses.replace(STILL, d_model=128, d_ff=160, d_kv=64, encoder_layers=2)
     optimizer = optimizers.adafactor(schedules.constant(0.05))
     batches = [tiny_runs.batch(seed) for seed in range(3)]
     scanned, seen = run(config, optimizer, batches)

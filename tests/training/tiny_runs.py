@@ -24,6 +24,7 @@ CONFIG = T5Config(
     decoder_layers=1,
     version="v1.0",
     dropout_rate=0.1,
+    scan_layers=True,
 )
 OPTIMIZER = optimizers.adafactor(schedules.constant(0.05))
 METADATA = {"task": "random", "vocabulary": {"fingerprint": "0123abcd", "size": 100}}

@@ -1,0 +1,81 @@
+import dataclasses
+import json
+
+import pytest
+
+from t5music.errors import ConfigError
+from t5music.model.config import SIZES, T5Config, named
+
+
+def tiny(**changes):
+    return dataclasses.replace(named("v1.1", "tiny", rows=128), **changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rows", 0),
+        ("d_model", -1),
+        ("d_kv", 8.0),
+        ("heads", True),
+        ("d_ff", "64"),
+        ("encoder_layers", 0),
+        ("decoder_layers", None),
+        ("version", "v1.2"),
+        ("dropout_rate", 1.0),
+        ("dropout_rate", -0.1),
+        ("dropout_rate", float("nan")),
+        ("dropout_rate", "0.1"),
+        ("relative_buckets", 30),
+        ("relative_max_distance", 16),
+        ("dtype", "float16"),
+        ("scan_layers", 1),
+        ("remat", "all"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_the_field_s_name(field, value):
+    with pytest.raises(ConfigError, match=rf"T5Config\.{field} "):
+        tiny(**{field: value})
+
+
+def test_json_round_trip():
+    config = tiny(dropout_rate=0.25, dtype="bfloat16", scan_layers=True, remat="dots")
+    assert T5Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert set(config.to_dict()) == {field.name for field in dataclasses.fields(T5Config)}
+
+
+def test_an_unknown_field_suggests_the_nearest():
+    with pytest.raises(ConfigError, match="no field 'num_heads'; did you mean 'heads'"):
+        T5Config.from_dict({**tiny().to_dict(), "num_heads": 4})
+
+
+def test_a_missing_field_is_named():
+    fields = tiny().to_dict()
+    del fields["d_kv"]
+    with pytest.raises(ConfigError, match="d_kv is missing"):
+        T5Config.from_dict(fields)
+
+
+def test_it_is_hashable_and_frozen():
+    assert hash(tiny()) == hash(tiny())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny().heads = 5
+
+
+def test_named_sizes_say_what_is_known():
+    with pytest.raises(ConfigError, match=r"no size 'bsae'; did you mean 'base'\? .*small, base"):
+        named("v1.0", "bsae", rows=128)
+    with pytest.raises(ConfigError, match="no T5 version '1.1'; did you mean 'v1.1'"):
+        named("1.1", "base", rows=128)
+    with pytest.raises(ConfigError, match="no field 'dropout'"):
+        named("v1.1", "base", rows=128, dropout=0.0)
+
+
+def test_versions_differ_in_gate_and_head():
+    assert (named("v1.0", "tiny", rows=128).gated, named("v1.0", "tiny", rows=128).tied) == (False, True)
+    assert (named("v1.1", "tiny", rows=128).gated, named("v1.1", "tiny", rows=128).tied) == (True, False)
+
+
+def test_the_table_has_the_papers_sizes():
+    assert list(SIZES["v1.0"]) == ["tiny", "small", "base", "large", "3b", "11b"]
+    assert list(SIZES["v1.1"]) == ["tiny", "small", "base", "large", "xl", "xxl"]

@@ -1,0 +1,199 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from t5music.model import layers, network, parameters
+from t5music.model.network import T5
+
+KEY = jax.random.key(7)
+
+
+def restacked(model, **changes):
+    """The same parameters under another config."""
+    config = dataclasses.replace(model.config, **changes)
+    params = nnx.state(model)
+    params = parameters.stack_layers(params) if config.scan_layers else parameters.unstack_layers(params)
+    return nnx.merge(parameters.abstract(config)[0], params)
+
+
+def loss_and_gradients(model, batch, shift, key=None):
+    encoder, targets = batch
+    graphdef, params = nnx.split(model)
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(params):
+        model = nnx.merge(graphdef, params)
+        logits = model(encoder, shift(targets), deterministic=key is None, rngs=key)
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], -1)[..., 0]
+        return -jnp.sum(jnp.where(targets != 0, chosen, 0))
+
+    value, gradients = loss(params)
+    return value, parameters.unstack_layers(gradients)
+
+
+def assert_close(one, other, *, rtol=2e-5):
+    """Within `rtol` of each array's largest entry."""
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * max(np.abs(a).max(), 1e-6))
+
+
+@pytest.fixture(scope="module")
+def plain(build, batch, shift):
+    """Loss and gradients, without and with dropout, of the unrolled model without rematerialisation."""
+    model = build(dropout_rate=0.3)
+    return {key: loss_and_gradients(model, batch, shift, key) for key in (None, KEY)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"scan_layers": True}, None),
+        ({"scan_layers": True, "remat": "full"}, KEY),
+        ({"scan_layers": True, "remat": "dots"}, KEY),
+        ({"remat": "full"}, KEY),
+        ({"remat": "dots"}, None),
+    ],
+)
+def test_scanning_and_rematerialising_change_no_number(build, batch, shift, plain, changes, key):
+    model = restacked(build(dropout_rate=0.3), **changes)
+    assert_close(loss_and_gradients(model, batch, shift, key), plain[key])
+
+
+def test_dropout_changes_the_loss(plain):
+    assert abs(plain[None][0] - plain[KEY][0]) > 1e-2
+
+
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_rematerialising_keeps_less_for_the_backward_pass(build, batch, shift, scan_layers):
+    encoder, targets = batch
+
+    def kept(remat):
+        graphdef, params = nnx.split(restacked(build(), remat=remat, scan_layers=scan_layers))
+        forward = lambda params: nnx.merge(graphdef, params)(encoder, shift(targets)).sum()  # noqa: E731
+        residuals = jax.ad_checkpoint.saved_residuals(forward, params)
+        return sum(int(np.prod(aval.shape)) for aval, where in residuals if "argument" not in where)
+
+    none, dots, full = kept("none"), kept("dots"), kept("full")
+    assert full < dots < none
+
+
+def test_initial_values_do_not_depend_on_the_form(build):
+    config = build().config
+    stacked = T5(dataclasses.replace(config, scan_layers=True), rngs=nnx.Rngs(3))
+    unrolled = T5(config, rngs=nnx.Rngs(3))
+    both = parameters.unstack_layers(nnx.state(stacked)), nnx.state(unrolled)
+    jax.tree.map(np.testing.assert_array_equal, *both)
+
+
+def test_dropout_stands_where_t5_has_it(build, batch, shift, monkeypatch):
+    seen = []
+
+    def record(x, rate, key):
+        seen.append((x.shape, rate, jax.random.key_data(key).tolist()))
+        return x
+
+    monkeypatch.setattr(layers, "dropout", record)
+    monkeypatch.setattr(network, "dropout", record)
+    encoder, targets = batch
+    build(dropout_rate=0.3)(encoder, shift(targets), deterministic=False, rngs=KEY)
+    hidden, source, target = (3, 12, 48), (3, 12, 32), (3, 9, 32)
+    encoder_layer = [(3, 3, 12, 12), source, hidden, source]
+    decoder_layer = [(3, 3, 9, 9), target, (3, 3, 9, 12), target, (3, 9, 48), target]
+    expected = [source, *encoder_layer * 2, source, target, *decoder_layer * 3, target]
+    assert [shape for shape, _, _ in seen] == expected
+    assert {rate for _, rate, _ in seen} == {0.3}
+    assert len({tuple(key) for _, _, key in seen}) == len(seen)  # a mask of its own everywhere
+
+
+def test_dropout_needs_a_key_and_takes_rngs(build, batch, shift, apply):
+    encoder, targets = batch
+    model = build(dropout_rate=0.3)
+    with pytest.raises(ValueError, match="dropout key"):
+        model(encoder, shift(targets), deterministic=False)
+    logits = apply(model, encoder, shift(targets), KEY)
+    np.testing.assert_array_equal(logits, apply(model, encoder, shift(targets), KEY))
+    assert (logits != apply(model, encoder, shift(targets), jax.random.key(8))).any()
+    encoded = model.encode(encoder, deterministic=False, rngs=nnx.Rngs(dropout=1))
+    assert not np.array_equal(encoded, model.encode(encoder))
+
+
+def test_padding_does_not_reach_any_token(build, batch, shift, apply):
+    encoder, targets = batch
+    model = build()
+    logits = apply(model, encoder, shift(targets))
+    wider = np.pad(encoder, ((0, 0), (0, 4))), np.pad(shift(targets), ((0, 0), (0, 3)))
+    np.testing.assert_allclose(apply(model, *wider)[:, :9], logits, atol=1e-5)
+
+
+def test_a_position_depends_on_earlier_targets_only(build, batch, shift, apply):
+    encoder, targets = batch
+    model = build()
+    logits = apply(model, encoder, shift(targets))
+    changed = shift(targets)
+    changed[:, 5] = 100
+    difference = np.abs(apply(model, encoder, changed) - logits).max(axis=(0, 2))
+    assert difference[:5].max() < 1e-5
+    assert (difference[5:] > 1e-3).all()
+
+
+def test_packed_equals_unpacked(build, shift, apply):
+    random = np.random.default_rng(1)
+    sources = [random.integers(2, 128, (1, n)).astype(np.int32) for n in (7, 10)]
+    targets = [random.integers(2, 128, (1, n)).astype(np.int32) for n in (6, 4)]
+    model = build()
+    alone = [apply(model, source, shift(target)) for source, target in zip(sources, targets, strict=True)]
+
+    def packed(rows, pad):
+        return np.pad(np.concatenate(rows, axis=1), ((0, 0), (0, pad)))
+
+    together = apply(
+        model,
+        packed(sources, 3),
+        packed([shift(target) for target in targets], 2),
+        encoder_segment_ids=packed([np.full_like(row, i + 1) for i, row in enumerate(sources)], 3),
+        decoder_segment_ids=packed([np.full_like(row, i + 1) for i, row in enumerate(targets)], 2),
+    )
+    np.testing.assert_allclose(together[:, :6], alone[0], atol=1e-5)
+    np.testing.assert_allclose(together[:, 6:10], alone[1], atol=1e-5)
+    assert np.isfinite(together).all()
+
+
+def test_segment_ids_come_together(build, batch, shift):
+    encoder, targets = batch
+    with pytest.raises(ValueError, match="come together"):
+        build()(encoder, shift(targets), encoder_segment_ids=np.ones_like(encoder))
+
+
+def test_target_padding_is_hidden_without_touching_any_logit_that_counts(build, batch, shift, apply):
+    encoder, targets = batch
+    model = build()
+    with_targets = apply(model, encoder, shift(targets), decoder_target_tokens=targets)
+    without = apply(model, encoder, shift(targets))
+    np.testing.assert_allclose(with_targets[targets != 0], without[targets != 0], atol=1e-5)
+    assert (np.abs(with_targets - without)[targets == 0] > 1e-4).any()
+
+
+@pytest.mark.parametrize("version", ["v1.0", "v1.1"])
+def test_bfloat16_computes_in_bfloat16_but_keeps_parameters_and_logits_in_float32(build, batch, shift, version):
+    encoder, targets = batch
+    exact, model = build(version), build(version, dtype="bfloat16")
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {jnp.dtype("float32")}
+    assert model.encode(encoder).dtype == jnp.bfloat16
+    logits, expected = model(encoder, shift(targets)), exact(encoder, shift(targets))
+    assert logits.dtype == jnp.float32
+    error = np.abs(logits - expected).max() / np.abs(expected).max()
+    assert 1e-4 < error < 0.1
+
+
+def test_attention_logits_and_softmax_are_float32_under_bfloat16(build, batch, shift):
+    encoder, targets = batch
+    jaxpr = str(jax.make_jaxpr(build(dtype="bfloat16"))(encoder, shift(targets)))
+    exponentials = [line for line in jaxpr.splitlines() if " = exp " in line]
+    assert exponentials
+    assert all("f32[" in line for line in exponentials)
