@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--top_k", type=int, default=0, help="sample among the k likeliest words; 0: all")
     generate.add_argument("--top_p", type=float, default=0.95, help="sample among the likeliest words of this mass")
     generate.add_argument("--seed", type=int, default=0, help="the same seed gives the same music")
-    generate.add_argument("--words", type=int, default=None, help="words to write (default: as many as the model was trained for)")
+    generate.add_argument(
+        "--words", type=int, default=None, help="words to write (default: as many as the model was trained for)"
+    )
 
     classify = verb("classify", "Label MIDI files with a trained model's label set.")
     classify.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files")

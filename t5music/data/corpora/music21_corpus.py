@@ -70,7 +70,8 @@ def to_score(stream: Any, program: int, voices: tuple[str, ...] = ()) -> Score:
     """Turns a parsed music21 stream into a Score.
 
     One track per part; tied notes joined; grace notes, chord symbols and lyrics left out; repeats not expanded;
-    pitches as written (no part of these collections transposes but by an octave clef's own convention). A piece that begins with an upbeat is moved so that bar lines fall where they are written.
+    pitches as written, as in music21's own MIDI files. A piece that begins with an upbeat is moved so that bar lines
+    fall where they are written.
 
     Args:
       stream: music21.stream.Score, with parts that hold measures.
