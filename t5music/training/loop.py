@@ -214,6 +214,7 @@ def train(
                 jax.block_until_ready(in_flight.popleft())
             if step == begun + 1:
                 clock.restart(step)  # the first step compiled
+                bar.set_postfix_str("", refresh=False)
 
             # Metrics of the window that ends here; reading them waits for the device.
             line: dict[str, float] = {}

@@ -149,8 +149,8 @@ def test_batches_that_end_are_a_data_error(uninterrupted):
 
 
 def test_an_unknown_best_metric_suggests_the_nearest(tmp_path):
+    evaluations = {"validation": lambda model: {"loss": 1.0, "accuracy": 0.5}}
     with pytest.raises(ConfigError, match="did you mean 'validation/accuracy'"):
-        evaluations = {"validation": lambda model: {"loss": 1.0, "accuracy": 0.5}}
         train(tmp_path, 1, evaluations=evaluations, best_metric="validation/acuracy")
 
 
