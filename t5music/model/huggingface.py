@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -100,7 +101,7 @@ def from_huggingface(state_dict: Mapping[str, Any], config: T5Config) -> nnx.Sta
     flat: dict[tuple[Any, ...], Any] = {}
     for path, param in nnx.to_flat_state(_unrolled(config)):
         value = np.asarray(state_dict[_name(path)], np.float32)
-        flat[path] = param.replace(np.ascontiguousarray(value.T if _transposed(path) else value))
+        flat[path] = param.replace(jnp.asarray(value.T if _transposed(path) else value))
     params = nnx.from_flat_state(flat)
     return stack_layers(params) if config.scan_layers else params
 

@@ -69,9 +69,9 @@ def unstack_layers(params: nnx.State) -> nnx.State:
     flat: dict[tuple, nnx.Variable] = {}
     for path, param in nnx.to_flat_state(params):
         if path[:2] in _STACKS and not isinstance(path[2], int):
-            for i in range(param.shape[0]):
-                one = param.replace(param[...][i], axes=param.get_metadata()["axes"][1:])
-                flat[(*path[:2], i, *path[2:])] = one
+            axes = param.get_metadata()["axes"][1:]
+            for i, value in enumerate(jnp.unstack(param[...])):
+                flat[(*path[:2], i, *path[2:])] = param.replace(value, axes=axes)
         else:
             flat[path] = param
     return nnx.from_flat_state(flat)

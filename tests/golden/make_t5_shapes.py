@@ -1,0 +1,39 @@
+"""Makes t5_shapes.json: name -> [shape, logical axes] of every parameter of the tiny models, in both forms.
+
+A change of this file's result is a change of the architecture or of the checkpoints' layout; run it only for such one:
+
+    python tests/golden/make_t5_shapes.py
+"""
+
+import json
+from pathlib import Path
+
+from flax import nnx
+
+from t5music.model import parameters
+from t5music.model.config import named
+
+
+def shapes():
+    """Returns the content of the file."""
+    table = {}
+    for version in ("v1.0", "v1.1"):
+        for form, scan_layers in (("unrolled", False), ("scanned", True)):
+            _, params = parameters.abstract(named(version, "tiny", rows=128, scan_layers=scan_layers))
+            table[f"{version} {form}"] = {
+                ".".join(map(str, path)): [list(param.shape), list(param.get_metadata()["axes"])]
+                for path, param in nnx.to_flat_state(params)
+            }
+    return table
+
+
+def main():
+    blocks = []
+    for title, table in shapes().items():
+        lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(entry)}" for name, entry in table.items())
+        blocks.append(f"  {json.dumps(title)}: {{\n{lines}\n  }}")
+    Path(__file__).with_name("t5_shapes.json").write_text("{\n" + ",\n".join(blocks) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
