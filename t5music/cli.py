@@ -174,6 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Gin adds lines of its own to the errors of what it calls.
         print(f"t5music: error: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("t5music: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130

@@ -39,12 +39,9 @@ def open_stores(name: str) -> list[tuple[TokenStore, mixing.Rate]]:
     vocab = vocabulary.default()
     try:
         found = find(folder, name, vocab)
-    except DataError:
+    except DataError as error:  # not there, or of another version
         if find_spec("seqio") is None:
-            raise DataError(
-                f"{name!r} is not compiled in {folder}, and compiling needs the [data] extra: run "
-                f"`t5music compile {name}` where t5music[data] is installed and copy {folder} here"
-            ) from None
+            raise DataError(f"{error}; do so where t5music[data] is installed and copy {folder} here") from error
         _compile(name)
         found = find(folder, name, vocab)
     return [(found, mixing.EQUAL)] if isinstance(found, TokenStore) else list(found)

@@ -51,15 +51,18 @@ def parts_of(task: seqio.Task) -> tuple[Examples, list[Objective]]:
     return steps[0].examples, objectives
 
 
-def compiled(name: str, data_dir: Path) -> TokenStore | None:
-    """The task's store if it is there and made with today's vocabulary, else None."""
-    path = stores_dir(data_dir) / name
+def compiled(task: seqio.Task, data_dir: Path) -> TokenStore | None:
+    """The task's store if it is there, whole, and made of today's vocabulary and declaration, else None."""
+    path = stores_dir(data_dir) / task.name
     if not path.exists():
         return None
     try:
-        return TokenStore.open(path, vocabulary.default())
+        store = TokenStore.open(path, vocabulary.default())
     except DataError:
         return None  # of another version or vocabulary, or damaged: made anew
+    examples, objectives = parts_of(task)
+    declared = (to_config(examples), [step.to_config() for step in objectives], list(task.source.corpora))
+    return store if declared == tuple(store.manifest[key] for key in ("examples", "objectives", "corpus")) else None
 
 
 def examples_of(task: seqio.Task, split: str) -> Iterator[dict[str, Any]]:
@@ -83,7 +86,7 @@ def compile_task(task: seqio.Task, data_dir: Path, *, force: bool = False, progr
       DataError: the task gives no training example, or cannot be compiled.
     """
     examples, objectives = parts_of(task)
-    store = compiled(task.name, data_dir)
+    store = compiled(task, data_dir)
     if store is not None and not force:
         return store
     source: CorpusSource = task.source

@@ -138,11 +138,11 @@ class Split:
             ) from error
 
 
-def write_mixture(data_dir: str | os.PathLike[str], name: str, rates: Mapping[str, mixing.Rate]) -> Path:
-    """Writes `<data_dir>/<name>.mixture.json`, which names tasks and their rates, and returns its path."""
+def write_mixture(stores_dir: str | os.PathLike[str], name: str, rates: Mapping[str, mixing.Rate]) -> Path:
+    """Writes `<stores_dir>/<name>.mixture.json`, which names tasks and their rates, and returns its path."""
     if not rates:
         raise ConfigError(f"mixture {name!r} needs at least one task")
-    path = Path(data_dir) / f"{name}{MIXTURE_SUFFIX}"
+    path = Path(stores_dir) / f"{name}{MIXTURE_SUFFIX}"
     tasks = {task: rate.to_config() for task, rate in rates.items()}
     content = {"version": VERSION, "kind": "mixture", "name": name, "tasks": tasks}
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
@@ -150,14 +150,14 @@ def write_mixture(data_dir: str | os.PathLike[str], name: str, rates: Mapping[st
 
 
 def find(
-    data_dir: str | os.PathLike[str], name: str, vocabulary: Vocabulary | None = None
+    stores_dir: str | os.PathLike[str], name: str, vocabulary: Vocabulary | None = None
 ) -> TokenStore | list[tuple[TokenStore, mixing.Rate]]:
-    """The store of a task, or the stores and rates of a mixture, compiled in `data_dir`.
+    """The store of a task, or the stores and rates of a mixture, compiled in `stores_dir`.
 
     Raises DataError when there is neither, or when a task of the mixture is missing: the message says how to compile
     it and suggests the nearest name that is there.
     """
-    folder = Path(data_dir)
+    folder = Path(stores_dir)
     if (folder / name / MANIFEST).is_file():
         return TokenStore.open(folder / name, vocabulary)
     path = folder / f"{name}{MIXTURE_SUFFIX}"
@@ -165,7 +165,7 @@ def find(
         known = sorted(entry.parent.name for entry in folder.glob(f"*/{MANIFEST}"))
         known += sorted(entry.name.removesuffix(MIXTURE_SUFFIX) for entry in folder.glob(f"*{MIXTURE_SUFFIX}"))
         raise DataError(
-            f"{name!r} is not compiled in {folder}: run `t5music compile {name} --data_dir {folder}`"
+            f"{name!r} is not compiled in {folder}: run `t5music compile {name} --data_dir {folder.parent}`"
             f"{nearest(name, known)}"
         )
     members: list[tuple[TokenStore, mixing.Rate]] = []
@@ -173,7 +173,7 @@ def find(
         if not (folder / task / MANIFEST).is_file():
             raise DataError(
                 f"task {task!r} of mixture {name!r} is not compiled in {folder}: "
-                f"run `t5music compile {name} --data_dir {folder}`"
+                f"run `t5music compile {name} --data_dir {folder.parent}`"
             )
         members.append((TokenStore.open(folder / task, vocabulary), mixing.from_config(config)))
     return members

@@ -145,4 +145,4 @@ def _write_music(root: Path, chorale: Path) -> None:
     model_dir = str(root / RUNS["pre-trained"])
     for kind, given in ((Continue, prompt), (Accompany, chorale)):
         output = root / f"{chorale.stem}_{kind.kind}.mid"
-        inference.generate(str(given), model_dir, task=kind.kind, output=str(output))
+        inference.generate(str(given), model_dir, task=kind.kind, output=str(output), temperature=0.7)

@@ -196,3 +196,11 @@ def test_label_tasks_carry_their_metrics(data_dir: Path):
     for function in task.metric_fns:
         assert next(iter(function(targets, targets).values())) == 100.0
         assert next(iter(function(targets, ["odd"] * len(targets)).values())) < 100.0
+
+
+def test_a_changed_declaration_is_compiled_again(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_continue")
+    compiling.compile_task(task, data_dir, progress=False)
+    shorter = seqio_tasks.PiecePreprocessor(Continue("small", "remi", words=32))
+    assert compiling.compiled(task, data_dir) is not None
+    assert compiling.compiled(task.replace(preprocessors=[shorter, *task.preprocessors[1:]]), data_dir) is None
