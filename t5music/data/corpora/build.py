@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
@@ -72,7 +73,7 @@ def build(corpus: Corpus, data_dir: Path, *, progress: bool = True, force: bool 
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 builder.download_and_prepare(download_config=config)
-        except OSError as error:
+        except (OSError, RuntimeError, tf.errors.OpError) as error:  # TFDS wraps TensorFlow's in RuntimeError
             raise DataError(f"cannot write corpus {corpus.name!r} below {data_dir}: {error}") from error
     return metadata
 
