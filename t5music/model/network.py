@@ -38,7 +38,7 @@ from flax import nnx
 
 from t5music.model.config import PAD_ID, T5Config
 from t5music.model.layers import DecoderLayer, EncoderLayer, Norm, RelativeBias, dropout, split_key
-from t5music.model.sharding import constrain_batch
+from t5music.model.sharding import constrain_batch, gather_table
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 
@@ -231,7 +231,7 @@ class T5(nnx.Module):
 
     def embed(self, tokens: jax.Array) -> jax.Array:
         """Looks tokens up, unscaled: int [batch, length] -> [batch, length, d_model] in the config's dtype."""
-        return self.embedding[...][tokens].astype(self.config.dtype)
+        return gather_table(self.embedding[...])[tokens].astype(self.config.dtype)
 
     def logits(self, x: jax.Array) -> jax.Array:
         """Projects the decoder's normed output to the vocabulary: [..., d_model] -> float32 [..., rows]."""

@@ -109,15 +109,27 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def constrain_batch(x: jax.Array) -> jax.Array:
     """Keeps activations [batch, ...] divided by example (and by nothing else) under `jax.set_mesh`.
 
-    Without it XLA may answer parameters divided over `fsdp` by dividing activations the same way instead of gathering
-    the parameters. Does nothing outside of a mesh of ours or for a batch the mesh cannot divide.
+    Without it XLA answers parameters divided over `fsdp` by dividing activations the same way and summing them over
+    the devices, layer after layer, instead of gathering the parameters. Does nothing outside of a mesh of ours or for
+    a batch the mesh cannot divide.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if any(axis not in mesh.axis_names for axis in BATCH_AXES):
-        return x
-    if x.shape[0] % math.prod(mesh.shape[axis] for axis in BATCH_AXES):
+    if mesh.axis_names != MESH_AXES or x.shape[0] % math.prod(mesh.shape[axis] for axis in BATCH_AXES):
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES))
+
+
+def gather_table(table: jax.Array) -> jax.Array:
+    """Gathers an embedding table [rows, d_model] over `fsdp` under `jax.set_mesh`, leaving its rows where they are.
+
+    A look-up in a table divided by columns gives activations divided by columns, which XLA can only bring back to a
+    division by example by replicating them.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.axis_names != MESH_AXES:
+        return table
+    rows, _ = partition_spec(("vocab", "embed"), table.shape, mesh)
+    return jax.lax.with_sharding_constraint(table, PartitionSpec(rows, None))
 
 
 def describe(params: nnx.State, mesh: Mesh) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent
-SEEDS = {"v1.0": 57, "v1.1": 66}  # chosen so that one row writes EOS before the others and no choice is close
+SEEDS = {"v1.0": 112, "v1.1": 17}  # chosen so that one row writes EOS before the others and no choice is close
 ROWS, SOURCE, TARGET, WRITTEN = 128, 160, 40, 24  # distances beyond the last bucket in the encoder, many in the decoder
 SHAPE = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 3}
 
@@ -47,7 +47,7 @@ def fill(shapes, seed):
         elif "relative_attention_bias" not in name:
             # Strong layers beside the embedding, so that greedy writing does not repeat itself; a weaker query, as
             # T5's own, for a softmax that does not magnify rounding.
-            draw = (0.1 if name.endswith(".q.weight") else 0.4) * draw
+            draw = (0.1 if name.endswith(".q.weight") else 0.3) * draw
         weights[name] = draw.astype(np.float32)
     return weights
 

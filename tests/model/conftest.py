@@ -48,7 +48,7 @@ def _apply(graphdef, params, args, segments, key, deterministic):
 
 @pytest.fixture(scope="session")
 def apply():
-    """`apply(model, encoder, decoder, key=None, **segments)` -> logits, compiled once per shape; a key turns dropout on."""
+    """`apply(model, encoder, decoder, key=None, **segments)` -> logits; compiled once per shape, dropout with a key."""
 
     def call(model, encoder, decoder, key=None, **segments):
         graphdef, params = nnx.split(model)

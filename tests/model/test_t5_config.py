@@ -65,7 +65,7 @@ def test_it_is_hashable_and_frozen():
 def test_named_sizes_say_what_is_known():
     with pytest.raises(ConfigError, match=r"no size 'bsae'; did you mean 'base'\? .*small, base"):
         named("v1.0", "bsae", rows=128)
-    with pytest.raises(ConfigError, match="no T5 version '1.1'; did you mean 'v1.1'"):
+    with pytest.raises(ConfigError, match=r"no T5 version '1\.1'; did you mean 'v1.1'"):
         named("1.1", "base", rows=128)
     with pytest.raises(ConfigError, match="no field 'dropout'"):
         named("v1.1", "base", rows=128, dropout=0.0)

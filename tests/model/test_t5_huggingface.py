@@ -32,7 +32,7 @@ def test_the_loss_is_pytorch_s(build, apply, shift, golden, version):
     chosen = np.take_along_axis(likelihood, file["targets"][..., None], -1)[..., 0]
     loss = -chosen[file["targets"] != 0].mean()
     assert abs(loss - file["loss"]) < 1e-5
-    assert abs(loss - {"v1.0": 4.917744, "v1.1": 6.976071}[version]) < 1e-5
+    assert abs(loss - {"v1.0": 4.941661, "v1.1": 6.364605}[version]) < 1e-5
 
 
 @BOTH
@@ -60,7 +60,7 @@ def test_logits_and_generation_are_those_of_the_installed_transformers(build, ap
     encoder, targets = golden_script.batch(seed=99)
     logits, _, greedy, margin = golden_script.run(peer, encoder, targets)
     np.testing.assert_allclose(apply(model, encoder, shift(targets)), logits, rtol=0, atol=1e-4)
-    assert margin > 1e-3
+    assert margin > 2e-4  # twice the tolerance: no choice can turn
     np.testing.assert_array_equal(decoding.generate(model, encoder, max_length=greedy.shape[1]), greedy)
 
 

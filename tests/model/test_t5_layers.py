@@ -18,10 +18,8 @@ from t5music.model.network import T5
 # NUMERICS.md, "Golden numbers": n = query - key -> bucket.
 ENCODER = {n: n for n in range(8)} | {8: 8, 12: 9, 16: 10, 23: 11, 32: 12, 46: 13, 64: 14, 91: 15}
 ENCODER_FUTURE = {1: 17, 8: 24, 128: 31}
-DECODER = {n: n for n in range(16)} | {
-    **{16: 16, 19: 17, 21: 18, 24: 19, 27: 20, 31: 21, 35: 22, 40: 23},
-    **{46: 24, 52: 25, 59: 26, 67: 27, 77: 28, 87: 29, 99: 30, 113: 31},
-}
+DECODER_WIDE = [16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]
+DECODER = {n: n for n in range(16)} | dict(zip(DECODER_WIDE, range(16, 32), strict=True))
 
 
 def bucket(relative, *, bidirectional):

@@ -1,0 +1,215 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from t5music.errors import ConfigError
+from t5music.model import decoding
+
+LENGTH = 9
+
+
+@pytest.fixture(scope="module")
+def prompts(batch):
+    return batch[0]
+
+
+@pytest.fixture(scope="module")
+def write(build, prompts):
+    """`write(...)` -> tokens as numpy, [3, LENGTH], by the unrolled v1.1 model."""
+
+    def call(model=None, tokens=prompts, **how):
+        return np.asarray(decoding.generate(model or build(), tokens, max_length=LENGTH, **how))
+
+    return call
+
+
+@pytest.mark.parametrize("version", ["v1.0", "v1.1"])
+def test_every_step_s_logits_are_the_teacher_forced_ones(build, batch, shift, apply, version):
+    encoder, targets = batch
+    model = build(version)
+    graphdef, params = nnx.split(model)
+
+    @jax.jit
+    def stepwise(params):
+        model = nnx.merge(graphdef, params)
+        prepared = decoding.prepare(model, encoder)
+
+        def step(caches, column):
+            last, i = column
+            logits, caches = decoding.next_logits(model, prepared, last, i, caches)
+            return caches, logits
+
+        columns = jnp.asarray(shift(targets)).T, jnp.arange(LENGTH)
+        return jax.lax.scan(step, decoding.empty_caches(model, 3, LENGTH), columns)[1].swapaxes(0, 1)
+
+    np.testing.assert_allclose(stepwise(params), apply(model, encoder, shift(targets)), rtol=0, atol=1e-4)
+
+
+def test_greedy_writing_takes_the_teacher_forced_argmax(build, write, prompts, shift, apply):
+    model = build()
+    written = write()
+    argmax = apply(model, prompts, shift(written)).argmax(-1)
+    done = np.cumsum(written == 1, axis=1) - (written == 1) > 0  # after the first EOS
+    np.testing.assert_array_equal(written, np.where(done, 0, argmax))
+
+
+def test_scanned_parameters_write_the_same(build, write):
+    np.testing.assert_array_equal(write(build(scan_layers=True)), write())
+
+
+def test_rows_end_with_eos_then_padding_and_stop_the_loop(build, write, prompts):
+    only_eos = np.zeros(128, bool)
+    only_eos[1] = True
+    np.testing.assert_array_equal(write(allowed=only_eos), [[1] + [0] * (LENGTH - 1)] * 3)
+    late = np.full((3, 4), 7)
+    late[1, 2] = 1  # row 1 ends early: what its prefix forces after EOS is not written
+    written = write(prefix=late)
+    np.testing.assert_array_equal(written[1], [7, 7, 1] + [0] * (LENGTH - 3))
+    assert (written[0, :4] == 7).all()
+    assert (written[0, 4:] != 0).any()
+
+
+def test_a_prefix_continues_as_if_the_model_had_written_it(write):
+    written = write()
+    prefix = np.where(written[:, :3] == 1, 0, written[:, :3])
+    prefix[2, 1:] = 0  # a shorter one: the model goes on
+    np.testing.assert_array_equal(write(prefix=prefix), written)
+    other = write(prefix=np.asarray([[5], [6], [0]]))
+    assert other[:2, 0].tolist() == [5, 6]
+    np.testing.assert_array_equal(other[2], written[2])
+
+
+def test_only_allowed_ids_are_written(write):
+    allowed = np.zeros(100, bool)
+    allowed[[1, 50, 60, 70]] = True
+    for how in ({}, {"temperature": 5.0, "key": jax.random.key(0)}):
+        assert set(np.unique(write(allowed=allowed, **how))) <= {0, 1, 50, 60, 70}
+    assert (write(allowed=np.arange(90) > 1, temperature=9.0, key=jax.random.key(1)) < 90).all()
+
+
+def test_a_seed_is_a_result(write):
+    key = jax.random.key(3)
+    one = write(temperature=1.0, key=key)
+    np.testing.assert_array_equal(one, write(temperature=1.0, key=key))
+    assert (one != write(temperature=1.0, key=jax.random.key(4))).any()
+
+
+def test_a_row_s_tokens_do_not_depend_on_the_rows_after_it(build, prompts, write):
+    three = write(temperature=1.0, key=jax.random.key(3))
+    two = write(tokens=prompts[:2], temperature=1.0, key=jax.random.key(3))
+    np.testing.assert_array_equal(three[:2], two)
+    same = write(tokens=np.repeat(prompts[:1], 3, axis=0), temperature=1.0, key=jax.random.key(3))
+    assert len({tuple(row) for row in same.tolist()}) == 3  # equal prompts, a random stream each
+
+
+def test_cold_or_narrow_sampling_is_greedy(write):
+    greedy, key = write(), jax.random.key(0)
+    np.testing.assert_array_equal(write(temperature=1e-4, key=key), greedy)
+    np.testing.assert_array_equal(write(temperature=3.0, top_k=1, key=key), greedy)
+    np.testing.assert_array_equal(write(temperature=3.0, top_p=1e-6, key=key), greedy)
+
+
+def test_first_tokens_are_distributed_as_the_model_says(build, prompts, apply):
+    model = build()
+    count, top_k = 4000, 5
+    tokens = np.repeat(prompts[:1], count, axis=0)
+    how = {"temperature": 1.5, "top_k": top_k, "key": jax.random.key(0)}
+    sampled = np.asarray(decoding.generate(model, tokens, max_length=1, **how))[:, 0]
+    logits = apply(model, prompts[:1], np.zeros((1, 1), np.int32))[0, 0] / 1.5
+    likeliest = np.argsort(-logits)[:top_k]
+    expected = np.exp(logits[likeliest]) / np.exp(logits[likeliest]).sum()
+    found = np.asarray([(sampled == token).mean() for token in likeliest])
+    assert found.sum() == 1
+    np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(0.25 / count))
+
+
+def likeliest_by_numpy(logits, top_k, top_p):
+    """The ids to keep of one row: sort, cut at k, take until the probabilities sum to p."""
+    order = np.argsort(-logits, kind="stable")[:top_k]
+    probabilities = np.exp(logits[order].astype(np.float64) - logits.max())
+    probabilities /= probabilities.sum()
+    reached = np.cumsum(probabilities) >= top_p - 1e-6
+    return set(order[: int(np.argmax(reached)) + 1 if reached.any() else len(order)].tolist())
+
+
+_keep = jax.jit(decoding.keep_likeliest)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    logits=hnp.arrays(np.int16, 24, elements=st.integers(-300, 300), unique=True),
+    top_k=st.integers(1, 24),
+    top_p=st.one_of(st.just(1.0), st.floats(0.01, 0.99)),
+)
+def test_top_k_and_top_p_keep_what_numpy_keeps(logits, top_k, top_p):
+    logits = logits.astype(np.float32) / 40  # distinct
+    kept = np.asarray(_keep(logits[None], np.int32(top_k), np.float32(top_p)))[0]
+    ids = set(np.flatnonzero(np.isfinite(kept)).tolist())
+    # At the edge of p the sums of float32 and float64 may fall on either side: bracket by a hair.
+    assert likeliest_by_numpy(logits, top_k, top_p - 1e-5) <= ids <= likeliest_by_numpy(logits, top_k, top_p + 1e-5)
+    np.testing.assert_array_equal(kept[sorted(ids)], logits[sorted(ids)])
+
+
+def test_equally_likely_tokens_stay_together():
+    kept = np.asarray(_keep(np.float32([[1, 2, 2, 0]]), np.int32(1), np.float32(1)))
+    np.testing.assert_array_equal(np.isfinite(kept), [[False, True, True, False]])
+
+
+def test_scores_are_sums_of_teacher_forced_likelihoods(build, prompts, shift, apply):
+    candidates = np.asarray([[9, 1, 0, 0], [9, 30, 40, 1], [2, 3, 1, 0], [0, 0, 0, 0]], np.int32)
+    model = build()
+    scores = np.asarray(decoding.score(model, prompts, candidates))
+    assert scores.shape == (3, 4)
+    for row, prompt in enumerate(prompts):
+        tokens = np.repeat(prompt[None], 4, axis=0)
+        logits = apply(model, tokens, shift(candidates)).astype(np.float64)
+        likelihood = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        chosen = np.take_along_axis(likelihood, candidates[..., None], -1)[..., 0]
+        np.testing.assert_allclose(scores[row], (chosen * (candidates != 0)).sum(-1), atol=1e-3)
+    stacked = decoding.score(build(scan_layers=True), prompts, candidates)
+    np.testing.assert_allclose(stacked, scores, atol=1e-4)
+
+
+def test_settings_compile_nothing_anew(build, write):
+    write(temperature=1.0, top_k=3, key=jax.random.key(0))
+    before = decoding._generate._cache_size()
+    write(temperature=0.5, top_k=7, top_p=0.3, key=jax.random.key(1), allowed=np.arange(128) > 1)
+    write(temperature=2.0, top_p=0.9, key=jax.random.key(1), prefix=np.full((3, 2), 4))
+    again = nnx.merge(*nnx.split(build()))
+    write(again, temperature=0.7, top_p=0.9, key=jax.random.key(1))
+    assert decoding._generate._cache_size() == before
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"max_length": 0}, "max_length"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_k": -1}, "top_k"),
+        ({"top_k": 129}, "top_k .* 128 rows"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"allowed": np.ones(129, bool)}, "allowed .* 128 ids"),
+        ({"allowed": np.zeros(128, bool)}, "forbids every id"),
+        ({"prefix": np.ones((2, 2))}, r"prefix of shape \(2, 2\) does not fit 3 rows"),
+        ({"prefix": np.ones((3, LENGTH + 1))}, "max_length"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(build, prompts, how, message):
+    with pytest.raises(ConfigError, match=message):
+        decoding.generate(build(), prompts, **{"max_length": LENGTH, **how})
+
+
+def test_sampling_needs_a_key(write):
+    with pytest.raises(ValueError, match="random key"):
+        write(temperature=1.0)
+
+
+def test_a_bfloat16_model_writes(build, write):
+    assert write(build(dtype="bfloat16")).shape == (3, LENGTH)
