@@ -99,6 +99,11 @@ def test_a_seed_is_a_result(write):
     assert (one != write(temperature=1.0, key=jax.random.key(4))).any()
 
 
+def test_every_step_draws_anew(write):
+    written = write(temperature=1e6, key=jax.random.key(5), allowed=np.arange(128) > 1)  # as good as uniform
+    assert all(len(set(row)) >= 6 for row in written.tolist())
+
+
 def test_a_row_s_tokens_do_not_depend_on_the_rows_after_it(build, prompts, write):
     three = write(temperature=1.0, key=jax.random.key(3))
     two = write(tokens=prompts[:2], temperature=1.0, key=jax.random.key(3))

@@ -119,6 +119,7 @@ def test_norm_is_root_mean_square_in_float32():
     assert got.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.asarray(got, np.float32), expected, rtol=2**-8)
     np.testing.assert_allclose(norm(jnp.zeros((1, 256))), 0)
+    assert Norm(config())(jnp.full((1, 256), 1e-3))[0, 0] == pytest.approx(2**-0.5, rel=1e-5)  # epsilon is 1e-6
 
 
 def test_feed_forward_formulas():
