@@ -22,7 +22,7 @@ from t5music.music.encodings.base import (
     bin_velocity,
     velocity_bin,
 )
-from t5music.music.encodings.general_midi import INSTRUMENTS
+from t5music.music.instruments import instrument_name
 from t5music.music.score import DRUMS, NOTE, TEMPO, Score
 
 STEPS_PER_SECOND = 100
@@ -105,7 +105,7 @@ class Performance(ClockEncoding):
         notes["pitch"] = pitches[sounding]
         notes["velocity"] = bin_velocity(bins)[sounding]
         tempos = np.array([(0, 500_000)], TEMPO)
-        names = (INSTRUMENTS[0],) if len(notes) else ()
+        names = (instrument_name(0),) if len(notes) else ()
         return Decoded(Score(TICKS_PER_QUARTER, notes, tempos=tempos, track_names=names), repairs)
 
     def _stray(self, events: NDArray[np.int32]) -> NDArray[np.bool_]:

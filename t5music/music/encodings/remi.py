@@ -23,7 +23,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from t5music.music.encodings import remi_cut
 from t5music.music.encodings.base import DEFAULT_VELOCITY_BIN, Decoded, Encoding, bin_velocity, velocity_bin
-from t5music.music.encodings.general_midi import INSTRUMENTS
 from t5music.music.encodings.remi_grid import (
     DURATIONS,
     METER_UNITS,
@@ -53,6 +52,7 @@ from t5music.music.encodings.remi_words import (
     Parsed,
     parse,
 )
+from t5music.music.instruments import instrument_name
 from t5music.music.score import DEFAULT_TEMPO, DRUMS, METER, NOTE, Score
 
 _MINUTE = 60_000_000  # microseconds
@@ -136,7 +136,7 @@ class Remi(Encoding):
         meters = np.empty(len(change), METER)
         meters["tick"] = parsed.bar_ticks[change]
         meters["numerator"], meters["denominator"] = np.array(METERS)[parsed.bar_meters[change]].T
-        names = tuple(INSTRUMENTS[program] for program in used)
+        names = tuple(instrument_name(program) for program in used)
         score = Score(TICKS, notes, tempos=parsed.tempos, meters=meters, track_names=names)
         return Decoded(score, parsed.repairs + repairs)
 
