@@ -14,7 +14,6 @@ from t5music.training import optimizers, schedules
 
 _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     config.T5Config,
-    config.named,
     mixing.Proportional,
     objectives.Transpose,
     optimizers.adafactor,

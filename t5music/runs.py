@@ -68,6 +68,7 @@ def train(
     augmentations: Sequence[Objective] = (),
     rate: mixing.Rate | None = None,
     pack: bool = True,
+    lanes: int | None = None,
     log_period: int = 50,
     eval_period: int = 500,
     eval_examples: int = 256,
@@ -93,6 +94,7 @@ def train(
       augmentations: applied to every training example before its objective, never in evaluation.
       rate: mixing rate of every task, instead of the mixture's own.
       pack: several examples in a row.
+      lanes: streams that make up the order, a multiple of the number of processes; see `data.loader`.
       log_period, eval_period, save_period: in steps.
       eval_examples: validation examples per task and evaluation.
       keep: checkpoints kept beside the best.
@@ -119,6 +121,7 @@ def train(
         seed=seed,
         vocabulary=vocab,
         pack=pack,
+        lanes=lanes,
         augmentations=augmentations,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
