@@ -66,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     train = verb("train", "Train a T5 on a mixture; the same command continues an interrupted run.")
     train.add_argument("mixture", nargs="?", help="mixture or task (MIXTURE_OR_TASK_NAME)")
     train.add_argument("--model_dir", default=None, help="where the run is kept (MODEL_DIR)")
-    train.add_argument("--init", default=None, help="start from this run or checkpoint (INITIAL_CHECKPOINT_PATH)")
+    train.add_argument(
+        "--init",
+        default=None,
+        help="start from this run or checkpoint, by default with runs/finetune.gin (INITIAL_CHECKPOINT_PATH)",
+    )
     train.add_argument("--steps", type=int, default=None, help="steps to train (TRAIN_STEPS)")
     train.add_argument("--batch_size", type=int, default=None, help="packed rows per step (BATCH_SIZE)")
     train.add_argument("--dropout", type=float, default=None, help="dropout rate (DROPOUT_RATE)")
@@ -111,7 +115,8 @@ def _gin(arguments: argparse.Namespace, bindings: list[str]) -> None:
         if getattr(arguments, flag, None) is not None
     ]
     paths = [path for path in arguments.gin_search_paths.split(",") if path]
-    configuration.configure(arguments.gin_file or [arguments.default_gin_file], [*short, *bindings], paths)
+    default = "runs/finetune.gin" if getattr(arguments, "init", None) else arguments.default_gin_file
+    configuration.configure(arguments.gin_file or [default], [*short, *bindings], paths)
 
 
 def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:

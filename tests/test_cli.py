@@ -85,6 +85,16 @@ def test_training_leaves_a_run_that_can_be_read(place: Path):
     assert list(run.glob("events.out.tfevents.*"))
 
 
+def test_fine_tuning_starts_from_another_run(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    start = ["--init", str(place / "run"), "--model_dir", str(tmp_path / "tuned"), "--steps", "2", *data_dir(place)]
+    assert main(["train", "mine_span_corruption", *start, "--batch_size", "2", LENGTHS]) == 0
+    config = (tmp_path / "tuned" / "config.gin").read_text()
+    assert f"INITIAL_CHECKPOINT_PATH = '{place / 'run'}'" in config
+    assert (tmp_path / "tuned" / "checkpoints" / "2").is_dir()
+    nowhere = ["--init", str(tmp_path / "nowhere"), "--model_dir", str(tmp_path / "other"), *data_dir(place)]
+    assert "no checkpoint at" in error(capsys, "train", "mine", *nowhere)
+
+
 def test_eval_writes_metrics_beside_baselines(place: Path):
     arguments = ["mine", "--model_dir", str(place / "run"), "--split", "test", *data_dir(place)]
     assert main(["eval", *arguments, "--gin.evaluate.samples=1"]) == 0
