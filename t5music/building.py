@@ -119,7 +119,8 @@ def compile_names(names: Sequence[str], *, cache: str | None = None, force: bool
     known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     for name in names:
         if name not in known:
-            raise DataError(f"unknown task or mixture {name!r}{nearest(name, known)}")
+            own = "one's own folder: t5music compile --midi FOLDER --name NAME"
+            raise DataError(f"unknown task or mixture {name!r}{nearest(name, known)} ({own})")
         provider = seqio.get_mixture_or_task(name)
         for task in seqio.get_subtasks(provider):
             if task.name in done:

@@ -127,7 +127,6 @@ def train(
         process_count=jax.process_count(),
     )
     validation = _validation([store for store, _ in stores], task_feature_lengths, vocab, eval_examples)
-    files.write_text(Path(model_dir) / CONFIG_FILE, configuration.operative_config())
     initial = None
     if initial_checkpoint_path:
         initial = partial(checkpoints.load_params, initial_checkpoint_path, config, fingerprint=vocab.fingerprint)
@@ -149,6 +148,7 @@ def train(
             metadata=metadata,
             seed=seed,
             initial_params=initial,
+            documents={CONFIG_FILE: configuration.operative_config()},
             evaluations={"validation": validation} if validation else None,
             log_period=log_period,
             eval_period=eval_period,

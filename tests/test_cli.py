@@ -136,11 +136,13 @@ def test_a_finished_run_called_again_does_nothing_and_another_config_is_refused(
     place: Path, capsys: pytest.CaptureFixture[str]
 ):
     before = (place / "run" / "metrics.jsonl").read_bytes()
+    config = (place / "run" / "config.gin").read_bytes()
     arguments = ["mine", "--model_dir", str(place / "run"), "--steps", "6", *TINY, LENGTHS, *data_dir(place)]
     assert main(["train", *arguments, "--gin.train.log_period=2", "--gin.train.save_period=3"]) == 0
     assert (place / "run" / "metrics.jsonl").read_bytes() == before
     message = error(capsys, "train", *arguments, "--gin.T5Config.d_ff=96")
     assert "d_ff is 64 there and 96 here" in message
+    assert (place / "run" / "config.gin").read_bytes() == config, "what is refused leaves no trace"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 import t5music
+from t5music import files
 from t5music.errors import ConfigError, DataError, T5MusicError, nearest
 from t5music.model import network, parameters, sharding
 from t5music.model.config import T5Config
@@ -84,6 +85,7 @@ def train(
     metadata: Mapping[str, Any],
     seed: int = 0,
     initial_params: Callable[[], states.Params] | None = None,
+    documents: Mapping[str, str] | None = None,
     evaluations: Mapping[str, Evaluation] | None = None,
     log_period: int = 100,
     eval_period: int = 1000,
@@ -111,6 +113,7 @@ def train(
         seed: of the initial parameters and dropout.
         initial_params: called when the run begins, for parameters to start from (`checkpoints.load_params`) instead of
             random ones.
+        documents: file name -> text, written into `model_dir` once it is clear that the run may go on there.
         evaluations: name -> function of the model that returns metrics; run every `eval_period` steps and at the end.
         log_period: steps between lines of metrics.
         eval_period: steps between evaluations.
@@ -173,6 +176,8 @@ def train(
     step = begun = int(state.step)
 
     first = jax.process_index() == 0
+    for name, text in (documents or {}).items() if first else ():
+        files.write_text(Path(model_dir) / name, text)
     writer = MetricWriter(model_dir, resume_step=step) if first else None
     bar = tqdm(
         total=steps,
