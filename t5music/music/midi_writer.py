@@ -19,6 +19,7 @@ from t5music.errors import MidiError
 from t5music.music.score import DRUMS, METER, TEMPO, Score
 
 END_OF_TICKS = 2**28  # a MIDI delta time has 28 bits; every time in a file that we write stays below
+WAIT_BYTES = 4  # so a delta time has four bytes at most
 DRUM_CHANNEL = 9
 MELODIC_CHANNELS = [channel for channel in range(16) if channel != DRUM_CHANNEL]
 SUSTAIN_PEDAL = 64  # the controller; its values from 64 on mean down
@@ -137,7 +138,7 @@ def to_bytes(score: Score) -> bytes:
     score = representable(score)
     programs = np.zeros(len(score.track_names), np.int64)
     programs[score.notes["track"]] = score.notes["program"]
-    chunks = [_chunk(_conductor_events(score))]
+    chunks = [_chunk(_timed(_conductor_events(score)))]
     for track, (name, program, channel) in enumerate(
         zip(score.track_names, programs.tolist(), _channels(programs), strict=True)
     ):
@@ -146,7 +147,7 @@ def to_bytes(score: Score) -> bytes:
             head.append((0, bytes([0xC0 | channel, program])))
         notes = score.notes[score.notes["track"] == track]
         pedals = score.pedals[score.pedals["track"] == track]
-        chunks.append(_chunk([*head, *_channel_events(notes, pedals, channel)]))
+        chunks.append(_chunk(_timed(head) + _channel_events(notes, pedals, channel)))
     header = b"".join(value.to_bytes(2, "big") for value in (1, len(chunks), score.ticks_per_quarter))
     return b"MThd" + len(header).to_bytes(4, "big") + header + b"".join(chunks)
 
@@ -175,8 +176,8 @@ def _conductor_events(score: Score) -> list[tuple[int, bytes]]:
     return sorted(events, key=lambda event: event[0])
 
 
-def _channel_events(notes: NDArray, pedals: NDArray, channel: int) -> Iterable[tuple[int, bytes]]:
-    """Notes and pedals of one track as (tick, bytes), in the order of time.
+def _channel_events(notes: NDArray, pedals: NDArray, channel: int) -> bytes:
+    """Notes and pedals of one track, each with its wait, in the order of time from tick 0.
 
     At one tick pedals are lifted before they are pressed again, notes end before others begin, and pedals come
     before notes, so that a pedal pressed as a note ends holds it.
@@ -188,30 +189,40 @@ def _channel_events(notes: NDArray, pedals: NDArray, channel: int) -> Iterable[t
         (notes["onset"], 0x90, notes["pitch"], notes["velocity"]),
     )
     ticks = np.concatenate([group[0] for group in groups])
-    messages = np.empty((len(ticks), 3), np.uint8)
+    messages = np.empty((len(ticks), WAIT_BYTES + 3), np.uint8)
     start = 0
     for when, status, first, second in groups:
-        part = messages[start : start + len(when)]
+        part = messages[start : start + len(when), WAIT_BYTES:]
         start += len(when)
         part[:, 0], part[:, 1], part[:, 2] = status | channel, first, second
     order = np.argsort(ticks, kind="stable")
-    data = messages[order].tobytes()
-    return ((tick, data[3 * index : 3 * index + 3]) for index, tick in enumerate(ticks[order].tolist()))
+    messages = messages[order]
+    waits = np.diff(ticks[order], prepend=0)[:, None]
+    shifts = 7 * np.arange(WAIT_BYTES - 1, -1, -1)
+    used = (waits >> shifts > 0) | (shifts == 0)  # leading zeros are left out
+    messages[:, :WAIT_BYTES] = waits >> shifts & 0x7F | np.where(shifts > 0, 0x80, 0)
+    kept = np.ones(messages.shape, bool)
+    kept[:, :WAIT_BYTES] = used
+    return messages[kept].tobytes()
 
 
 def _meta(kind: int, data: bytes) -> bytes:
     return bytes([0xFF, kind]) + _variable_length(len(data)) + data
 
 
-def _chunk(events: Iterable[tuple[int, bytes]]) -> bytes:
-    """A track of the file from (tick, bytes) in the order of time."""
+def _timed(events: Iterable[tuple[int, bytes]]) -> bytes:
+    """Events (tick, bytes), in the order of time, each with its wait."""
     body, last = bytearray(), 0
     for tick, data in events:
-        body += _variable_length(tick - last)
-        body += data
+        body += _variable_length(tick - last) + data
         last = tick
+    return bytes(body)
+
+
+def _chunk(body: bytes) -> bytes:
+    """A track of the file: its events and its end."""
     body += b"\x00" + _meta(0x2F, b"")
-    return b"MTrk" + len(body).to_bytes(4, "big") + bytes(body)
+    return b"MTrk" + len(body).to_bytes(4, "big") + body
 
 
 def _variable_length(value: int) -> bytes:

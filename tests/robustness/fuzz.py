@@ -1,0 +1,186 @@
+"""Damaged MIDI files through the reader, and senseless events through the decoders, by the hundred thousand.
+
+    python tests/robustness/fuzz.py midi --count 100000 --seed 0 --from FOLDER
+    python tests/robustness/fuzz.py tokens --count 100000 --seed 0 --from FOLDER
+
+Without --from the files are made up. A case depends on the seed and its index alone: --start goes on at an index, and
+`--start INDEX --count 1` is one case again. What must hold of each:
+
+- midi: a file is read, or refused with a MidiError of one line. What is read is music within MIDI's ranges and survives
+  writing. Where symusic is trusted with the file, the tolerant reader makes the same of it.
+- tokens: events decode, `times` never falls, `segments` decode each by itself (ten of them), `chunks` are the events
+  again, and the score is written to MIDI and read back.
+- No case takes more than two seconds of processor time.
+
+FIGURES
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import resource
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from cases import Sources, damaged_file, senseless_events
+from numpy.random import Generator
+from tqdm import tqdm
+
+from t5music.errors import MidiError
+from t5music.music import midi, midi_chunks, midi_tolerant
+from t5music.music.encodings import ENCODINGS
+from t5music.music.score import DRUMS, Score
+
+SLOW = 2.0  # seconds of processor time for a case
+HANG = 300.0  # seconds for a hundred cases
+LIMITS = midi_chunks.Limits(midi.MAX_TRACKS, midi.MAX_NOTES, midi.MAX_QUARTERS)
+
+
+@dataclass
+class Report:
+    """What came of the cases run."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: dict[int, str] = field(default_factory=dict)  # index of the case -> what is wrong
+    seconds: float = 0.0
+    slowest: tuple[float, int] = (0.0, -1)  # seconds, index
+    interrupted_at: int | None = None  # index to go on with
+
+    def __str__(self) -> str:
+        cases = sum(self.outcomes.values())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        lines = [f"{count:8} {outcome}" for outcome, count in self.outcomes.most_common()]
+        lines.append(
+            f"{cases} cases, {len(self.failures)} failures, {self.seconds / max(cases, 1) * 1e3:.1f} ms a case, "
+            f"slowest {self.slowest[0]:.2f} s (case {self.slowest[1]}), peak memory {peak:.0f} MB"
+        )
+        lines += [f"case {index}: {what}" for index, what in self.failures.items()]
+        if self.interrupted_at is not None:
+            lines.append(f"interrupted: go on with --start {self.interrupted_at}")
+        return "\n".join(lines)
+
+
+def check_file(sources: Sources, rng: Generator) -> str:
+    """Reads one damaged file. Returns what came of it; AssertionError or any other exception is a failure."""
+    data = damaged_file(sources, rng)
+    try:
+        reading = midi.read_mended(data, require_notes=False)
+    except MidiError as error:
+        if not str(error).startswith("MIDI data: ") or "\n" in str(error):
+            raise AssertionError(f"not one line about the data: {error}") from None
+        return "refused"
+    check_music(reading.score)
+    assert all(text and "\n" not in text for text in reading.mended)
+    check_writing(reading.score)
+    chunks = midi_chunks.parse(data, "case", LIMITS)
+    if not midi._is_for_symusic(chunks):
+        return "read byte by byte"
+    by_symusic = midi._by_symusic(chunks, "case", LIMITS)
+    if by_symusic is None:
+        return "read byte by byte, refused by symusic"
+    assert by_symusic.score == midi_tolerant.read(chunks, "case", LIMITS)[0], "the readers differ"
+    return "read by symusic, the same byte by byte"
+
+
+def check_events(sources: Sources, rng: Generator) -> str:
+    """Decodes one array of events. Returns what came of it."""
+    encoding = list(ENCODINGS.values())[rng.integers(len(ENCODINGS))]
+    events = senseless_events(encoding, sources, rng)
+    length = int(rng.choice([16, 64, 512, 2048]))
+    times = encoding.times(events)
+    assert times.shape == (len(events) + 1,)
+    assert np.isfinite(times).all()
+    assert (np.diff(times) >= 0).all()
+    assert np.array_equal(np.concatenate([events[:0], *encoding.chunks(events, length)]), events)
+    score, repairs = encoding.decode(events)
+    check_music(score)
+    segments = encoding.segments(events, length)
+    assert max(map(len, segments), default=0) <= length
+    for number in set(rng.integers(0, len(segments), 10).tolist() if segments else []):
+        check_music(encoding.decode(segments[number]).score)
+    written = check_writing(score)
+    return f"{encoding.name}: decoded {'with' if repairs else 'without'} repairs{'' if written else ', not writable'}"
+
+
+def check_music(score: Score) -> None:
+    """AssertionError where a score is not music within MIDI's ranges."""
+    notes = score.notes
+    assert (notes["onset"] >= 0).all()
+    assert (notes["duration"] >= 1).all()
+    for name, low, high in (("pitch", 0, 127), ("velocity", 1, 127), ("program", 0, DRUMS)):
+        assert ((notes[name] >= low) & (notes[name] <= high)).all(), name
+    assert (score.tempos["microseconds"] > 0).all()
+    assert ((score.meters["numerator"] > 0) & (score.meters["denominator"] > 0)).all()
+    assert (np.abs(score.keys["fifths"]) <= 7).all()
+    assert (score.pedals["duration"] > 0).all()
+    assert np.isfinite(score.duration_seconds)
+
+
+def check_writing(score: Score) -> bool:
+    """AssertionError where a score does not survive writing and reading. Returns False where MIDI cannot hold it."""
+    try:
+        data = midi.to_bytes(score)
+    except MidiError:
+        return False
+    assert midi.read(data, require_notes=False) == midi.representable(score), "not what was written"
+    return True
+
+
+CHECKS = {"midi": check_file, "tokens": check_events}
+
+
+def run(what: str, indices: Iterable[int], seed: int, folder: Path | None = None) -> Report:
+    """Runs the cases of these indices."""
+    report, sources = Report(), Sources(folder)
+    for index in indices:
+        start = time.process_time()
+        try:
+            outcome = CHECKS[what](sources, np.random.default_rng([seed, index]))
+        except KeyboardInterrupt:
+            report.interrupted_at = index
+            break
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            report.failures[index] = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+            outcome = "failed"
+        seconds = time.process_time() - start
+        if seconds > SLOW:
+            report.failures[index] = f"took {seconds:.1f} s"
+        report.outcomes[outcome] += 1
+        report.seconds += seconds
+        report.slowest = max(report.slowest, (seconds, index))
+    return report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=CHECKS)
+    parser.add_argument("--count", type=int, default=1000, help="how many cases")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="index of the first case")
+    parser.add_argument("--from", dest="folder", type=Path, help="folder of MIDI files to damage and encode")
+    options = parser.parse_args(arguments)
+    indices = tqdm(range(options.start, options.start + options.count), unit=" cases", mininterval=0.5)
+
+    def watched() -> Iterable[int]:
+        for index in indices:
+            if index % 100 == 0:
+                faulthandler.dump_traceback_later(HANG, exit=True, file=sys.__stderr__)
+            yield index
+
+    report = run(options.what, watched(), options.seed, options.folder)
+    faulthandler.cancel_dump_traceback_later()
+    print(report)
+    return bool(report.failures)
+
+
+if __name__ == "__main__":
+    faulthandler.enable()  # says where, should a parser crash
+    sys.exit(main())
