@@ -8,16 +8,22 @@ from typing import Any
 import gin
 
 from t5music import runs
-from t5music.data import mixing, objectives
+from t5music.data import mixing, objectives, recipes
 from t5music.model import config
 from t5music.training import optimizers, schedules
 
 _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     config.T5Config,
     mixing.Proportional,
+    objectives.KeepVoices,
+    objectives.SelectRandomChunk,
+    objectives.SwapPulses,
+    objectives.TimeStretch,
     objectives.Transpose,
     optimizers.adafactor,
     optimizers.adamw,
+    recipes.lakhnes_augmentations,
+    recipes.music_transformer_augmentations,
     schedules.constant,
     schedules.truncated_rsqrt,
     schedules.warmup_cosine,

@@ -43,10 +43,11 @@ def pitch_room(vocabulary: Vocabulary) -> tuple[NDArray[np.bool_], NDArray[np.in
 
 @dataclasses.dataclass(frozen=True)
 class Transpose(Objective):
-    """All token features of an example moved by the same random number of semitones (LakhNES: -6 .. 6).
+    """All token features of an example moved by the same random number of semitones.
 
     Uniform over the intervals from `low` to `high` that keep every note of the example within its word family, so a
-    piece is never broken; no transposition is always among them. Drums and noise stay.
+    piece is never broken; no transposition is always among them. Drums and noise stay. LakhNES draws from -6 .. 6
+    whatever the notes, and drops those that leave their range; otherwise this is the same.
     """
 
     low: int = -6

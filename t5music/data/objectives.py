@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from t5music.data.augment import Transpose
+from t5music.data.augment_nes import KeepVoices, SwapPulses
+from t5music.data.augment_time import TimeStretch
 from t5music.data.noise import IidDenoising, SpanCorruption
 from t5music.data.objective import Example, Objective, length_of
 from t5music.data.vocabulary import Vocabulary
@@ -26,11 +28,14 @@ __all__ = [
     "Deshuffle",
     "Example",
     "IidDenoising",
+    "KeepVoices",
     "LanguageModel",
     "Objective",
     "PrefixLM",
     "SelectRandomChunk",
     "SpanCorruption",
+    "SwapPulses",
+    "TimeStretch",
     "Transpose",
     "apply",
     "from_config",
@@ -120,7 +125,18 @@ class Deshuffle(Objective):
 
 OBJECTIVES: dict[str, type[Objective]] = {
     step.name: step
-    for step in (SelectRandomChunk, SpanCorruption, IidDenoising, PrefixLM, LanguageModel, Deshuffle, Transpose)
+    for step in (
+        SelectRandomChunk,
+        SpanCorruption,
+        IidDenoising,
+        PrefixLM,
+        LanguageModel,
+        Deshuffle,
+        Transpose,
+        KeepVoices,
+        SwapPulses,
+        TimeStretch,
+    )
 }
 
 

@@ -3,7 +3,7 @@
     id                   word
     0, 1, 2              <pad>, </s> (end of sequence), <unk>
     3 .. 258             the 256 bytes of UTF-8
-    259 ..               event words: tx1, performance, remi, each in its own order
+    259 ..               event words of the encodings, each in its own order; then the labels of single notes
     size-100 .. size-1   <extra_id_99> .. <extra_id_0>: sentinels count down from `size`, as T5's do
 
 Text becomes ids by one rule. It is split at single spaces; a piece that is a known word, and has no empty piece beside
@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,12 @@ FIRST_EVENT = FIRST_BYTE + 256
 SENTINELS = 100  # as T5 has them
 ROW_MULTIPLE = 128  # embedding rows are rounded up to this, as in T5: 32,100 ids, 32,128 rows
 
+# One word for each note of the input: who plays it (POP909's three tracks), how loud it is (the six classes of
+# MIDI-BERT, with velocities from 0, 32, 48, 64, 80 and 96).
+ROLES = ("Role_melody", "Role_bridge", "Role_accompaniment")
+DYNAMICS = ("Dynamic_pp", "Dynamic_p", "Dynamic_mp", "Dynamic_mf", "Dynamic_f", "Dynamic_ff")
+NOTE_LABELS = "note_labels"  # their place in Vocabulary.encodings
+
 Ids = NDArray[np.int32]
 
 
@@ -43,7 +49,7 @@ class Vocabulary:
       rows: rows of an embedding table, `size` rounded up to a multiple of 128.
       sentinels: number of sentinels.
       words: the word of every id, in order; bytes are written <0x00> .. <0xFF>.
-      encodings: the id range of each encoding's event words.
+      encodings: the id range of each encoding's event words, for an encoding that shares words of those it adds.
       is_note: bool [size], True where an event word begins a note.
       fingerprint: SHA-256 (hex) of `words`; what a store and a checkpoint remember.
     """
@@ -55,19 +61,26 @@ class Vocabulary:
         events: Mapping[str, Sequence[str]],
         is_note: Mapping[str, ArrayLike] | None = None,
         *,
+        shared: Collection[str] = (),
         sentinels: int = SENTINELS,
     ) -> None:
         """Builds the vocabulary from the event words of each encoding, in the order given.
 
-        `is_note` gives a bool array as long as the words for the encodings that have notes. Raises ConfigError for a
-        word that is there twice or holds a space.
+        `is_note` gives a bool array as long as the words for the encodings that have notes. `shared` names the
+        encodings whose words may be those of earlier encodings, whose ids they then have. Raises ConfigError for any
+        other word that is there twice, and for one that holds a space.
         """
         self.encodings: dict[str, range] = {}
-        start = FIRST_EVENT
+        self._ids: dict[str, Ids] = {}  # of each encoding, the id of each event
+        event_words: list[str] = []
+        known: dict[str, int] = {}
         for name, words in events.items():
-            self.encodings[name] = range(start, start + len(words))
-            start += len(words)
-        event_words = [word for words in events.values() for word in words]
+            added = [word for word in words if name not in shared or word not in known]
+            start = FIRST_EVENT + len(event_words)
+            self.encodings[name] = range(start, start + len(added))
+            known.update(zip(added, self.encodings[name], strict=True))
+            event_words += added
+            self._ids[name] = np.fromiter(map(known.__getitem__, words), np.int32, len(words))
         extra = [f"<extra_id_{i}>" for i in reversed(range(sentinels))]
         self.sentinels = sentinels
         self.words = (
@@ -85,7 +98,7 @@ class Vocabulary:
             raise ConfigError("event words must be different from each other and from sentinels, and hold no space")
         self.is_note = np.zeros(self.size, bool)
         for name, mask in (is_note or {}).items():
-            self.is_note[self._range(name).start : self._range(name).stop] = mask
+            self.is_note[self.event_ids(name)] = mask
         self.is_note.flags.writeable = False
         self.fingerprint = hashlib.sha256("\n".join(self.words).encode()).hexdigest()
 
@@ -107,7 +120,7 @@ class Vocabulary:
     def event_mask(self, encoding_name: str) -> NDArray[np.bool_]:
         """bool [size], True at the event words of one encoding."""
         mask = np.zeros(self.size, bool)
-        mask[self._range(encoding_name).start : self._range(encoding_name).stop] = True
+        mask[self.event_ids(encoding_name)] = True
         return mask
 
     # ---------------------------------------------------------------------------------------------------- text
@@ -160,28 +173,30 @@ class Vocabulary:
 
     def encode_events(self, encoding_name: str, events: ArrayLike) -> Ids:
         """The ids (int32 [n]) of event ids (0 .. words-1) of one encoding. Raises DataError outside that range."""
-        ids = self._range(encoding_name)
+        ids = self.event_ids(encoding_name)
         array = np.asarray(events)
         if array.size and (array.min() < 0 or array.max() >= len(ids)):
             raise DataError(f"event ids of {encoding_name} are 0..{len(ids) - 1}, not {array.min()}..{array.max()}")
-        return array.astype(np.int32) + np.int32(ids.start)
+        return ids[array.astype(np.int32)]
 
     def decode_events(self, encoding_name: str, ids: ArrayLike) -> Ids:
         """The event ids (int32 [m]) of one encoding among ids [n], up to the first EOS; all other ids are passed over.
 
         Raises DataError for an id outside 0..size-1.
         """
-        wanted = self._range(encoding_name)
-        array = self._before_eos(ids)
-        return array[(array >= wanted.start) & (array < wanted.stop)] - np.int32(wanted.start)
+        event_of = np.full(self.size, -1, np.int32)
+        event_of[self.event_ids(encoding_name)] = np.arange(len(self._ids[encoding_name]))
+        events = event_of[self._before_eos(ids)]
+        return events[events >= 0]
 
-    def _range(self, encoding_name: str) -> range:
+    def event_ids(self, encoding_name: str) -> Ids:
+        """The id (int32 [words]) of every event word of one encoding. Raises ConfigError for an unknown encoding."""
         if encoding_name not in self.encodings:
             known = ", ".join(self.encodings)
             raise ConfigError(
                 f"no encoding {encoding_name!r} (there are {known}){nearest(encoding_name, self.encodings)}"
             )
-        return self.encodings[encoding_name]
+        return self._ids[encoding_name]
 
     def _before_eos(self, ids: ArrayLike) -> Ids:
         array = np.asarray(ids)
@@ -195,10 +210,9 @@ class Vocabulary:
 
 @functools.cache
 def default() -> Vocabulary:
-    """The vocabulary of t5music: the event words of every encoding, in the order of `encodings.ENCODINGS`."""
+    """The vocabulary of t5music: event words in the order of `encodings.ENCODINGS`, then the labels of notes."""
     from t5music.music.encodings import ENCODINGS
 
-    return Vocabulary(
-        {name: encoding.words for name, encoding in ENCODINGS.items()},
-        {name: encoding.is_note for name, encoding in ENCODINGS.items()},
-    )
+    words = {name: encoding.words for name, encoding in ENCODINGS.items()} | {NOTE_LABELS: (*ROLES, *DYNAMICS)}
+    notes = {name: encoding.is_note for name, encoding in ENCODINGS.items()}
+    return Vocabulary(words, notes, shared=("tx2",))  # most of its words are tx1's

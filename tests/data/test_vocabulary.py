@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from t5music.data.vocabulary import EOS_ID, FIRST_BYTE, FIRST_EVENT, PAD_ID, Vocabulary, default
 from t5music.errors import ConfigError, DataError
+from t5music.music.encodings import ENCODINGS
 
 SMALL = Vocabulary({"tx1": ["WT_1", "P1_NOTEON_60"], "remi": ["Bar"]}, {"tx1": [False, True]}, sentinels=4)
 
@@ -108,6 +109,18 @@ def test_words_must_be_different_and_without_spaces():
         Vocabulary({"a": ["x y"]})
 
 
+def test_an_encoding_may_share_words_of_earlier_ones():
+    vocabulary = Vocabulary({"a": ["x", "y"], "b": ["z", "y", "w"]}, {"b": [False, True, True]}, shared=("b",))
+    assert vocabulary.words[259:263] == ("x", "y", "z", "w")
+    assert vocabulary.encodings == {"a": range(259, 261), "b": range(261, 263)}
+    assert vocabulary.encode_events("b", [0, 1, 2]).tolist() == vocabulary.encode("z y w").tolist() == [261, 260, 262]
+    assert vocabulary.decode_events("b", [259, 260, 262, 261]).tolist() == [1, 2, 0]
+    assert np.flatnonzero(vocabulary.event_mask("b")).tolist() == [260, 261, 262]
+    assert np.flatnonzero(vocabulary.is_note).tolist() == [260, 262]
+    with pytest.raises(ConfigError, match="different"):
+        Vocabulary({"a": ["x"], "b": ["y", "y"]}, shared=("a",))
+
+
 def test_the_fingerprint_depends_on_words_and_order():
     one, same, other = Vocabulary({"a": ["x", "y"]}), Vocabulary({"a": ["x", "y"]}), Vocabulary({"a": ["y", "x"]})
     assert one == same
@@ -119,22 +132,26 @@ def test_the_fingerprint_depends_on_words_and_order():
 def test_the_default_vocabulary_never_changes():
     # Stores and checkpoints remember this fingerprint: with another one they are all useless.
     vocabulary = default()
-    assert (vocabulary.size, vocabulary.rows) == (2180, 2304)
-    assert vocabulary.fingerprint == "d9e6c78c03a0a7e614c97e4140ee6ba574b2117d0eb3db5103888b5cfbf17d19"
+    assert (vocabulary.size, vocabulary.rows) == (2244, 2304)
+    assert vocabulary.fingerprint == "6a7555f69f3699d25cefcfddb5f169782c9fae003d8e423b8a1baafb8038590d"
 
 
 def test_the_default_vocabulary():
     vocabulary = default()
-    assert list(vocabulary.encodings) == ["tx1", "performance", "remi"]
-    assert [len(ids) for ids in vocabulary.encodings.values()] == [630, 388, 803]
+    assert list(vocabulary.encodings) == ["tx1", "performance", "remi", "tx2", "note_labels"]
+    assert [len(ids) for ids in vocabulary.encodings.values()] == [630, 388, 803, 55, 9]
+    for name, encoding in ENCODINGS.items():
+        assert (
+            vocabulary.encode(" ".join(encoding.words)).tolist()
+            == vocabulary.encode_events(name, np.arange(len(encoding.words))).tolist()
+        )
     assert vocabulary.decode(vocabulary.encode("continue nes: WT_12 P1_NOTEON_60 <extra_id_0>")).startswith("continue")
     assert len(vocabulary.encode("continue nes: WT_12 P1_NOTEON_60")) == len("continue nes:") + 2
-    for name, ids in vocabulary.encodings.items():
-        events = np.arange(len(ids))
+    for name in vocabulary.encodings:
+        events = np.arange(vocabulary.event_mask(name).sum())
         encoded = vocabulary.encode_events(name, events)
-        assert vocabulary.encode(" ".join(vocabulary.words[i] for i in ids)).tolist() == encoded.tolist()
         assert vocabulary.decode_events(name, encoded).tolist() == events.tolist()
-        assert np.array_equal(np.flatnonzero(vocabulary.event_mask(name)), encoded)
+        assert np.array_equal(np.flatnonzero(vocabulary.event_mask(name)), np.sort(encoded))
     assert vocabulary.words[vocabulary.encode("NOTE_ON_60")[0]] == "NOTE_ON_60"
     assert vocabulary.is_note[vocabulary.encode("P1_NOTEON_60 NOTE_ON_60 Pitch_60")].all()
     assert not vocabulary.is_note[vocabulary.encode("WT_1 NOTE_OFF_60 Bar x <extra_id_0>")].any()

@@ -25,8 +25,8 @@ MUSIC = scores(last_onset=1_000, longest=400, min_notes=1)
 
 
 def playable(encoding: encodings.Encoding, score: Score) -> Score:
-    """The score, or for tx1 one with the same rhythm whose (at most four) tracks are the voices of the NES."""
-    if encoding.name != "tx1":
+    """The score, or for tx1 and tx2 one with the same rhythm whose (at most four) tracks are the voices of the NES."""
+    if encoding.name not in ("tx1", "tx2"):
         return score
     notes = score.notes[score.notes["track"] < len(tx1.VOICES)].copy()
     low, high = np.array(tx1.RANGES, np.int16)[notes["track"]].T
@@ -51,14 +51,15 @@ def event_arrays(draw: st.DrawFn, encoding: encodings.Encoding, max_size: int = 
 
 
 def test_registry():
-    assert list(ENCODINGS) == ["tx1", "performance", "remi"]
+    assert list(ENCODINGS) == ["tx1", "performance", "remi", "tx2"]
     assert encodings.get("remi") is ENCODINGS["remi"]
     with pytest.raises(ConfigError, match=r"no encoding 'perfomance'.*did you mean 'performance'"):
         encodings.get("perfomance")
 
 
 def test_words_are_distinct_and_without_spaces():
-    words = [word for encoding in ENCODINGS.values() for word in encoding.words]
+    words = [word for name, encoding in ENCODINGS.items() if name != "tx2" for word in encoding.words]
+    words += [word for word in ENCODINGS["tx2"].words if word not in ENCODINGS["tx1"].ids]  # the others are tx1's own
     assert len(set(words)) == len(words)
     assert not any(character.isspace() for word in words for character in word)
 
@@ -168,7 +169,7 @@ def test_round_trip_of_real_music(real_music, archive, pattern, files):
             try:
                 encoding.encode(score)
             except MidiError:
-                assert name == "tx1"  # the others take any of these files
+                assert name in ("tx1", "tx2")  # the others take any of these files
                 continue
             check_round_trip(encoding, score)
             done[name] += 1

@@ -13,14 +13,15 @@ from t5music.music.encodings.base import Decoded, Encoding
 from t5music.music.encodings.performance import Performance
 from t5music.music.encodings.remi import Remi
 from t5music.music.encodings.tx1 import TX1
+from t5music.music.encodings.tx2 import TX2
 
 __all__ = ["ENCODINGS", "Decoded", "Encoding", "get"]
 
-ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (TX1(), Performance(), Remi())}
+ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (TX1(), Performance(), Remi(), TX2())}
 
 
 def get(name: str) -> Encoding:
-    """The encoding of that name: tx1, performance or remi. Raises ConfigError for another name."""
+    """The encoding of that name: tx1, performance, remi or tx2. Raises ConfigError for another name."""
     try:
         return ENCODINGS[name]
     except KeyError:

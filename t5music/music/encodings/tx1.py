@@ -4,13 +4,18 @@ Time runs in samples of 44.1 kHz, four monophonic voices play: pulse 1, pulse 2,
 voices speak in the order P1 P2 TR NO; one wait lies between two instants; a NOTEOFF is left out where the voice's next
 note begins at the same sample. Words and their order are those of the authors' `tx1_vocab.txt`.
 
-What is lost: velocities, timbres, tempo, meters and keys; and every wait snaps, by itself, to the nearest word (half
-way: up), as LakhNES does. So a wait is off by at most 4.8 % and 500 samples (11.4 ms), and none up to 100 samples
-(2.3 ms) at all. The voices stay together; the clock of the whole piece drifts by the sum. Waits longer than WT_100000,
-which LakhNES cuts down to it, are repeated WT_100000 and the rest, so their error is bounded as well.
+What is lost: velocities, timbres, tempo, meters and keys; and every wait snaps, by itself, to the nearest word, as in
+LakhNES. Half way it goes up, as the authors made their word list; their training code takes whichever of the two a
+Python set happens to yield first (WT_730 and not WT_740 for 735, a frame of the NES). So a wait is off by at most 4.8 %
+and 500 samples (11.4 ms), and none up to 100 samples (2.3 ms) at all. The voices stay together; the clock of the whole
+piece drifts by the sum. Waits longer than WT_100000, which LakhNES cuts down to it, are repeated WT_100000 and the
+rest, so their error is bounded as well.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,24 +41,43 @@ _LOWEST = np.array([low for low, _ in RANGES])
 _HIGHEST = np.array([high for _, high in RANGES])
 
 
-def _words() -> tuple[list[str], NDArray, NDArray]:
-    """The words, and for each its voice (-1 for a wait) and its pitch (-1 for a wait or a NOTEOFF)."""
+def _words(more: Sequence[Sequence[str]]) -> tuple[list[str], NDArray, NDArray]:
+    """The words, and for each its voice (-1 for a wait) and its pitch (-1 for a wait or a NOTEOFF).
+
+    more: for each voice, words that follow those of its notes; they have neither voice nor pitch.
+    """
     words = [f"WT_{wait}" for wait in WAITS]
     voices, pitches = [-1] * len(words), [-1] * len(words)
     for voice, (name, (low, high)) in enumerate(zip(VOICES, RANGES, strict=True)):
-        words += [f"{name}_NOTEOFF", *(f"{name}_NOTEON_{pitch}" for pitch in range(low, high + 1))]
-        voices += [voice] * (high - low + 2)
-        pitches += [-1, *range(low, high + 1)]
+        words += [f"{name}_NOTEOFF", *(f"{name}_NOTEON_{pitch}" for pitch in range(low, high + 1)), *more[voice]]
+        voices += [voice] * (high - low + 2) + [-1] * len(more[voice])
+        pitches += [-1, *range(low, high + 1)] + [-1] * len(more[voice])
     return words, np.array(voices), np.array(pitches)
+
+
+class VoiceNotes(NamedTuple):
+    """The notes that the four voices play, int64 [notes] each, by voice and onset; see TX1.encode.
+
+    order: which note of `Score.notes` it is; voices: 0..3; pitches: as that voice says them; starts, ends: samples.
+    off: bool, whether a NOTEOFF ends it, which is where the voice's next note does not begin at once.
+    """
+
+    order: NDArray[np.int64]
+    voices: NDArray[np.int64]
+    pitches: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    off: NDArray[np.bool_]
 
 
 class TX1(ClockEncoding):
     """LakhNES's encoding. A score's voices are its tracks named p1, p2, tr, no, or else its first three tracks."""
 
-    def __init__(self) -> None:
-        words, self._voice, self._pitch = _words()
+    def __init__(self, name: str = "tx1", more: Sequence[Sequence[str]] = ((),) * len(VOICES)) -> None:
+        """`more`: further words of each voice, for an encoding that adds to this one."""
+        words, self._voice, self._pitch = _words(more)
         waits = np.concatenate([WAITS, np.zeros(len(words) - len(WAITS), int)])
-        super().__init__("tx1", words, self._pitch >= 0, waits, SAMPLE_RATE)
+        super().__init__(name, words, self._pitch >= 0, waits, SAMPLE_RATE)
         self._off = np.array([self.ids[f"{name}_NOTEOFF"] for name in VOICES])
         # The word of a wait of 0..100000 samples; half way between two words goes up, as in LakhNES's tx1_vocab_gen.
         self._rests = np.searchsorted((WAITS[1:] + WAITS[:-1]) / 2, np.arange(WAITS[-1] + 1), side="right")
@@ -74,37 +98,23 @@ class TX1(ClockEncoding):
         """
         if not len(score.notes):
             return np.empty(0, np.int32)
-        voices, pitches = _assign(score)
-        starts = _samples(score, score.notes["onset"])
-        ends = np.maximum(_samples(score, score.notes["onset"] + score.notes["duration"]), starts + 1)
+        samples, speakers, ids = self._note_events(voice_notes(score))
+        return self._in_order(score, samples, speakers, ids)
 
-        order = np.lexsort((-ends, pitches, starts, voices))
-        voices, pitches, starts, ends = voices[order], pitches[order], starts[order], ends[order]
-        same = (voices[1:] == voices[:-1]) & (starts[1:] == starts[:-1])
-        chord = same & (pitches[1:] != pitches[:-1]) & (voices[1:] != NOISE)
-        if chord.any():
-            place = int(np.argmax(chord))
-            raise MidiError(
-                f"{VOICES[voices[place]]} begins pitches {pitches[place]} and {pitches[place + 1]} at once, "
-                f"{starts[place] / SAMPLE_RATE:.2f} s from the start: tx1 voices are monophonic, keep one note"
-            )
-        first = np.append(True, ~same)
-        voices, pitches, starts, ends = voices[first], pitches[first], starts[first], ends[first]
+    def _note_events(self, laid: VoiceNotes) -> tuple[NDArray, NDArray, NDArray]:
+        """(samples, voices, event ids) of the NOTEONs and NOTEOFFs."""
+        voices, off = laid.voices, laid.off
+        ids = [self._off[voices] + 1 + laid.pitches - _LOWEST[voices], self._off[voices[off]]]
+        samples = np.concatenate([laid.starts, laid.ends[off]])
+        return samples, np.concatenate([voices, voices[off]]), np.concatenate(ids)
 
-        following = np.full(len(starts), np.iinfo(np.int64).max)  # where the voice's next note begins
-        same = voices[1:] == voices[:-1]
-        following[:-1][same] = starts[1:][same]
-        ends = np.minimum(ends, following)
-        off = ends < following
-        samples = np.concatenate([starts, ends[off]])
-        speaker = np.concatenate([voices, voices[off]])
-        ids = np.concatenate([self._off[voices] + 1 + pitches - _LOWEST[voices], self._off[voices[off]]])
-        order = np.argsort(samples * len(VOICES) + speaker)
+    def _in_order(self, score: Score, samples: NDArray, ranks: NDArray, ids: NDArray) -> NDArray[np.int32]:
+        """The events by sample and rank, with the waits between them and up to the end of the song."""
+        order = np.lexsort((ranks, samples))
         samples, ids = samples[order], ids[order]
-
         last = score.meters[-1:]
         if len(last) and last["numerator"][0] == last["denominator"][0] == 1 and last["tick"][0] >= score.end_tick:
-            end = _samples(score, last["tick"])
+            end = samples_of(score, last["tick"])
             if end[0] > samples[-1]:  # the sentinel event that carries the last wait is taken off again
                 return self._with_waits(np.append(samples, end), np.append(ids, 0), self._rests)[:-1]
         return self._with_waits(samples, ids, self._rests)
@@ -150,8 +160,35 @@ class TX1(ClockEncoding):
         return stray
 
 
-def _samples(score: Score, ticks: NDArray) -> NDArray[np.int64]:
+def samples_of(score: Score, ticks: NDArray) -> NDArray[np.int64]:
+    """The nearest samples of 44.1 kHz (half way: the later) at ticks of a score."""
     return np.floor(score.seconds(ticks) * SAMPLE_RATE + 0.5).astype(np.int64)
+
+
+def voice_notes(score: Score) -> VoiceNotes:
+    """The notes of the voices, of a score with at least one note. Raises MidiError as TX1.encode says."""
+    voices, pitches = _assign(score)
+    starts = samples_of(score, score.notes["onset"])
+    ends = np.maximum(samples_of(score, score.notes["onset"] + score.notes["duration"]), starts + 1)
+
+    order = np.lexsort((-ends, pitches, starts, voices))
+    voices, pitches, starts, ends = voices[order], pitches[order], starts[order], ends[order]
+    same = (voices[1:] == voices[:-1]) & (starts[1:] == starts[:-1])
+    chord = same & (pitches[1:] != pitches[:-1]) & (voices[1:] != NOISE)
+    if chord.any():
+        place = int(np.argmax(chord))
+        raise MidiError(
+            f"{VOICES[voices[place]]} begins pitches {pitches[place]} and {pitches[place + 1]} at once, "
+            f"{starts[place] / SAMPLE_RATE:.2f} s from the start: tx1 voices are monophonic, keep one note"
+        )
+    first = np.append(True, ~same)
+    order, voices, pitches, starts, ends = (array[first] for array in (order, voices, pitches, starts, ends))
+
+    following = np.full(len(starts), np.iinfo(np.int64).max)  # where the voice's next note begins
+    same = voices[1:] == voices[:-1]
+    following[:-1][same] = starts[1:][same]
+    ends = np.minimum(ends, following)
+    return VoiceNotes(order, voices, pitches, starts, ends, ends < following)
 
 
 def _assign(score: Score) -> tuple[NDArray, NDArray]:

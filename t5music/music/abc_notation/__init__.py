@@ -1,0 +1,17 @@
+"""ABC notation, the text in which folk tunes are kept: read, brought into one form, turned into a Score and back.
+
+    tune = abc_notation.parse(open("tune.abc").read())
+    tune.to_text()                              # the canonical form
+    tune.unfolded().to_score()                  # with its repeats played
+    abc_notation.from_score(score).to_text()    # of a melody
+
+Tunes of one voice are read as the ABC standard 2.1 has them (abcnotation.com/wiki/abc:standard:v2.1): notes, chords,
+rests, accidentals, broken rhythm, tuplets, ties, bar lines, repeats and endings, chord symbols, changes of meter, key
+and unit length. Grace notes, slurs, decorations, annotations, lyrics, parts (P:) and the tempo are passed over.
+"""
+
+from t5music.music.abc_notation.reader import parse
+from t5music.music.abc_notation.tune import Bar, Key, Note, Pitch, Symbol, Tune
+from t5music.music.abc_notation.writer import from_score
+
+__all__ = ["Bar", "Key", "Note", "Pitch", "Symbol", "Tune", "from_score", "parse"]

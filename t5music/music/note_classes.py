@@ -1,0 +1,82 @@
+"""Classes of single notes: melody, bridge or accompaniment; loudness; and the skyline, a baseline that knows no music.
+
+The classes are those of MIDI-BERT's two tasks per note on POP909. All arrays are in the order of `Score.notes`; index
+them with `Notes.order` of `compound_words`, or with `remi_order`, for the order of the words.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from t5music.errors import MidiError
+from t5music.music.encodings.remi_grid import POSITION, TICKS, lay_bars, place, separate
+from t5music.music.score import Score
+
+MELODY, BRIDGE, ACCOMPANIMENT = range(3)
+POP909_TRACKS = ("MELODY", "BRIDGE", "PIANO")  # the names of its tracks, in the order of the classes
+VELOCITY_EDGES = np.array([0, 32, 48, 64, 80, 96, 128])  # class i: edge i <= velocity < edge i + 1
+
+
+def melody_classes(score: Score) -> NDArray[np.int64]:
+    """MELODY, BRIDGE or ACCOMPANIMENT for each note (int64 [notes]), from the names of POP909's tracks.
+
+    Raises MidiError where a track with notes has another name. (MIDI-BERT numbers the tracks that have notes, so
+    without a bridge its accompaniment would be called bridge; no piece of its valid and test sets is like that.)
+    """
+    classes = np.array([_class_of(name) for name in score.track_names], np.int64)[score.notes["track"]]
+    if (classes < 0).any():
+        name = score.track_names[int(score.notes["track"][np.argmin(classes)])]
+        raise MidiError(f"the track {name!r} is none of POP909's: {', '.join(POP909_TRACKS)}")
+    return classes
+
+
+def _class_of(name: str) -> int:
+    name = name.strip().upper()
+    return POP909_TRACKS.index(name) if name in POP909_TRACKS else -1
+
+
+def velocity_classes(velocities: ArrayLike) -> NDArray[np.int64]:
+    """Classes 0..5 (int64 [notes]) of velocities 0..127, by MIDI-BERT's edges."""
+    return np.searchsorted(VELOCITY_EDGES, np.asarray(velocities), side="right") - 1
+
+
+def skyline(score: Score) -> NDArray[np.int64]:
+    """MELODY for the notes that are the highest ones sounding where they begin, ACCOMPANIMENT for all others.
+
+    A note sounds from its onset up to its end as written, so a held note above hides what begins below it. Of notes of
+    one pitch that begin together only one, the longest, is melody.
+    """
+    notes = score.notes
+    onsets, inverse = np.unique(notes["onset"], return_inverse=True)
+    until = np.searchsorted(onsets, notes["onset"] + notes["duration"])  # the first onset at which it is silent
+    until = np.maximum(until, inverse + 1)
+    sounding = np.zeros((len(onsets) + 1, 128), np.int32)
+    np.add.at(sounding, (inverse, notes["pitch"]), 1)
+    np.add.at(sounding, (until, notes["pitch"]), -1)
+    held = np.cumsum(sounding, axis=0)[:-1] > 0
+    highest = 127 - np.argmax(held[:, ::-1], axis=1)
+    classes = np.full(len(notes), ACCOMPANIMENT, np.int64)
+    top = np.flatnonzero(notes["pitch"] == highest[inverse])
+    top = top[np.lexsort((notes["duration"][top], inverse[top]))]
+    classes[top[np.append(np.diff(inverse[top]) > 0, True)[: len(top)]]] = MELODY
+    return classes
+
+
+def remi_order(score: Score) -> NDArray[np.int64]:
+    """Which note of `score.notes` each note word (Pitch or Drum) of `remi`'s events is, in their order.
+
+    remi keeps one of several notes of one program and pitch that begin at one position, so some may be missing.
+    """
+    notes = score.notes
+    if not len(notes):
+        return np.empty(0, np.int64)
+    edges, _ = lay_bars(score)
+    resolution = score.ticks_per_quarter
+    bars, positions = place(notes["onset"], resolution, edges)
+    starts = edges[bars] + POSITION * positions
+    programs, pitches = notes["program"].astype(np.int64), notes["pitch"].astype(np.int64)
+    lengths = (notes["onset"] + notes["duration"]) * TICKS - starts * resolution
+    lengths = np.maximum(1, (lengths + POSITION * resolution // 2) // (POSITION * resolution))
+    kept, _, _ = separate(programs * 128 + pitches, starts, starts + lengths * POSITION, notes["velocity"])
+    return kept[np.lexsort((pitches[kept], programs[kept], starts[kept]))]
