@@ -9,7 +9,7 @@ arguments of the compiled program, so changing them compiles nothing.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,20 @@ from t5music.errors import ConfigError
 from t5music.model.config import EOS_ID, PAD_ID
 from t5music.model.layers import DecoderLayer, KeysValues
 from t5music.model.network import T5, causal_mask, padding_mask
+
+
+class Grammar(Protocol):
+    """Which ids may come next, as a state machine for any array module; hashable, and equal where its rules are.
+
+    The state is a pytree of arrays whose first dimension is the batch; `advance` keeps their shapes and types.
+    """
+
+    def allowed(self, state: Any, xp: Any) -> Any:
+        """bool [batch, n], n at most the model's rows: the ids that may come next, always at least one in a row."""
+
+    def advance(self, state: Any, ids: Any, xp: Any) -> Any:
+        """The state after one more id a row, int [batch], whatever it is."""
+
 
 GREEDY, SAMPLE, FILTERED = "greedy", "sample", "filtered"  # static: each leaves the work of the next out of the loop
 
@@ -34,6 +48,7 @@ def generate(
     top_p: float = 1.0,
     key: jax.Array | None = None,
     allowed: Any = None,
+    grammar: tuple[Grammar, Any] | None = None,
     prefix: Any = None,
 ) -> jax.Array:
     """Writes a target for every row.
@@ -50,6 +65,8 @@ def generate(
             logits; not on how many rows there are.
         allowed: bool [n], n at most the model's rows: the ids that may be written; ids from n on may not. It does not
             bind `prefix`.
+        grammar: a grammar and its state before the first id, in place of `allowed`: only what it allows is written,
+            EOS where it allows that. It reads `prefix`, but does not bind it.
         prefix: int [batch, p]: tokens to begin with; an id 0 leaves its position to the model.
 
     Returns:
@@ -74,6 +91,7 @@ def generate(
         raise ValueError("sampling (temperature > 0) needs a random key: pass key=")
     else:
         mode = FILTERED if top_k or top_p < 1 else SAMPLE
+    rules, state = _grammar(grammar, len(tokens), allowed)
     graphdef, params = nnx.split(model)
     return _generate(
         graphdef,
@@ -81,10 +99,24 @@ def generate(
         tokens,
         _forced(prefix, len(tokens), max_length),
         _allowed(allowed, rows),
+        state,
         key,
         Settings(np.float32(temperature or 1.0), np.int32(top_k or rows), np.float32(top_p)),
         mode=mode,
+        rules=rules,
     )
+
+
+def _grammar(grammar: tuple[Grammar, Any] | None, batch: int, allowed: Any) -> tuple[Grammar | None, Any]:
+    """Returns the grammar, or None, and its state for this batch."""
+    if grammar is None:
+        return None, ()
+    if allowed is not None:
+        raise ConfigError("allowed and grammar both say what may be written: give one of them")
+    rows = {len(leaf) for leaf in jax.tree.leaves(grammar[1])}
+    if rows != {batch}:
+        raise ConfigError(f"the grammar's state is of {sorted(rows)} rows and there are {batch} to write")
+    return grammar
 
 
 def _forced(prefix: Any, batch: int, max_length: int) -> np.ndarray:
@@ -174,17 +206,19 @@ def next_logits(
     return model.logits(model.decoder.norm(x))[:, 0], filled
 
 
-@functools.partial(jax.jit, static_argnames="mode")
+@functools.partial(jax.jit, static_argnames=("mode", "rules"))
 def _generate(
     graphdef: nnx.GraphDef,
     params: nnx.State,
     tokens: jax.Array,  # [batch, source]
     forced: jax.Array,  # [batch, max_length]
     allowed: jax.Array,  # [rows]
+    grammar_state: Any,
     key: jax.Array,
     settings: Settings,
     *,
     mode: str,
+    rules: Grammar | None,
 ) -> jax.Array:
     model: T5 = nnx.merge(graphdef, params)
     batch, max_length = forced.shape
@@ -192,13 +226,13 @@ def _generate(
     row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
 
     def unfinished(state: tuple) -> jax.Array:
-        step, _, _, done, _ = state
+        step, _, _, done, _, _ = state
         return (step < max_length) & ~jnp.all(done)
 
     def write(state: tuple) -> tuple:
-        step, written, last, done, caches = state
+        step, written, last, done, caches, grammar = state
         logits, caches = next_logits(model, prepared, last, step, caches)
-        logits = jnp.where(allowed, logits, -jnp.inf)
+        logits = jnp.where(allowed if rules is None else _legal(rules, grammar, logits), logits, -jnp.inf)
         if mode == GREEDY:
             chosen = jnp.argmax(logits, axis=-1)
         else:
@@ -211,11 +245,23 @@ def _generate(
         chosen = jnp.where(begin != PAD_ID, begin, chosen.astype(jnp.int32))
         chosen = jnp.where(done, PAD_ID, chosen)
         written = jax.lax.dynamic_update_slice_in_dim(written, chosen[:, None], step, 1)
-        return step + 1, written, chosen, done | (chosen == EOS_ID), caches
+        if rules is not None:
+            grammar = rules.advance(grammar, chosen, jnp)
+        return step + 1, written, chosen, done | (chosen == EOS_ID), caches, grammar
 
     start = jnp.full(batch, PAD_ID, jnp.int32)
-    initial = (0, jnp.zeros_like(forced), start, jnp.zeros(batch, bool), empty_caches(model, batch, max_length))
+    caches = empty_caches(model, batch, max_length)
+    initial = (0, jnp.zeros_like(forced), start, jnp.zeros(batch, bool), caches, grammar_state)
     return jax.lax.while_loop(unfinished, write, initial)[1]
+
+
+def _legal(rules: Grammar, state: Any, logits: jax.Array) -> jax.Array:
+    """What the grammar allows, bool [batch, rows] as the logits."""
+    mask = rules.allowed(state, jnp)
+    missing = logits.shape[1] - mask.shape[1]
+    if missing < 0:
+        raise ConfigError(f"the grammar is over {mask.shape[1]} ids and the model has {logits.shape[1]} rows")
+    return jnp.pad(mask, ((0, 0), (0, missing)))
 
 
 def keep_likeliest(logits: jax.Array, top_k: Any, top_p: Any) -> jax.Array:

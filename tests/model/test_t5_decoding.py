@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from t5music.data import answers, vocabulary
 from t5music.errors import ConfigError
 from t5music.model import decoding
+from t5music.model.config import T5Config
+from t5music.model.network import T5
+from t5music.music import encodings
 
 LENGTH = 9
 
@@ -90,6 +96,105 @@ def test_only_allowed_ids_are_written(write):
     for how in ({}, {"temperature": 5.0, "key": jax.random.key(0)}):
         assert set(np.unique(write(allowed=allowed, **how))) <= {0, 1, 50, 60, 70}
     assert (write(allowed=np.arange(90) > 1, temperature=9.0, key=jax.random.key(1)) < 90).all()
+
+
+class Falling(NamedTuple):
+    """A toy grammar over 100 ids: each one is below the one before, EOS comes after an even one only."""
+
+    step: int = 1
+
+    def allowed(self, state, xp):
+        ids = np.arange(100)
+        below = (ids > 1) & (ids <= state["last"][:, None] - self.step)
+        return below | ((ids == 1) & (state["last"] % 2 == 0)[:, None])
+
+    def advance(self, state, ids, xp):
+        return {"last": xp.where(ids > 1, ids, state["last"])}
+
+
+def falling(last, rows=3, step=1):
+    return Falling(step), {"last": np.full(rows, last, np.int32)}
+
+
+def test_a_grammar_s_ids_are_written(write):
+    for how in ({}, {"temperature": 9.0, "key": jax.random.key(0)}, {"temperature": 9.0, "top_p": 0.9}):
+        how = {"key": jax.random.key(2), **how}
+        for row in write(grammar=falling(100), **how):
+            ids = [100, *row[row > 1]]
+            assert (np.diff(ids) < 0).all()
+            assert ids[1] < 100
+            assert 1 not in row or ids[-1] % 2 == 0
+    np.testing.assert_array_equal(write(grammar=falling(2)), [[1] + [0] * (LENGTH - 1)] * 3)
+
+
+def test_a_grammar_reads_the_prefix(write):
+    written = write(grammar=falling(100), prefix=np.asarray([[9, 6], [99, 98], [4, 0]]))
+    assert written[:, 0].tolist() == [9, 99, 4]
+    assert written[0, 2] < 6
+    assert written[2, 1] < 4
+
+
+def test_a_grammar_that_permits_everything_changes_nothing(write, build):
+    class Anything(NamedTuple):
+        def allowed(self, state, xp):
+            return xp.ones((len(state), 128), bool)
+
+        def advance(self, state, ids, xp):
+            return state
+
+    key = jax.random.key(3)
+    free = write(temperature=1.0, key=key)
+    np.testing.assert_array_equal(write(temperature=1.0, key=key, grammar=(Anything(), np.zeros(3))), free)
+
+
+def test_equal_grammars_compile_once(write):
+    write(grammar=falling(50))
+    before = decoding._generate._cache_size()
+    write(grammar=falling(60))
+    assert decoding._generate._cache_size() == before
+    write(grammar=falling(60, step=2))
+    assert decoding._generate._cache_size() == before + 1
+
+
+VOCABULARY = vocabulary.default()
+
+
+@pytest.fixture(scope="module")
+def composer():
+    """A model with random weights over the whole vocabulary."""
+    config = T5Config(rows=VOCABULARY.rows, d_model=16, d_kv=8, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1)
+    return T5(config, rngs=nnx.Rngs(0))
+
+
+def check_sampled_music(composer, name, samples, max_length, key, **form):
+    """Music sampled from random weights, each in a room of its own, needs no repair; returns its notes."""
+    legal = answers.Music(VOCABULARY, name, **form)
+    inputs = np.random.default_rng(0).integers(3, VOCABULARY.size, (samples, 8)).astype(np.int32)
+    grammar = (legal, legal.start(inputs, max_length))
+    # Hot enough that EOS does not come at once, and that every word has its chance.
+    written = np.asarray(
+        decoding.generate(composer, inputs, max_length=max_length, temperature=2.0, key=key, grammar=grammar)
+    )
+    assert (written == 1).any(axis=1).all()
+    encoding, notes = encodings.get(name), 0
+    for row in written:
+        score, repairs = encoding.decode(VOCABULARY.decode_events(name, row))
+        assert repairs == 0
+        notes += len(score.notes)
+    assert (legal.check(inputs, [row[: int(np.argmax(row == 1))] for row in written], max_length) == -1).all()
+    return notes
+
+
+@pytest.mark.parametrize("name", encodings.ENCODINGS)
+def test_sampled_music_is_playable(composer, name):
+    assert check_sampled_music(composer, name, 50, 80, jax.random.key(0), fill=True) > 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", encodings.ENCODINGS)
+def test_much_sampled_music_is_playable(composer, name):
+    for seed, fill in enumerate([False, True] * 10):
+        check_sampled_music(composer, name, 500, 200, jax.random.key(seed), fill=fill)
 
 
 def test_a_seed_is_a_result(write):
@@ -204,6 +309,9 @@ def test_settings_compile_nothing_anew(build, write):
         ({"allowed": np.zeros(128, bool)}, "forbids every id"),
         ({"prefix": np.ones((2, 2))}, r"prefix of shape \(2, 2\) does not fit 3 rows"),
         ({"prefix": np.ones((3, LENGTH + 1))}, "max_length"),
+        ({"grammar": falling(9), "allowed": np.ones(9, bool)}, "give one of them"),
+        ({"grammar": falling(9, rows=2)}, r"state is of \[2\] rows and there are 3"),
+        ({"grammar": (answers.PerNote(VOCABULARY, ("Bar",)), answers.PerNoteState(np.ones(3, np.int32)))}, "128 rows"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(build, prompts, how, message):
