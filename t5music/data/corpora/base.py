@@ -1,20 +1,47 @@
-"""What a corpus is: pieces of music with labels, their terms of use, and a split that does not leak.
+"""What a corpus is: pieces of music with labels, terms of use, where they come from, and splits that do not leak.
 
-Reading needs neither TensorFlow nor seqio; `build.py` turns a corpus into a TFDS dataset.
+Reading needs neither TensorFlow nor seqio; `build.py` turns a corpus into a TFDS dataset. A corpus is read in two
+steps, so that many processes can share the work: `entries` lists what there is, in a stable order and without opening
+the music; `read` makes pieces of one entry.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from t5music.errors import DataError, MidiError
+from t5music.music import midi
 from t5music.music.score import Score
 
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a corpus' file before it is opened; pickled to the processes that read.
+
+    Attributes:
+      id: unique in its corpus, and stable: it names the piece in stores and reports.
+      path: the file.
+      labels: one text per label of the corpus; '' where it is unknown.
+      group: pieces of one group (clips of one song, movements of one work) stay on one side of every split of ours;
+        '' where the files say nothing about it. Near-duplicates are found by the music itself.
+      split: the official split, where the corpus has one.
+      more: whatever else the corpus' reader needs to know.
+    """
+
+    id: str
+    path: Path
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    split: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -22,18 +49,19 @@ class Piece:
     """One piece of music read from a corpus.
 
     Attributes:
-      id: unique in its corpus, and stable: it names the piece in stores and reports.
+      id, labels, group, split: as in Entry.
       score: the music.
-      labels: one text per label of the corpus; '' where it is unknown.
-      group: pieces of one group (near-duplicates, movements of one work) stay on one side of every split.
-      split: the official split, where the corpus has one; None leaves it to `assign_splits`.
+      others: further scores that belong to it, such as the printed score of a performance.
+      mended: what was wrong with the file and was mended on reading.
     """
 
     id: str
     score: Score
-    labels: Mapping[str, str]
-    group: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
     split: str | None = None
+    others: Mapping[str, Score] = field(default_factory=dict)
+    mended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +72,38 @@ class Skipped:
     reason: str
 
 
+def read_midi(entry: Entry) -> Iterator[Piece | Skipped]:
+    """The reader of corpora that keep one piece in one MIDI file."""
+    try:
+        reading = midi.read_mended(entry.path)
+    except MidiError as error:
+        yield Skipped(entry.id, str(error).removeprefix(f"{entry.path}: "))
+        return
+    yield Piece(entry.id, reading.score, entry.labels, entry.group, entry.split, mended=reading.mended)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that a corpus is fetched from.
+
+    Attributes:
+      url: its official address.
+      checksum: 'sha256:...' or 'md5:...' as published; '' where nobody publishes one (what arrives is then recorded).
+      bytes: its size where it is known, else 0.
+      file: the name it is kept under; the last part of `url` if ''.
+    """
+
+    url: str
+    checksum: str = ""
+    bytes: int = 0
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name the file is kept under."""
+        return self.file or self.url.rsplit("/", 1)[-1]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A catalogued set of files.
@@ -52,11 +112,17 @@ class Corpus:
       name: its name in TFDS, in tasks and on the command line.
       title: one line that says what it is.
       licence: the terms as the source states them.
-      source: where the music comes from.
+      source: where the music comes from (an address or a package).
       citation: the work to cite.
+      entries: lists the files below a folder, in a stable order; DataError if it is not this corpus' folder.
+      read: yields the Piece or Skipped of one entry; a module's function or a partial of one, for it is pickled.
+      downloads: what to fetch; empty for a corpus that is on the machine already.
+      installed: the folder of a corpus that comes with a Python package.
+      layout: a path (glob) that must be there below the corpus' folder; the folder is looked for by it.
       labels: label name -> the values it can take; an empty tuple where they are not known beforehand.
-      read: yields the corpus' Piece and Skipped, in a stable order.
-      size: number of files, for progress; called once.
+      others: names of the further scores that pieces have.
+      splits: one line: whose the splits are.
+      hours, files: its size as its authors state it; 0 where it is not known.
       version: raised when the same files would give other pieces.
     """
 
@@ -65,27 +131,83 @@ class Corpus:
     licence: str
     source: str
     citation: str
-    read: Callable[[], Iterator[Piece | Skipped]]
-    size: Callable[[], int]
+    entries: Callable[[Path], Sequence[Entry]]
+    read: Callable[[Entry], Iterator[Piece | Skipped]] = read_midi
+    downloads: tuple[Download, ...] = ()
+    installed: Callable[[], Path] | None = None
+    layout: str = "*"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    splits: str = "ours: 80/10/10 by piece, near-duplicates on one side"
+    hours: float = 0.0
+    files: int = 0
     version: str = "1.0.0"
 
 
+def locate(corpus: Corpus, folder: Path) -> Path:
+    """The folder in which the corpus' layout is found: `folder` itself, or one at most two levels below it.
+
+    Raises:
+      DataError: there is none.
+    """
+    for candidate in (folder, *sorted(folder.glob("*")), *sorted(folder.glob("*/*"))):
+        if candidate.is_dir() and next(candidate.glob(corpus.layout), None) is not None:
+            return candidate
+    raise DataError(f"{folder} is not {corpus.name}: there is no {corpus.layout} in it or up to two levels below")
+
+
+def merge_groups(openings: Sequence[str], declared: Sequence[str]) -> list[str]:
+    """The group of each piece: together are pieces that open alike, that the corpus puts together, and so on.
+
+    Args:
+      openings: each piece's fingerprint (music.fingerprint.opening).
+      declared: the corpus' own group of each piece, '' for none.
+
+    Returns:
+      Of each piece the least fingerprint of its group, so that a piece without relatives has the same group in every
+      corpus.
+    """
+    parent: dict[str, str] = {}
+
+    def root(opening: str) -> str:
+        while parent.setdefault(opening, opening) != opening:
+            parent[opening] = parent[parent[opening]]
+            opening = parent[opening]
+        return opening
+
+    members: dict[str, set[str]] = defaultdict(set)
+    for opening, group in zip(openings, declared, strict=True):
+        if group:
+            members[group].add(opening)
+    for together in members.values():
+        first, *rest = sorted(together)
+        for other in rest:
+            low, high = sorted((root(first), root(other)))
+            parent[high] = low
+    return [root(opening) for opening in openings]
+
+
 def assign_splits(groups: Sequence[str], validation: float = 0.1, test: float = 0.1) -> dict[str, str]:
-    """Deals groups of pieces into splits, by a hash of the group's name: file order plays no part.
+    """Deals groups of pieces into splits, each by the hash of its own name.
+
+    Neither the order of files nor the rest of the corpus plays a part, so a piece that is in several corpora comes to
+    the same side in all of them. Only where a split would stay empty the nearest group is moved there (from three
+    groups on).
 
     Args:
       groups: the group of each piece, repeated as often as it has pieces.
-      validation: share of the groups, rounded, at least one group if there are three or more.
-      test: likewise.
+      validation, test: share of the groups, on average.
 
     Returns:
       Group -> 'train', 'validation' or 'test'.
     """
-    ranked = sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).hexdigest())
-    least = 1 if len(ranked) >= 3 else 0
-    held_out = max(least, round(validation * len(ranked)))
-    last = held_out + max(least, round(test * len(ranked)))
+    places = {group: int(hashlib.sha256(group.encode()).hexdigest(), 16) / 2**256 for group in set(groups)}
+    ranked = sorted(places, key=lambda group: (places[group], group))
+    held_out = sum(place < validation for place in places.values())
+    last = sum(place < validation + test for place in places.values())
+    if len(ranked) >= 3:  # none empty
+        held_out = min(max(held_out, 1), len(ranked) - 2)
+        last = min(max(last, held_out + 1), len(ranked) - 1)
     return {
         group: "validation" if rank < held_out else "test" if rank < last else "train"
         for rank, group in enumerate(ranked)
@@ -101,7 +223,8 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
     """What the build of a corpus read, or None if it is not built.
 
     Returns:
-      {'pieces': {split: n}, 'groups': n, 'skipped': {file: reason}, 'labels': {label: values}, 'licence': ...}.
+      {'pieces': {split: n}, 'groups': n, 'duplicates': n, 'seconds': s, 'notes': n, 'mended': {file: [reason]},
+      'skipped': {file: reason}, 'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ...}.
     """
     # TFDS writes the dataset's metadata last, below <corpus>/<version>/.
     found = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))

@@ -1,44 +1,62 @@
 """Building a corpus as a TFDS dataset: one example a piece, its MIDI bytes and its labels.
 
-A built corpus is an ordinary TFDS dataset under `<data_dir>/corpora`, readable with
-`tfds.load("bach_chorales", data_dir=...)` without t5music. TFDS writes it under a temporary name and renames it at the
-end, so that an interrupted build leaves nothing behind.
+A built corpus is an ordinary TFDS dataset under `<data_dir>/corpora`, readable without t5music:
+`tfds.data_source("bach_chorales", data_dir=...)`. The files are read in parts by as many processes as there are cores;
+an interrupted build goes on where it stopped. TFDS writes the dataset under a temporary name and renames it at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
+import t5music
 from t5music import files
-from t5music.data.corpora.base import SPLITS, Corpus, Piece, Skipped, assign_splits, corpora_dir, read_report
+from t5music.data import parts
+from t5music.data.corpora import built, reading
+from t5music.data.corpora.base import (
+    SPLITS,
+    Corpus,
+    Entry,
+    Skipped,
+    assign_splits,
+    corpora_dir,
+    merge_groups,
+    read_report,
+)
 from t5music.errors import DataError
-from t5music.music import midi
+
+ENTRIES_PER_PART = 128
+MOST_VALUES = 200  # values of one label that a report counts, the most frequent ones
 
 
-def load(corpus_name: str, data_dir: Path) -> Any:
-    """The built corpus as a TFDS builder. Raises DataError if it is not built."""
-    if read_report(corpus_name, data_dir) is None:
-        raise DataError(f"corpus {corpus_name!r} is not built: t5music corpora --build {corpus_name}")
-    return tfds.builder(corpus_name, data_dir=str(corpora_dir(data_dir)))
-
-
-def build(corpus: Corpus, data_dir: Path, *, progress: bool = True, force: bool = False) -> dict[str, Any]:
-    """Builds the corpus unless it is there already, and returns its report.
+def build(
+    corpus: Corpus,
+    root: Path,
+    data_dir: Path,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Builds the corpus unless it is there already, and returns its report (base.read_report).
 
     Args:
       corpus: what to build.
+      root: the folder of its files.
       data_dir: the folder that holds everything t5music builds.
+      workers: processes that read; the machine's cores if None.
       progress: show a progress bar.
       force: read the files again and replace what was built.
 
@@ -46,87 +64,134 @@ def build(corpus: Corpus, data_dir: Path, *, progress: bool = True, force: bool 
       DataError: no piece could be read, or the folder cannot be written.
     """
     report = read_report(corpus.name, data_dir)
-    if report is not None:
-        if not force:
-            return report
-        shutil.rmtree(corpora_dir(data_dir) / corpus.name)
-    read = tqdm(corpus.read(), corpus.name, corpus.size(), unit="file", disable=not progress, dynamic_ncols=True)
-    # The pieces wait on disk: splits need every piece's group, and a large corpus does not fit in memory.
-    with tempfile.TemporaryDirectory(prefix="t5music-") as folder:
-        pieces, skipped = _collect(read, Path(folder))
-        if not pieces:
-            reasons = "; ".join(f"{n} x {reason}" for reason, n in Counter(skipped.values()).most_common(3))
-            raise DataError(f"corpus {corpus.name!r}: none of its {len(skipped)} files could be used ({reasons})")
-        dealt = assign_splits([piece.group for piece in pieces])
-        splits = [piece.split or dealt[piece.group] for piece in pieces]
-        metadata = {
-            "licence": corpus.licence,
-            "source": corpus.source,
-            "labels": {label: list(values) for label, values in corpus.labels.items()},
-            "pieces": dict(Counter(splits)),
-            "groups": len({piece.group for piece in pieces}),
-            "skipped": skipped,
-        }
-        builder = _builder(corpus, data_dir, pieces, splits, metadata)
-        config = tfds.download.DownloadConfig(try_download_gcs=False)
-        tfds.disable_progress_bar()  # the bar above is the one that matters; TFDS's own are many and short
+    if report is not None and not force:
+        return report
+    entries = list(corpus.entries(root))
+    if not entries:
+        raise DataError(f"corpus {corpus.name!r}: {root} holds no file of it")
+    work = corpora_dir(data_dir) / f".{corpus.name}.{_key(corpus, entries)}"
+    todo = parts.split(entries, ENTRIES_PER_PART, work)
+    try:
+        parts.run(
+            partial(reading.read_part, corpus.read),
+            todo,
+            workers=workers,
+            description=f"{corpus.name} read",
+            unit="file",
+            progress=progress,
+        )
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare(download_config=config)
-        except (OSError, RuntimeError, tf.errors.OpError) as error:  # TFDS wraps TensorFlow's in RuntimeError
-            raise DataError(f"cannot write corpus {corpus.name!r} below {data_dir}: {error}") from error
+            metadata = _write(corpus, todo, data_dir)
+        except DataError:
+            shutil.rmtree(work, ignore_errors=True)  # the files are at fault, and they may be mended
+            raise
+    except (OSError, RuntimeError, tf.errors.OpError) as error:  # TFDS wraps TensorFlow's in RuntimeError
+        raise DataError(f"cannot write corpus {corpus.name!r} below {data_dir}: {error}") from error
+    shutil.rmtree(work, ignore_errors=True)
     return metadata
 
 
-class _Stored(NamedTuple):
-    """A piece whose notes wait in a file."""
+def _key(corpus: Corpus, entries: Sequence[Entry]) -> str:
+    """What the parts on disk depend on: the readers, what is known of each file, its size and time."""
+    digest = hashlib.sha256(f"{t5music.__version__} {corpus.version} {ENTRIES_PER_PART}".encode())
+    for entry in entries:
+        known = json.dumps([entry.id, dict(entry.labels), entry.group, entry.split])
+        size = time = -1  # a file that a table names and that is not there: its reader skips it and says so
+        if entry.path.is_file():
+            stat = entry.path.stat()
+            size, time = stat.st_size, stat.st_mtime_ns
+        digest.update(f"{known}\0{size}\0{time}\n".encode())
+    return digest.hexdigest()[:16]
 
-    file: Path
-    id: str
-    labels: Mapping[str, str]
-    group: str
-    split: str | None
 
-
-def _collect(read: Iterator[Piece | Skipped], folder: Path) -> tuple[list[_Stored], dict[str, str]]:
-    """Writes every piece's MIDI bytes to `folder`; returns the pieces and {file: reason} of what was skipped."""
-    pieces: list[_Stored] = []
+def _write(corpus: Corpus, todo: Sequence[parts.Part[Entry]], data_dir: Path) -> dict[str, Any]:
+    """Deals the splits and writes the dataset; the music itself is in memory one part at a time."""
     skipped: dict[str, str] = {}
-    for item in read:
+    mended: dict[str, list[str]] = {}
+    labels: dict[str, Counter[str]] = {label: Counter() for label in corpus.labels}
+    openings: list[str] = []
+    declared: list[str] = []
+    official: list[str | None] = []
+    ids: set[str] = set()
+    seconds, notes = 0.0, 0
+    for item in reading.items(todo):
         if isinstance(item, Skipped):
             skipped[item.id] = item.reason
             continue
-        file = folder / f"{len(pieces)}.mid"
-        file.write_bytes(midi.to_bytes(item.score))
-        pieces.append(_Stored(file, item.id, item.labels, item.group, item.split))
-    return pieces, skipped
+        name = str(item.fields["id"])
+        if name in ids:
+            raise DataError(f"corpus {corpus.name!r} has two pieces called {name!r}")
+        ids.add(name)
+        openings.append(str(item.fields["opening"]))
+        declared.append(item.declared_group)
+        official.append(item.split)
+        seconds, notes = seconds + item.seconds, notes + item.notes
+        if item.mended:
+            mended[name] = list(item.mended)
+        for label, counter in labels.items():
+            counter[str(item.fields.get(label, ""))] += 1
+    if not openings:
+        reasons = "; ".join(f"{n} x {reason}" for reason, n in Counter(skipped.values()).most_common(3))
+        raise DataError(f"corpus {corpus.name!r}: none of its {len(skipped)} files could be used ({reasons})")
+    groups = merge_groups(openings, declared)
+    dealt = assign_splits(groups)
+    splits = [split or dealt[group] for split, group in zip(official, groups, strict=True)]
+    metadata = {
+        "licence": corpus.licence,
+        "source": corpus.source,
+        "splits": corpus.splits,
+        "labels": {label: dict(sorted(counter.most_common(MOST_VALUES))) for label, counter in labels.items()},
+        "others": list(corpus.others),
+        "pieces": {split: count for split in SPLITS if (count := splits.count(split))},
+        "groups": len(set(groups)),
+        "duplicates": len(openings) - len(set(openings)),
+        "seconds": round(seconds, 3),
+        "notes": notes,
+        "mended": mended,
+        "skipped": skipped,
+    }
+    if read_report(corpus.name, data_dir) is not None:
+        shutil.rmtree(corpora_dir(data_dir) / corpus.name)
+    builder = _builder(corpus, data_dir, todo, splits, groups, metadata)
+    tfds.disable_progress_bar()  # reading has its own bar; TFDS's are many and short
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return metadata
 
 
 def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[Path]:
     """Writes the pieces of one split as MIDI files into `folder`; returns their paths, sorted.
 
+    A file is named after its piece, with `__` for the slashes of its id.
+
     Raises:
       DataError: the corpus is not built, has no such split, or the folder cannot be written.
     """
-    builder = load(corpus_name, data_dir)
-    if split not in builder.info.splits:
-        raise DataError(f"corpus {corpus_name!r} has no split {split!r} (there are: {', '.join(builder.info.splits)})")
     paths = []
-    for piece in builder.as_dataset(split=split).as_numpy_iterator():
-        path = folder / Path(piece["id"].decode()).with_suffix(".mid").name
+    for piece in built.records(corpus_name, split, data_dir):
+        path = folder / f"{Path(piece['id'].decode().replace('/', '__')).with_suffix('')}.mid"
         files.write_bytes(path, piece["midi"])
         paths.append(path)
     return sorted(paths)
 
 
-def _builder(corpus: Corpus, data_dir: Path, pieces: list[_Stored], splits: list[str], metadata: dict[str, Any]) -> Any:
+def _builder(
+    corpus: Corpus,
+    data_dir: Path,
+    todo: Sequence[parts.Part[Entry]],
+    splits: Sequence[str],
+    groups: Sequence[str],
+    metadata: Mapping[str, Any],
+) -> Any:
     """A TFDS builder of the corpus; its class is made here because TFDS names a dataset after its class."""
     labels = sorted(corpus.labels)
+    others = [f"{name}{built.OTHER}" for name in corpus.others]
 
     def _info(self: Any) -> tfds.core.DatasetInfo:
+        fields = (*built.RESERVED, *labels, *others)
         return self.dataset_info_from_configs(
             description=corpus.title,
-            features=tfds.features.FeaturesDict({name: tfds.features.Text() for name in ("id", "midi", *labels)}),
+            features=tfds.features.FeaturesDict({name: tfds.features.Text() for name in fields}),
             homepage=corpus.source,
             citation=corpus.citation,
             license=corpus.licence,
@@ -134,13 +199,14 @@ def _builder(corpus: Corpus, data_dir: Path, pieces: list[_Stored], splits: list
         )
 
     def _generate(self: Any, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        pieces = (item for item in reading.items(todo) if isinstance(item, reading.Read))
         for index, piece in enumerate(pieces):
             if splits[index] == split:
-                content = {"id": piece.id, "midi": piece.file.read_bytes()}
-                yield index, content | {label: piece.labels.get(label, "") for label in labels}
+                fields = dict.fromkeys((*labels, *others), "") | piece.fields | {"group": groups[index]}
+                yield index, fields
 
     def _split_generators(self: Any, dl_manager: Any) -> dict[str, Any]:
-        return {split: self._generate_examples(split) for split in SPLITS if metadata["pieces"].get(split)}
+        return {split: self._generate_examples(split) for split in metadata["pieces"]}
 
     members = {
         "VERSION": tfds.core.Version(corpus.version),
@@ -152,4 +218,4 @@ def _builder(corpus: Corpus, data_dir: Path, pieces: list[_Stored], splits: list
     }
     with tfds.core.registered.skip_registration():
         kind = type(corpus.name, (tfds.core.GeneratorBasedBuilder,), members)
-    return kind(data_dir=str(corpora_dir(data_dir)))
+    return kind(data_dir=str(corpora_dir(data_dir)), file_format="array_record")

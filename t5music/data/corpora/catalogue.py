@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from t5music.data.corpora import music21_corpus
+from t5music.data.corpora import (
+    adl_piano,
+    asap,
+    bach_370,
+    emopia,
+    giantmidi,
+    jazz_piano,
+    jsb_chorales,
+    lakh,
+    maestro,
+    midicaps,
+    music21_corpus,
+    nes_mdb,
+    nottingham,
+    pianist8,
+    pop909,
+    vgmidi,
+)
 from t5music.data.corpora.base import Corpus
 from t5music.errors import DataError, nearest
 
@@ -13,6 +30,25 @@ CATALOGUE: dict[str, Corpus] = {
         music21_corpus.MONTEVERDI,
         music21_corpus.TRECENTO,
         music21_corpus.RYANS_MAMMOTH,
+        lakh.LAKH_FULL,
+        lakh.LAKH_MATCHED,
+        lakh.LAKH_CLEAN,
+        midicaps.MIDICAPS,
+        nes_mdb.NES_MDB_MIDI,
+        nes_mdb.NES_MDB_TX1,
+        vgmidi.VGMIDI,
+        maestro.MAESTRO,
+        asap.ASAP,
+        giantmidi.GIANTMIDI,
+        adl_piano.ADL_PIANO,
+        pop909.POP909,
+        emopia.EMOPIA,
+        emopia.EMOPIA_CLIPS,
+        pianist8.PIANIST8,
+        jazz_piano.JAZZ_PIANO,
+        jsb_chorales.JSB_CHORALES,
+        bach_370.BACH_370,
+        nottingham.NOTTINGHAM,
     )
 }
 

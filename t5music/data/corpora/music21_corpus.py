@@ -8,12 +8,9 @@ Greentree, used by permission": a credit with permission, so they stay.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from t5music.data.corpora.base import Corpus, Piece, Skipped, relative_id
+from t5music.data.corpora.base import Corpus, Entry, Piece, Skipped, relative_id
 from t5music.errors import DataError, MidiError
-from t5music.music import fingerprint
 from t5music.music.score import KEY, METER, NOTE, Score
 
 TICKS_PER_QUARTER = 10_080  # 2^5 * 3^2 * 5 * 7: every tuplet of these collections falls on a tick
@@ -142,36 +138,29 @@ def _joined(elements: Any, tick: Callable[[float], int]) -> list[tuple[int, int,
     return [(onset, duration, pitch) for onset, duration, pitch in notes]
 
 
-def read_piece(path: Path, root: Path, composer: str, program: int, voices: tuple[str, ...]) -> Piece | Skipped:
+def read(entry: Entry, program: int, voices: tuple[str, ...]) -> Iterator[Piece | Skipped]:
     """Reads one file with music21; see `to_score`. `voices`, where given, are the parts the piece must have."""
     from music21 import converter
 
-    name = relative_id(path, root)
     try:
-        if reserves_rights(path):
-            return Skipped(name, "its text reserves rights")
-        stream = converter.parse(path, forceSource=True, storePickle=False)
+        if reserves_rights(entry.path):
+            yield Skipped(entry.id, "its text reserves rights")
+            return
+        stream = converter.parse(entry.path, forceSource=True, storePickle=False)
     except Exception as error:  # music21 raises many kinds; a file it cannot read is left out with its reason
-        return Skipped(name, f"music21 cannot read it: {error}".splitlines()[0])
+        yield Skipped(entry.id, f"music21 cannot read it: {error}".splitlines()[0])
+        return
     try:
         score = to_score(stream, program, voices)
     except MidiError as error:
-        return Skipped(name, str(error))
-    return Piece(name, score, {"composer": composer}, fingerprint.opening(score))
+        yield Skipped(entry.id, str(error))
+        return
+    yield Piece(entry.id, score, entry.labels)
 
 
-def _files(pattern: str) -> tuple[Path, list[Path]]:
-    root = corpus_root()
-    return root, sorted(root.glob(pattern))
-
-
-def _read(pattern: str, composer: str, program: int, voices: tuple[str, ...] = ()) -> Iterator[Piece | Skipped]:
-    root, files = _files(pattern)
-    read = partial(read_piece, root=root, composer=composer, program=program, voices=voices)
-    # Spawned, not forked: the caller may already run TensorFlow's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        yield from pool.map(read, files, chunksize=4)
+def entries(root: Path, pattern: str, composer: str) -> list[Entry]:
+    """The files of music21's corpus that match a pattern."""
+    return [Entry(relative_id(path, root), path, {"composer": composer}) for path in sorted(root.glob(pattern))]
 
 
 def _corpus(name: str, title: str, pattern: str, composer: str, program: int, voices: tuple[str, ...] = ()) -> Corpus:
@@ -181,8 +170,10 @@ def _corpus(name: str, title: str, pattern: str, composer: str, program: int, vo
         licence=_LICENCE,
         source=f"music21 corpus, {pattern}",
         citation=_CITATION,
-        read=partial(_read, pattern, composer, program, voices),
-        size=lambda: len(_files(pattern)[1]),
+        entries=partial(entries, pattern=pattern, composer=composer),
+        read=partial(read, program=program, voices=voices),
+        installed=corpus_root,
+        layout=pattern,
         labels={"composer": _COMPOSERS},
     )
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from t5music.data.corpora import catalogue, music21_corpus
-from t5music.data.corpora.base import Piece, Skipped
-from t5music.errors import DataError
+from t5music.data.corpora.base import Entry, Piece, Skipped
 from t5music.music import midi
 from t5music.music.score import Score
 
@@ -21,6 +20,10 @@ VOICES = ("soprano", "alto", "tenor", "bass")
 @pytest.fixture(scope="module")
 def root() -> Path:
     return music21_corpus.corpus_root()
+
+
+def entry(path: Path, **labels: str) -> Entry:
+    return Entry(path.name, path, labels)
 
 
 def in_quarters(score: Score) -> list[tuple[float, float, int]]:
@@ -49,7 +52,7 @@ def test_notes_are_those_of_music21s_own_midi(root: Path, tmp_path: Path, name: 
 
 
 def test_an_upbeat_ends_its_bar(root: Path):
-    piece = music21_corpus.read_piece(root / "bach/bwv269.mxl", root, "bach", 52, VOICES)
+    [piece] = catalogue.get("bach_chorales").read(entry(root / "bach/bwv269.mxl", composer="bach"))
     assert isinstance(piece, Piece)
     quarter = piece.score.ticks_per_quarter
     assert piece.score.meters.tolist() == [(0, 3, 4)]
@@ -70,22 +73,21 @@ def test_what_reserves_rights_is_left_out(root: Path):
     trecento = sorted((root / "trecento").glob("*.xml"))
     reserved = [path for path in trecento if music21_corpus.reserves_rights(path)]
     assert 0 < len(reserved) < len(trecento) / 4
-    skipped = music21_corpus.read_piece(reserved[0], root, "trecento", 52, ())
-    assert skipped == Skipped(f"trecento/{reserved[0].name}", "its text reserves rights")
+    skipped = list(catalogue.get("trecento").read(entry(reserved[0])))
+    assert skipped == [Skipped(reserved[0].name, "its text reserves rights")]
     assert not music21_corpus.reserves_rights(root / "bach/bwv269.mxl")
 
 
 def test_an_unreadable_file_is_skipped_with_its_reason(tmp_path: Path):
     path = tmp_path / "broken.xml"
     path.write_text("<score-partwise><part>")
-    skipped = music21_corpus.read_piece(path, tmp_path, "x", 52, ())
+    [skipped] = catalogue.get("trecento").read(entry(path))
     assert isinstance(skipped, Skipped)
     assert skipped.reason.startswith("music21 cannot read it: ")
 
 
-def test_catalogue():
-    assert set(catalogue.CATALOGUE) == {"bach_chorales", "monteverdi", "ryans_mammoth", "trecento"}
-    assert catalogue.get("bach_chorales").size() == 408
-    assert all(corpus.licence and corpus.citation and corpus.title for corpus in catalogue.CATALOGUE.values())
-    with pytest.raises(DataError, match="did you mean 'monteverdi'"):
-        catalogue.get("montverdi")
+def test_entries_are_the_files_of_the_pattern(root: Path):
+    entries = catalogue.get("bach_chorales").entries(root)
+    assert len(entries) == 408
+    assert entries[0].id.startswith("bach/bwv")
+    assert all(entry.path.is_file() and entry.labels == {"composer": "bach"} for entry in entries)
