@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from t5music import files
-from t5music.data.corpora import catalogue, folder
+from t5music.data.corpora import catalogue, download, folder
 from t5music.data.corpora.base import Corpus, read_report
 from t5music.errors import DataError, nearest
 
@@ -38,20 +38,57 @@ def _needs_data_extra() -> None:
 
 
 def list_corpora() -> None:
-    """Prints the catalogue: what each corpus is, its terms, and what is built of it."""
+    """Prints the catalogue: what each corpus is, its terms and size, and what is on disk."""
     for corpus in catalogue.CATALOGUE.values():
         built = read_report(corpus.name, files.data_dir())
-        state = "not built" if built is None else ", ".join(f"{n} {split}" for split, n in built["pieces"].items())
-        print(f"{corpus.name}\n  {corpus.title}\n  source:  {corpus.source}\n  licence: {corpus.licence}")
-        print(f"  labels:  {', '.join(corpus.labels) or 'none'}\n  cite:    {corpus.citation}\n  pieces:  {state}\n")
+        fetched = files.data_dir() / "downloads" / corpus.name
+        if built is not None:
+            pieces = ", ".join(f"{n:,} {split}" for split, n in built["pieces"].items())
+            state = f"built: {pieces}; {built['seconds'] / 3600:.1f} h, {built['notes']:,} notes"
+        elif corpus.installed is not None:
+            state = "installed with music21, not built"
+        else:
+            state = "fetched, not built" if fetched.is_dir() else "neither fetched nor built"
+        size = [f"{corpus.files:,} files"] if corpus.files else []
+        size += [f"{corpus.hours:,.0f} hours"] if corpus.hours else []
+        megabytes = sum(download.bytes for download in corpus.downloads) / 1e6
+        size += [f"{megabytes:,.1f} MB to fetch"] if megabytes else []
+        lines = {
+            "source": corpus.source,
+            "licence": corpus.licence,
+            "size": ", ".join(size),
+            "labels": ", ".join(corpus.labels),
+            "splits": corpus.splits,
+            "cite": corpus.citation,
+            "on disk": state,
+        }
+        print(f"{corpus.name}\n  {corpus.title}")
+        print("".join(f"  {key + ':':<9}{value}\n" for key, value in lines.items() if value))
 
 
-def build(names: Sequence[str], *, force: bool = False) -> None:
-    """Builds catalogued corpora and prints what each of them gave."""
+def build(
+    names: Sequence[str],
+    *,
+    source: str | None = None,
+    accept_licence: bool = False,
+    workers: int | None = None,
+    force: bool = False,
+) -> None:
+    """Builds catalogued corpora and prints what each of them gave.
+
+    Args:
+      names: corpora.
+      source: folder or archive of the one corpus, instead of its download.
+      accept_licence: accept the terms of what is downloaded.
+      workers: processes that read; the machine's cores if None.
+      force: build again what is built already.
+    """
     corpora = [catalogue.get(name) for name in names]
+    if source is not None and len(corpora) != 1:
+        raise DataError(f"--from {source} is for one corpus at a time, not for {', '.join(names)}")
     _needs_data_extra()
     for corpus in corpora:
-        _build(corpus, force=force)
+        _build(corpus, source=source, accept_licence=accept_licence, workers=workers, force=force)
 
 
 def export(name: str, split: str, folder: str) -> None:
@@ -65,13 +102,40 @@ def export(name: str, split: str, folder: str) -> None:
     print(f"{folder}: {len(paths)} MIDI files, the {split} split of {name}")
 
 
-def _build(corpus: Corpus, *, force: bool = False) -> dict[str, Any]:
+def leakage(names: Sequence[str], *, listed: int = 5) -> None:
+    """Prints what splits of corpora and stores have in common, with at most so many pairs of pieces for each."""
+    if find_spec("tensorflow_datasets") is None:
+        raise DataError("tensorflow_datasets not installed: pip install 't5music[data]'")
+    from t5music.data.corpora import leakage as leaking
+
+    for found in leaking.between(names, files.data_dir(), files.data_dir() / "stores"):
+        print(found)
+        for one, other in found.pairs[:listed]:
+            print(f"  {one} = {other}")
+        if len(found.pairs) > listed:
+            print(f"  and {len(found.pairs) - listed} more")
+
+
+def _build(
+    corpus: Corpus,
+    *,
+    source: str | None = None,
+    accept_licence: bool = False,
+    workers: int | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Builds a corpus, and prints what it gave."""
     from t5music.data.corpora import build as builder
 
-    report = builder.build(corpus, files.data_dir(), force=force)
+    report = read_report(corpus.name, files.data_dir())
+    if report is None or force:
+        root = download.obtain(corpus, files.data_dir(), source=source, accept_licence=accept_licence)
+        report = builder.build(corpus, root, files.data_dir(), workers=workers, force=force)
     pieces = ", ".join(f"{n} {split}" for split, n in report["pieces"].items())
-    skipped = f"{len(report['skipped'])} files skipped"
-    print(f"{corpus.name}: {pieces} ({report['groups']} groups of near-duplicates); {skipped}")
+    print(
+        f"{corpus.name}: {pieces} ({report['groups']} groups, {report['duplicates']} near-duplicates); "
+        f"{len(report['mended'])} files mended, {len(report['skipped'])} skipped"
+    )
     for reason, count in Counter(report["skipped"].values()).most_common(5):
         example = next(name for name, why in report["skipped"].items() if why == reason)
         print(f"  {count} x {reason} (for example {example})")
@@ -79,7 +143,15 @@ def _build(corpus: Corpus, *, force: bool = False) -> dict[str, Any]:
 
 
 def compile_(
-    names: Sequence[str], midi: str | None, name: str | None, *, cache: str | None = None, force: bool = False
+    names: Sequence[str],
+    midi: str | None,
+    name: str | None,
+    *,
+    table: str | None = None,
+    labels: Sequence[str] = (),
+    cache: str | None = None,
+    workers: int | None = None,
+    force: bool = False,
 ) -> None:
     """Compiles tasks and mixtures by name, or a folder of MIDI files, and prints where the stores are.
 
@@ -87,7 +159,10 @@ def compile_(
       names: tasks and mixtures; none with `midi`.
       midi: a folder of MIDI files.
       name: name of the folder's corpus; made of the folder's own name if None.
+      table: the folder's table, if it is not its labels.csv; see `data.corpora.folder`.
+      labels: columns of the folder's table to take as labels.
       cache: folder that also receives seqio's own cache of each task.
+      workers: processes that share the work; the machine's cores if None.
       force: compile again what is compiled already.
 
     Raises:
@@ -99,15 +174,17 @@ def compile_(
     if midi:
         root = Path(midi)
         name = name or re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_")
-        corpus = folder.corpus(root, name)
-        report = _build(corpus, force=force)
+        corpus = folder.corpus(root, name, labels, Path(table) if table else None)
+        _build(corpus, source=str(root), workers=workers, force=force)
         from t5music.tasks import folder as folder_tasks
 
-        names = folder_tasks.declare(name, tuple(report["labels"].get(folder.LABEL, ())))
-    compile_names(names, cache=cache, force=force)
+        names = folder_tasks.declare(name, corpus.labels)
+    compile_names(names, cache=cache, workers=workers, force=force)
 
 
-def compile_names(names: Sequence[str], *, cache: str | None = None, force: bool = False) -> None:
+def compile_names(
+    names: Sequence[str], *, cache: str | None = None, workers: int | None = None, force: bool = False
+) -> None:
     """Compiles declared tasks and mixtures; builds the corpora they need."""
     import seqio
 
@@ -126,9 +203,9 @@ def compile_names(names: Sequence[str], *, cache: str | None = None, force: bool
             if task.name in done:
                 continue
             done.add(task.name)
-            for corpus in task.source.corpora:
+            for corpus in (*task.source.corpora, *task.source.apart_from):
                 if corpus in catalogue.CATALOGUE and read_report(corpus, files.data_dir()) is None:
-                    _build(catalogue.get(corpus))
+                    _build(catalogue.get(corpus), workers=workers)
             store = compiling.compile_task(task, files.data_dir(), force=force)
             print(compiling.summary(store))
             if cache:

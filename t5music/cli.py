@@ -1,4 +1,4 @@
-"""The command line: `t5music corpora | compile | train | eval | generate | classify | quickstart`.
+"""The command line: `t5music corpora | compile | leakage | train | eval | generate | classify | quickstart`.
 
 Only the flags are here; every verb imports what it needs when it runs, so `t5music --help` answers at once.
 """
@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         return added
 
+    def workers(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--workers", type=int, default=None, help="processes that share the work (default: cores)")
+
     def gin_flags(added: argparse.ArgumentParser, default: str) -> None:
         added.add_argument("--gin_file", action="append", help=f"gin file, may be repeated (default: {default})")
         added.add_argument("--gin_search_paths", default="", help="folders searched for gin files, separated by commas")
@@ -50,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(default_gin_file=default)
 
     corpora = verb("corpora", "List the corpora, with their terms and what is built, or build some.")
-    corpora.add_argument("--build", nargs="+", metavar="CORPUS", default=[], help="build these corpora")
+    corpora.add_argument("--build", nargs="+", metavar="CORPUS", default=[], help="fetch and build these corpora")
+    corpora.add_argument(
+        "--from", dest="source", metavar="PATH", help="build from this folder or archive instead of the download"
+    )
+    corpora.add_argument("--accept_licence", action="store_true", help="accept the terms of what is fetched")
+    workers(corpora)
     corpora.add_argument("--export", metavar="CORPUS", help="write the pieces of one split as MIDI files")
     corpora.add_argument("--split", default="test", help="the split to export")
     corpora.add_argument("--to", default=".", metavar="FOLDER", help="where to export to")
@@ -58,10 +66,21 @@ def _parser() -> argparse.ArgumentParser:
 
     compile_ = verb("compile", "Turn seqio tasks and mixtures, or one's own folder of MIDI files, into token stores.")
     compile_.add_argument("names", nargs="*", metavar="TASK_OR_MIXTURE", help="what to compile")
-    compile_.add_argument("--midi", metavar="FOLDER", help="a folder of MIDI files; sub-folders are labels")
+    compile_.add_argument(
+        "--midi",
+        metavar="FOLDER",
+        help="a folder of MIDI files; labels are its sub-folders, or those of its labels.csv",
+    )
     compile_.add_argument("--name", help="name of the folder's corpus and mixture (default: the folder's name)")
+    compile_.add_argument("--table", metavar="CSV", help="the folder's table, if not its labels.csv")
+    compile_.add_argument("--label", action="append", default=[], help="a column of the table, may be repeated")
     compile_.add_argument("--seqio_cache", metavar="DIR", help="also write seqio's own cache of the tasks below DIR")
+    workers(compile_)
     compile_.add_argument("--force", action="store_true", help="compile again what is compiled already")
+
+    leakage = verb("leakage", "Report music that is on both sides of splits, corpora or token stores.")
+    leakage.add_argument("names", nargs="+", metavar="NAME[:SPLIT]", help="corpora and compiled tasks")
+    leakage.add_argument("--listed", type=int, default=5, help="pairs of pieces to name for each comparison")
 
     train = verb("train", "Train a T5 on a mixture; the same command continues an interrupted run.")
     train.add_argument("mixture", nargs="?", help="mixture or task (MIXTURE_OR_TASK_NAME)")
@@ -82,11 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default=None, help="split to evaluate (SPLIT)")
     gin_flags(evaluate, "runs/eval.gin")
 
-    generate = verb("generate", "Continue or accompany a MIDI file: writes MIDI and a piano roll.")
-    generate.add_argument("midi", metavar="FILE", help="the MIDI file")
+    generate = verb("generate", "Continue, accompany, fill in or compose music: writes MIDI and a piano roll.")
+    generate.add_argument("midi", metavar="FILE", nargs="?", help="the MIDI file; tasks that begin afresh need none")
     generate.add_argument("--model_dir", required=True, help="the run whose model is used")
     generate.add_argument("--task", help="what to do, one of the model's tasks (default: its first that makes music)")
     generate.add_argument("--output", help="MIDI file to write (default: FILE's name + the task, in this folder)")
+    generate.add_argument(
+        "--region", type=float, nargs=2, metavar=("BEGIN", "END"), help="seconds to fill in (default: the middle)"
+    )
+    generate.add_argument("--caption", help="what to compose")
     generate.add_argument("--temperature", type=float, default=0.9, help="0 takes the likeliest word each time")
     generate.add_argument("--top_k", type=int, default=0, help="sample among the k likeliest words; 0: all")
     generate.add_argument("--top_p", type=float, default=0.95, help="sample among the likeliest words of this mass")
@@ -131,7 +154,13 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
         from t5music import building
 
         if arguments.build:
-            building.build(arguments.build, force=arguments.force)
+            building.build(
+                arguments.build,
+                source=arguments.source,
+                accept_licence=arguments.accept_licence,
+                workers=arguments.workers,
+                force=arguments.force,
+            )
         if arguments.export:
             building.export(arguments.export, arguments.split, arguments.to)
         if not arguments.build and not arguments.export:
@@ -140,8 +169,19 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
         from t5music import building
 
         building.compile_(
-            arguments.names, arguments.midi, arguments.name, cache=arguments.seqio_cache, force=arguments.force
+            arguments.names,
+            arguments.midi,
+            arguments.name,
+            table=arguments.table,
+            labels=arguments.label,
+            cache=arguments.seqio_cache,
+            workers=arguments.workers,
+            force=arguments.force,
         )
+    elif arguments.verb == "leakage":
+        from t5music import building
+
+        building.leakage(arguments.names, listed=arguments.listed)
     elif arguments.verb == "generate":
         from t5music import inference
 
@@ -150,6 +190,8 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
             arguments.model_dir,
             task=arguments.task,
             output=arguments.output,
+            region=tuple(arguments.region) if arguments.region else None,
+            caption=arguments.caption,
             words=arguments.words,
             temperature=arguments.temperature,
             top_k=arguments.top_k,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,14 @@ import jax
 import numpy as np
 from flax import nnx
 
-from t5music.data import examples, vocabulary
-from t5music.data.examples import Accompany, Answer, Classify, Continue, Examples
+from t5music.data import answers, examples, vocabulary
+from t5music.data.examples import Answer, Classify, Composes, Examples
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, MidiError, nearest
 from t5music.model import decoding, network, parameters
 from t5music.model.config import T5Config
 from t5music.music import midi, pianoroll
-from t5music.music.score import Score
+from t5music.music.score import NOTE, Score
 from t5music.training import checkpoints
 
 # Prompts are padded to a multiple of this, so that few lengths are compiled.
@@ -53,18 +54,16 @@ def load(model_dir: str | Path) -> TrainedModel:
     return TrainedModel(model, vocab, tasks, dict(metadata["feature_lengths"]))
 
 
-def choose_task(
-    trained: TrainedModel, name: str | None, kinds: tuple[type[Examples], ...], model_dir: str | Path
-) -> Any:
-    """The task called `name`, or the first of the model's tasks of the first kind that it has any of.
+def choose_task(trained: TrainedModel, name: str | None, kind: type, model_dir: str | Path) -> Any:
+    """The task called `name`, or the first of the model's tasks that are of that kind (Classify or Composes).
 
     `name` may be a task's full name or its kind ('continue', 'accompany', 'classify'). Raises ConfigError for a task
     the model was not trained on, or that does not fit the verb.
     """
-    fitting = {task: asked for kind in kinds for task, asked in trained.tasks.items() if isinstance(asked, kind)}
-    wanted = "".join(kind.kind + "|" for kind in kinds).rstrip("|")
+    fitting = {task: asked for task, asked in trained.tasks.items() if isinstance(asked, kind)}
     if not fitting:
         known = ", ".join(trained.tasks) or "none"
+        wanted = "classify" if kind is Classify else "write music"
         raise ConfigError(f"{model_dir} was not trained on a task to {wanted} (its tasks: {known})")
     if name is None:
         return next(iter(fitting.values()))
@@ -95,7 +94,7 @@ def encode_prompts(trained: TrainedModel, prompts: Sequence[str], name: str, *, 
 
 def answer(
     trained: TrainedModel,
-    asked: Continue | Accompany,
+    asked: Composes,
     score: Score,
     name: str,
     *,
@@ -105,7 +104,7 @@ def answer(
     top_p: float = 0.95,
     seed: int = 0,
 ) -> Answer:
-    """Continues or accompanies a score.
+    """Music of a score and the model's answer to it.
 
     Args:
       trained: the model.
@@ -116,52 +115,81 @@ def answer(
       temperature, top_k, top_p, seed: see `decoding.generate`.
     """
     tokens = encode_prompts(trained, asked.prompts(score), name)
-    # Words of the encoding only, and no end: the targets of training end where an example was cut, not the music.
-    allowed = trained.vocabulary.event_mask(asked.encoding)
+    length = min(words or trained.lengths["targets"], trained.lengths["targets"])
+    # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
+    form = answers.Music(
+        trained.vocabulary, asked.encoding, complete=not asked.begins, begins=asked.begins, fill=not asked.ends
+    )
     written = decoding.generate(
         trained.model,
         tokens,
-        max_length=min(words or trained.lengths["targets"], trained.lengths["targets"]),
+        max_length=length,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
         key=jax.random.key(seed),
-        allowed=allowed,
+        grammar=(form, form.start(tokens, length, prompts=asked.before(score))),
     )
-    answers = [trained.vocabulary.decode_events(asked.encoding, row) for row in np.asarray(written)]
-    if isinstance(asked, Accompany):
-        return asked.music(score, answers)
-    return asked.music(score, answers[0])
+    return asked.music(score, [trained.vocabulary.decode_events(asked.encoding, row) for row in np.asarray(written)])
 
 
 def generate(
-    file: str,
+    file: str | None,
     model_dir: str,
     *,
     task: str | None = None,
     output: str | None = None,
+    region: tuple[float, float] | None = None,
+    caption: str | None = None,
     **sampling: Any,
 ) -> Path:
-    """`t5music generate`: writes the music as MIDI and, beside it, as a piano roll; returns the MIDI file's path."""
-    score = midi.read(file)
+    """`t5music generate`: writes the music as MIDI and, beside it, as a piano roll; returns the MIDI file's path.
+
+    Args:
+      file: the MIDI file; None for tasks that need none.
+      model_dir: the run whose model is used.
+      task: one of the model's tasks, or its kind; the first that makes music if None.
+      output: the MIDI file to write; named after `file` and the task if None.
+      region: (begin, end) in seconds, for tasks that fill a gap.
+      caption: for tasks that compose by a description.
+      sampling: see `answer`.
+
+    Raises:
+      ConfigError: a task the model was not trained on, or that does not go with these arguments.
+      MidiError: a file that cannot be read, or that gives nothing to ask.
+    """
+    score = midi.read(file) if file is not None else Score(480, np.empty(0, NOTE))
     trained = load(model_dir)
-    asked = choose_task(trained, task, (Continue, Accompany), model_dir)
-    made = answer(trained, asked, score, file, **sampling)
-    source = Path(file)
-    path = Path(output) if output else Path(f"{source.stem}_{asked.kind}.mid")
-    if path.resolve() == source.resolve():
+    asked = _asked(choose_task(trained, task, Composes, model_dir), region, caption)
+    if asked.needs_music and file is None:
+        raise ConfigError(f"{asked.kind} needs a MIDI file")
+    name = Path(file).stem if file is not None and asked.needs_music else "music"
+    path = Path(output) if output else Path(f"{name}_{asked.kind}.mid")
+    if file is not None and path.resolve() == Path(file).resolve():
         raise ConfigError(f"--output {path} is the prompt itself: choose another name")
+    made = answer(trained, asked, score, file or asked.kind, **sampling)
     midi.write(made.score, path)
     picture = path.with_suffix(".png")
-    title = f"{source.stem}: {asked.kind} {asked.style}"
-    if isinstance(asked, Continue):
-        pianoroll.draw(made.score, picture, prompt_seconds=made.prompt.duration_seconds, title=title)
+    title = f"{name}: {asked.kind}"
+    if made.cut is not None:
+        pianoroll.draw(made.score, picture, prompt_seconds=made.cut, title=title)
     else:
         pianoroll.draw(made.score, picture, prompt_notes=made.prompt.notes, title=title)
     added = len(made.score.notes) - len(made.prompt.notes)
     print(f"{path}: {added} new notes after {len(made.prompt.notes)} given ones ({made.repairs} words mended)")
     print(f"{picture}: piano roll")
     return path
+
+
+def _asked(asked: Any, region: tuple[float, float] | None, caption: str | None) -> Any:
+    """The task with what a person adds to it."""
+    for name, value in (("region", region), ("caption", caption)):
+        if value is None:
+            continue
+        if not hasattr(asked, name):
+            raise ConfigError(f"--{name} does not go with {asked.kind}")
+        asked = dataclasses.replace(asked, **{name: value})
+    return asked
 
 
 def classify(files: Sequence[str], model_dir: str, *, task: str | None = None) -> dict[str, dict[str, float]]:
@@ -171,7 +199,7 @@ def classify(files: Sequence[str], model_dir: str, *, task: str | None = None) -
     """
     scores = {file: midi.read(file) for file in files}
     trained = load(model_dir)
-    asked = choose_task(trained, task, (Classify,), model_dir)
+    asked = choose_task(trained, task, Classify, model_dir)
     results = {}
     for file, score in scores.items():
         tokens = encode_prompts(trained, asked.prompts(score), file, trim=True)

@@ -1,28 +1,35 @@
 """The tasks of anyone's folder of MIDI files, declared when it is compiled with `t5music compile --midi FOLDER`."""
 
+from collections.abc import Mapping
+
 import seqio
 
 from t5music.data.corpora.folder import LABEL
-from t5music.data.examples import Classify, Continue, Pieces
+from t5music.data.examples import Classify, Continue, Infill, Pieces
 from t5music.data.mixing import Proportional
 from t5music.data.seqio_tasks import add_task
 from t5music.tasks.pretraining import SPAN_CORRUPTION
 
 
-def declare(name: str, labels: tuple[str, ...]) -> list[str]:
-    """Declares `<name>_span_corruption`, `<name>_continue` and, with two labels or more, `<name>_classify`.
+def declare(name: str, labels: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Declares `<name>_span_corruption`, `<name>_continue`, `<name>_infill` and one task to classify each label.
 
-    The mixture `<name>` holds all but the first, each at a rate proportional to its examples.
+    That is called `<name>_classify` where the sub-folders are the labels, `<name>_classify_<label>` where a table has
+    them; a label has at least two values. The mixture `<name>` holds all but the first task, each at a rate
+    proportional to its examples.
 
     Returns:
       Names of the mixture and the tasks, the mixture first.
     """
     add_task(f"{name}_span_corruption", name, Pieces("remi"), SPAN_CORRUPTION)
     add_task(f"{name}_continue", name, Continue(name, "remi"))
-    supervised = [f"{name}_continue"]
-    if len(labels) > 1:
-        add_task(f"{name}_classify", name, Classify(LABEL, labels, "remi"))
-        supervised.append(f"{name}_classify")
+    add_task(f"{name}_infill", name, Infill(name, "remi"))
+    supervised = [f"{name}_continue", f"{name}_infill"]
+    for label, values in labels.items():
+        if len(values) > 1:
+            task = f"{name}_classify" if label == LABEL else f"{name}_classify_{label}"
+            add_task(task, name, Classify(label, values, "remi"))
+            supervised.append(task)
     if name not in seqio.MixtureRegistry.names():
         seqio.MixtureRegistry.add(name, supervised, default_rate=Proportional())
     return [name, f"{name}_span_corruption", *supervised]

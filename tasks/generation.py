@@ -1,7 +1,38 @@
-"""Music from music: continuation and accompaniment."""
+"""Music from music, from a theme, from what is printed, from a caption, and from nothing.
 
-from t5music.data.examples import Accompany, Continue
+| task | of |
+|---|---|
+| `<corpus>_continue`, `<corpus>_infill`, `<corpus>_improvise` | every corpus; `nes_...` for NES-MDB in TX1 |
+| `<corpus>_performance_continue`, ... | the corpora of piano performances |
+| `<corpus>_accompany` | chorales, POP909, Nottingham |
+| `<corpus>_develop` | corpora with bars and tunes |
+| `asap_perform`, `midicaps_compose` | |
+"""
+
+from t5music.data.examples import Accompany, Compose, Continue, Develop, Improvise, Infill, Perform
 from t5music.data.seqio_tasks import add_task
+from t5music.tasks.corpora import forms
 
+CHORALES = ("bach_370", "bach_chorales", "jsb_chorales")
+TUNEFUL = ("adl_piano", "lakh_clean", "lakh_full", "lakh_matched", "nottingham", "pop909", "ryans_mammoth", "vgmidi")
+
+# The quickstart's: prompts and answers that fit its small model.
 add_task("bach_chorales_continue", "bach_chorales", Continue("chorale", "remi", words=192))
-add_task("bach_chorales_accompany", "bach_chorales", Accompany("chorale", "remi", part="soprano", bars=6))
+add_task("bach_chorales_accompany", "bach_chorales", Accompany("chorale", "remi", part=("soprano",), bars=6))
+
+for _name, _corpus, _style, _encoding in forms():
+    _name = "nes" if _corpus == "nes_mdb_tx1" else _name  # LakhNES's own form of the music
+    add_task(f"{_name}_continue", _corpus, Continue(_style, _encoding))
+    add_task(f"{_name}_infill", _corpus, Infill(_style, _encoding))
+    add_task(f"{_name}_improvise", _corpus, Improvise(_style, _encoding))
+
+for _corpus in CHORALES:
+    add_task(f"{_corpus}_accompany", _corpus, Accompany("chorale", "remi", part=("soprano",)))
+add_task("pop909_accompany", "pop909", Accompany("pop", "remi", part=("melody",), bars=6, answer=("piano",)))
+add_task("nottingham_accompany", "nottingham", Accompany("folk", "remi", part=("melody",), answer=("chords",)))
+
+for _corpus in TUNEFUL:
+    add_task(f"{_corpus}_develop", _corpus, Develop("remi"))
+
+add_task("asap_perform", "asap", Perform())
+add_task("midicaps_compose", "midicaps", Compose("remi"))

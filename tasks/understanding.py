@@ -1,13 +1,103 @@
-"""Labels from music."""
+"""Labels from music: of pieces, of notes, in words, and in ABC.
+
+All inputs are remi's words, so that one pre-training serves all of these tasks, and at most `WORDS` of them: with the
+prompt they fit the 512 tokens of the run files. What is done so that inputs do not tell the answer is said by the
+modules of t5music.data.examples.
+"""
 
 from t5music.data.corpora.catalogue import CATALOGUE
-from t5music.data.examples import Classify
+from t5music.data.examples import (
+    Caption,
+    Classify,
+    ClassifyKey,
+    ClassifyMeter,
+    ClassifyStyle,
+    LabelNotes,
+    PlayAbc,
+    TranscribeAbc,
+)
 from t5music.data.seqio_tasks import add_task
 
-CORPORA = ("bach_chorales", "monteverdi", "ryans_mammoth", "trecento")
+WORDS = 480
+
+
+def values_of(corpus: str, label: str) -> tuple[str, ...]:
+    """The values that a corpus' label can take."""
+    return CATALOGUE[corpus].labels[label]
+
+
+# -------------------------------------------------------------------------------------------------------- composer
 
 add_task(
     "classify_composer",
-    CORPORA,
-    Classify("composer", CATALOGUE["bach_chorales"].labels["composer"], "remi", words=192, segments=2),
+    ("bach_chorales", "monteverdi", "ryans_mammoth", "trecento"),
+    Classify("composer", values_of("bach_chorales", "composer"), "remi", words=192, segments=2),
 )
+
+# The ten with most performances in MAESTRO v3, by its table; the names are GiantMIDI-Piano's, too.
+PIANO_COMPOSERS = (
+    "Alexander Scriabin",
+    "Claude Debussy",
+    "Domenico Scarlatti",
+    "Franz Liszt",
+    "Franz Schubert",
+    "Frédéric Chopin",
+    "Johann Sebastian Bach",
+    "Ludwig van Beethoven",
+    "Robert Schumann",
+    "Sergei Rachmaninoff",
+)
+add_task("pianist8_composer", "pianist8", Classify("composer", values_of("pianist8", "composer"), "remi", WORDS, 16))
+for _corpus in ("maestro", "giantmidi"):
+    add_task(f"{_corpus}_composer", _corpus, Classify("composer", PIANO_COMPOSERS, "remi", WORDS, 16))
+
+# ------------------------------------------------------------------------------------------- emotion, genre, style
+
+for _corpus in ("emopia", "emopia_clips", "vgmidi"):
+    add_task(f"{_corpus}_emotion", _corpus, Classify("emotion", values_of(_corpus, "emotion"), "remi", WORDS))
+
+# Folders of the ADL Piano MIDI archive: the parent genres of the authors' genre_mapping.json.
+ADL_GENRES = ("Ambient", "Blues", "Children", "Classical", "Country", "Electronic", "Folk", "Jazz", "Latin", "Pop",
+              "Rap", "Reggae", "Religious", "Rock", "Soul", "Soundtracks", "World")  # fmt: skip
+# The likeliest genre of a piece, by the tagger of MidiCaps' authors; rarer ones are left out.
+MIDICAPS_GENRES = ("alternative", "ambient", "blues", "classical", "country", "electronic", "folk", "jazz", "metal",
+                   "pop", "rock", "soundtrack")  # fmt: skip
+add_task("adl_piano_genre", "adl_piano", Classify("genre", ADL_GENRES, "remi", WORDS))
+add_task("midicaps_genre", "midicaps", Classify("genre", MIDICAPS_GENRES, "remi", WORDS))
+for _corpus in ("lakh_full", "lakh_matched"):
+    for _label in ("genre", "style"):
+        add_task(f"{_corpus}_{_label}", _corpus, Classify(_label, values_of(_corpus, _label), "remi", WORDS))
+
+STYLES = {
+    "bach_chorales": "chorale",
+    "jazz_piano": "jazz",
+    "maestro": "classical",
+    "monteverdi": "madrigal",
+    "nes_mdb_midi": "game",
+    "nottingham": "folk",
+    "pop909": "pop",
+    "ryans_mammoth": "folk",
+}
+add_task(
+    "style",
+    tuple(STYLES),
+    ClassifyStyle(
+        "style", tuple(sorted(set(STYLES.values()))), "remi", WORDS, 4, tuple(STYLES), tuple(STYLES.values())
+    ),
+)
+
+# ------------------------------------------------------------------------------------------------------ key, meter
+
+for _corpus in ("midicaps", "nottingham", "pop909"):
+    add_task(f"{_corpus}_key", _corpus, ClassifyKey(words=WORDS))
+for _corpus in ("nottingham", "ryans_mammoth"):
+    add_task(f"{_corpus}_meter", _corpus, ClassifyMeter(words=WORDS))
+
+# ---------------------------------------------------------------------------------------- notes, captions, notation
+
+add_task("pop909_melody", "pop909", LabelNotes("melody", words=WORDS))
+add_task("pop909_velocity", "pop909", LabelNotes("velocity", words=WORDS))
+add_task("midicaps_caption", "midicaps", Caption("remi", WORDS))
+for _corpus in ("nottingham", "ryans_mammoth"):
+    add_task(f"{_corpus}_transcribe_abc", _corpus, TranscribeAbc(words=WORDS))
+    add_task(f"{_corpus}_abc_to_music", _corpus, PlayAbc(words=WORDS))

@@ -99,7 +99,7 @@ def test_eval_writes_metrics_beside_baselines(place: Path):
     arguments = ["mine", "--model_dir", str(place / "run"), "--split", "test", *data_dir(place)]
     assert main(["eval", *arguments, "--gin.evaluate.samples=1"]) == 0
     found = json.loads((place / "run" / "eval_test.json").read_text())
-    assert set(found) == {"mine_continue", "mine_classify"}
+    assert set(found) == {"mine_continue", "mine_infill", "mine_classify"}
     music = found["mine_continue"]
     assert 0 < music["unigram_bits_per_note"] < music["uniform_bits_per_note"]
     assert music["notes"] > 0
@@ -107,10 +107,11 @@ def test_eval_writes_metrics_beside_baselines(place: Path):
     assert "answer:" in (place / "run" / "samples_test.txt").read_text()
 
 
-def test_generate_writes_playable_music_and_a_picture(place: Path, tmp_path: Path):
+def test_generate_writes_playable_music_and_a_picture(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     source, output = place / "music" / "high" / "1.mid", tmp_path / "out.mid"
     command = ["generate", str(source), "--model_dir", str(place / "run"), "--output", str(output)]
     assert main([*command, "--seed", "3"]) == 0
+    assert "(0 words mended)" in capsys.readouterr().out
     first = output.read_bytes()
     score = midi.read(output)
     given = midi.read(source)
@@ -120,6 +121,48 @@ def test_generate_writes_playable_music_and_a_picture(place: Path, tmp_path: Pat
     assert output.read_bytes() == first, "the same seed gives the same music"
     assert main([*command, "--seed", "4"]) == 0
     assert output.read_bytes() != first
+
+
+def test_a_gap_is_filled_in_and_all_else_stays(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source, output = place / "music" / "high" / "1.mid", tmp_path / "out.mid"
+    run = ["--model_dir", str(place / "run"), "--output", str(output)]
+    assert main(["generate", str(source), *run, "--task", "infill", "--region", "4", "8"]) == 0
+    given, made = midi.read(source), midi.read(output)
+
+    def outside(score: Score) -> set[tuple[float, int]]:
+        onsets = score.seconds(score.notes["onset"])
+        kept = (onsets < 3.9) | (onsets > 8.1)
+        return {(round(float(t), 1), int(p)) for t, p in zip(onsets[kept], score.notes["pitch"][kept], strict=True)}
+
+    assert outside(given) <= outside(made), "all else stays where it was"
+    assert "--region does not go with continue" in error(
+        capsys, "generate", str(source), *run, "--task", "continue", "--region", "4", "8"
+    )
+    assert "--caption does not go with infill" in error(
+        capsys, "generate", str(source), *run, "--task", "infill", "--caption", "x"
+    )
+    assert "continue needs a MIDI file" in error(capsys, "generate", *run, "--task", "continue")
+
+
+def test_leakage_compares_what_was_built(place: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["leakage", "mine", "mine_continue:test", *data_dir(place)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("mine:train and mine:test: 0 of ") for line in lines)
+    assert any(line.startswith("mine:train and mine_continue:test: 0 of ") for line in lines)
+    assert "neither a built corpus nor" in error(capsys, "leakage", "none", *data_dir(place))
+
+
+def test_a_corpus_is_built_from_what_is_at_hand(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, index in (("rock", 0), ("jazz", 1), ("jazz", 2)):
+        folder = tmp_path / "adl-piano-midi" / name.title() / "Sub" / "Artist"
+        midi.write(tune(index, 50), folder / f"Song {index}.mid")
+    there = data_dir(tmp_path)
+    assert main(["corpora", "--build", "adl_piano", "--from", str(tmp_path), *there]) == 0
+    assert "1 train, 1 validation, 1 test (3 groups, 0 near-duplicates)" in capsys.readouterr().out
+    assert main(["corpora", *there]) == 0
+    assert "built: 1 train, 1 validation, 1 test" in capsys.readouterr().out
+    assert "--accept_licence" in error(capsys, "corpora", "--build", "maestro", *there)
+    assert "is not maestro" in error(capsys, "corpora", "--build", "maestro", "--from", str(tmp_path / "data"), *there)
 
 
 def test_classify_prints_probabilities(place: Path, capsys: pytest.CaptureFixture[str]):

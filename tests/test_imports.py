@@ -26,6 +26,7 @@ WITH_TENSORFLOW = {
     "t5music/building.py",
     "t5music/data/compile.py",
     "t5music/data/corpora/build.py",
+    "t5music/data/corpora/built.py",  # TFDS alone, which reads without TensorFlow
     "t5music/data/corpora/music21_corpus.py",
     "t5music/data/seqio_cache.py",
     "t5music/data/seqio_objectives.py",
@@ -94,3 +95,8 @@ def test_the_command_line_imports_nothing_heavy():
 
 def test_gin_folder_does_not_shadow_gin():
     assert not (ROOT / "gin" / "__init__.py").exists()
+
+
+def test_built_corpora_are_read_without_tensorflow():
+    code = "import t5music.data.corpora.built, tensorflow_datasets, sys; print('tensorflow' in sys.modules)"
+    assert run_python(code) == "False"

@@ -5,30 +5,28 @@ Everything up to seqio's cache placeholder is done once, offline; the objective 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import seqio
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from t5music import metrics
 from t5music.data import seqio_objectives
-from t5music.data.corpora import build
+from t5music.data.corpora import built
 from t5music.data.corpora.base import SPLITS
-from t5music.data.examples import Classify, Examples
+from t5music.data.examples import Examples
 from t5music.data.objectives import Objective
 from t5music.data.seqio_vocabulary import T5MusicVocabulary
 from t5music.errors import DataError
 from t5music.files import data_dir
-from t5music.music import midi
 
 FEATURES = ("inputs", "targets")
 
 
 class PiecePreprocessor:
-    """The first step of every task: examples in text from each piece's MIDI bytes and labels.
+    """The first step of every task: examples in text from the record of each piece (data.corpora.built).
 
     Yields, for each of a piece's examples, `inputs` and `targets` (text), `piece` (the piece's id) and `seconds` (the
     piece's length, with its first example only, so that sums over a split are right).
@@ -38,24 +36,23 @@ class PiecePreprocessor:
         self.examples = examples
 
     def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        labels = sorted(set(dataset.element_spec) - {"id", "midi"})
+        names = sorted(dataset.element_spec)
 
-        def texts(content: bytes, *values: bytes) -> tuple[np.ndarray, ...]:
-            score = midi.read(content)
-            known = dict(zip(labels, (value.decode() for value in values), strict=True))
-            made = list(self.examples.examples(score, known))
+        def texts(*values: bytes) -> tuple[np.ndarray, ...]:
+            piece = built.to_piece(dict(zip(names, values, strict=True)))
+            made = list(self.examples.examples(piece))
             seconds = np.zeros(len(made), np.float32)
-            seconds[:1] = score.duration_seconds
+            seconds[:1] = piece.score.duration_seconds
             return np.array([e.inputs for e in made], object), np.array([e.targets for e in made], object), seconds
 
-        def of_piece(piece: dict[str, tf.Tensor]) -> tf.data.Dataset:
+        def of_piece(record: dict[str, tf.Tensor]) -> tf.data.Dataset:
             inputs, targets, seconds = tf.numpy_function(
-                texts, [piece["midi"], *(piece[label] for label in labels)], [tf.string, tf.string, tf.float32]
+                texts, [record[name] for name in names], [tf.string, tf.string, tf.float32]
             )
             for tensor in (inputs, targets, seconds):
                 tensor.set_shape([None])
             made = {"inputs": inputs, "targets": targets, "seconds": seconds}
-            return made | {"piece": tf.fill(tf.shape(inputs), piece["id"])}
+            return made | {"piece": tf.fill(tf.shape(inputs), record["id"])}
 
         return dataset.map(of_piece, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
 
@@ -66,9 +63,10 @@ class CorpusSource(seqio.DataSource):
     The corpora are looked for below `t5music.files.data_dir()` when they are read, not when the task is declared.
     """
 
-    def __init__(self, corpora: Sequence[str]):
+    def __init__(self, corpora: Sequence[str], apart_from: Sequence[str] = ()):
         super().__init__(splits=SPLITS)
         self.corpora = tuple(corpora)
+        self.apart_from = tuple(apart_from)
 
     @property
     def supports_arbitrary_sharding(self) -> bool:
@@ -79,13 +77,13 @@ class CorpusSource(seqio.DataSource):
         """One shard."""
         return [f"{'+'.join(self.corpora)}:{split}"]
 
-    def _builders(self, split: str) -> list[Any]:
-        builders = [build.load(corpus, data_dir()) for corpus in self.corpora]
-        return [builder for builder in builders if split in builder.info.splits]
+    def pieces(self, split: str) -> built.Pieces:
+        """The records of a split of all the corpora, without those that are held out elsewhere."""
+        return built.Pieces(self.corpora, split, data_dir(), self.apart_from)
 
     def num_input_examples(self, split: str) -> int:
         """Number of pieces in the split."""
-        return sum(builder.info.splits[split].num_examples for builder in self._builders(split))
+        return len(self.pieces(split))
 
     def get_dataset(
         self,
@@ -98,23 +96,36 @@ class CorpusSource(seqio.DataSource):
         use_cached: bool = False,
         num_epochs: int | None = 1,
     ) -> tf.data.Dataset:
-        """The pieces of a split: 'id', 'midi' and the labels that all the corpora have."""
-        read = tfds.ReadConfig(shuffle_seed=seed, skip_prefetch=True)
-        datasets = [
-            builder.as_dataset(split=split, shuffle_files=shuffle, read_config=read)
-            for builder in self._builders(split)
-        ]
-        if not datasets:
+        """The records of a split: 'id', 'midi' and the other fields that all the corpora have."""
+        pieces = self.pieces(split)
+        if not pieces:
             raise DataError(f"{', '.join(self.corpora)}: no piece in split {split!r}")
-        shared = sorted(set.intersection(*(set(dataset.element_spec) for dataset in datasets)))
-        pieces = [dataset.map(lambda piece: {key: piece[key] for key in shared}) for dataset in datasets]
-        whole = pieces[0]
-        for more in pieces[1:]:
-            whole = whole.concatenate(more)
-        return whole
+        fields = sorted(pieces.fields)
+
+        def read(index: int) -> list[bytes]:
+            record = pieces[int(index)]
+            return [record[field] for field in fields]
+
+        def record(index: tf.Tensor) -> dict[str, tf.Tensor]:
+            values = tf.numpy_function(read, [index], [tf.string] * len(fields))
+            for value in values:
+                value.set_shape([])
+            return dict(zip(fields, values, strict=True))
+
+        order = tf.data.Dataset.range(len(pieces))
+        if shuffle:
+            order = order.shuffle(len(pieces), seed=seed)
+        return order.map(record, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def add_task(name: str, corpora: str | Sequence[str], examples: Examples, objectives: Sequence[Objective] = ()) -> None:
+def add_task(
+    name: str,
+    corpora: str | Sequence[str],
+    examples: Examples,
+    objectives: Sequence[Objective] = (),
+    *,
+    apart_from: Sequence[str] = (),
+) -> None:
     """Registers a seqio Task over one or more corpora; does nothing if the name is taken.
 
     Args:
@@ -122,18 +133,16 @@ def add_task(name: str, corpora: str | Sequence[str], examples: Examples, object
       corpora: names of corpora (see `t5music corpora`); several are read one after the other.
       examples: what is made of each piece.
       objectives: steps applied after the cache placeholder, in order.
+      apart_from: corpora whose validation and test pieces, and near-duplicates of them, are left out of this task's
+        training.
     """
     if name in seqio.TaskRegistry.names():
         return
     vocabulary = T5MusicVocabulary()
-    metric_fns: list[Callable[..., Any]] = []
-    if isinstance(examples, Classify):
-        metric_fns = [metrics.accuracy, metrics.macro_f1]
-    elif not objectives:
-        metric_fns = [metrics.word_accuracy]
+    judges = () if objectives else examples.metrics  # what noise has made is judged by its loss alone
     seqio.TaskRegistry.add(
         name,
-        source=CorpusSource([corpora] if isinstance(corpora, str) else corpora),
+        source=CorpusSource([corpora] if isinstance(corpora, str) else corpora, apart_from),
         preprocessors=[
             PiecePreprocessor(examples),
             seqio.preprocessors.tokenize,
@@ -142,5 +151,5 @@ def add_task(name: str, corpora: str | Sequence[str], examples: Examples, object
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={feature: seqio.Feature(vocabulary, dtype=tf.int32) for feature in FEATURES},
-        metric_fns=metric_fns,
+        metric_fns=[getattr(metrics, judge) for judge in judges],
     )

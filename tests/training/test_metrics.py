@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -58,3 +58,101 @@ def test_without_notes_there_are_no_bits_per_note():
 def test_perplexity():
     assert metrics.perplexity(math.log(17)) == pytest.approx(17)
     assert metrics.perplexity(1e4) == math.inf
+
+
+# --------------------------------------------------------------------------------------------------- labels of notes
+
+ROLES = ("Role_melody", "Role_bridge", "Role_accompaniment")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.sampled_from(ROLES), st.sampled_from(ROLES)), min_size=1), min_size=1, max_size=5)
+)
+def test_note_metrics_are_scikit_learn_s_over_all_notes(examples):
+    targets = [" ".join(true for true, _ in example) for example in examples]
+    predictions = [" ".join(given for _, given in example) for example in examples]
+    true, answered = zip(*(pair for example in examples for pair in example), strict=True)
+    accuracy = 100 * sklearn_metrics.accuracy_score(true, answered)
+    f1 = 100 * sklearn_metrics.f1_score(true, answered, average="macro", labels=sorted({*true, *answered}))
+    assert metrics.note_accuracy(targets, predictions) == {"note_accuracy": pytest.approx(accuracy)}
+    if set(answered) <= set(true):
+        assert metrics.note_macro_f1(targets, predictions) == {"note_macro_f1": pytest.approx(f1)}
+    confusion = metrics.note_classification(targets, predictions, ROLES)["confusion"]
+    np.testing.assert_array_equal(confusion[:3, :3], sklearn_metrics.confusion_matrix(true, answered, labels=ROLES))
+    assert not confusion[3].any()
+    assert not confusion[:, 3].any()
+
+
+def test_notes_without_an_answer_are_wrong():
+    found = metrics.note_classification(["a b a", "b"], ["a nonsense", "b b b"], ["a", "b"])
+    assert found["confusion"].tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0]]  # the last column: no answer
+    assert found["accuracy"] == 0.5
+
+
+# -------------------------------------------------------------------------------------------------------- free text
+
+TARGETS = [
+    "A slow waltz in G major, for violin and piano, with a sad mood.",
+    "A fast rock song with drums, guitar and bass in E minor.",
+]
+ANSWERS = [
+    "A slow waltz in D major for solo violin with a sad mood.",
+    "A rock song with guitar, drums and bass, in the key of E minor!",
+]
+
+
+def test_words_keep_sharps_meters_and_numbers():
+    found = metrics.words_of("F# minor, 6/8 at 120.5 BPM: it's B-flat's time.")
+    assert found == ["f#", "minor", "6/8", "at", "120.5", "bpm", "it", "s", "b", "flat", "s", "time"]
+
+
+def test_bleu_and_rouge_are_those_of_sacrebleu_and_rouge_score():
+    # sacrebleu 2.6.0 (tokenize='none', smooth_method='none') and rouge_score 0.1.2 on the words of these texts.
+    assert metrics.bleu(TARGETS, ANSWERS) == {"bleu": pytest.approx(31.39666848528029)}
+    assert metrics.rouge_l(TARGETS, ANSWERS) == {
+        "rouge_l": pytest.approx(50 * (0.8148148148148148 + 0.7692307692307692))
+    }
+
+
+def test_bleu_of_the_same_text_and_of_another():
+    assert metrics.bleu(TARGETS, TARGETS) == {"bleu": pytest.approx(100.0)}
+    assert metrics.bleu(TARGETS, ["nothing", "at all"]) == {"bleu": 0.0}
+    short = metrics.bleu(["one two three four five six"], ["one two three four"])
+    assert short == {"bleu": pytest.approx(100 * math.exp(1 - 6 / 4))}
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8))
+def test_rouge_l_is_the_longest_common_subsequence(one, two):
+    longest = {(i, j): 0 for i in range(len(one) + 1) for j in range(len(two) + 1)}
+    for i, a in enumerate(one, 1):
+        for j, b in enumerate(two, 1):
+            longest[i, j] = longest[i - 1, j - 1] + 1 if a == b else max(longest[i - 1, j], longest[i, j - 1])
+    expected = 200 * longest[len(one), len(two)] / (len(one) + len(two)) if one or two else 100
+    assert metrics.rouge_l([" ".join(one)], [" ".join(two)]) == {"rouge_l": pytest.approx(expected)}
+
+
+# --------------------------------------------------------------------------------------------------------------- ABC
+
+SCALE = "X:1\nM:4/4\nL:1/8\nK:G\nGABc defg|"
+
+
+def test_abc_answers_are_judged_by_their_pitches():
+    same = "K:Em\nL:1/4\nG2 A2 | B c d e f g"  # other lengths and bars, the same pitches: the signature has F sharp
+    flat = "K:C\nGABc defg"  # one of eight pitches is another
+    assert metrics.abc_pitch_accuracy([SCALE], [same]) == {"abc_pitch_accuracy": 100.0}
+    assert metrics.abc_pitch_accuracy([SCALE], [flat]) == {"abc_pitch_accuracy": 87.5}
+    assert metrics.abc_pitch_accuracy([SCALE, SCALE], [SCALE, "no tune"]) == {"abc_pitch_accuracy": 50.0}
+    assert metrics.abc_valid([SCALE] * 4, [SCALE, flat, "no tune", "K:C\n"]) == {"abc_valid": 50.0}
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(60, 64), max_size=9), st.lists(st.integers(60, 64), min_size=1, max_size=9))
+def test_abc_pitch_accuracy_is_an_edit_distance(one, two):
+    editdistance = pytest.importorskip("editdistance")
+    texts = [
+        "K:C\n" + "".join({60: "C", 61: "^C", 62: "D", 63: "^D", 64: "E"}[p] + "|" for p in row) for row in (one, two)
+    ]
+    expected = 100 * (1 - editdistance.eval(one, two) / max(len(one), len(two)))
+    assert metrics.abc_pitch_accuracy([texts[0]], [texts[1]])["abc_pitch_accuracy"] == pytest.approx(expected)

@@ -1,0 +1,124 @@
+"""Other parts to given ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.data.corpora.base import Piece
+from t5music.data.examples.base import Answer, Composes, Example
+from t5music.data.examples.cutting import Events, bars_of, opened, said
+from t5music.data.examples.patching import in_bars
+from t5music.errors import DataError, MidiError
+from t5music.music import encodings
+from t5music.music.encodings.remi import Remi
+from t5music.music.score import Score
+
+
+@dataclass(frozen=True)
+class Accompany(Composes):
+    """`accompany STYLE: <some parts>` -> other parts, in windows of whole bars.
+
+        inputs   accompany chorale: Bar TimeSig_4/4 Pos_0 Tempo_120 Program_52 Velocity_20 Pitch_69 Duration_12 ...
+        targets  Bar TimeSig_4/4 Pos_0 Tempo_120 Program_52 Velocity_20 Pitch_45 Duration_12 Pitch_57 ...
+
+    Attributes:
+      style: the music's style, named in the prompt.
+      encoding: name of the encoding; it must have bars.
+      part: names of the tracks that are given, in lower case (or one name).
+      bars: bars per window.
+      answer: names of the tracks asked for; all that are not given if empty.
+    """
+
+    kind: ClassVar[str] = "accompany"
+    metrics: ClassVar[tuple[str, ...]] = ("word_accuracy",)
+    style: str
+    encoding: str
+    part: tuple[str, ...]
+    bars: int = 8
+    answer: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "part", (self.part,) if isinstance(self.part, str) else tuple(self.part))
+        object.__setattr__(self, "answer", tuple(self.answer))
+        self._encoding()
+
+    def _encoding(self) -> Remi:
+        encoding = encodings.get(self.encoding)
+        if not isinstance(encoding, Remi):
+            raise DataError(f"accompany {self.style}: {self.encoding} has no bars; use remi")
+        return encoding
+
+    def _windows(self, score: Score, tracks: NDArray[np.bool_], bars: int) -> list[Events]:
+        """The words of some notes (True [notes]) in windows, of a piece of so many bars; empty where they have none."""
+        encoding = self._encoding()
+        parts = bars_of(encoding, encoding.encode(score.with_notes(score.notes[tracks])))
+        windows, done = [], np.empty(0, np.int32)
+        for start in range(0, bars, self.bars):
+            window = np.concatenate([done[:0], *parts[start : start + self.bars]])
+            windows.append(opened(encoding, done, window) if encoding.is_note[window].any() else window[:0])
+            done = np.concatenate([done, window])
+        return windows
+
+    def _ask(self, given: Events) -> str:
+        return f"accompany {self.style}: {encodings.get(self.encoding).to_text(given)}"
+
+    def _given(self, score: Score) -> NDArray[np.bool_]:
+        """True [notes] for the given parts of one's own music: tracks of these names, or the first that has notes."""
+        named = _tracks(score, self.part)
+        first = score.notes["track"] == score.notes["track"].min(initial=np.iinfo(np.int16).max)
+        return named if named.any() else first
+
+    def examples(self, piece: Piece) -> Iterator[Example]:
+        """Yields one example per window in which both sides have notes; none where no track has the names."""
+        encoding, score = self._encoding(), piece.score
+        given = _tracks(score, self.part)
+        asked = _tracks(score, self.answer) if self.answer else ~given
+        bars = len(bars_of(encoding, said(encoding, score)))
+        if given.any() and asked.any():
+            sides = self._windows(score, given, bars), self._windows(score, asked, bars)
+            for window, answer in zip(*sides, strict=True):
+                if len(window) and len(answer):
+                    yield Example(self._ask(window), encoding.to_text(answer))
+
+    def prompts(self, score: Score) -> list[str]:
+        """One prompt per window in which the given parts have notes."""
+        given = self._given(score)
+        if not given.any():
+            raise MidiError("no notes to accompany")
+        bars = len(bars_of(self._encoding(), self._encoding().encode(score)))
+        return [self._ask(window) for window in self._windows(score, given, bars) if len(window)]
+
+    def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
+        """The given parts with every window's answer laid under them, on tracks of its own, one for each program.
+
+        However many bars the model has written, and of whatever meter, an answer has the bars of its window.
+        """
+        encoding = self._encoding()
+        given = self._given(score)
+        bars = bars_of(encoding, encoding.encode(score))
+        rest, laid = list(answers), []
+        for number, window in enumerate(self._windows(score, given, len(bars))):
+            place = bars[number * self.bars : (number + 1) * self.bars]
+            laid.append(in_bars(encoding, place, rest.pop(0) if len(window) else window))
+        added = encoding.decode(opened(encoding, bars[0], np.concatenate(laid)))
+        prompt = encoding.decode(encoding.encode(score.with_notes(score.notes[given]))).score
+        notes = added.score.notes.copy()
+        notes["track"] += len(prompt.track_names)
+        whole = dataclasses.replace(
+            prompt,
+            notes=np.concatenate([prompt.notes, notes]),
+            track_names=(*prompt.track_names, *added.score.track_names),
+        )
+        return Answer(whole, prompt, added.repairs)
+
+
+def _tracks(score: Score, wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """True [notes] for the notes of tracks with one of these names (in any case)."""
+    named = np.array([name.strip().lower() in wanted for name in score.track_names] or [False])
+    return named[score.notes["track"]]

@@ -1,0 +1,235 @@
+"""Labels of a piece: `classify LABEL: <words>` -> one value of a label set.
+
+`Classify` takes the label that the corpus gives. The others take it from what they know better, and see to it that the
+words do not say it:
+
+- `ClassifyKey`: no encoding has a word for the key, but a few keys are nearly all that a collection has. Every segment
+  is transposed by an interval drawn for it, and the answer with it, so all keys of a mode are equally frequent.
+- `ClassifyMeter`: remi says the meter in every bar, its bar lines give it away without saying it, and editors give all
+  their jigs one tempo. The notes are laid on one neutral grid instead, and where its bar lines fall is drawn.
+- `ClassifyStyle`: the label is the corpus, which must not be recognised by its instruments, velocities, tempi or meters
+  as stated: all music becomes piano at one velocity on the neutral grid. What is left are the notes and their timing;
+  that transcribed performances are off the grid and printed music is on it cannot be hidden.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.data import vocabulary
+from t5music.data.augment import pitch_room
+from t5music.data.corpora.base import Piece
+from t5music.data.examples.base import Example
+from t5music.errors import DataError, MidiError
+from t5music.music import encodings
+from t5music.music.keys import KEYS, key_index
+from t5music.music.score import DRUMS, METER, TEMPO, Score
+
+T = TypeVar("T")
+
+CORPUS = "corpus"  # the label that every piece has: the name of the corpus it was read from
+
+METERS = ("2/2", "2/4", "3/2", "3/4", "3/8", "4/4", "6/4", "6/8", "9/8", "12/8")
+
+_NEUTRAL_BAR = (12, 4)  # as long as remi's bars get, and a whole number of bars of all METERS but 9/8
+_EIGHTHS = 24  # of that bar
+_NEUTRAL_TEMPO = 500_000  # microseconds a quarter
+
+
+@dataclass(frozen=True)
+class Classify:
+    """`classify LABEL: <words>` -> one of the label's values.
+
+    Attributes:
+      label: the corpus' label, named in the prompt.
+      values: the label set; pieces with another value are left out.
+      encoding: name of the encoding.
+      words: the longest segment, in event words.
+      segments: at most this many segments a piece, evenly spaced.
+    """
+
+    kind: ClassVar[str] = "classify"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
+    label: str
+    values: tuple[str, ...]
+    encoding: str
+    words: int = 384
+    segments: int = 4
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if len(self.values) < 2:
+            raise DataError(f"classify {self.label}: needs at least two label values, not {list(self.values)}")
+
+    def examples(self, piece: Piece) -> Iterator[Example]:
+        """Yields one example per segment; none where the label is unknown ('') or none of the values."""
+        try:
+            yield from list(self._made(piece))
+        except MidiError:  # the encoding has no words for it
+            return
+
+    def _made(self, piece: Piece) -> Iterator[Example]:
+        value = piece.labels.get(self.label, "")
+        if value in self.values:
+            yield from (Example(prompt, value) for prompt in self.prompts(piece.score))
+
+    def prompts(self, score: Score) -> list[str]:
+        """The prompts of one piece, one per segment."""
+        return [self._ask(segment) for segment in evenly(self._segments_of(self._seen(score)), self.segments)]
+
+    def _ask(self, events: NDArray[np.int32]) -> str:
+        return f"classify {self.label}: {encodings.get(self.encoding).to_text(events)}"
+
+    def _segments_of(self, score: Score) -> list[NDArray[np.int32]]:
+        encoding = encodings.get(self.encoding)
+        return encoding.segments(encoding.encode(score), self.words)
+
+    def _seen(self, score: Score) -> Score:
+        """What the model may see of a score."""
+        return score
+
+
+@dataclass(frozen=True)
+class ClassifyKey(Classify):
+    """`classify key: <words>` -> `F# minor`; every segment is transposed, and its answer with it.
+
+    The truth is the corpus' label `key`, for the music up to the first change of key signature. Signatures themselves
+    are not believed: many files say C major for want of anything better, and many do not tell major from minor. Keys
+    that are neither are left out. Such a task must not be transposed once more in training: the answer would stay
+    behind.
+
+    Attributes:
+      versions: how many transpositions of each segment there are, by different intervals from -6 to 5 semitones.
+    """
+
+    kind: ClassVar[str] = "classify_key"
+    label: str = "key"
+    values: tuple[str, ...] = KEYS
+    encoding: str = "remi"
+    versions: int = 3
+
+    def _made(self, piece: Piece) -> Iterator[Example]:
+        """`versions` examples per segment; an interval that would leave the encoding's pitches is passed over."""
+        key = key_index(piece.labels.get(self.label, ""))
+        if key is None:
+            return
+        part = next((part for _, part in _spans(piece.score, piece.score.keys)), piece.score)
+        for number, segment in enumerate(evenly(self._segments_of(part), self.segments)):
+            ids = vocabulary.default().encode_events(self.encoding, segment)
+            pitched, down, up = (room[ids] for room in pitch_room(vocabulary.default()))
+            for interval in _dice(piece.id, number).permutation(np.arange(-6, 6))[: self.versions].tolist():
+                if -down[pitched].min(initial=6) <= interval <= up[pitched].min(initial=6):
+                    moved = vocabulary.default().decode_events(self.encoding, ids + interval * pitched)
+                    yield Example(self._ask(moved), KEYS[(key + interval) % 12 + key // 12 * 12])
+
+
+@dataclass(frozen=True)
+class ClassifyMeter(Classify):
+    """`classify meter: <words>` -> `6/8`, of music whose bars, meter and tempo are not told.
+
+    Every meter that the score states is asked of the music for which it holds. The notes are laid on bars of 12/4 at
+    tempo 120, whatever they were written in, and the first of them on an eighth of that grid which is drawn for the
+    piece. A piece that states no meter (4/4 by convention) is left out.
+
+    Attributes:
+      shortest: music of fewer bars in one meter is left out.
+    """
+
+    kind: ClassVar[str] = "classify_meter"
+    label: str = "meter"
+    values: tuple[str, ...] = METERS
+    encoding: str = "remi"
+    shortest: int = 4
+
+    def _made(self, piece: Piece) -> Iterator[Example]:
+        """One example per segment of each stretch of one meter."""
+        found = []
+        for number, (change, part) in enumerate(_spans(piece.score, piece.score.meters)):
+            value = f"{change['numerator']}/{change['denominator']}"
+            if value in self.values and len(part.bars()[0]) >= self.shortest:
+                shift = int(_dice(piece.id, number).integers(_EIGHTHS))
+                found += [(value, segment) for segment in self._segments_of(_on_neutral_bars(part, shift))]
+        for value, segment in evenly(found, self.segments):
+            yield Example(self._ask(segment), value)
+
+    def _seen(self, score: Score) -> Score:
+        return _on_neutral_bars(score)
+
+
+@dataclass(frozen=True)
+class ClassifyStyle(Classify):
+    """`classify style: <words>` -> the style of the corpus that the piece comes from, over several corpora.
+
+    Attributes:
+      corpora: names of the corpora, as the pieces' label `corpus` has them.
+      styles: the style of each of them, one of `values`.
+    """
+
+    kind: ClassVar[str] = "classify_style"
+    corpora: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.corpora) != len(self.styles) or set(self.styles) != set(self.values):
+            raise DataError(
+                f"classify {self.label}: {len(self.corpora)} corpora of the styles {sorted(set(self.styles))} do not "
+                f"fit the values {list(self.values)}"
+            )
+
+    def _made(self, piece: Piece) -> Iterator[Example]:
+        """One example per segment; none for a piece of another corpus."""
+        styles = dict(zip(self.corpora, self.styles, strict=True))
+        if style := styles.get(piece.labels.get(CORPUS, "")):
+            yield from (Example(prompt, style) for prompt in self.prompts(piece.score))
+
+    def _seen(self, score: Score) -> Score:
+        return _on_neutral_bars(as_piano(score))
+
+
+def as_piano(score: Score) -> Score:
+    """All pitched notes as one track of one velocity, without a program to be told by; percussion is left out."""
+    notes = score.notes[score.notes["program"] != DRUMS].copy()
+    notes["program"], notes["track"], notes["velocity"] = 0, 0, 64
+    return dataclasses.replace(score, notes=notes, pedals=score.pedals[:0], track_names=())
+
+
+def _on_neutral_bars(score: Score, eighths: int = 0) -> Score:
+    """The notes, so many eighths later, in bars and at a tempo that say nothing about them."""
+    notes = score.notes.copy()
+    notes["onset"] += eighths * score.ticks_per_quarter // 2
+    return dataclasses.replace(
+        score,
+        notes=notes,
+        meters=np.array([(0, *_NEUTRAL_BAR)], METER),
+        tempos=np.array([(0, _NEUTRAL_TEMPO)], TEMPO),
+        pedals=score.pedals[:0],
+    )
+
+
+def _dice(*seed: object) -> np.random.Generator:
+    """Random numbers that depend on what is given and on nothing else."""
+    digest = hashlib.sha256("\0".join(map(str, seed)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+def _spans(score: Score, changes: NDArray) -> Iterator[tuple[NDArray, Score]]:
+    """Each change (of key, of meter) with the music for which it holds; of changes at one tick the last one holds."""
+    changes = changes[np.append(changes["tick"][1:] != changes["tick"][:-1], True)[: len(changes)]]
+    starts = changes["tick"].tolist()
+    for change, start, end in zip(changes, starts, [*starts[1:], score.end_tick], strict=False):
+        if end > start:
+            yield change, score.crop(start, end)
+
+
+def evenly(items: Sequence[T], most: int) -> Iterator[T]:
+    """At most `most` of the items, evenly spaced: the first, the last and what lies between."""
+    for index in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)):
+        yield items[index]

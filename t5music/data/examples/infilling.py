@@ -1,0 +1,123 @@
+"""What stood in the gap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.data.corpora.base import Piece
+from t5music.data.examples.base import Answer, Composes, Example
+from t5music.data.examples.cutting import cuts, nearest, said
+from t5music.data.examples.patching import put_back
+from t5music.errors import ConfigError, MidiError
+from t5music.music import encodings
+from t5music.music.encodings import Encoding
+from t5music.music.score import Score
+
+GAP = "<extra_id_0>"
+
+
+@dataclass(frozen=True)
+class Infill(Composes):
+    """`infill STYLE: <past> <extra_id_0> <future>` -> the words between, in T5's form for a gap.
+
+        inputs   infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 ... <extra_id_0> Bar TimeSig_4/4 Pos_0 Program_40 ...
+        targets  <extra_id_0> Bar TimeSig_4/4 Pos_0 Program_40 Velocity_20 Pitch_69 Duration_6 ...
+
+    The gap is the middle third: whole bars in remi, from instant to instant in encodings that run by a clock.
+
+    Attributes:
+      style: the music's style, named in the prompt.
+      encoding: name of the encoding.
+      words: past, gap and future together, at most, in event words.
+      region: (begin, end) in seconds of what a model is to fill in one's own file; its middle if None.
+    """
+
+    kind: ClassVar[str] = "infill"
+    metrics: ClassVar[tuple[str, ...]] = ("word_accuracy",)
+    begins: ClassVar[str] = GAP
+    ends: ClassVar[bool] = True  # with the gap
+    style: str
+    encoding: str
+    words: int = 384
+    region: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.region is not None and not 0 <= self.region[0] < self.region[1]:
+            raise ConfigError(f"infill: a region is (begin, end) in seconds, begin before end, not {self.region}")
+
+    def _ask(self, encoding: Encoding, past: NDArray, future: NDArray) -> str:
+        parts = (f"infill {self.style}:", encoding.to_text(past), GAP, encoding.to_text(future))
+        return " ".join(part for part in parts if part)
+
+    def examples(self, piece: Piece) -> Iterator[Example]:
+        """Yields one example per chunk of `words`; none of a chunk without two cuts, or without a note in the gap."""
+        encoding = encodings.get(self.encoding)
+        for chunk in encoding.chunks(said(encoding, piece.score), self.words):
+            first, last = _middle(cuts(encoding, chunk), len(chunk), len(chunk) / 3)
+            if last > first and encoding.is_note[chunk[first:last]].any():
+                question = self._ask(encoding, chunk[:first], chunk[last:])
+                yield Example(question, f"{GAP} {encoding.to_text(chunk[first:last])}")
+
+    def _gap(self, score: Score) -> tuple[NDArray[np.int32], int, int]:
+        """A score's events, and where the gap begins and ends in them."""
+        encoding = encodings.get(self.encoding)
+        events = encoding.encode(score)
+        if not len(events):
+            raise MidiError("no music to fill in")
+        inside = cuts(encoding, events)
+        if self.region is None:
+            first, last = _middle(inside, len(events), min(self.words, len(events)) / 3)
+            if first == last:
+                raise MidiError("too short to have a middle: say which region to fill in, or continue it instead")
+        else:
+            edges = np.concatenate([[0], inside, [len(events)]])
+            seconds = encoding.times(events)[edges]
+            place = nearest(seconds[:-1], self.region[0])
+            first, last = int(edges[place]), int(edges[place + 1 + nearest(seconds[place + 1 :], self.region[1])])
+        if last - first > self.words // 2:
+            begin, end = encoding.times(events)[[first, last]]
+            raise MidiError(
+                f"the region from {begin:.1f} to {end:.1f} s holds {last - first} event words, too many to fill in at "
+                f"once: say a region of at most {self.words // 2}"
+            )
+        return events, first, last
+
+    def prompts(self, score: Score) -> list[str]:
+        """One prompt: the region, with as much past and future as `words` holds, half of it each."""
+        encoding = encodings.get(self.encoding)
+        events, first, last = self._gap(score)
+        edges = np.concatenate([[0], cuts(encoding, events), [len(events)]])
+        room = (self.words - (last - first)) // 2
+        past = edges[(edges >= first - room) & (edges <= first)][0]
+        future = edges[(edges >= last) & (edges <= last + room)][-1]
+        return [self._ask(encoding, events[past:first], events[last:future])]
+
+    def before(self, score: Score) -> list[NDArray[np.int32]]:
+        """The score up to the gap."""
+        events, first, _ = self._gap(score)
+        return [events[:first]]
+
+    def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
+        """The whole score with the one answer (event ids of the encoding) in the gap.
+
+        Whatever the answer is, what follows it stays where it was: see `patching.put_back`.
+        """
+        encoding = encodings.get(self.encoding)
+        events, first, last = self._gap(score)
+        whole = encoding.decode(put_back(encoding, events, first, last, np.concatenate(answers)))
+        empty = put_back(encoding, events, first, last, np.empty(0, np.int32))
+        return Answer(whole.score, encoding.decode(empty).score, whole.repairs)
+
+
+def _middle(inside: NDArray[np.int64], length: int, width: float) -> tuple[int, int]:
+    """The two cuts nearest to a gap of `width` in the middle of `length` words; (0, 0) with fewer than two cuts."""
+    if len(inside) < 2:
+        return 0, 0
+    first = min(nearest(inside, (length - width) / 2), len(inside) - 2)
+    last = first + 1 + nearest(inside[first + 1 :], (length + width) / 2)
+    return int(inside[first]), int(inside[last])

@@ -1,0 +1,71 @@
+"""Music alone."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from t5music.data.corpora.base import Piece
+from t5music.data.examples.base import Example
+from t5music.data.examples.cutting import said
+from t5music.errors import MidiError
+from t5music.music import encodings, nes
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Music alone, for objectives that make their own inputs: targets are segments of the piece.
+
+        inputs   (none)
+        targets  Bar TimeSig_4/4 Pos_0 Tempo_120 Program_52 Velocity_20 Pitch_67 Duration_12 Pos_12 Pitch_69 ...
+
+    Attributes:
+      encoding: name of the encoding.
+      words: the longest segment, in event words.
+    """
+
+    kind: ClassVar[str] = "pieces"
+    metrics: ClassVar[tuple[str, ...]] = ()
+    encoding: str
+    words: int = 1024
+
+    def examples(self, piece: Piece) -> Iterator[Example]:
+        """Yields one example per segment; its inputs are empty."""
+        encoding = encodings.get(self.encoding)
+        for segment in encoding.segments(said(encoding, piece.score), self.words):
+            yield Example("", encoding.to_text(segment))
+
+
+@dataclass(frozen=True)
+class Ensembles:
+    """Any music as music for the NES (music.nes, LakhNES's adapter): targets are segments of each ensemble, in tx1.
+
+        inputs   (none)
+        targets  P1_NOTEON_76 TR_NOTEON_40 NO_NOTEON_5 WT_11000 P1_NOTEOFF WT_5500 P1_NOTEON_79 ...
+
+    Which tracks play, and which percussion key sounds as which noise, is drawn from the piece's id: a piece makes the
+    same ensembles in every compile.
+
+    Attributes:
+      words: the longest segment, in event words.
+      limit: the most ensembles of a piece.
+    """
+
+    kind: ClassVar[str] = "ensembles"
+    metrics: ClassVar[tuple[str, ...]] = ()
+    encoding: ClassVar[str] = "tx1"
+    words: int = 1024
+    limit: int = nes.LIMIT
+
+    def examples(self, piece: Piece) -> Iterator[Example]:
+        """Yields one example per segment; none for a piece that LakhNES leaves out."""
+        encoding = encodings.get(self.encoding)
+        try:
+            made = nes.ensembles(piece.score, seed=zlib.crc32(piece.id.encode()), limit=self.limit)
+        except MidiError:
+            return
+        for ensemble in made:
+            for segment in encoding.segments(said(encoding, ensemble), self.words):
+                yield Example("", encoding.to_text(segment))

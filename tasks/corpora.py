@@ -1,0 +1,56 @@
+"""What the tasks know of each corpus: its style in prompts, and the encodings that suit it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Suits(NamedTuple):
+    """What suits a corpus.
+
+    Attributes:
+      style: what prompts call the music: `continue folk: ...`.
+      encodings: the first is the one that a task's name leaves out.
+    """
+
+    style: str
+    encodings: tuple[str, ...]
+
+
+_BARS, _PLAYED, _CHIP = ("remi",), ("remi", "performance"), ("tx1",)
+
+CORPORA: dict[str, Suits] = {
+    "lakh_full": Suits("lakh", _BARS),
+    "lakh_matched": Suits("lakh", _BARS),
+    "lakh_clean": Suits("lakh", _BARS),
+    "midicaps": Suits("lakh", _BARS),
+    "nes_mdb_midi": Suits("nes", _CHIP),
+    "nes_mdb_tx1": Suits("nes", _CHIP),
+    "vgmidi": Suits("game", _BARS),
+    "maestro": Suits("piano", _PLAYED),
+    "asap": Suits("piano", _PLAYED),
+    "giantmidi": Suits("piano", _PLAYED),
+    "adl_piano": Suits("piano", _BARS),
+    "pop909": Suits("pop", _PLAYED),
+    "emopia": Suits("pop", _PLAYED),
+    "emopia_clips": Suits("pop", _PLAYED),
+    "pianist8": Suits("pop", _PLAYED),
+    "jazz_piano": Suits("jazz", _PLAYED),
+    "jsb_chorales": Suits("chorale", _BARS),
+    "bach_370": Suits("chorale", _BARS),
+    "bach_chorales": Suits("chorale", _BARS),
+    "nottingham": Suits("folk", _BARS),
+    "ryans_mammoth": Suits("folk", _BARS),
+    "monteverdi": Suits("madrigal", _BARS),
+    "trecento": Suits("trecento", _BARS),
+}
+# Many instruments, of which LakhNES's adapter makes music for the NES.
+MULTITRACK = ("lakh_full", "lakh_matched", "lakh_clean", "midicaps")
+# The corpora of the mixture `downstream`: whose held-out pieces the tasks called `..._apart` leave out.
+DOWNSTREAM = ("adl_piano", "emopia", "jsb_chorales", "pianist8", "pop909")
+
+
+def forms() -> Iterator[tuple[str, str, str, str]]:
+    """Yields (how its tasks' names begin, corpus, style, encoding) for every corpus and encoding."""
+    for corpus, suits in CORPORA.items():
+        for number, encoding in enumerate(suits.encodings):
+            yield f"{corpus}_{encoding}" if number else corpus, corpus, suits.style, encoding

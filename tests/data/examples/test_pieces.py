@@ -1,0 +1,46 @@
+"""Music alone, and music adapted to the NES."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from small_scores import chorale, piece, tune
+
+from t5music.data import examples
+from t5music.music import encodings, nes
+
+
+def test_pieces_have_no_inputs_and_hold_every_note():
+    score = chorale()
+    made = list(examples.Pieces("remi", words=64).examples(piece(score)))
+    assert {example.inputs for example in made} == {""}
+    words = [word for example in made for word in example.targets.split()]
+    assert sum(word.startswith("Pitch_") for word in words) == len(score.notes)
+
+
+def test_a_tune_becomes_three_ensembles_one_for_each_voice():
+    made = list(examples.Ensembles().examples(piece(tune([60, 62] * 8))))
+    assert sorted(example.targets.split()[0] for example in made) == ["P1_NOTEON_60", "P2_NOTEON_60", "TR_NOTEON_60"]
+    assert {example.inputs for example in made} == {""}
+    # a quarter at tempo 120 is 22,050 samples; the nearest wait is 22,000
+    assert all("_NOTEON_60 WT_22000 " in example.targets for example in made)
+
+
+def test_ensembles_are_the_adapters_and_depend_on_the_piece_alone():
+    score = chorale()
+    kind = examples.Ensembles(limit=5)
+    texts = [example.targets for example in kind.examples(piece(score))]
+    tx1 = encodings.get("tx1")
+    assert len(texts) == 5
+    notes = {len(tx1.decode(tx1.from_text(text)).score.notes) for text in texts}
+    assert notes <= {len(made.notes) for made in nes.ensembles(score, seed=0, limit=100)}
+    other = dataclasses.replace(piece(score), id="another")
+    assert [example.targets for example in kind.examples(other)] != texts
+
+
+def test_what_lakhnes_leaves_out_makes_no_ensemble():
+    assert list(examples.Ensembles().examples(piece(tune([60, 62])))) == []  # a second long
+    chord = chorale(4)
+    chord = chord.with_notes(np.concatenate([chord.notes, chord.transpose(1).notes]))
+    assert list(examples.Ensembles().examples(piece(chord))) == []  # no monophonic track

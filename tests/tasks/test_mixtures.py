@@ -1,0 +1,119 @@
+"""The declared mixtures: members and rates."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from t5music.data.mixing import EQUAL, Constant, Proportional, resolve
+
+seqio = pytest.importorskip("seqio")
+
+from t5music.tasks import mixtures  # noqa: E402
+from t5music.tasks.corpora import DOWNSTREAM  # noqa: E402
+
+
+def members(name: str) -> set[str]:
+    return {task.name for task in seqio.get_subtasks(seqio.get_mixture_or_task(name))}
+
+
+def rates(name: str) -> set[object]:
+    mixture = seqio.get_mixture_or_task(name)
+    return {mixture.rate_per_task_name[task.name] for task in seqio.get_subtasks(mixture)}
+
+
+def test_a_mixture_holds_the_tasks_that_its_name_says():
+    assert members("pretrain_folk") == {"nottingham_span_corruption", "ryans_mammoth_span_corruption"}
+    assert members("pretrain_folk_apart") == {"nottingham_span_corruption_apart", "ryans_mammoth_span_corruption_apart"}
+    assert members("downstream") == {
+        "pianist8_composer",
+        "emopia_emotion",
+        "adl_piano_genre",
+        "pop909_melody",
+        "pop909_velocity",
+        "pop909_continue",
+        "pop909_infill",
+        "jsb_chorales_accompany",
+    }
+    assert members("downstream_without_composer") == members("downstream") - {"pianist8_composer"}
+    assert members("multitask_folk") == members("downstream") | members("pretrain_folk_apart")
+    assert members("multitask_folk_without_infill") == members("multitask_folk") - {"pop909_infill"}
+    assert members("pretrain_classical_piano") == {
+        f"{corpus}_performance_span_corruption" for corpus in ("maestro", "asap", "giantmidi")
+    }
+
+
+def test_all_is_the_sum_of_the_families():
+    families = [members(f"pretrain_{family}") for family in mixtures.FAMILIES if family != "all"]
+    assert members("pretrain_all") == set().union(*families)
+    assert len(members("pretrain_all")) == sum(map(len, families))
+    assert "nes_continue" in members("continue_everything")
+    assert members("accompany_everything") == {
+        "jsb_chorales_accompany",
+        "nottingham_accompany",
+        "pop909_accompany",
+    }
+
+
+@pytest.mark.parametrize("name", ["pretrain_all", "downstream", "multitask_games", "continue_everything"])
+def test_every_mixture_comes_with_every_rate(name: str):
+    assert rates(name) == {Proportional()}
+    assert rates(f"{name}_equal") == {EQUAL}
+    for power in range(16, 22):
+        assert rates(f"{name}_k{power}") == {Proportional(maximum=2**power)}
+    for temperature in (2, 4, 8):
+        assert rates(f"{name}_t{temperature}") == {Proportional(maximum=2**21, temperature=temperature)}
+    assert len({frozenset(members(name + suffix)) for suffix in mixtures.RATES}) == 1
+
+
+def test_rates_mix_as_t5s_do():
+    """Three tasks of 2^20, 2^17 and 2^12 examples, by the arithmetic of section 3.5.2."""
+    counts = {"a": 2**20, "b": 2**17, "c": 2**12}
+
+    def shares(suffix: str) -> list[float]:
+        return list(resolve(dict.fromkeys(counts, mixtures.RATES[suffix]), counts).values())
+
+    total = 2**17 + 2**17 + 2**12
+    assert shares("_k17") == pytest.approx([2**17 / total, 2**17 / total, 2**12 / total])
+    roots = [2**10, 2**8.5, 2**6]
+    assert shares("_t2") == pytest.approx([root / sum(roots) for root in roots])
+    assert shares("_equal") == pytest.approx([1 / 3] * 3)
+
+
+def test_one_member_has_nothing_to_mix():
+    assert members("pretrain_multitrack") == {"lakh_full_span_corruption"}
+    assert "pretrain_multitrack_equal" not in seqio.MixtureRegistry.names()
+
+
+def test_the_downstream_corpora_are_those_that_apart_keeps_out():
+    corpora = {corpus for name in members("downstream") for corpus in seqio.TaskRegistry.get(name).source.corpora}
+    assert corpora == set(DOWNSTREAM)
+    assert len(mixtures.DOWNSTREAM) == 8
+
+
+def test_the_quickstarts_mixtures_are_there():
+    assert members("quickstart_pretrain") == {
+        f"{corpus}_span_corruption" for corpus in ("monteverdi", "ryans_mammoth", "trecento")
+    }
+    assert members("quickstart_finetune") == {"bach_chorales_continue", "bach_chorales_accompany", "classify_composer"}
+    assert rates("quickstart_finetune") == {Constant(1.0)}
+
+
+def test_a_member_that_does_not_exist_is_an_error():
+    with pytest.raises(ValueError, match="nothing_at_all"):
+        mixtures.declare("broken", ["nothing_at_all"])
+
+
+@pytest.mark.slow
+def test_declaring_everything_takes_no_time():
+    """A thousand tasks and mixtures, in less time than importing numpy takes."""
+    code = """
+import time, seqio, t5music.data.seqio_tasks, t5music.data.corpora.catalogue
+start = time.process_time()
+import t5music.tasks.mixtures
+print(time.process_time() - start)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.0

@@ -1,0 +1,191 @@
+"""The declared tasks of understanding: what they ask and answer, as stores, and under seqio's Evaluator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from t5music import metrics
+from t5music.data import examples
+from t5music.data.corpora.base import Corpus, Entry, Piece
+from t5music.data.vocabulary import DYNAMICS, ROLES, default
+from t5music.music import abc_notation
+from t5music.music.keys import KEYS
+from t5music.music.score import KEY, METER, NOTE, Score
+
+seqio = pytest.importorskip("seqio")
+
+from t5music.data import compile as compiling  # noqa: E402
+from t5music.data.corpora import build  # noqa: E402
+from t5music.tasks import understanding  # noqa: E402
+
+LENGTHS = {"inputs": 512, "targets": 512}
+PIECES = 10
+BAR = 4 * 480
+TRACKS = {"pop909": ("MELODY", "BRIDGE", "PIANO"), "nottingham": ("melody", "chords")}
+LABELS = {
+    "maestro": {"composer": ("Frédéric Chopin", "Franz Liszt", "Somebody Else")},
+    "midicaps": {"caption": ("A slow song in A minor.", "A fast song in 4/4.")},
+    "nottingham": {"key": ("D major", "E minor"), "abc": ("",)},
+    "pop909": {"key": ("Bb major",)},
+}
+# Task -> how every input begins, and a pattern that every target matches.
+TASKS = {
+    "maestro_composer": ("classify composer: Bar TimeSig_4/4 ", "Frédéric Chopin|Franz Liszt"),
+    "midicaps_caption": ("caption: Bar TimeSig_4/4 ", r"A slow song in A minor\.|A fast song in 4/4\."),
+    "nottingham_key": ("classify key: Bar TimeSig_4/4 ", "|".join(KEYS)),
+    "nottingham_meter": ("classify meter: Bar TimeSig_12/4 Pos_0 Tempo_120 ", "4/4"),
+    "style": ("classify style: Bar TimeSig_12/4 Pos_0 Tempo_120 ", "chorale|classical|folk|game|jazz|madrigal|pop"),
+    "pop909_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(ROLES)})( |$))+"),
+    "pop909_velocity": ("predict velocity: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(DYNAMICS)})( |$))+"),
+    "nottingham_transcribe_abc": ("transcribe abc: Bar TimeSig_4/4 ", r"X:1\nM:4/4\nL:1/8\nK:C\n[^\n]*\|\|"),
+    "ryans_mammoth_transcribe_abc": ("transcribe abc: Bar TimeSig_4/4 ", r"X:1\nM:4/4\nL:1/8\nK:Am\n[^\n]*\|\|"),
+    "nottingham_abc_to_music": ("abc to music: X:1\nM:4/4\n", "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 .*"),
+}
+
+
+def score_of(number: int, tracks: tuple[str, ...]) -> Score:
+    """Eight bars in A minor: quarters in the first track, a whole note a bar in the others."""
+    rng = np.random.default_rng(number)
+    notes = [(n * 480, 480, 60 + int(rng.integers(20)), 1 + int(rng.integers(127)), 0, 0) for n in range(32)]
+    for track in range(1, len(tracks)):
+        notes += [(bar * BAR, BAR, 36 + 12 * track + bar, 30 * track, 0, track) for bar in range(8)]
+    meters, keys = np.array([(0, 4, 4)], METER), np.array([(0, 0, True)], KEY)
+    return Score(480, np.array(notes, NOTE), meters=meters, keys=keys, track_names=tracks)
+
+
+def read(entry: Entry, name: str) -> Iterator[Piece]:
+    number = entry.more["number"]
+    score = score_of(number, TRACKS.get(name, ("melody",)))
+    labels = {label: values[number % len(values)] for label, values in LABELS.get(name, {}).items()}
+    if name == "nottingham":
+        melody = score_of(number, ("melody",))
+        labels["abc"] = abc_notation.from_score(
+            Score(480, melody.notes, meters=melody.meters), f"No. {number}"
+        ).to_text()
+    yield Piece(entry.id, score, labels)
+
+
+def entries(root: Path, first: int) -> list[Entry]:
+    return [Entry(f"{n:04}", root, more={"number": n}) for n in range(first, first + PIECES)]
+
+
+def corpus(name: str, first: int) -> Corpus:
+    labels = dict.fromkeys(LABELS.get(name, {}), ())
+    return Corpus(
+        name, "t", "free", "here", "", partial(entries, first=first), partial(read, name=name), labels=labels
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tiny corpora under the names of real ones."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, name in enumerate(sorted({*understanding.STYLES, *LABELS})):
+        build.build(corpus(name, 1000 * number), folder, folder, workers=1, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T5MUSIC_DATA", str(folder))
+        yield folder
+
+
+def through_seqio(name: str, split: str = "train") -> list[dict[str, np.ndarray]]:
+    task = seqio.get_mixture_or_task(name)
+    return list(task.get_dataset(LENGTHS, split=split, shuffle=False).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_task_asks_and_answers(name: str, data_dir: Path):
+    """Through seqio and through the store alike, and all of it within 512 tokens."""
+    task, vocabulary = seqio.get_mixture_or_task(name), default()
+    store = compiling.compile_task(task, data_dir, workers=1, progress=False)
+    kind = compiling.parts_of(task)[0]
+    assert examples.from_config(store.manifest["examples"]) == kind
+    assert store.manifest["metrics"] == list(kind.metrics) == [function.__name__ for function in task.metric_fns]
+    question, answer = TASKS[name]
+    stored, expected = store.split("train"), through_seqio(name)
+    assert len(stored) == len(expected) > 0
+    for index, example in enumerate(expected):
+        for feature in LENGTHS:
+            assert np.array_equal(example[feature], np.append(stored[index][feature], 1))
+            assert len(example[feature]) < 512
+        assert vocabulary.decode(example["inputs"]).startswith(question)
+        assert re.fullmatch(answer, vocabulary.decode(example["targets"]))
+
+
+def test_style_names_the_corpus_of_every_piece(data_dir: Path):
+    vocabulary = default()
+    answers = [vocabulary.decode(example["targets"]) for example in through_seqio("style")]
+    assert set(answers) == set(understanding.STYLES.values())
+    assert answers.count("folk") > answers.count("jazz")  # of two corpora
+
+
+def evaluated(name: str, written: list[str]) -> dict[str, float]:
+    """What seqio's Evaluator says of answers in text to the validation examples."""
+    evaluator = seqio.Evaluator(
+        name,
+        feature_converter=seqio.EncDecFeatureConverter(pack=False),
+        eval_split="validation",
+        sequence_length=None,  # as long as the examples
+    )
+    rows = [np.append(default().encode(text), np.int32(1)) for text in written]
+    longest = max(map(len, rows))
+    answers = [(number, np.pad(row, (0, longest - len(row)))) for number, row in enumerate(rows)]
+    found, *_ = evaluator.evaluate(compute_metrics=True, step=0, predict_fn=lambda *a, **k: answers, score_fn=None)
+    return {key: float(value) for key, value in found.result()[name].items()}
+
+
+def truths(name: str) -> list[str]:
+    return [default().decode(example["targets"]) for example in through_seqio(name, "validation")]
+
+
+def test_labels_of_pieces_under_seqio_s_evaluator(data_dir: Path):
+    true = truths("nottingham_key")
+    given = [label if number % 3 else "C major" for number, label in enumerate(true)]
+    assert evaluated("nottingham_key", given) == {
+        "accuracy": pytest.approx(100 * sklearn_metrics.accuracy_score(true, given)),
+        "macro_f1": pytest.approx(100 * sklearn_metrics.f1_score(true, given, average="macro")),
+    }
+
+
+def test_labels_of_notes_under_seqio_s_evaluator(data_dir: Path):
+    true = truths("pop909_melody")
+    given = [text.replace("Role_bridge", "Role_melody") for text in true]
+    notes = [" ".join(texts).split() for texts in (true, given)]
+    assert evaluated("pop909_melody", given) == {
+        "note_accuracy": pytest.approx(100 * sklearn_metrics.accuracy_score(*notes)),
+        "note_macro_f1": pytest.approx(100 * sklearn_metrics.f1_score(*notes, average="macro")),
+    }
+
+
+@pytest.mark.parametrize("name", ["nottingham_transcribe_abc", "nottingham_abc_to_music", "midicaps_caption"])
+def test_texts_under_seqio_s_evaluator(name: str, data_dir: Path):
+    true = truths(name)
+    perfect = evaluated(name, true)
+    assert perfect == dict.fromkeys(perfect, pytest.approx(100.0))
+    half = [text[: len(text) // 2] for text in true]
+    expected = {}
+    for function in seqio.get_mixture_or_task(name).metric_fns:
+        expected |= getattr(metrics, function.__name__)(true, half)
+    assert evaluated(name, half) == pytest.approx(expected)
+    assert min(expected.values()) < 100
+
+
+def test_every_kind_of_understanding_is_the_kind_of_some_task():
+    declared = {type(compiling.parts_of(seqio.get_mixture_or_task(name))[0]) for name in seqio.TaskRegistry.names()}
+    kinds = (
+        examples.Classify,
+        examples.ClassifyKey,
+        examples.ClassifyMeter,
+        examples.ClassifyStyle,
+        examples.LabelNotes,
+        examples.Caption,
+        examples.TranscribeAbc,
+        examples.PlayAbc,
+    )
+    assert set(kinds) <= declared
