@@ -41,6 +41,18 @@ def _empty(dtype: np.dtype) -> NDArray:
     return np.empty(0, dtype)
 
 
+def _order(array: NDArray, keys: tuple[str, ...]) -> NDArray[np.int64]:
+    """The stable order by several fields."""
+    notes = keys == ORDER["notes"] and len(array) > 0
+    if notes and np.abs(array["onset"]).max() < 1 << 40 and not (array["pitch"] >> 7).any():
+        # Onset, track and pitch decide in nearly every piece, and one number holds all three: a third of the time.
+        first = (array["onset"] << 15 | array["track"]) << 7 | array["pitch"]
+        order = np.argsort(first, kind="stable")
+        if (np.diff(first[order]) > 0).all():
+            return order
+    return np.lexsort([array[key] for key in reversed(keys)])
+
+
 def pedal_spans(ticks: NDArray, down: NDArray, track: int, end: int) -> NDArray:
     """PEDAL spans in which a pedal is down, from where it was moved (ticks, in order) and to what (bool).
 
@@ -83,8 +95,9 @@ class Score:
             raise MidiError(f"ticks per quarter must be positive, not {self.ticks_per_quarter}")
         for name, dtype in (("notes", NOTE), ("tempos", TEMPO), ("meters", METER), ("keys", KEY), ("pedals", PEDAL)):
             array = np.asarray(getattr(self, name), dtype)
-            order = np.lexsort([array[key] for key in reversed(ORDER.get(name, ("tick",)))])  # stable
-            array = array[order]  # always a copy, so the caller's array is not frozen below
+            array = array[
+                _order(array, ORDER.get(name, ("tick",)))
+            ]  # a copy, so the caller's array is not frozen below
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         tracks = int(max(self.notes["track"].max(initial=-1), self.pedals["track"].max(initial=-1))) + 1

@@ -130,6 +130,10 @@ def test_the_last_of_many_tempi_at_a_tick_holds(split):
 SECOND_NOTE = b"\x00\x90\x40\x40\x10\x80\x40\x40"
 ASTRAY = [
     ("escape", b"\x00\xf7\x03\x90\x3c\x40" + ONE_NOTE),
+    (
+        "escape that looks like the end of a SysEx",
+        b"\x00\x90\x3c\x40\x10\x3c\x00\xf0\x05\x3c\x00\x81\x01\xf7\x01\x01" + SECOND_NOTE,
+    ),
     ("running status after SysEx", b"\x00\x90\x3c\x40\x10\xf0\x03\x7e\x7f\xf7\x00\x3c\x00" + SECOND_NOTE),
     (
         "running status after SysEx and text",

@@ -12,7 +12,17 @@ Without --from the files are made up. A case depends on the seed and its index a
   again, and the score is written to MIDI and read back.
 - No case takes more than two seconds of processor time.
 
-FIGURES
+Measured with the two commands above, FOLDER being 13,222 real files of the web and of corpora (Python 3.11, symusic
+0.6.0, one core):
+
+- midi: 100,000 cases, no failure. 20 % refused, 66 % read byte by byte, 6 % also because symusic refuses them, 8 % read
+  by symusic and the same byte by byte. 4.3 ms a case, the slowest 0.07 s; peak memory 69 MB.
+- tokens: 100,000 cases, no failure, all decoded, 80 % with repairs, and all written to MIDI and read back. 6.1 ms a
+  case, the slowest 0.08 s; peak memory 85 MB.
+
+Earlier runs found, and tests now hold: a file without tracks but with odd bytes after its header, which crashed, and
+running status after a SysEx that was hidden by a byte that only looked like one, or by a long text, on which the two
+readers differed.
 """
 
 from __future__ import annotations
