@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -151,6 +152,7 @@ def compile_(
     labels: Sequence[str] = (),
     cache: str | None = None,
     workers: int | None = None,
+    beam: str | None = None,
     force: bool = False,
 ) -> None:
     """Compiles tasks and mixtures by name, or a folder of MIDI files, and prints where the stores are.
@@ -163,6 +165,7 @@ def compile_(
       labels: columns of the folder's table to take as labels.
       cache: folder that also receives seqio's own cache of each task.
       workers: processes that share the work; the machine's cores if None.
+      beam: compile as an Apache Beam pipeline with these options; see `data.beam_compile`.
       force: compile again what is compiled already.
 
     Raises:
@@ -179,11 +182,16 @@ def compile_(
         from t5music.tasks import folder as folder_tasks
 
         names = folder_tasks.declare(name, corpus.labels)
-    compile_names(names, cache=cache, workers=workers, force=force)
+    compile_names(names, cache=cache, workers=workers, beam=beam, force=force)
 
 
 def compile_names(
-    names: Sequence[str], *, cache: str | None = None, workers: int | None = None, force: bool = False
+    names: Sequence[str],
+    *,
+    cache: str | None = None,
+    workers: int | None = None,
+    beam: str | None = None,
+    force: bool = False,
 ) -> None:
     """Compiles declared tasks and mixtures; builds the corpora they need."""
     import seqio
@@ -206,7 +214,13 @@ def compile_names(
             for corpus in (*task.source.corpora, *task.source.apart_from):
                 if corpus in catalogue.CATALOGUE and read_report(corpus, files.data_dir()) is None:
                     _build(catalogue.get(corpus), workers=workers)
-            store = compiling.compile_task(task, files.data_dir(), force=force)
+            store = compiling.compile_task(
+                task,
+                files.data_dir(),
+                workers=workers,
+                beam_options=None if beam is None else shlex.split(beam),
+                force=force,
+            )
             print(compiling.summary(store))
             if cache:
                 seqio_cache.write(task, store, Path(cache))

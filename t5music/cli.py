@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--label", action="append", default=[], help="a column of the table, may be repeated")
     compile_.add_argument("--seqio_cache", metavar="DIR", help="also write seqio's own cache of the tasks below DIR")
     workers(compile_)
+    compile_.add_argument(
+        "--beam", metavar="OPTIONS", help="run as an Apache Beam pipeline, as --beam='--runner=FlinkRunner ...'"
+    )
     compile_.add_argument("--force", action="store_true", help="compile again what is compiled already")
 
     leakage = verb("leakage", "Report music that is on both sides of splits, corpora or token stores.")
@@ -176,6 +179,7 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
             labels=arguments.label,
             cache=arguments.seqio_cache,
             workers=arguments.workers,
+            beam=arguments.beam,
             force=arguments.force,
         )
     elif arguments.verb == "leakage":

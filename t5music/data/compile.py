@@ -1,27 +1,31 @@
 """Compiling: a seqio task is run once, up to its cache placeholder, into a token store.
 
-What comes after the placeholder is not run but written down: the objectives, which the loader applies at every visit.
+The steps before the placeholder are known (from piece to text, from text to ids), so they are run in parts by many
+processes, without seqio; the store holds what seqio would give. What comes after the placeholder is not run but written
+down: the objectives, which the loader applies at every visit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import seqio
-from tqdm import tqdm
 
-from t5music.data import mixing, vocabulary
+from t5music.data import beam_compile, compile_parts, mixing, parts, reports, vocabulary
+from t5music.data.corpora import built
 from t5music.data.corpora.base import read_report
 from t5music.data.examples import Classify, Examples, to_config
 from t5music.data.objectives import Objective
-from t5music.data.records import FeatureSpec
 from t5music.data.seqio_objectives import ObjectivePreprocessor
-from t5music.data.seqio_tasks import CorpusSource, PiecePreprocessor
+from t5music.data.seqio_tasks import FEATURES, CorpusSource, PiecePreprocessor
+from t5music.data.seqio_vocabulary import T5MusicVocabulary
 from t5music.data.store import TokenStore, write_mixture
-from t5music.data.store_writer import StoreWriter
+from t5music.data.store_writer import check_replaceable, describe
 from t5music.errors import DataError
 
 
@@ -37,8 +41,19 @@ def parts_of(task: seqio.Task) -> tuple[Examples, list[Objective]]:
     """
     steps = list(task.preprocessors)
     places = [index for index, step in enumerate(steps) if isinstance(step, seqio.CacheDatasetPlaceholder)]
-    if not places or not isinstance(steps[0], PiecePreprocessor):
+    first = steps[0] if steps else None
+    if not places or not isinstance(first, PiecePreprocessor) or not isinstance(task.source, CorpusSource):
         raise DataError(f"task {task.name!r} cannot be compiled: declare it with t5music.data.seqio_tasks.add_task")
+    if steps[1 : places[0]] != [seqio.preprocessors.tokenize]:
+        raise DataError(
+            f"task {task.name!r} cannot be compiled: between its pieces and its cache placeholder there may only be "
+            f"seqio.preprocessors.tokenize, not {steps[1 : places[0]]}"
+        )
+    features = task.output_features
+    if set(features) != set(FEATURES) or any(f.vocabulary != T5MusicVocabulary() for f in features.values()):
+        raise DataError(
+            f"task {task.name!r} cannot be compiled: its features must be inputs and targets in T5MusicVocabulary"
+        )
     objectives: list[Objective] = []
     for step in steps[places[0] + 1 :]:
         if isinstance(step, ObjectivePreprocessor):
@@ -48,11 +63,37 @@ def parts_of(task: seqio.Task) -> tuple[Examples, list[Objective]]:
                 f"task {task.name!r} cannot be compiled: {step} comes after its cache placeholder, where only "
                 "objectives may be; move it before, or write it as an Objective"
             )
-    return steps[0].examples, objectives
+    return first.examples, objectives
+
+
+def _description(task: seqio.Task, data_dir: Path) -> dict[str, Any]:
+    """The manifest but for the splits."""
+    examples, objectives = parts_of(task)
+    source: CorpusSource = task.source
+    reported = {corpus: read_report(corpus, data_dir) or {} for corpus in source.corpora}
+    return {
+        **describe(
+            task.name,
+            features=compile_parts.FEATURES,
+            vocabulary=vocabulary.default(),
+            encoding=examples.encoding,
+            objectives=objectives,
+            metrics=[function.__name__ for function in task.metric_fns],
+            labels=examples.values if isinstance(examples, Classify) else None,
+            licence=sorted({report.get("licence", "") for report in reported.values()}),
+            corpus=list(source.corpora),
+            examples=to_config(examples),
+        ),
+        "apart_from": list(source.apart_from),
+        "corpora": {corpus: reports.digest(report) for corpus, report in reported.items()},
+    }
 
 
 def compiled(task: seqio.Task, data_dir: Path) -> TokenStore | None:
-    """The task's store if it is there, whole, and made of today's vocabulary and declaration, else None."""
+    """The task's store if it is there, whole, and made of today's vocabulary, declaration and corpora, else None.
+
+    A corpus that is no longer there is not asked for.
+    """
     path = stores_dir(data_dir) / task.name
     if not path.exists():
         return None
@@ -60,69 +101,75 @@ def compiled(task: seqio.Task, data_dir: Path) -> TokenStore | None:
         store = TokenStore.open(path, vocabulary.default())
     except DataError:
         return None  # of another version or vocabulary, or damaged: made anew
-    examples, objectives = parts_of(task)
-    declared = (to_config(examples), [step.to_config() for step in objectives], list(task.source.corpora))
-    return store if declared == tuple(store.manifest[key] for key in ("examples", "objectives", "corpus")) else None
+    declared = _description(task, data_dir)
+    same = ("examples", "objectives", "metrics", "labels", "corpus", "apart_from")
+    if any(store.manifest.get(key) != declared[key] for key in same):
+        return None
+    built_since = (
+        read_report(corpus, data_dir) is not None and store.manifest.get("corpora", {}).get(corpus) != digest
+        for corpus, digest in declared["corpora"].items()
+    )
+    return None if any(built_since) else store
 
 
-def examples_of(task: seqio.Task, split: str) -> Iterator[dict[str, Any]]:
-    """The task's examples of one split as they are at its cache placeholder: ids, 'piece' and 'seconds'."""
-    if not task.num_input_examples(split):
-        return
-    dataset = task.preprocess_precache(task.source.get_dataset(split=split, shuffle=False))
-    yield from dataset.as_numpy_iterator()
+def compile_task(
+    task: seqio.Task,
+    data_dir: Path,
+    *,
+    workers: int | None = None,
+    force: bool = False,
+    progress: bool = True,
+    beam_options: Sequence[str] | None = None,
+) -> TokenStore:
+    """Compiles a task into `<data_dir>/stores/<task>`, unless its store is there already.
 
-
-def compile_task(task: seqio.Task, data_dir: Path, *, force: bool = False, progress: bool = True) -> TokenStore:
-    """Runs a task up to its cache placeholder into `<data_dir>/stores/<task>`, unless it is there already.
+    The store's bytes are the same however many workers share the work, however often it was interrupted, and with
+    Beam. A killed compile goes on where it stopped. Beside the store lie a report and a picture (data.reports).
 
     Args:
       task: a task declared with `add_task`; its corpora must be built.
       data_dir: the folder that holds everything t5music builds.
+      workers: processes that share the work, at most one for each 256 pieces; the machine's cores if None.
       force: compile even if a fitting store is there.
       progress: show a progress bar.
+      beam_options: run the parts as an Apache Beam pipeline with these options (data.beam_compile).
 
     Raises:
-      DataError: the task gives no training example, or cannot be compiled.
+      ConfigError: fewer than one worker.
+      DataError: the task gives no training example, or cannot be compiled; a corpus is not built; the disk is full;
+        a worker was killed.
     """
-    examples, objectives = parts_of(task)
     store = compiled(task, data_dir)
     if store is not None and not force:
         return store
+    examples, _ = parts_of(task)
     source: CorpusSource = task.source
-    reports = [read_report(corpus, data_dir) or {} for corpus in source.corpora]
-    vocab = vocabulary.default()
     path = stores_dir(data_dir) / task.name
-    counts = {split: task.num_input_examples(split) or 0 for split in task.splits}
-    with StoreWriter(
-        path,
-        features={"inputs": FeatureSpec(), "targets": FeatureSpec(), "piece": FeatureSpec("text", add_eos=False)},
-        vocabulary=vocab,
-        encoding=examples.encoding,
-        objectives=objectives,
-        metrics=[function.__name__ for function in task.metric_fns],
-        labels=examples.values if isinstance(examples, Classify) else None,
-        licence=sorted({report.get("licence", "") for report in reports}),
-        corpus=list(source.corpora),
-        examples=to_config(examples),
-    ) as writer:
-        written = 0
-        for split in task.splits:
-            seen: set[bytes] = set()
-            with tqdm(total=counts[split], desc=f"{task.name} {split}", unit="piece", disable=not progress) as bar:
-                for example in examples_of(task, split):
-                    targets = example["targets"]
-                    features = {"inputs": example["inputs"], "targets": targets, "piece": example["piece"].decode()}
-                    notes = int(np.count_nonzero(vocab.is_note[targets]))
-                    writer.write(split, features, notes=notes, seconds=float(example["seconds"]))
-                    written += split == "train"
-                    if example["piece"] not in seen:
-                        seen.add(example["piece"])
-                        bar.update()
-                bar.update(counts[split] - bar.n)
-        if not written:
-            raise DataError(f"task {task.name!r} has no training example: its corpora gave {counts} pieces")
-    return TokenStore.open(path, vocab)
+    check_replaceable(path)
+    described = _description(task, data_dir)
+    pieces = {split: built.Pieces(source.corpora, split, data_dir, source.apart_from) for split in task.splits}
+    counts = {split: len(found) for split, found in pieces.items()}
+    described["left_out"] = {split: found.left_out for split, found in pieces.items() if found.left_out}
+    del pieces  # before workers open their own
+    answers = described["labels"] or ()
+    described["content"] = compile_parts.content_key(examples, answers, source.corpora, source.apart_from, data_dir)
+    job, todo = compile_parts.plan(examples, answers, source.corpora, source.apart_from, data_dir, path, counts)
+    made = None if force else compile_parts.borrow(job, path, described["content"])
+    if made is None:
+        work = partial(compile_parts.compile_part, job)
+        if beam_options is None:
+            full = -(-sum(counts.values()) // compile_parts.PIECES_PER_PART)  # little work is not worth processes
+            workers = min(workers or os.cpu_count() or 1, max(1, full))
+            parts.run(work, todo, workers=workers, description=task.name, unit="piece", progress=progress)
+        else:
+            beam_compile.run(work, todo, beam_options)
+        made = compile_parts.entries(job, compile_parts.total(todo))
+    manifest = {**described, **made}
+    if "train" not in manifest["splits"]:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        raise DataError(f"task {task.name!r} has no training example: {reports.nothing(manifest, counts)}")
+    compile_parts.install(job, path, manifest, reports.files(manifest))
+    return TokenStore.open(path, vocabulary.default())
 
 
 def compile_mixture(mixture: seqio.Mixture, data_dir: Path) -> Path:
@@ -141,12 +188,5 @@ def compile_mixture(mixture: seqio.Mixture, data_dir: Path) -> Path:
 
 
 def summary(store: TokenStore) -> str:
-    """One line per split: examples, tokens, notes, hours."""
-    lines = [f"{store.name}: {store.path}"]
-    for split, entry in store.manifest["splits"].items():
-        tokens = sum(entry["tokens"].values())
-        lines.append(
-            f"  {split:<10} {entry['examples']:>7,} examples {tokens:>11,} tokens {entry['notes']:>10,} notes "
-            f"{entry['seconds'] / 3600:>7.2f} h"
-        )
-    return "\n".join(lines)
+    """A few lines: examples, tokens, notes and hours of each split, and what was left out."""
+    return "\n".join([f"{store.name}: {store.path}", *reports.short(store.manifest)])

@@ -59,8 +59,11 @@ def random_composition(total: int, parts: int, rng: np.random.Generator) -> NDAr
     """`parts` positive integers that add up to `total`, uniform over all such compositions."""
     edges = np.empty(parts + 1, np.int64)
     edges[0], edges[-1] = 0, total
-    edges[1:-1] = np.sort(rng.choice(total - 1, parts - 1, replace=False)) + 1
-    return np.diff(edges)
+    inner = edges[1:-1]
+    inner[:] = rng.choice(total - 1, parts - 1, replace=False)
+    inner.sort()
+    inner += 1
+    return edges[1:] - edges[:-1]
 
 
 def random_spans_mask(
@@ -69,16 +72,21 @@ def random_spans_mask(
     """bool [length >= 2], True at noise: spans and gaps are random compositions; starts with a gap, ends with noise."""
     noise, spans = noise_counts(length, noise_density, mean_span_length)
     spans = min(spans, max_spans)
-    spans_of_noise = random_composition(noise, spans, rng)
-    gaps = random_composition(length - noise, spans, rng)
-    return np.repeat(np.tile([False, True], spans), np.stack([gaps, spans_of_noise], axis=1).ravel())
+    runs = np.empty(2 * spans, np.int64)
+    runs[1::2] = random_composition(noise, spans, rng)
+    runs[::2] = random_composition(length - noise, spans, rng)
+    return np.repeat(np.arange(2 * spans) % 2 == 1, runs)
 
 
 def replace_spans(tokens: Ids, mask: Mask, vocabulary: Vocabulary) -> Ids:
     """Tokens [n] with every run of `mask` replaced by one sentinel, <extra_id_0> first (the highest id)."""
-    starts = mask & ~np.append(False, mask[:-1])
-    sentinels = vocabulary.size - np.cumsum(starts, dtype=np.int32)
-    return np.where(starts, sentinels, tokens)[starts | ~mask].astype(np.int32)
+    starts = mask.copy()
+    starts[1:] &= ~mask[:-1]
+    kept = starts | ~mask
+    replaced = tokens[kept].astype(np.int32, copy=False)
+    at = starts[kept]
+    replaced[at] = np.arange(vocabulary.size - 1, vocabulary.size - 1 - np.count_nonzero(at), -1)
+    return replaced
 
 
 @dataclasses.dataclass(frozen=True)

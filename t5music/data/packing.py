@@ -39,6 +39,7 @@ class _OpenRow(Generic[Key]):
         self.keys: list[Key] = []
         self.pairs: list[Pair] = []
         self.inputs = self.targets = 0  # tokens used
+        self.fill = 0.0  # share of the fuller side; see Packer
 
     def add(self, key: Key, pair: Pair) -> None:
         self.keys.append(key)
@@ -79,29 +80,30 @@ class Packer(Generic[Key]):
             row = _OpenRow[Key](-age)
             for key, pair in examples:
                 row.add(key, pair)
+            row.fill = self._fill(row)
             self._rows.append(row)
 
     def add(self, key: Key, pair: Pair) -> tuple[list[Key], list[Pair]] | None:
         """Places one example; returns the keys and examples of the row that had to be finished for it, if any."""
         self._placed += 1
+        inputs, targets = len(pair.inputs), len(pair.targets)
+        most_inputs, most_targets = self._lengths[0] - inputs, self._lengths[1] - targets
         best: _OpenRow[Key] | None = None
         most = -1.0
         for row in self._rows:
-            if (
-                row.inputs + len(pair.inputs) <= self._lengths[0]
-                and row.targets + len(pair.targets) <= self._lengths[1]
-                and self._fill(row) > most
-            ):
-                best, most = row, self._fill(row)
+            if row.fill > most and row.inputs <= most_inputs and row.targets <= most_targets:
+                best, most = row, row.fill
         if best is not None:
             best.add(key, pair)
+            best.fill = self._fill(best)
             return None
         done = None
         if len(self._rows) == self._open_rows:
-            scores = [self._fill(row) + (self._placed - row.since) / PATIENCE for row in self._rows]
+            scores = [row.fill + (self._placed - row.since) / PATIENCE for row in self._rows]
             done = self._rows.pop(scores.index(max(scores)))
         new = _OpenRow[Key](self._placed)
         new.add(key, pair)
+        new.fill = self._fill(new)
         self._rows.append(new)
         return None if done is None else (done.keys, done.pairs)
 

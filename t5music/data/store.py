@@ -28,6 +28,7 @@ from t5music.files import write_text
 __all__ = ["FeatureSpec", "Split", "StoreWriter", "TokenStore", "find", "write_mixture"]
 
 MIXTURE_SUFFIX = ".mixture.json"
+KEPT_BYTES = 64 * 2**20
 
 
 class TokenStore:
@@ -111,12 +112,18 @@ class TokenStore:
 
 
 class Split:
-    """The examples of one split: `len(split)`, `split[i]` -> {feature: int32 [n] or str}. Safe to share by threads."""
+    """The examples of one split: `len(split)`, `split[i]` -> {feature: int32 [n] or str}. Safe to share by threads.
+
+    Records that have been read are kept in memory, up to KEPT_BYTES of a split: most corpora of music are small and
+    gone through many times, and reading a record takes longer than most of what is done with it.
+    """
 
     def __init__(self, files: Sequence[Path], codec: RecordCodec, examples: int) -> None:
         from grain.sources import ArrayRecordDataSource
 
         self._files, self._codec = files, codec
+        self._kept: dict[int, bytes] = {}
+        self._room = KEPT_BYTES
         try:
             self._records = ArrayRecordDataSource([str(file) for file in files])
         except (OSError, RuntimeError, ValueError) as error:
@@ -131,11 +138,20 @@ class Split:
         if not 0 <= index < len(self._records):
             raise IndexError(f"example {index} of {len(self._records)}")
         try:
-            return self._codec.unpack(self._records[index])
+            return self._codec.unpack(self._record(index))
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"example {index} of {self._files[0].parent} is damaged, compile it again: {_line(error)}"
             ) from error
+
+    def _record(self, index: int) -> bytes:
+        record = self._kept.get(index)
+        if record is None:
+            record = self._records[index]
+            if len(record) <= self._room:
+                self._room -= len(record)
+                self._kept[index] = record
+        return record
 
 
 def write_mixture(stores_dir: str | os.PathLike[str], name: str, rates: Mapping[str, mixing.Rate]) -> Path:

@@ -16,10 +16,83 @@ from typing import Any
 import t5music
 from t5music.data.objective import Objective
 from t5music.data.records import MANIFEST, VERSION, FeatureSpec, RecordCodec
+from t5music.data.sums import Sums
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import DataError
 
 SHARD_BYTES = 256 * 2**20
+
+
+def describe(
+    name: str,
+    *,
+    features: Mapping[str, FeatureSpec],
+    vocabulary: Vocabulary,
+    encoding: str,
+    objectives: Sequence[Objective] = (),
+    metrics: Sequence[str] = (),
+    labels: Sequence[str] | None = None,
+    examples: Mapping[str, Any] | None = None,
+    licence: Sequence[str] = (),
+    corpus: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A store's manifest but for its splits; see StoreWriter for the arguments."""
+    return {
+        "version": VERSION,
+        "kind": "task",
+        "created_by": f"t5music {t5music.__version__}",
+        "name": name,
+        "features": {feature: dataclasses.asdict(spec) for feature, spec in features.items()},
+        "vocabulary": {"fingerprint": vocabulary.fingerprint, "size": vocabulary.size},
+        "encoding": encoding,
+        "objectives": [step.to_config() for step in objectives],
+        "metrics": list(metrics),
+        "labels": None if labels is None else list(labels),
+        "examples": None if examples is None else dict(examples),
+        "licence": list(licence),
+        "corpus": list(corpus),
+    }
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises DataError when there is something at `path` that is not a token store."""
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise DataError(f"{path} exists and is not a token store: remove it or choose another data_dir")
+
+
+def open_shard(path: Path) -> Any:
+    """An ArrayRecord writer whose records can be read one by one."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    return ArrayRecordWriter(str(path), "group_size:1")  # one record a group: fast random access
+
+
+def shard_name(split: str, number: int, count: int) -> str:
+    """The file name of one of `count` shards of a split."""
+    return f"{split}-{number:05d}-of-{count:05d}.array_record"
+
+
+def split_entry(folder: Path, shards: Sequence[str], sums: Sums) -> dict[str, Any]:
+    """A split's entry in the manifest: its shards (names of files in `folder`) and its sums."""
+    files = [{"file": name, "bytes": (folder / name).stat().st_size} for name in shards]
+    return {**sums.to_json(), "shards": files, "seconds": round(sums.seconds, 6)}
+
+
+def put_in_place(folder: Path, path: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes the manifest into `folder`, which then takes the place of the store at `path`. Raises OSError."""
+    text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    old = folder.with_name(f"{folder.name}.old")
+    replaced = path.exists()
+    if replaced:
+        path.rename(old)
+    try:
+        folder.rename(path)
+    except OSError:
+        if replaced:
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class StoreWriter:
@@ -64,27 +137,22 @@ class StoreWriter:
         Raises DataError when the folder exists and is not a token store.
         """
         self.path = Path(path)
-        if self.path.exists() and not (self.path / MANIFEST).is_file():
-            raise DataError(f"{self.path} exists and is not a token store: remove it or choose another data_dir")
+        check_replaceable(self.path)
         self._codec = RecordCodec(features, vocabulary.size)
         self._shard_bytes = shard_bytes
         self._splits: dict[str, _SplitWriter] = {}
-        self._manifest = {
-            "version": VERSION,
-            "kind": "task",
-            "created_by": f"t5music {t5music.__version__}",
-            "name": self.path.name,
-            "features": {name: dataclasses.asdict(spec) for name, spec in features.items()},
-            "vocabulary": {"fingerprint": vocabulary.fingerprint, "size": vocabulary.size},
-            "encoding": encoding,
-            "objectives": [step.to_config() for step in objectives],
-            "metrics": list(metrics),
-            "labels": None if labels is None else list(labels),
-            "examples": None if examples is None else dict(examples),
-            "licence": list(licence),
-            "corpus": list(corpus),
-        }
-        self._token_features = [name for name, spec in features.items() if spec.kind == "tokens"]
+        self._manifest = describe(
+            self.path.name,
+            features=features,
+            vocabulary=vocabulary,
+            encoding=encoding,
+            objectives=objectives,
+            metrics=metrics,
+            labels=labels,
+            examples=examples,
+            licence=licence,
+            corpus=corpus,
+        )
 
     def __enter__(self) -> StoreWriter:
         try:
@@ -102,7 +170,7 @@ class StoreWriter:
         full.
         """
         if split not in self._splits:
-            self._splits[split] = _SplitWriter(self._folder, split, self._token_features, self._shard_bytes)
+            self._splits[split] = _SplitWriter(self._folder, split, self._shard_bytes)
         record, counts = self._codec.pack(example)
         try:
             self._splits[split].add(record, counts, notes, seconds)
@@ -125,49 +193,28 @@ class StoreWriter:
 
     def _finish(self) -> None:
         splits = {name: split.finish() for name, split in self._splits.items()}
-        manifest = json.dumps({**self._manifest, "splits": splits}, indent=2, sort_keys=True, ensure_ascii=False)
-        (self._folder / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
-        old = self._folder.with_name(f"{self._folder.name}.old")
-        replaced = self.path.exists()
-        if replaced:
-            self.path.rename(old)
-        try:
-            self._folder.rename(self.path)
-        except OSError:
-            if replaced:
-                old.rename(self.path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        put_in_place(self._folder, self.path, {**self._manifest, "splits": splits})
 
 
 class _SplitWriter:
     """The shards and sums of one split."""
 
-    def __init__(self, folder: Path, split: str, features: Sequence[str], shard_bytes: int) -> None:
+    def __init__(self, folder: Path, split: str, shard_bytes: int) -> None:
         self._folder, self._split, self._shard_bytes = folder, split, shard_bytes
         self._writer: Any = None
         self._shards: list[Path] = []
         self._room = 0
-        self._examples, self._notes, self._seconds = 0, 0, 0.0
-        self._tokens = dict.fromkeys(features, 0)
-        self._longest = dict.fromkeys(features, 0)
+        self._sums = Sums()
 
     def add(self, record: bytes, counts: Mapping[str, int], notes: int, seconds: float) -> None:
-        from array_record.python.array_record_module import ArrayRecordWriter
-
         if self._writer is None:
             path = self._folder / f"{self._split}-{len(self._shards):05d}"
-            self._writer = ArrayRecordWriter(str(path), "group_size:1")  # one record a group: fast random access
+            self._writer = open_shard(path)
             self._shards.append(path)
             self._room = self._shard_bytes
         self._writer.write(record)
         self._room -= len(record)
-        self._examples += 1
-        self._notes += int(notes)
-        self._seconds += float(seconds)
-        for name, count in counts.items():
-            self._tokens[name] += count
-            self._longest[name] = max(self._longest[name], count)
+        self._sums.add(counts, notes, seconds)
         if self._room <= 0:
             self.close()
 
@@ -180,19 +227,11 @@ class _SplitWriter:
     def finish(self) -> dict[str, Any]:
         """Gives the shards their names and returns the split's entry in the manifest."""
         self.close()
-        shards = []
+        names = []
         for number, path in enumerate(self._shards):
-            final = path.with_name(f"{self._split}-{number:05d}-of-{len(self._shards):05d}.array_record")
-            path.rename(final)
-            shards.append({"file": final.name, "bytes": final.stat().st_size})
-        return {
-            "examples": self._examples,
-            "shards": shards,
-            "tokens": self._tokens,
-            "max_length": self._longest,
-            "notes": self._notes,
-            "seconds": round(self._seconds, 6),
-        }
+            names.append(shard_name(self._split, number, len(self._shards)))
+            path.rename(path.with_name(names[-1]))
+        return split_entry(self._folder, names, self._sums)
 
 
 def _umask() -> int:

@@ -34,6 +34,11 @@ def check_lengths(feature_lengths: Mapping[str, int]) -> dict[str, int]:
     return {feature: int(feature_lengths[feature]) for feature in FEATURES}
 
 
+def _words(number: int) -> tuple[int, ...]:
+    """A number in 32-bit words, the least first: what NumPy's seeding makes of it, but slowly."""
+    return tuple((number >> shift) & 0xFFFFFFFF for shift in range(0, max(1, number.bit_length()), 32))
+
+
 class TaskStream:
     """Inputs and targets of the visits of one split of one store."""
 
@@ -60,12 +65,15 @@ class TaskStream:
             raise ConfigError(f"the seed must not be negative, not {seed}")
         self.name = store.name
         self.examples = store.split(split)
-        self._steps = [*augmentations, *store.objectives]
         self._lengths = check_lengths(feature_lengths)
+        steps = [*augmentations, *store.objectives]
+        later = [steps[place + 1 :] for place in range(len(steps))]
+        self._steps = [objectives.settle(step, rest, self._lengths) for step, rest in zip(steps, later, strict=True)]
         self._add_eos = {feature: features[feature].add_eos for feature in FEATURES}
         self._vocabulary = vocabulary
         self._seed = seed
         self._task = int.from_bytes(hashlib.sha256(store.name.encode()).digest()[:8], "little")
+        self._entropy = (*_words(seed), *_words(self._task))
         self._order = functools.lru_cache(maxsize=4)(self._shuffle)  # lanes are not all in the same epoch
 
     def where(self, visit: int) -> tuple[int, int]:
@@ -79,9 +87,12 @@ class TaskStream:
 
     def pair(self, index: int, epoch: int) -> Pair:
         """Inputs and targets of an example in an epoch: objective applied, trimmed to length, EOS added."""
-        rng = np.random.default_rng((self._seed, self._task, index, epoch))
-        example = objectives.apply(self._steps, self.examples[index], rng, self._lengths, self._vocabulary)
-        return Pair(*(self._end(example[feature], feature) for feature in FEATURES))
+        example = self.examples[index]
+        if self._steps:  # where nothing is drawn, making a generator would be half of the work
+            rng = np.random.default_rng(np.array([*self._entropy, index, epoch], np.uint32))
+            for step in self._steps:
+                example = step(example, rng, self._lengths, self._vocabulary)
+        return Pair(self._end(example["inputs"], "inputs"), self._end(example["targets"], "targets"))
 
     def has_targets(self, pair: Pair) -> bool:
         """Whether there is anything to predict but EOS."""
@@ -90,4 +101,8 @@ class TaskStream:
     def _end(self, tokens: Ids, feature: str) -> Ids:
         if not self._add_eos[feature]:
             return tokens[: self._lengths[feature]]
-        return np.append(tokens[: self._lengths[feature] - 1], np.int32(EOS_ID))
+        count = min(len(tokens), self._lengths[feature] - 1)
+        ended = np.empty(count + 1, np.int32)
+        ended[:count] = tokens[:count]
+        ended[count] = EOS_ID
+        return ended

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from t5music.data.corpora.base import Corpus, Piece, Skipped
-from t5music.data.examples import Classify, Continue, Pieces
+from t5music.data.corpora.base import Corpus, Entry, Piece, Skipped
+from t5music.data.examples import Classify, Continue, Example, Pieces
 from t5music.data.objectives import LanguageModel, SelectRandomChunk, SpanCorruption
-from t5music.errors import DataError
-from t5music.music import fingerprint
+from t5music.errors import DataError, MidiError
 from t5music.music.score import NOTE, Score
 
 seqio = pytest.importorskip("seqio")
 tf = pytest.importorskip("tensorflow")
 
 from t5music.data import compile as compiling  # noqa: E402
-from t5music.data import mixing, seqio_cache, seqio_tasks  # noqa: E402
-from t5music.data.corpora import build  # noqa: E402
-from t5music.data.store import find  # noqa: E402
+from t5music.data import compile_parts, mixing, parts, seqio_cache, seqio_tasks  # noqa: E402
+from t5music.data.corpora import build, built  # noqa: E402
+from t5music.data.store import TokenStore, find  # noqa: E402
 from t5music.data.vocabulary import default  # noqa: E402
 
 PIECES = 12
@@ -37,21 +39,26 @@ def piece(number: int) -> Score:
     return Score(480, notes)
 
 
-def read() -> Iterator[Piece | Skipped]:
-    for number in range(PIECES):
-        score = piece(number)
-        yield Piece(f"{number}.mid", score, {"style": "odd" if number % 2 else "even"}, fingerprint.opening(score))
-    yield Skipped("bad.mid", "it is bad")
+def entries(root: Path) -> list[Entry]:
+    pieces = [Entry(f"{n}.mid", root, {"style": "odd" if n % 2 else "even"}, more={"number": n}) for n in range(PIECES)]
+    return [*pieces, Entry("bad.mid", root)]
 
 
-SMALL = Corpus("small", "t", "free", "here", "", read, lambda: PIECES + 1, {"style": ("even", "odd")})
+def read(entry: Entry) -> Iterator[Piece | Skipped]:
+    if not entry.more:
+        yield Skipped(entry.id, "it is bad")
+    else:
+        yield Piece(entry.id, piece(entry.more["number"]), entry.labels)
+
+
+SMALL = Corpus("small", "t", "free", "here", "", entries, read, labels={"style": ("even", "odd")})
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A built corpus, and four tasks over it."""
     folder = tmp_path_factory.mktemp("data")
-    build.build(SMALL, folder, progress=False)
+    build.build(SMALL, folder, folder, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(folder))
         seqio_tasks.add_task("small_continue", "small", Continue("small", "remi", words=64))
@@ -68,36 +75,6 @@ def through_seqio(name: str, **options) -> list[dict[str, np.ndarray]]:
     task = seqio.get_mixture_or_task(name)
     dataset = task.get_dataset(sequence_length={"inputs": 128, "targets": 128}, shuffle=False, **options)
     return list(dataset.as_numpy_iterator())
-
-
-def test_report_and_rebuild(data_dir: Path):
-    report = build.build(SMALL, data_dir, progress=False)
-    assert report["skipped"] == {"bad.mid": "it is bad"}
-    assert sum(report["pieces"].values()) == PIECES
-    with pytest.raises(DataError, match="not built"):
-        build.load("absent", data_dir)
-
-
-def test_a_corpus_is_an_ordinary_tfds_dataset(data_dir: Path):
-    import tensorflow_datasets as tfds
-
-    from t5music.music import midi
-
-    dataset = tfds.load("small", data_dir=str(data_dir / "corpora"), split="train")
-    for example in dataset.take(2).as_numpy_iterator():
-        number = int(example["id"].decode().removesuffix(".mid"))
-        assert np.array_equal(midi.read(example["midi"]).notes, piece(number).notes)
-        assert example["style"].decode() == ("odd" if number % 2 else "even")
-
-
-def test_export_writes_midi_files(data_dir: Path, tmp_path: Path):
-    from t5music.music import midi
-
-    paths = build.export("small", data_dir, "test", tmp_path)
-    assert paths
-    assert all(len(midi.read(path).notes) == 60 for path in paths)
-    with pytest.raises(DataError, match="no split 'tset'"):
-        build.export("small", data_dir, "tset", tmp_path)
 
 
 def test_inputs_and_targets_are_text_to_the_letter(data_dir: Path):
@@ -135,11 +112,8 @@ def test_manifest_counts_and_says_what_is_asked(data_dir: Path):
 def test_compiling_twice_gives_the_same_bytes(data_dir: Path):
     task = seqio.get_mixture_or_task("small_continue")
 
-    def contents() -> dict[str, bytes]:
-        store = compiling.compile_task(task, data_dir, force=True, progress=False)
-        return {path.name: path.read_bytes() for path in sorted(store.path.iterdir())}
-
-    assert contents() == contents()
+    one, two = (contents(compiling.compile_task(task, data_dir, force=True, progress=False)) for _ in range(2))
+    assert one == two
 
 
 def test_objectives_run_in_seqio_too_and_use_its_seed(data_dir: Path):
@@ -204,3 +178,147 @@ def test_a_changed_declaration_is_compiled_again(data_dir: Path):
     shorter = seqio_tasks.PiecePreprocessor(Continue("small", "remi", words=32))
     assert compiling.compiled(task, data_dir) is not None
     assert compiling.compiled(task.replace(preprocessors=[shorter, *task.preprocessors[1:]]), data_dir) is None
+
+
+# ------------------------------------------------------------------------------------------------------------- parts
+
+
+def contents(store: TokenStore) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(store.path.iterdir())}
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_parts, "PIECES_PER_PART", 3)
+
+
+def parts_compiled(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[str]:
+    """The names of the parts that are compiled from now on; the interrupt comes instead of number `stop_at`."""
+    names: list[str] = []
+    compile_part = compile_parts.compile_part
+
+    def recorded(job: compile_parts.Job, part: parts.Part[int]) -> None:
+        if len(names) == stop_at:
+            raise KeyboardInterrupt
+        names.append(part.file.name)
+        compile_part(job, part)
+
+    monkeypatch.setattr(compile_parts, "compile_part", recorded)
+    return names
+
+
+def test_bytes_do_not_depend_on_workers_or_interruption(data_dir: Path, small_parts: None):
+    task = seqio.get_mixture_or_task("small_continue")
+    whole = contents(compiling.compile_task(task, data_dir, workers=1, force=True, progress=False))
+    assert len([name for name in whole if name.startswith("train")]) > 1
+    assert contents(compiling.compile_task(task, data_dir, workers=2, force=True, progress=False)) == whole
+    with pytest.MonkeyPatch.context() as patch:
+        before = parts_compiled(patch, stop_at=2)
+        with pytest.raises(KeyboardInterrupt):
+            compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)
+    work = next((data_dir / "stores").glob(".small_continue.*"))
+    (work / "store" / ".train-00000-of-00009.array_record.x").write_bytes(b"left by a killed worker")
+    with pytest.MonkeyPatch.context() as patch:
+        after = parts_compiled(patch)
+        assert contents(compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)) == whole
+    assert len(before) == 2
+    assert not set(before) & set(after)
+    assert not list((data_dir / "stores").glob(".small_continue.*"))
+
+
+def test_tasks_that_differ_in_their_objectives_are_compiled_once(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    one = compiling.compile_task(seqio.get_mixture_or_task("small_spans"), data_dir, force=True, progress=False)
+    names = parts_compiled(monkeypatch)
+    task = seqio.get_mixture_or_task("small_lm")
+    shared = compiling.compile_task(task, data_dir, progress=False)
+    assert not names
+    assert shared.objectives == [LanguageModel()]
+    taken = contents(shared)
+    assert [content for name, content in taken.items() if name.endswith("array_record")] == [
+        content for name, content in contents(one).items() if name.endswith("array_record")
+    ]
+    assert contents(compiling.compile_task(task, data_dir, force=True, progress=False)) == taken
+    assert names
+
+
+@dataclass(frozen=True)
+class Picky(Pieces):
+    """Music alone, but not every piece."""
+
+    kind: ClassVar[str] = "picky"
+    refused: tuple[str, ...] = ()
+
+    def examples(self, piece: Piece) -> Iterator[Example]:
+        yield from super().examples(piece)
+        if piece.id in self.refused:
+            raise MidiError(f"{piece.id}: has {len(piece.id)} faults")
+
+
+def picky(name: str, *refused: str) -> seqio.Task:
+    task = seqio.get_mixture_or_task("small_lm")
+    steps = [seqio_tasks.PiecePreprocessor(Picky("remi", refused=refused)), *task.preprocessors[1:]]
+    return task.replace(name=name, preprocessors=steps)
+
+
+def test_pieces_that_cannot_be_said_are_left_out_and_counted(data_dir: Path, small_parts: None):
+    refused = tuple(record["id"].decode() for record in built.Pieces(["small"], "train", data_dir))[:3]
+    store = compiling.compile_task(picky("picky", *refused), data_dir, progress=False)
+    ids = {store.split("train")[index]["piece"] for index in range(store.examples("train"))}
+    train = store.manifest["splits"]["train"]
+    assert not ids & set(refused)  # a whole part: its shard is empty
+    assert len(train["shards"]) > 1
+    assert (train["pieces"], len(ids)) == (len(ids) + 3, train["pieces"] - 3)
+    assert train["skipped"] == {"has # faults": {"count": 3, "example": refused[0]}}
+    assert f"3 x left out: has # faults (for example {refused[0]})" in compiling.summary(store)
+    assert "| has # faults | 3 |" in (store.path / "report.md").read_text()
+
+
+def test_nothing_to_train_on_is_an_error_that_says_why(data_dir: Path):
+    task = picky("nothing", *(f"{number}.mid" for number in range(PIECES)))
+    with pytest.raises(DataError, match=r"no training example: its corpora gave \d+ train, .* x has # faults"):
+        compiling.compile_task(task, data_dir, progress=False)
+    assert not list((data_dir / "stores").glob("*nothing*"))
+
+
+def test_a_full_disk_is_an_error_and_the_old_store_stays(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    task = seqio.get_mixture_or_task("small_classify")
+    before = contents(compiling.compile_task(task, data_dir, progress=False))
+
+    class Full:
+        def write(self, record: bytes) -> None:
+            raise RuntimeError("No space left on device")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(compile_parts, "open_shard", lambda path: Full())
+    with pytest.raises(DataError, match=r"cannot write .*array_record: No space left on device"):
+        compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)
+    monkeypatch.undo()
+    monkeypatch.setenv("T5MUSIC_DATA", str(data_dir))
+    assert contents(compiling.compile_task(task, data_dir, progress=False)) == before
+
+
+def test_a_store_of_another_corpus_or_declaration_is_not_taken(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_classify")
+    store = compiling.compile_task(task, data_dir, progress=False)
+    manifest = json.loads((store.path / "manifest.json").read_text())
+    for key, value in (("apart_from", ["other"]), ("metrics", []), ("corpora", {"small": {}}), ("corpus", ["other"])):
+        (store.path / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+        assert compiling.compiled(task, data_dir) is None, key
+    (store.path / "manifest.json").write_text(json.dumps(manifest))
+    assert compiling.compiled(task, data_dir) is not None
+
+
+def test_only_known_steps_come_before_the_cache(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_continue")
+    piece_step, tokenize, *rest = task.preprocessors
+    for steps, message in (
+        ([piece_step, lambda dataset: dataset, tokenize, *rest], "there may only be"),
+        ([piece_step, *rest], "there may only be"),
+        ([tokenize, *rest], "declare it with"),
+    ):
+        with pytest.raises(DataError, match=message):
+            compiling.parts_of(task.replace(preprocessors=steps))
+    other = {name: seqio.Feature(seqio.ByteVocabulary()) for name in ("inputs", "targets")}
+    with pytest.raises(DataError, match="in T5MusicVocabulary"):
+        compiling.parts_of(task.replace(output_features=other))

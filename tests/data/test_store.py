@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t5music.data import mixing
+from t5music.data import store as store_module
 from t5music.data.objectives import SelectRandomChunk, SpanCorruption
 from t5music.data.records import FeatureSpec, RecordCodec
 from t5music.data.store import StoreWriter, TokenStore, find, write_mixture
@@ -92,6 +93,28 @@ def test_shards_are_read_as_one(tmp_path, vocabulary):
     assert names[1] == f"train-00001-of-{len(names):05d}.array_record"
     split = TokenStore.open(tmp_path / "task").split("train")
     assert [split[i]["piece"] for i in range(23)] == [f"Stück {i}" for i in range(23)]
+
+
+def test_hundreds_of_shards_are_read_as_one(tmp_path, vocabulary):
+    write(tmp_path / "task", vocabulary, examples=300, shard_bytes=1)
+    store = TokenStore.open(tmp_path / "task")
+    assert len(store.manifest["splits"]["train"]["shards"]) == 300
+    split = store.split("train")
+    assert [split[i]["piece"] for i in (0, 299, 17, 17)] == ["Stück 0", "Stück 299", "Stück 17", "Stück 17"]
+
+
+@pytest.mark.parametrize("kept", [0, 500, 10**6])
+def test_what_is_kept_in_memory_is_what_was_read(tmp_path, vocabulary, monkeypatch, kept):
+    monkeypatch.setattr(store_module, "KEPT_BYTES", kept)
+    write(tmp_path / "task", vocabulary)
+    split = TokenStore.open(tmp_path / "task").split("train")
+    once, again = ([split[i]["targets"].tolist() for i in range(10)] for _ in range(2))
+    assert once == again
+    assert [len(targets) for targets in once] == list(range(50, 60))
+    split[0]["targets"][:] = 0  # an example is its reader's own
+    assert split[0]["targets"].tolist() == once[0]
+    assert sum(map(len, split._kept.values())) <= kept
+    assert len(split._kept) == {0: 0, 500: 4, 10**6: 10}[kept]
 
 
 def write_and_fail(path: Path, vocabulary: Vocabulary, example: dict) -> None:

@@ -162,14 +162,19 @@ def _write(corpus: Corpus, todo: Sequence[parts.Part[Entry]], data_dir: Path) ->
 def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[Path]:
     """Writes the pieces of one split as MIDI files into `folder`; returns their paths, sorted.
 
-    A file is named after its piece, with `__` for the slashes of its id.
+    A file has the last part of its piece's id as its name, or, where that names several, the whole id with `__` for the
+    slashes.
 
     Raises:
       DataError: the corpus is not built, has no such split, or the folder cannot be written.
     """
+    pieces = built.records(corpus_name, split, data_dir)
+    short = Counter(Path(piece["id"].decode()).name for piece in pieces)
     paths = []
-    for piece in built.records(corpus_name, split, data_dir):
-        path = folder / f"{Path(piece['id'].decode().replace('/', '__')).with_suffix('')}.mid"
+    for piece in pieces:
+        name = Path(piece["id"].decode())
+        stem = name.with_suffix("").name if short[name.name] == 1 else str(name.with_suffix("")).replace("/", "__")
+        path = folder / f"{stem}.mid"
         files.write_bytes(path, piece["midi"])
         paths.append(path)
     return sorted(paths)
