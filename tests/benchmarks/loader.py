@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +33,9 @@ from common import one_core, table
 
 # Mixture -> row lengths of inputs and targets.
 ROWS = {
-    "span_corruption": [(1024, 232), (2048, 464)],
+    "span_corruption": [(2048, 464), (4096, 928)],
     "continue": [(1024, 896), (2048, 1792)],
-    "both": [(2048, 1408), (4096, 2816)],
+    "both": [(2048, 1184), (4096, 2368)],
 }
 BATCH = 32
 EXAMPLES = 50_000  # over which the rates are measured
@@ -147,6 +148,7 @@ def serve(asked: Connection, make: Any, arguments: Sequence[Any]) -> None:
     """A peer: for each number of seconds asked for, the examples a second over that time."""
     batches = make(*arguments)
     next(batches)  # fills shuffle buffers, starts threads
+    asked.send(0.0)
     while (seconds := asked.recv()) > 0:
         asked.send(examples_a_second(batches, seconds))
     os._exit(0)  # TensorFlow's threads would not end
@@ -154,19 +156,30 @@ def serve(asked: Connection, make: Any, arguments: Sequence[Any]) -> None:
 
 @contextmanager
 def peer(make: Any, *arguments: Any) -> Iterator[Any]:
-    """A process that makes batches, as a function: seconds -> examples a second over that time."""
+    """A process that makes batches, as a function: seconds -> examples a second over that time.
+
+    Between its turns it stands still, so that nobody makes batches ahead while the others are measured.
+    """
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, make, arguments))
     process.start()
     there.close()  # so that a peer that dies is noticed
 
+    here.recv()  # it has begun
+    pid = process.pid or 0
+    os.kill(pid, signal.SIGSTOP)
+
     def ask(seconds: float) -> float:
+        os.kill(pid, signal.SIGCONT)
         here.send(seconds)
-        return here.recv()
+        rate = here.recv()
+        os.kill(pid, signal.SIGSTOP)
+        return rate
 
     try:
         yield ask
     finally:
+        os.kill(pid, signal.SIGCONT)
         with suppress(BrokenPipeError):
             here.send(0.0)
         process.join()

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from t5music.data import mixing
+from t5music.data import mixing, objectives
 from t5music.data.loader import eval_batches, merge_states, train_batches
 from t5music.data.objectives import IidDenoising, SelectRandomChunk, SpanCorruption, Transpose
 from t5music.data.stream import TaskStream
@@ -121,6 +121,15 @@ def test_the_same_visit_has_the_same_noise_and_another_epoch_has_other(make_stor
     assert not np.array_equal(one.inputs, other_seed.pair(1, 4).inputs)
     assert sorted(stream.where(visit)[0] for visit in range(6, 9)) == [0, 1, 2]
     assert {stream.where(visit)[1] for visit in range(6, 9)} == {2}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 2**70 + 5])
+def test_noise_is_drawn_as_numpy_seeds_the_four_numbers(make_store, vocabulary, seed):
+    store = make_store("task", [(0, 60)] * 3, objectives=DENOISING)
+    stream = TaskStream(store, "train", feature_lengths=LENGTHS, vocabulary=vocabulary, seed=seed)
+    rng = np.random.default_rng((seed, stream._task, 2, 7))
+    wanted = objectives.apply(DENOISING, store.split("train")[2], rng, LENGTHS, vocabulary)
+    assert stream.pair(2, 7).targets[:-1].tolist() == wanted["targets"][: LENGTHS["targets"] - 1].tolist()
 
 
 def test_augmentations_come_before_the_objectives_and_only_in_training(make_store, settings, vocabulary):

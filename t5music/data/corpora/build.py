@@ -144,6 +144,7 @@ def _write(corpus: Corpus, todo: Sequence[parts.Part[Entry]], data_dir: Path) ->
         "others": list(corpus.others),
         "pieces": {split: count for split in SPLITS if (count := splits.count(split))},
         "groups": len(set(groups)),
+        "files": sum(len(part.items) for part in todo),
         "duplicates": len(openings) - len(set(openings)),
         "seconds": round(seconds, 3),
         "notes": notes,
