@@ -223,8 +223,8 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
     """What the build of a corpus read, or None if it is not built.
 
     Returns:
-      {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n, 'mended': {file: [reason]},
-      'skipped': {file: reason}, 'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ...}.
+      {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
+      'mended': {file: [reason]}, 'skipped': {file: reason}, 'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ...}.
     """
     # TFDS writes the dataset's metadata last, below <corpus>/<version>/.
     found = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
