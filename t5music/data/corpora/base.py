@@ -224,7 +224,8 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
 
     Returns:
       {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
-      'mended': {file: [reason]}, 'skipped': {file: reason}, 'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ...}.
+      'mended': {file: [reason]}, 'skipped': {file: reason}, 'labels': {label: {value: n}}, 'others': [name],
+      'licence': ..., 'source': ...}.
     """
     # TFDS writes the dataset's metadata last, below <corpus>/<version>/.
     found = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
