@@ -10,6 +10,8 @@ import numpy as np
 from t5music.data.examples.cutting import Events, bars_of, last_of, opened, silence, wait_units
 from t5music.music.encodings import Encoding
 from t5music.music.encodings.remi import Remi
+from t5music.music.encodings.remi_grid import METER_UNITS, POSITION, UNIT
+from t5music.music.encodings.remi_words import FIRST, KIND_OF, POS, TIMESIG
 from t5music.music.encodings.tx1 import TX1, VOICES
 
 
@@ -34,15 +36,24 @@ def put_back(encoding: Encoding, events: Events, first: int, last: int, answer: 
 def in_bars(encoding: Encoding, bars: Sequence[Events], answer: Events) -> Events:
     """A remi answer in the place of bars: as many as there are, with their meters.
 
-    Bars that the answer lacks are empty, those it has too many are left out.
+    Bars that the answer lacks are empty, those it has too many are left out, and so is what lies beyond a bar's end,
+    where the answer was in a longer meter.
     """
     answered = bars_of(encoding, answer)
     parts: list[Events] = [answer[:0]]
     for number, bar in enumerate(bars):
         own = answered[number][1:] if number < len(answered) else answer[:0]
         stated = len(own) and encoding.words[own[0]].startswith("TimeSig_")
-        parts += [bar[:2], own[1 if stated else 0 :]]  # encode writes every bar as Bar, TimeSig and the rest
+        # encode writes every bar as Bar, TimeSig and the rest
+        parts += [bar[:2], _within(own[1 if stated else 0 :], int(bar[1]))]
     return np.concatenate(parts)
+
+
+def _within(words: Events, meter: int) -> Events:
+    """A remi bar's words up to the first position that a bar of this meter (a TimeSig event) does not have."""
+    length = METER_UNITS[meter - FIRST[TIMESIG]] * UNIT
+    beyond = (KIND_OF[words] == POS) & ((words - FIRST[POS]) * POSITION >= length)
+    return words[: int(np.argmax(np.append(beyond, True)))]
 
 
 def _as_long(encoding: Encoding, before: Events, hidden: Events, answer: Events) -> Events:
