@@ -19,7 +19,7 @@ from t5music.data.corpora.base import SPLITS
 from t5music.data.examples import Examples
 from t5music.data.objectives import Objective
 from t5music.data.seqio_vocabulary import T5MusicVocabulary
-from t5music.errors import DataError
+from t5music.errors import DataError, MidiError
 from t5music.files import data_dir
 
 FEATURES = ("inputs", "targets")
@@ -40,7 +40,10 @@ class PiecePreprocessor:
 
         def texts(*values: bytes) -> tuple[np.ndarray, ...]:
             piece = built.to_piece(dict(zip(names, values, strict=True)))
-            made = list(self.examples.examples(piece))
+            try:
+                made = list(self.examples.examples(piece))
+            except MidiError:  # it cannot be said in these words; `t5music compile` reports why
+                made = []
             seconds = np.zeros(len(made), np.float32)
             seconds[:1] = piece.score.duration_seconds
             return np.array([e.inputs for e in made], object), np.array([e.targets for e in made], object), seconds

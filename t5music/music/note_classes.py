@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from t5music.errors import MidiError
-from t5music.music.encodings.remi_grid import POSITION, TICKS, lay_bars, place, separate
+from t5music.music.encodings.remi_grid import lay_notes
 from t5music.music.score import Score
 
 MELODY, BRIDGE, ACCOMPANIMENT = range(3)
@@ -68,15 +68,4 @@ def remi_order(score: Score) -> NDArray[np.int64]:
 
     remi keeps one of several notes of one program and pitch that begin at one position, so some may be missing.
     """
-    notes = score.notes
-    if not len(notes):
-        return np.empty(0, np.int64)
-    edges, _ = lay_bars(score)
-    resolution = score.ticks_per_quarter
-    bars, positions = place(notes["onset"], resolution, edges)
-    starts = edges[bars] + POSITION * positions
-    programs, pitches = notes["program"].astype(np.int64), notes["pitch"].astype(np.int64)
-    lengths = (notes["onset"] + notes["duration"]) * TICKS - starts * resolution
-    lengths = np.maximum(1, (lengths + POSITION * resolution // 2) // (POSITION * resolution))
-    kept, _, _ = separate(programs * 128 + pitches, starts, starts + lengths * POSITION, notes["velocity"])
-    return kept[np.lexsort((pitches[kept], programs[kept], starts[kept]))]
+    return lay_notes(score).notes if len(score.notes) else np.empty(0, np.int64)

@@ -70,10 +70,7 @@ class _Abc:
         return encoding.to_text(events), text
 
     def _pairs(self, piece: Piece) -> Iterator[tuple[str, str]]:
-        try:
-            pair = self._pair(tune_of(piece))
-        except MidiError:
-            return
+        pair = self._pair(tune_of(piece))
         if pair:
             yield pair
 
@@ -86,7 +83,7 @@ class TranscribeAbc(_Abc):
     metrics: ClassVar[tuple[str, ...]] = ("abc_valid", "abc_pitch_accuracy")
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """Yields one example; none for a piece that is no melody, or too long."""
+        """Yields one example; none for a tune that is too long. Raises MidiError for a piece that is no melody."""
         for words, text in self._pairs(piece):
             yield Example(f"transcribe abc: {words}", text)
 
@@ -106,6 +103,6 @@ class PlayAbc(_Abc):
     metrics: ClassVar[tuple[str, ...]] = ("word_accuracy",)
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """Yields one example; none for a piece that is no melody, or too long."""
+        """Yields one example; none for a tune that is too long. Raises MidiError for a piece that is no melody."""
         for words, text in self._pairs(piece):
             yield Example(f"abc to music: {text}", words)

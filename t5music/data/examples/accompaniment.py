@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import Events, bars_of, opened, said
+from t5music.data.examples.cutting import Events, bars_of, opened
 from t5music.data.examples.patching import in_bars
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings
@@ -79,7 +79,7 @@ class Accompany(Composes):
         encoding, score = self._encoding(), piece.score
         given = _tracks(score, self.part)
         asked = _tracks(score, self.answer) if self.answer else ~given
-        bars = len(bars_of(encoding, said(encoding, score)))
+        bars = len(bars_of(encoding, encoding.encode(score)))
         if given.any() and asked.any():
             sides = self._windows(score, given, bars), self._windows(score, asked, bars)
             for window, answer in zip(*sides, strict=True):

@@ -45,7 +45,10 @@ class Examples(Protocol):
     def encoding(self) -> str: ...
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """The examples of one piece; none where it lacks what is asked for."""
+        """The examples of one piece; none where it lacks what is asked for.
+
+        Raises MidiError, at any example, for a piece that cannot be said in the words: it is then left out whole.
+        """
         ...
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Example
 from t5music.data.examples.classification import evenly
-from t5music.data.examples.cutting import said
 from t5music.errors import MidiError
 from t5music.music import encodings
 from t5music.music.score import Score
@@ -40,7 +39,7 @@ class Caption:
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per segment; none for a piece without the label `caption`."""
         if caption := " ".join(piece.labels.get("caption", "").split()):
-            events = said(encodings.get(self.encoding), piece.score)
+            events = encodings.get(self.encoding).encode(piece.score)
             yield from (Example(prompt, caption) for prompt in self._asked(events))
 
     def prompts(self, score: Score) -> list[str]:

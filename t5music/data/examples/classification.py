@@ -27,7 +27,7 @@ from t5music.data import vocabulary
 from t5music.data.augment import pitch_room
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Example
-from t5music.errors import DataError, MidiError
+from t5music.errors import DataError
 from t5music.music import encodings
 from t5music.music.keys import KEYS, key_index
 from t5music.music.score import DRUMS, METER, TEMPO, Score
@@ -70,12 +70,6 @@ class Classify:
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per segment; none where the label is unknown ('') or none of the values."""
-        try:
-            yield from list(self._made(piece))
-        except MidiError:  # the encoding has no words for it
-            return
-
-    def _made(self, piece: Piece) -> Iterator[Example]:
         value = piece.labels.get(self.label, "")
         if value in self.values:
             yield from (Example(prompt, value) for prompt in self.prompts(piece.score))
@@ -115,7 +109,7 @@ class ClassifyKey(Classify):
     encoding: str = "remi"
     versions: int = 3
 
-    def _made(self, piece: Piece) -> Iterator[Example]:
+    def examples(self, piece: Piece) -> Iterator[Example]:
         """`versions` examples per segment; an interval that would leave the encoding's pitches is passed over."""
         key = key_index(piece.labels.get(self.label, ""))
         if key is None:
@@ -148,7 +142,7 @@ class ClassifyMeter(Classify):
     encoding: str = "remi"
     shortest: int = 4
 
-    def _made(self, piece: Piece) -> Iterator[Example]:
+    def examples(self, piece: Piece) -> Iterator[Example]:
         """One example per segment of each stretch of one meter."""
         found = []
         for number, (change, part) in enumerate(_spans(piece.score, piece.score.meters)):
@@ -184,7 +178,7 @@ class ClassifyStyle(Classify):
                 f"fit the values {list(self.values)}"
             )
 
-    def _made(self, piece: Piece) -> Iterator[Example]:
+    def examples(self, piece: Piece) -> Iterator[Example]:
         """One example per segment; none for a piece of another corpus."""
         styles = dict(zip(self.corpora, self.styles, strict=True))
         if style := styles.get(piece.labels.get(CORPUS, "")):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import said
 from t5music.errors import MidiError
 from t5music.music import encodings
 from t5music.music.score import Score
@@ -45,7 +44,7 @@ class Continue(Composes):
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per pair of neighbouring chunks; none for a piece of a single chunk."""
         encoding = encodings.get(self.encoding)
-        texts = [encoding.to_text(chunk) for chunk in encoding.chunks(said(encoding, piece.score), self.words)]
+        texts = [encoding.to_text(chunk) for chunk in encoding.chunks(encoding.encode(piece.score), self.words)]
         for prompt, rest in itertools.pairwise(texts):
             yield Example(self._ask(prompt), rest)
 

@@ -8,21 +8,12 @@ import itertools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from t5music.errors import MidiError
 from t5music.music import encodings
 from t5music.music.encodings import Encoding
 from t5music.music.encodings.remi import Remi
 from t5music.music.score import Score
 
 Events = NDArray[np.int32]
-
-
-def said(encoding: Encoding, score: Score) -> Events:
-    """The event ids of a corpus' piece; none where the encoding has no words for it, so that a compile goes on."""
-    try:
-        return encoding.encode(score)
-    except MidiError:
-        return np.empty(0, np.int32)
 
 
 def cuts(encoding: Encoding, events: Events) -> NDArray[np.int64]:

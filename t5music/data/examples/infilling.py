@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import cuts, nearest, said
+from t5music.data.examples.cutting import cuts, nearest
 from t5music.data.examples.patching import put_back
 from t5music.errors import ConfigError, MidiError
 from t5music.music import encodings
@@ -57,7 +57,7 @@ class Infill(Composes):
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per chunk of `words`; none of a chunk without two cuts, or without a note in the gap."""
         encoding = encodings.get(self.encoding)
-        for chunk in encoding.chunks(said(encoding, piece.score), self.words):
+        for chunk in encoding.chunks(encoding.encode(piece.score), self.words):
             first, last = _middle(cuts(encoding, chunk), len(chunk), len(chunk) / 3)
             if last > first and encoding.is_note[chunk[first:last]].any():
                 question = self._ask(encoding, chunk[:first], chunk[last:])

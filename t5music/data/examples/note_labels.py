@@ -73,17 +73,13 @@ class LabelNotes:
         return _VALUES[self.label]
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """Yields one example per window of whole bars; none for a piece whose notes have no such labels.
+        """Yields one example per window of whole bars. Raises MidiError for a piece whose notes have no such labels.
 
         Roles are known by the names of POP909's tracks. A piece of one velocity throughout was never played.
         """
         texts = np.array(self.values, object)
-        try:
-            classes = self._truth(piece.score)
-            windows = list(self._windows(piece.score, classes))
-        except MidiError:
-            return
-        for prompt, notes in windows:
+        classes = self._truth(piece.score)
+        for prompt, notes in self._windows(piece.score, classes):
             yield Example(prompt, " ".join(texts[classes[notes]]))
 
     def prompts(self, score: Score) -> list[str]:

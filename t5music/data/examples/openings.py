@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import said
 from t5music.errors import ConfigError
 from t5music.music import encodings
 from t5music.music.score import NOTE, Score
@@ -21,7 +20,7 @@ from t5music.music.score import NOTE, Score
 def _opening(piece: Piece, encoding_name: str, words: int) -> str:
     """How the piece begins, in at most so many words; '' for a piece of no notes."""
     encoding = encodings.get(encoding_name)
-    segments = encoding.segments(said(encoding, piece.score), words)
+    segments = encoding.segments(encoding.encode(piece.score), words)
     return encoding.to_text(segments[0]) if segments else ""
 
 

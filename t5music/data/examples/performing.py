@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import bar_windows, said, silence, units_of, wait_units
+from t5music.data.examples.cutting import bar_windows, silence, units_of, wait_units
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings
 from t5music.music.score import NOTE, Score
@@ -64,8 +64,8 @@ class Perform(Composes):
             begun, over = np.maximum(np.interp(seconds, *beats) - EARLY, 0)
             window = score.crop(start, end)
             played = piece.score.crop(*(int(tick) for tick in piece.score.ticks(np.array([begun, over]))))
-            events = said(encoding, played)
-            if len(events) and len(said(encodings.get(self.written), window)):
+            events = encoding.encode(played)
+            if len(events) and len(encodings.get(self.written).encode(window)):
                 rest = units_of(encoding, over - begun) - int(wait_units(encoding)[events].sum())
                 yield Example(self._ask(window), encoding.to_text(np.append(events, silence(encoding, rest))))
 

@@ -9,8 +9,6 @@ from typing import ClassVar
 
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Example
-from t5music.data.examples.cutting import said
-from t5music.errors import MidiError
 from t5music.music import encodings, nes
 
 
@@ -34,7 +32,7 @@ class Pieces:
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per segment; its inputs are empty."""
         encoding = encodings.get(self.encoding)
-        for segment in encoding.segments(said(encoding, piece.score), self.words):
+        for segment in encoding.segments(encoding.encode(piece.score), self.words):
             yield Example("", encoding.to_text(segment))
 
 
@@ -60,12 +58,8 @@ class Ensembles:
     limit: int = nes.LIMIT
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """Yields one example per segment; none for a piece that LakhNES leaves out."""
+        """Yields one example per segment. Raises MidiError for a piece that LakhNES leaves out."""
         encoding = encodings.get(self.encoding)
-        try:
-            made = nes.ensembles(piece.score, seed=zlib.crc32(piece.id.encode()), limit=self.limit)
-        except MidiError:
-            return
-        for ensemble in made:
-            for segment in encoding.segments(said(encoding, ensemble), self.words):
+        for ensemble in nes.ensembles(piece.score, seed=zlib.crc32(piece.id.encode()), limit=self.limit):
+            for segment in encoding.segments(encoding.encode(ensemble), self.words):
                 yield Example("", encoding.to_text(segment))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import said
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings, themes
 from t5music.music.encodings.remi import Remi
@@ -54,7 +53,7 @@ class Develop(Composes):
         starts, _ = score.bars()
         start, stop = theme.places[0], theme.places[0] + theme.bars
         end = int(starts[stop]) if stop < len(starts) else score.end_tick
-        return said(encodings.get(self.encoding), score.with_notes(theme.notes).crop(int(starts[start]), end))
+        return encodings.get(self.encoding).encode(score.with_notes(theme.notes).crop(int(starts[start]), end))
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per section; none for a piece in which no phrase recurs."""
@@ -69,7 +68,7 @@ class Develop(Composes):
                 continue
             stop = place + SECTION_BARS
             end = int(starts[stop]) if stop < len(starts) else piece.score.end_tick
-            segments = encoding.segments(said(encoding, piece.score.crop(int(starts[place]), end)), self.words)
+            segments = encoding.segments(encoding.encode(piece.score.crop(int(starts[place]), end)), self.words)
             if segments:
                 yield Example(self._ask(prompt), encoding.to_text(segments[0]))
                 free = place + int((segments[0] == encoding.ids["Bar"]).sum())

@@ -31,7 +31,7 @@ from t5music.music.encodings.remi_grid import (
     TEMPI,
     TICKS,
     UNIT,
-    lay_bars,
+    lay_notes,
     nearest_index,
     place,
     separate,
@@ -69,24 +69,15 @@ class Remi(Encoding):
         notes = score.notes
         if not len(notes):
             return np.empty(0, np.int32)
-        edges, meters = lay_bars(score)
-        resolution = score.ticks_per_quarter
-        bars, positions = place(notes["onset"], resolution, edges)
-        starts = edges[bars] + POSITION * positions
-        programs, pitches = notes["program"].astype(np.int64), notes["pitch"].astype(np.int64)
-        lengths = (notes["onset"] + notes["duration"]) * TICKS - starts * resolution
-        lengths = np.maximum(1, (lengths + POSITION * resolution // 2) // (POSITION * resolution))
-        ends = starts + lengths * POSITION
-        kept, ends, following = separate(programs * 128 + pitches, starts, ends, notes["velocity"])
-        durations = nearest_index((ends - starts[kept]) // POSITION, DURATIONS)
-        room = np.searchsorted(DURATIONS, (following - starts[kept]) // POSITION, side="right") - 1
+        laid = lay_notes(score)
+        edges, starts, notes = laid.edges, laid.starts, notes[laid.notes]
+        durations = nearest_index(laid.lengths, DURATIONS)
+        room = np.searchsorted(DURATIONS, laid.room, side="right") - 1
         durations = np.clip(room, 0, durations)  # not rounded up into the next note of the key
 
-        order = np.lexsort((pitches[kept], programs[kept], starts[kept]))
-        kept, durations = kept[order], durations[order]
-        velocities = velocity_bin(notes["velocity"][kept].astype(np.int64))
-        note_rows = _note_rows(bars[kept], programs[kept], velocities, pitches[kept], durations)
-        last_bar = int(bars[kept[-1]])
+        programs, pitches, velocities = (notes[name].astype(np.int64) for name in ("program", "pitch", "velocity"))
+        note_rows = _note_rows(laid.bars, programs, velocity_bin(velocities), pitches, durations)
+        last_bar = int(laid.bars[-1])
         tempo_ticks, tempi = _tempo_changes(score, edges, last_bar)
         spots = np.unique(np.concatenate([starts, tempo_ticks]))
         spot_rows = np.full((len(spots), 4), -1)
@@ -94,10 +85,10 @@ class Remi(Encoding):
         spot_rows[np.searchsorted(spots, tempo_ticks), 1] = FIRST[TEMPO_WORD] + tempi
         bar_rows = np.full((last_bar + 1, 4), -1)
         bar_rows[:, 0] = FIRST[BAR]
-        bar_rows[:, 1] = FIRST[TIMESIG] + meters[: last_bar + 1]
+        bar_rows[:, 1] = FIRST[TIMESIG] + laid.meters[: last_bar + 1]
 
         # Where they share a tick: the bar, then the position, then its notes.
-        key = np.concatenate([edges[: last_bar + 1] * 3, spots * 3 + 1, starts[kept] * 3 + 2])
+        key = np.concatenate([edges[: last_bar + 1] * 3, spots * 3 + 1, starts * 3 + 2])
         words = np.concatenate([bar_rows, spot_rows, note_rows])[np.argsort(key, kind="stable")].reshape(-1)
         return words[words >= 0].astype(np.int32)
 

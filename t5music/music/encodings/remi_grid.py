@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +132,45 @@ def place(ticks: NDArray, resolution: int, edges: NDArray) -> tuple[NDArray[np.i
     positions = (into + step // 2) // step
     over = (left <= np.abs(into - positions * step)) | (positions * step >= into + left)
     return bars + over, np.where(over, 0, positions)
+
+
+class Laid(NamedTuple):
+    """A score's notes on the grid, in the order of their words; of several notes of a key that begin together one.
+
+    Attributes:
+      edges: bar lines, int64 [bars + 1], ticks of 480 a quarter.
+      meters: the bars' indices into METERS, int64 [bars].
+      notes: which notes of the score, int64 [n]; the following are of these.
+      bars: the bar of each.
+      starts: where each begins, in ticks.
+      lengths: positions it lasts, up to the next note of its key.
+      room: positions up to the next note of its key (or very many).
+    """
+
+    edges: NDArray[np.int64]
+    meters: NDArray[np.int64]
+    notes: NDArray[np.int64]
+    bars: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    room: NDArray[np.int64]
+
+
+def lay_notes(score: Score) -> Laid:
+    """Lays a score that has notes on the grid. Raises MidiError for more than MAX_BARS bars."""
+    notes, resolution = score.notes, score.ticks_per_quarter
+    edges, meters = lay_bars(score)
+    bars, positions = place(notes["onset"], resolution, edges)
+    starts = edges[bars] + POSITION * positions
+    programs, pitches = notes["program"].astype(np.int64), notes["pitch"].astype(np.int64)
+    lengths = (notes["onset"] + notes["duration"]) * TICKS - starts * resolution
+    lengths = np.maximum(1, (lengths + POSITION * resolution // 2) // (POSITION * resolution))
+    ends = starts + lengths * POSITION
+    kept, ends, following = separate(programs * 128 + pitches, starts, ends, notes["velocity"])
+    order = np.lexsort((pitches[kept], programs[kept], starts[kept]))
+    kept, starts = kept[order], starts[kept][order]
+    lengths, room = (ends[order] - starts) // POSITION, (following[order] - starts) // POSITION
+    return Laid(edges, meters, kept, bars[kept], starts, lengths, room)
 
 
 def separate(keys: NDArray, starts: NDArray, ends: NDArray, velocities: NDArray) -> tuple[NDArray, NDArray, NDArray]:

@@ -45,11 +45,13 @@ def test_a_melody_without_a_label_is_written_down():
     assert prompt == example.inputs
 
 
-def test_what_is_no_melody_is_left_out():
+def test_what_is_no_melody_is_refused():
     for kind in (TranscribeAbc(), PlayAbc()):
-        assert not list(kind.examples(piece(chorale())))
-        assert not list(kind.examples(piece(NOTHING)))
-        assert not list(kind.examples(piece(chorale(), abc="no tune at all")))
+        for other in (piece(chorale()), piece(NOTHING)):
+            with pytest.raises(MidiError, match="pitched tracks, none of them called melody"):
+                list(kind.examples(other))
+        with pytest.raises(MidiError):
+            list(kind.examples(piece(chorale(), abc="no tune at all")))
         assert examples.from_config(examples.to_config(kind)) == kind
     with pytest.raises(MidiError, match="4 pitched tracks"):
         TranscribeAbc().prompts(chorale())

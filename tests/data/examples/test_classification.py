@@ -16,7 +16,7 @@ from small_scores import NOTHING, chorale, piece, tune
 from t5music.data import examples
 from t5music.data.corpora.base import Piece
 from t5music.data.examples import Classify, ClassifyKey, ClassifyMeter, ClassifyStyle
-from t5music.errors import DataError
+from t5music.errors import DataError, MidiError
 from t5music.music import midi
 from t5music.music.keys import KEYS, key_index
 from t5music.music.score import KEY, METER, NOTE, TEMPO, Score
@@ -29,12 +29,13 @@ LABELS = {"composer": "bach", "key": "C major", "corpus": "hits"}
 
 
 @pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.kind)
-def test_every_kind_comes_back_from_its_config_and_passes_over_what_it_cannot_say(kind: Classify):
+def test_every_kind_comes_back_from_its_config_and_refuses_what_it_cannot_say(kind: Classify):
     assert examples.from_config(examples.to_config(kind)) == kind
     assert list(kind.examples(piece(chorale(16), **LABELS)))
     assert not list(kind.examples(piece(NOTHING, **LABELS)))
     endless = np.array([(0, 1, 60, 80, 0, 0), (1_000_000, 1, 60, 80, 0, 0)], NOTE)  # 250,000 bars
-    assert not list(kind.examples(piece(Score(1, endless, meters=np.array([(0, 4, 4)], METER)), **LABELS)))
+    with pytest.raises(MidiError, match="bars"):
+        list(kind.examples(piece(Score(1, endless, meters=np.array([(0, 4, 4)], METER)), **LABELS)))
 
 
 def test_a_label_is_asked_of_segments_and_unknown_values_are_left_out():

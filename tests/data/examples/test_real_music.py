@@ -105,6 +105,9 @@ def test_web_music_makes_ensembles(real_music: RealMusic):
             score = midi.read(path)
         except MidiError:
             continue
-        made.append(len(list(Ensembles(limit=4).examples(Piece(path.name, score)))))
+        try:
+            made.append(len(list(Ensembles(limit=4).examples(Piece(path.name, score)))))
+        except MidiError:  # left out
+            made.append(0)
     assert len(made) > PIECES
     assert np.mean(np.array(made) > 0) > 0.5
