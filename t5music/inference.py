@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from t5music import exchange
 from t5music.data import answers, examples, vocabulary
 from t5music.data.examples import Answer, Classify, Composes, Examples
 from t5music.data.vocabulary import Vocabulary
@@ -44,11 +45,19 @@ class TrainedModel:
 
 
 def load(model_dir: str | Path) -> TrainedModel:
-    """Loads the model of a run. Raises CheckpointError for a missing one, or one of another vocabulary."""
-    metadata = checkpoints.read_metadata(model_dir)
+    """Loads the model of a run, or of a folder that `t5music export` wrote.
+
+    Raises CheckpointError for a missing one, or one of another vocabulary.
+    """
     vocab = vocabulary.default()
+    exported = exchange.is_folder(model_dir)
+    metadata = exchange.read_metadata(model_dir) if exported else checkpoints.read_metadata(model_dir)
     config = T5Config.from_dict(metadata["config"])
-    params = checkpoints.load_params(model_dir, config, fingerprint=vocab.fingerprint)
+    params: Any
+    if exported:
+        params = exchange.load_params(model_dir, config, vocab)
+    else:
+        params = checkpoints.load_params(model_dir, config, fingerprint=vocab.fingerprint)
     model = nnx.merge(parameters.abstract(config)[0], params)
     tasks = {name: examples.from_config(asked) for name, asked in metadata["tasks"].items()}
     return TrainedModel(model, vocab, tasks, dict(metadata["feature_lengths"]))

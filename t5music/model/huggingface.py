@@ -1,8 +1,8 @@
 """Our parameters as a Hugging Face T5 state dict, and back.
 
-A pure mapping of names and layouts between dictionaries of numpy arrays and `nnx.State`; files are not its business.
-PyTorch keeps a linear layer as [out, in], we keep [in, out]; its table of relative biases is [buckets, heads], ours is
-[heads, buckets]; everything else is the same array.
+A pure mapping of names, layouts and config fields between dictionaries and our types; files are not its business (they
+are `t5music.exchange`'s). PyTorch keeps a linear layer as [out, in], we keep [in, out]; its table of relative biases is
+[buckets, heads], ours is [heads, buckets]; everything else is the same array.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from numpy.typing import NDArray
 
-from t5music.errors import CheckpointError, nearest
-from t5music.model.config import T5Config
+from t5music.errors import CheckpointError, ConfigError, nearest
+from t5music.model.config import EOS_ID, PAD_ID, T5Config
+from t5music.model.layers import NORM_EPSILON
 from t5music.model.parameters import abstract, stack_layers, unstack_layers
 
 # stack -> our sublayer -> (its place in a block, its name there)
@@ -34,6 +36,101 @@ _KERNELS = {"query": "q", "key": "k", "value": "v", "out": "o"}
 # Copies of `shared.weight` that state dicts carry, and a table the first v1.0 checkpoints hold but no model reads.
 _COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 _UNREAD = re.compile(r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight")
+
+
+# Field of T5Config -> its name in config.json.
+_FIELDS = {
+    "rows": "vocab_size",
+    "d_model": "d_model",
+    "d_kv": "d_kv",
+    "heads": "num_heads",
+    "d_ff": "d_ff",
+    "encoder_layers": "num_layers",
+    "decoder_layers": "num_decoder_layers",
+    "dropout_rate": "dropout_rate",
+    "relative_buckets": "relative_attention_num_buckets",
+    "relative_max_distance": "relative_attention_max_distance",
+}
+_FEED_FORWARD = {"v1.0": "relu", "v1.1": "gated-gelu"}
+# The tables with a row for every id; v1.0 has only the first.
+TABLES = ("shared.weight", "lm_head.weight")
+
+
+def config_to(config: T5Config) -> dict[str, Any]:
+    """Returns the fields of Hugging Face's config.json for a model; ConfigError for one its T5 cannot be."""
+    require_encoder_decoder(config)
+    fields = {theirs: getattr(config, ours) for ours, theirs in _FIELDS.items()}
+    return {
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        **fields,
+        "feed_forward_proj": _FEED_FORWARD[config.version],
+        "tie_word_embeddings": config.tied,
+        "layer_norm_epsilon": NORM_EPSILON,
+        "is_encoder_decoder": True,
+        "use_cache": True,
+        "pad_token_id": PAD_ID,
+        "eos_token_id": EOS_ID,
+        "decoder_start_token_id": PAD_ID,
+    }
+
+
+def config_from(fields: Mapping[str, Any]) -> T5Config:
+    """Returns the config of a Hugging Face T5 (T5, T5 v1.1, ByT5, mT5) from its config.json.
+
+    Raises CheckpointError for another kind of model, or one whose numerics are not T5's.
+    """
+    kind = fields.get("model_type")
+    if kind not in ("t5", "mt5"):
+        raise CheckpointError(f"config.json is of a {kind!r} model; t5music reads t5 and mt5")
+    versions = {theirs: ours for ours, theirs in _FEED_FORWARD.items()}
+    version = versions.get(fields.get("feed_forward_proj", "relu"))
+    if version is None:
+        raise CheckpointError(
+            f"config.json: feed_forward_proj is {fields['feed_forward_proj']!r}, not one of {', '.join(versions)}"
+        )
+    if fields.get("layer_norm_epsilon", NORM_EPSILON) != NORM_EPSILON:
+        raise CheckpointError(
+            f"config.json: layer_norm_epsilon is not {NORM_EPSILON} but {fields['layer_norm_epsilon']}"
+        )
+    named = {"num_decoder_layers": fields.get("num_layers"), **fields}
+    found = {ours: named[theirs] for ours, theirs in _FIELDS.items() if named.get(theirs) is not None}
+    try:
+        return T5Config.from_dict({"version": version, **found})
+    except ConfigError as error:
+        raise CheckpointError(f"config.json does not describe a T5: {error}") from error
+
+
+def with_rows(state_dict: Mapping[str, Any], kept: NDArray[np.integer], rows: int, seed: int) -> dict[str, Any]:
+    """Returns a state dict for another vocabulary: kept ids keep their rows, all others are drawn.
+
+    New rows are normal with the standard deviation of the table they join, so that they neither drown in it nor drown
+    it.
+
+    Args:
+        state_dict: the arrays of a Hugging Face T5.
+        kept: int [n, 2], pairs (their id, our id).
+        rows: rows of the new tables.
+        seed: of the new rows.
+    """
+    random = np.random.default_rng(seed)
+    changed = dict(state_dict)
+    for name in TABLES:
+        if name in state_dict:
+            table = np.asarray(state_dict[name], np.float32)
+            new = random.standard_normal((rows, table.shape[1]), np.float32) * table.std()
+            new[kept[:, 1]] = table[kept[:, 0]]
+            changed[name] = new
+    return {name: value for name, value in changed.items() if name not in _COPIES}
+
+
+def require_encoder_decoder(config: T5Config) -> None:
+    """Raises ConfigError for an architecture that Hugging Face's T5 does not have."""
+    if config.decoder_only or config.shared_layers:
+        raise ConfigError(
+            "Hugging Face's T5 is an encoder-decoder without shared layers; this model is "
+            f"architecture={config.architecture!r}, shared_layers={config.shared_layers}"
+        )
 
 
 def _name(path: tuple[Any, ...]) -> str:
