@@ -62,13 +62,14 @@ class Lane:
         start: Sequence[int],
         lengths: Mapping[str, int],
         pack: bool,
+        decoder_only: bool,
     ) -> None:
-        """`start` is where the lane enters the schedule (mixing.lane_starts)."""
+        """`start` is where the lane enters the schedule (mixing.lane_starts); the rest is of loader.train_batches."""
         self._streams = streams
         self._lane, self._lanes = lane, lanes
         self._start = tuple(start)
         self._schedule = Schedule(shares)
-        self._packer: Packer[Visit] | None = Packer(lengths) if pack else None
+        self._packer: Packer[Visit] | None = Packer(lengths, decoder_only=decoder_only) if pack else None
         self.restore(LaneState((0,) * len(streams), (0,) * len(streams), ()))
 
     def state(self) -> LaneState:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grain
@@ -32,6 +33,7 @@ from t5music.data.vocabulary import Vocabulary
 from t5music.errors import CheckpointError, ConfigError, DataError
 
 Batch = dict[str, NDArray]
+AssembleRows = Callable[[Sequence[Sequence[Pair]]], Batch]
 
 DEFAULT_LANES = 8
 
@@ -45,6 +47,7 @@ def train_batches(
     vocabulary: Vocabulary,
     augmentations: Sequence[Objective] = (),
     pack: bool = True,
+    decoder_only: bool = False,
     lanes: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
@@ -61,6 +64,7 @@ def train_batches(
       vocabulary: must be the one the stores were made with.
       augmentations: steps applied to every example before its task's objectives.
       pack: several examples in a row, with segment ids.
+      decoder_only: rows for a model without an encoder, inputs and targets in one sequence (see packing.assemble).
       lanes: independent streams; a multiple of `process_count`. Part of the order: two runs with the same number of
         lanes see the same batches on any number of processes. Default: gcd(batch_size, 8).
       process_index, process_count: this process's share; it gets batch_size / process_count rows.
@@ -103,6 +107,7 @@ def train_batches(
             start=starts[lane],
             lengths=lengths,
             pack=pack,
+            decoder_only=decoder_only,
         )
         for lane in own
     }
@@ -116,9 +121,11 @@ def train_batches(
         "augmentations": [step.to_config() for step in augmentations],
         "lanes": lanes,
         "pack": pack,
+        "decoder_only": decoder_only,
         "vocabulary": vocabulary.fingerprint,
     }
-    return TrainBatches(readers, batch_size // lanes, lengths, pack, signature, prefetch)
+    rows = partial(assemble, lengths=lengths, packed=pack, decoder_only=decoder_only)
+    return TrainBatches(readers, batch_size // lanes, rows, signature, prefetch)
 
 
 class TrainBatches(Iterator[Batch]):
@@ -132,13 +139,12 @@ class TrainBatches(Iterator[Batch]):
         self,
         lanes: Mapping[int, Lane],
         rows_per_lane: int,
-        lengths: Mapping[str, int],
-        pack: bool,
+        assemble_rows: AssembleRows,
         signature: Mapping[str, Any],
         prefetch: int,
     ) -> None:
         self._signature = dict(signature)
-        batches: grain.IterDataset = _Batches(lanes, rows_per_lane, lengths, pack)
+        batches: grain.IterDataset = _Batches(lanes, rows_per_lane, assemble_rows)
         if prefetch > 0:
             batches = grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=prefetch)
         self._iterator = iter(batches)
@@ -192,22 +198,22 @@ def _close(iterator: grain.DatasetIterator) -> None:
 class _Batches(grain.IterDataset):
     """The batches of some lanes as a Grain dataset."""
 
-    def __init__(self, lanes: Mapping[int, Lane], rows_per_lane: int, lengths: Mapping[str, int], pack: bool) -> None:
+    def __init__(self, lanes: Mapping[int, Lane], rows_per_lane: int, assemble_rows: AssembleRows) -> None:
         super().__init__()
-        self._arguments = lanes, rows_per_lane, lengths, pack
+        self._arguments = lanes, rows_per_lane, assemble_rows
 
     def __iter__(self) -> _BatchIterator:
         return _BatchIterator(*self._arguments)
 
 
 class _BatchIterator(grain.DatasetIterator):
-    def __init__(self, lanes: Mapping[int, Lane], rows_per_lane: int, lengths: Mapping[str, int], pack: bool) -> None:
+    def __init__(self, lanes: Mapping[int, Lane], rows_per_lane: int, assemble_rows: AssembleRows) -> None:
         super().__init__()
-        self._lanes, self._rows_per_lane, self._lengths, self._pack = lanes, rows_per_lane, lengths, pack
+        self._lanes, self._rows_per_lane, self._assemble_rows = lanes, rows_per_lane, assemble_rows
 
     def __next__(self) -> Batch:
         rows = [lane.row() for lane in self._lanes.values() for _ in range(self._rows_per_lane)]
-        return assemble(rows, self._lengths, packed=self._pack)
+        return self._assemble_rows(rows)
 
     def get_state(self) -> dict[str, Any]:
         return {"lanes": {number: lane.state() for number, lane in self._lanes.items()}}
@@ -218,6 +224,7 @@ class _BatchIterator(grain.DatasetIterator):
 
 
 def _check_signature(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    saved = {"decoder_only": False, **saved}  # positions written before there were such rows lack it
     for key, value in own.items():
         if saved.get(key) != value:
             raise CheckpointError(
@@ -237,8 +244,8 @@ def merge_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 class EvalBatches:
     """The batches of one split, every example once and in order; made by `eval_batches`. Can be gone through again."""
 
-    def __init__(self, stream: TaskStream, lengths: Mapping[str, int], batch_size: int, examples: int) -> None:
-        self._stream, self._lengths = stream, lengths
+    def __init__(self, stream: TaskStream, assemble_rows: AssembleRows, batch_size: int, examples: int) -> None:
+        self._stream, self._assemble_rows = stream, assemble_rows
         self._batch_size, self._examples = batch_size, examples
 
     def __len__(self) -> int:
@@ -252,7 +259,7 @@ class EvalBatches:
             anything = anything or any(map(self._stream.has_targets, pairs))
             padding = self._batch_size - len(pairs)
             empty: list[list[Pair]] = [[] for _ in range(padding)]
-            batch = assemble([[pair] for pair in pairs] + empty, self._lengths, packed=False)
+            batch = self._assemble_rows([[pair] for pair in pairs] + empty)
             batch["example_index"] = np.array([*indices, *[-1] * padding], np.int32)
             yield batch
         if not anything:
@@ -268,16 +275,19 @@ def eval_batches(
     vocabulary: Vocabulary,
     seed: int = 0,
     limit: int | None = None,
+    decoder_only: bool = False,
 ) -> EvalBatches:
     """Batches for evaluation: every example (or the first `limit`) exactly once, in order, one a row.
 
     The objective's noise is that of (seed, task, example, epoch 0): the same in every evaluation. The last batch is
-    filled with empty rows. Each batch also has "example_index", int32 [batch], -1 for an empty row. Raises DataError
-    for a missing or empty split, a store of another vocabulary, and, at the end, if nothing had targets.
+    filled with empty rows. Each batch also has "example_index", int32 [batch], -1 for an empty row. `decoder_only` is
+    that of `train_batches`. Raises DataError for a missing or empty split, a store of another vocabulary, and, at the
+    end, if nothing had targets.
     """
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ConfigError(f"batch size and limit must be at least 1, not {batch_size} and {limit}")
     lengths = check_lengths(feature_lengths)
     stream = TaskStream(store, split, feature_lengths=lengths, vocabulary=vocabulary, seed=seed)
     examples = len(stream.examples) if limit is None else min(limit, len(stream.examples))
-    return EvalBatches(stream, lengths, batch_size, examples)
+    rows = partial(assemble, lengths=lengths, packed=False, decoder_only=decoder_only)
+    return EvalBatches(stream, rows, batch_size, examples)

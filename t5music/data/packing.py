@@ -5,6 +5,15 @@ targets [9 10 1] [11 12 13 1]       encoder_segment_ids    1 1 1 1 2 2 2 0
                                     decoder_target_tokens  9 10 1 11 12 13 1 0
                                     decoder_input_tokens   0 9 10 0 11 12 13 0
                                     decoder_segment_ids    1 1 1 2 2 2 2 0
+
+A decoder-only model reads each example's inputs and targets as one sequence, in rows of inputs plus targets (as seqio's
+PrefixLMFeatureConverter makes them); only the targets are to be learned:
+
+                          decoder_target_tokens     4 5 6 1 9 10 1  7 8 1 11 12 13 1  0 0
+                          decoder_input_tokens      0 4 5 6 1  9 10 0 7 8  1 11 12 13 0 0
+                          decoder_loss_weights      0 0 0 0 1  1 1  0 0 0  1  1  1 1  0 0
+                          decoder_causal_attention  1 1 1 1 1  0 0  1 1 1  1  0  0 0  0 0
+                          decoder_segment_ids       1 1 1 1 1  1 1  2 2 2  2  2  2 2  0 0
 """
 
 from __future__ import annotations
@@ -41,11 +50,11 @@ class _OpenRow(Generic[Key]):
         self.inputs = self.targets = 0  # tokens used
         self.fill = 0.0  # share of the fuller side; see Packer
 
-    def add(self, key: Key, pair: Pair) -> None:
+    def add(self, key: Key, pair: Pair, inputs: int, targets: int) -> None:
         self.keys.append(key)
         self.pairs.append(pair)
-        self.inputs += len(pair.inputs)
-        self.targets += len(pair.targets)
+        self.inputs += inputs
+        self.targets += targets
 
 
 class Packer(Generic[Key]):
@@ -60,9 +69,10 @@ class Packer(Generic[Key]):
     again from their keys can make the packer again.
     """
 
-    def __init__(self, lengths: Mapping[str, int], open_rows: int = OPEN_ROWS) -> None:
-        """`lengths` are the row lengths of "inputs" and "targets"."""
-        self._lengths = lengths["inputs"], lengths["targets"]
+    def __init__(self, lengths: Mapping[str, int], open_rows: int = OPEN_ROWS, *, decoder_only: bool = False) -> None:
+        """`lengths` are the row lengths of "inputs" and "targets"; with `decoder_only` a row has room for their sum."""
+        self._decoder_only = decoder_only
+        self._lengths = (joint_length(lengths), 1) if decoder_only else (lengths["inputs"], lengths["targets"])
         self._open_rows = open_rows
         self._placed = 0
         self._rows: list[_OpenRow[Key]] = []
@@ -79,14 +89,14 @@ class Packer(Generic[Key]):
         for age, examples in rows:
             row = _OpenRow[Key](-age)
             for key, pair in examples:
-                row.add(key, pair)
+                row.add(key, pair, *self._sizes(pair))
             row.fill = self._fill(row)
             self._rows.append(row)
 
     def add(self, key: Key, pair: Pair) -> tuple[list[Key], list[Pair]] | None:
         """Places one example; returns the keys and examples of the row that had to be finished for it, if any."""
         self._placed += 1
-        inputs, targets = len(pair.inputs), len(pair.targets)
+        inputs, targets = self._sizes(pair)
         most_inputs, most_targets = self._lengths[0] - inputs, self._lengths[1] - targets
         best: _OpenRow[Key] | None = None
         most = -1.0
@@ -94,7 +104,7 @@ class Packer(Generic[Key]):
             if row.fill > most and row.inputs <= most_inputs and row.targets <= most_targets:
                 best, most = row, row.fill
         if best is not None:
-            best.add(key, pair)
+            best.add(key, pair, inputs, targets)
             best.fill = self._fill(best)
             return None
         done = None
@@ -102,7 +112,7 @@ class Packer(Generic[Key]):
             scores = [row.fill + (self._placed - row.since) / PATIENCE for row in self._rows]
             done = self._rows.pop(scores.index(max(scores)))
         new = _OpenRow[Key](self._placed)
-        new.add(key, pair)
+        new.add(key, pair, inputs, targets)
         new.fill = self._fill(new)
         self._rows.append(new)
         return None if done is None else (done.keys, done.pairs)
@@ -110,8 +120,20 @@ class Packer(Generic[Key]):
     def _fill(self, row: _OpenRow[Key]) -> float:
         return max(row.inputs / self._lengths[0], row.targets / self._lengths[1])
 
+    def _sizes(self, pair: Pair) -> tuple[int, int]:
+        """What an example takes up of the two sides of a row; rows of a decoder-only model have one side."""
+        inputs, targets = len(pair.inputs), len(pair.targets)
+        return (inputs + targets, 0) if self._decoder_only else (inputs, targets)
 
-def assemble(rows: Sequence[Sequence[Pair]], lengths: Mapping[str, int], *, packed: bool) -> dict[str, NDArray]:
+
+def joint_length(lengths: Mapping[str, int]) -> int:
+    """Length of a decoder-only model's rows."""
+    return lengths["inputs"] + lengths["targets"]
+
+
+def assemble(
+    rows: Sequence[Sequence[Pair]], lengths: Mapping[str, int], *, packed: bool, decoder_only: bool = False
+) -> dict[str, NDArray]:
     """Batch of rows, each the examples it holds; an empty row is all padding.
 
     Returns:
@@ -119,14 +141,18 @@ def assemble(rows: Sequence[Sequence[Pair]], lengths: Mapping[str, int], *, pack
       [rows, targets], 0 where there is nothing; decoder_loss_weights, float32 [rows, targets], 1 on target tokens.
       With `packed`, also encoder_segment_ids and decoder_segment_ids, 1, 2, ... for the examples of a row, 0 for
       padding.
+
+      With `decoder_only`, none of the encoder's; the others are [rows, inputs + targets], each example's inputs before
+      its targets; and decoder_causal_attention, int32, is 1 where inputs are read and where the first target is to be
+      predicted.
     """
+    if decoder_only:
+        return _assemble_joint(rows, joint_length(lengths), packed=packed)
     encoder, encoder_segments = _lay_out([[pair.inputs for pair in row] for row in rows], lengths["inputs"])
     targets, target_segments = _lay_out([[pair.targets for pair in row] for row in rows], lengths["targets"])
-    shifted = np.pad(targets[:, :-1], ((0, 0), (1, 0)))
-    starts = np.diff(target_segments, axis=1, prepend=0) != 0  # the first token of every example, and of the padding
     batch: dict[str, NDArray] = {
         "encoder_input_tokens": encoder,
-        "decoder_input_tokens": np.where(starts | (target_segments == 0), np.int32(0), shifted),
+        "decoder_input_tokens": _shifted(targets, target_segments),
         "decoder_target_tokens": targets,
         "decoder_loss_weights": (target_segments > 0).astype(np.float32),
     }
@@ -134,6 +160,31 @@ def assemble(rows: Sequence[Sequence[Pair]], lengths: Mapping[str, int], *, pack
         batch["encoder_segment_ids"] = encoder_segments
         batch["decoder_segment_ids"] = target_segments
     return batch
+
+
+def _assemble_joint(rows: Sequence[Sequence[Pair]], length: int, *, packed: bool) -> dict[str, NDArray]:
+    parts = [list(itertools.chain.from_iterable(row)) for row in rows]  # inputs, targets, inputs, targets ...
+    tokens, numbers = _lay_out(parts, length)
+    segments = (numbers + 1) // 2
+    inputs = numbers % 2 == 1
+    starts = np.diff(segments, axis=1, prepend=0) != 0
+    # What is predicted at a position is read at the next one, and the first target is predicted with all inputs read.
+    read = np.pad(inputs[:, :-1], ((0, 0), (1, 0))) & ~starts
+    batch: dict[str, NDArray] = {
+        "decoder_input_tokens": _shifted(tokens, segments),
+        "decoder_target_tokens": tokens,
+        "decoder_loss_weights": ((segments > 0) & ~inputs).astype(np.float32),
+        "decoder_causal_attention": ((segments > 0) & (starts | read)).astype(np.int32),
+    }
+    if packed:
+        batch["decoder_segment_ids"] = segments
+    return batch
+
+
+def _shifted(tokens: Ids, segments: Ids) -> Ids:
+    """Tokens one place later, with 0 where an example begins and in the padding."""
+    starts = np.diff(segments, axis=1, prepend=0) != 0
+    return np.where(starts | (segments == 0), np.int32(0), np.pad(tokens[:, :-1], ((0, 0), (1, 0))))
 
 
 def _lay_out(rows: Sequence[Sequence[Ids]], length: int) -> tuple[Ids, Ids]:

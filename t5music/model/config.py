@@ -17,8 +17,18 @@ PAD_ID = 0  # also the decoder's start token
 EOS_ID = 1
 
 VERSIONS = ("v1.0", "v1.1")
+ENCODER_DECODER, LANGUAGE_MODEL, PREFIX_LM = ARCHITECTURES = ("encoder_decoder", "language_model", "prefix_lm")
 DTYPES = ("float32", "bfloat16")  # no float16: T5's activations overflow it
 REMAT_POLICIES = ("none", "full", "dots")
+ATTENTIONS = ("auto", "plain")
+
+_CHOICES = {
+    "version": VERSIONS,
+    "architecture": ARCHITECTURES,
+    "dtype": DTYPES,
+    "remat": REMAT_POLICIES,
+    "attention": ATTENTIONS,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,10 +41,16 @@ class T5Config:
         d_kv: width of one attention head.
         heads: attention heads; `heads * d_kv` need not equal `d_model`.
         d_ff: width of the feed-forward layer.
-        encoder_layers: layers of the encoder.
-        decoder_layers: layers of the decoder.
+        encoder_layers: layers of the encoder; 0 without one.
+        decoder_layers: layers of the decoder, or of the one stack of a decoder-only model.
         version: "v1.0" (ReLU, logits from the shared embedding times d_model^-1/2) or "v1.1" (gated tanh-GELU,
             a head of its own).
+        architecture: "encoder_decoder", or decoder-only, which reads inputs and targets as one sequence:
+            "language_model" (every position sees the ones before it) or "prefix_lm" (the inputs see each other in both
+            directions). Raffel et al. 2020, section 3.2; half the layers are this class's own numbers.
+        shared_layers: an encoder-decoder whose encoder's every parameter is the decoder's of that place: one set of
+            self-attentions, feed-forward layers, norms and relative biases; attention to the encoder's output is the
+            decoder's own.
         dropout_rate: 0.1 in the T5 papers; 0.0 for v1.1 pre-training.
         relative_buckets: rows of the relative position table.
         relative_max_distance: distance from which all positions share the last bucket.
@@ -44,6 +60,7 @@ class T5Config:
             step takes about a fifth longer.
         remat: what the backward pass recomputes: "none", "full" (everything but each layer's input), or "dots"
             (everything but the products with weights).
+        attention: "auto" takes the platform's fused kernel where one fits (`attention.choose`), "plain" never.
     """
 
     rows: int
@@ -54,12 +71,15 @@ class T5Config:
     encoder_layers: int
     decoder_layers: int
     version: str = "v1.1"
+    architecture: str = ENCODER_DECODER
+    shared_layers: bool = False
     dropout_rate: float = 0.1
     relative_buckets: int = 32
     relative_max_distance: int = 128
     dtype: str = "float32"
     scan_layers: bool = False
     remat: str = "none"
+    attention: str = "auto"
 
     def __post_init__(self) -> None:
         self.validate()
@@ -74,18 +94,37 @@ class T5Config:
         """Whether the logits come from the shared embedding (v1.0) rather than a head of their own (v1.1)."""
         return self.version == "v1.0"
 
+    @property
+    def decoder_only(self) -> bool:
+        """Whether there is no encoder: inputs and targets are one sequence in one stack."""
+        return self.architecture != ENCODER_DECODER
+
     def validate(self) -> None:
         """Raises ConfigError naming the first field whose value cannot be."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"T5Config.{field.name} must be a positive whole number, not {value!r}")
-            if field.type == "bool" and not isinstance(value, bool):
-                raise ConfigError(f"T5Config.{field.name} must be True or False, not {value!r}")
-        for name, known in (("version", VERSIONS), ("dtype", DTYPES), ("remat", REMAT_POLICIES)):
+        for name, known in _CHOICES.items():
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(f"T5Config.{name} must be one of {', '.join(known)}, not {value!r}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if field.name == "encoder_layers" and self.decoder_only:
+                if not whole or value != 0:
+                    raise ConfigError(
+                        f"T5Config.encoder_layers must be 0 in a {self.architecture}, not {value!r}: "
+                        "decoder_layers are all its layers"
+                    )
+            elif field.type == "int" and (not whole or value < 1):
+                raise ConfigError(f"T5Config.{field.name} must be a positive whole number, not {value!r}")
+            if field.type == "bool" and not isinstance(value, bool):
+                raise ConfigError(f"T5Config.{field.name} must be True or False, not {value!r}")
+        if self.shared_layers and self.decoder_only:
+            raise ConfigError(f"T5Config.shared_layers must be False in a {self.architecture}: it has no encoder")
+        if self.shared_layers and self.encoder_layers != self.decoder_layers:
+            raise ConfigError(
+                "T5Config.shared_layers needs encoder_layers and decoder_layers to be equal, "
+                f"not {self.encoder_layers} and {self.decoder_layers}"
+            )
         rate = self.dropout_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
             raise ConfigError(f"T5Config.dropout_rate must be at least 0 and below 1, not {rate!r}")

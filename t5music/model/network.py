@@ -1,7 +1,7 @@
-"""The T5 encoder-decoder, unrolled or scanned over its layers, trainable under plain `jax.jit`.
+"""T5 in every architecture of its study, unrolled or scanned over its layers, trainable under plain `jax.jit`.
 
-All random numbers come in from outside, so a model's state is its parameters and nothing else, and a training step is
-a pure function of (static graph, parameters, batch, dropout key):
+`T5Config` chooses among an encoder-decoder, one whose encoder and decoder share their parameters, and the decoder-only
+language model and prefix LM (Raffel et al. 2020, section 3.2). All are called alike:
 
     graphdef, params = nnx.split(T5(config, rngs=nnx.Rngs(0)))
 
@@ -9,121 +9,60 @@ a pure function of (static graph, parameters, batch, dropout key):
     def apply(graphdef, params, batch, dropout_key):
         model = nnx.merge(graphdef, params)
         return model(
-            batch["encoder_input_tokens"],
+            batch.get("encoder_input_tokens"),  # None of a decoder-only model, as are the encoder's segments
             batch["decoder_input_tokens"],
             encoder_segment_ids=batch.get("encoder_segment_ids"),
             decoder_segment_ids=batch.get("decoder_segment_ids"),
+            decoder_causal_attention=batch.get("decoder_causal_attention"),  # read by a prefix LM
             deterministic=False,
             rngs=dropout_key,
         )
 
     logits = apply(graphdef, params, batch, jax.random.key(0))
 
-A key, not an `nnx.Rngs`, is what such a function should take: it is a plain array, the step number folds into it, and
-a resumed run repeats the same masks. Outside of jit an `nnx.Rngs` does as well.
-
-Layers of a stack are kept in one of two forms (`T5Config.scan_layers`): an `nnx.List` of layer modules, or one layer
-module whose parameters are stacked under a leading axis. Initial values, logits, gradients and dropout masks are the
-same in both; `parameters.stack_layers` and `unstack_layers` convert parameters.
+All random numbers come in from outside, so a model's state is its parameters and nothing else, and a training step is
+a pure function of (static graph, parameters, batch, dropout key). A key, not an `nnx.Rngs`, is what such a function
+should take: it is a plain array, the step number folds into it, and a resumed run repeats the same masks. Outside of
+jit an `nnx.Rngs` does as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from t5music.model.config import PAD_ID, T5Config
-from t5music.model.layers import DecoderLayer, EncoderLayer, Norm, RelativeBias, dropout, split_key
-from t5music.model.sharding import constrain_batch, gather_table
-
-Layer = TypeVar("Layer", bound=nnx.Module)
-
-
-def _unstacked(stacked: Layer, count: int) -> list[Layer]:
-    graphdef, states = nnx.split(stacked)
-    return [nnx.merge(graphdef, jax.tree.map(lambda x, i=i: x[i], states)) for i in range(count)]
-
-
-class Stack(nnx.Module):
-    """Layers one after another, with the bias table they share and the final norm.
-
-    `run` is the one way through the layers, scanned or unrolled, rematerialised or not.
-    """
-
-    def __init__(
-        self,
-        config: T5Config,
-        layer: Callable[..., Layer],
-        count: int,
-        *,
-        bidirectional: bool,
-        rngs: nnx.Rngs,
-    ) -> None:
-        def make(key: jax.Array) -> Layer:
-            return layer(config, rngs=nnx.Rngs(params=key))
-
-        # Made at once in either form: the numbers agree, and drawing layer after layer takes long to compile.
-        stacked = nnx.vmap(make)(jax.random.split(rngs.params(), count))
-        if config.scan_layers:
-            self.layers = stacked
-            for _, node in nnx.iter_graph(self.layers):
-                if isinstance(node, nnx.Param):
-                    node.set_metadata(axes=("layers", *node.get_metadata()["axes"]))
-        else:
-            self.layers = nnx.List(_unstacked(stacked, count))
-        self.relative_bias = RelativeBias(config, bidirectional=bidirectional, rngs=rngs)
-        self.norm = Norm(config)
-        self.count = count
-        self.config = config
-
-    def unstacked(self) -> list[Layer]:
-        """Returns the layers one by one; a scanned stack's are slices of its parameters."""
-        return _unstacked(self.layers, self.count) if self.config.scan_layers else list(self.layers)
-
-    def run(
-        self, body: Callable[[Layer, jax.Array, jax.Array | None], jax.Array], x: jax.Array, key: jax.Array | None
-    ) -> jax.Array:
-        """Applies `body(layer, x, layer_key)` layer after layer, [batch, length, d_model] -> the same shape."""
-
-        def step(graphdef: nnx.GraphDef, state: nnx.State, x: jax.Array, key: jax.Array | None) -> jax.Array:
-            return constrain_batch(body(nnx.merge(graphdef, state), x, key))
-
-        if self.config.remat != "none":
-            policies = jax.checkpoint_policies
-            policy = policies.dots_with_no_batch_dims_saveable if self.config.remat == "dots" else None
-            # Inside a scan the compiler cannot merge recomputation with the forward pass, so it need not be stopped.
-            step = jax.checkpoint(step, policy=policy, prevent_cse=not self.config.scan_layers, static_argnums=0)
-        keys = None if key is None else jax.random.split(key, self.count)
-        x = constrain_batch(x)
-        if self.config.scan_layers:
-            graphdef, states = nnx.split(self.layers)
-            x, _ = jax.lax.scan(lambda x, xs: (step(graphdef, xs[0], x, xs[1]), None), x, (states, keys))
-            return x
-        for i, layer in enumerate(self.layers):
-            graphdef, state = nnx.split(layer)
-            x = step(graphdef, state, x, None if keys is None else keys[i])
-        return x
+from t5music.model.config import PAD_ID, PREFIX_LM, T5Config
+from t5music.model.layers import DecoderLayer, EncoderLayer, dropout, linear, split_key
+from t5music.model.sharding import gather_table
+from t5music.model.stack import Layer, Stack, encoder_sharing
 
 
 class T5(nnx.Module):
-    """The encoder-decoder of T5 v1.0 and v1.1.
+    """T5 v1.0 and v1.1, encoder-decoder or decoder-only.
 
     Attributes:
-        embedding: [rows, d_model], shared by both stacks, and by the logits of v1.0.
-        encoder: `Stack` of `EncoderLayer`.
-        decoder: `Stack` of `DecoderLayer`.
+        embedding: [rows, d_model], shared by all stacks, and by the logits of v1.0.
+        encoder: `Stack` of `EncoderLayer`, with `shared_layers` of the decoder's parameters; None in a decoder-only
+            model.
+        decoder: `Stack` of `DecoderLayer` or, in a decoder-only model, of `EncoderLayer`.
         head: [d_model, rows], v1.1 only.
     """
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
         shape, axes = (config.rows, config.d_model), ("vocab", "embed")
         self.embedding = nnx.Param(jax.nn.initializers.normal(1.0)(rngs.params(), shape), axes=axes)
-        self.encoder = Stack(config, EncoderLayer, config.encoder_layers, bidirectional=True, rngs=rngs)
-        self.decoder = Stack(config, DecoderLayer, config.decoder_layers, bidirectional=False, rngs=rngs)
+        encoder = None
+        if not config.decoder_only and not config.shared_layers:
+            encoder = Stack(config, EncoderLayer, config.encoder_layers, bidirectional=True, rngs=rngs)
+        layer = EncoderLayer if config.decoder_only else DecoderLayer
+        # A prefix LM has bidirectional buckets, as Mesh TensorFlow gives to all that is not `fully_autoregressive`. (In
+        # T5X's, which came after the study, all keys ahead share bucket 0.)
+        ahead = config.architecture == PREFIX_LM
+        self.decoder = Stack(config, layer, config.decoder_layers, bidirectional=ahead, rngs=rngs)
+        self.encoder = encoder_sharing(self.decoder) if config.shared_layers else encoder
         if not config.tied:
             initial = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
             self.head = nnx.Param(initial(rngs.params(), shape[::-1]), axes=axes[::-1])
@@ -131,33 +70,49 @@ class T5(nnx.Module):
 
     def __call__(
         self,
-        encoder_input_tokens: jax.Array,
+        encoder_input_tokens: jax.Array | None,
         decoder_input_tokens: jax.Array,
         *,
         encoder_segment_ids: jax.Array | None = None,
         decoder_segment_ids: jax.Array | None = None,
         decoder_target_tokens: jax.Array | None = None,
+        decoder_causal_attention: jax.Array | None = None,
         deterministic: bool = True,
         rngs: nnx.Rngs | jax.Array | None = None,
     ) -> jax.Array:
         """Returns the logits of every next target token.
 
         Args:
-            encoder_input_tokens: int [batch, source]; id 0 is padding.
-            decoder_input_tokens: int [batch, target], the targets shifted right: id 0, then all but the last target,
-                and id 0 again where a packed segment begins.
+            encoder_input_tokens: int [batch, source]; id 0 is padding. None for a decoder-only model.
+            decoder_input_tokens: int [batch, target], the targets (of a decoder-only model: the inputs and targets, in
+                one) shifted right: id 0, then all but the last target, and id 0 again where a packed segment begins.
             encoder_segment_ids: int [batch, source] when rows are packed (1, 2, ...; 0 for padding): positions see
                 only their own segment.
-            decoder_segment_ids: int [batch, target], given together with `encoder_segment_ids`.
+            decoder_segment_ids: int [batch, target], given together with `encoder_segment_ids` where there is an
+                encoder.
             decoder_target_tokens: int [batch, target]; hides the positions whose target is padding from the other
                 positions, as T5X does. No logit that a loss counts depends on it.
+            decoder_causal_attention: int [batch, target], not 0 where a prefix LM reads the inputs (seqio's name and
+                meaning): these positions of a segment see each other in both directions. Nothing else reads it.
             deterministic: without dropout.
             rngs: a dropout key, or an `nnx.Rngs` with a "dropout" (or default) stream; needed unless deterministic.
 
         Returns:
             float32 [batch, target, rows].
         """
+        if (encoder_input_tokens is None) != self.config.decoder_only:
+            wanted = "inputs and targets in one sequence, without" if self.config.decoder_only else "batches with"
+            raise ValueError(f"a T5 of architecture {self.config.architecture!r} reads {wanted} encoder_input_tokens")
         key = self._dropout_key(deterministic, rngs)
+        if encoder_input_tokens is None:
+            return self.decode_alone(
+                decoder_input_tokens,
+                decoder_segment_ids=decoder_segment_ids,
+                decoder_target_tokens=decoder_target_tokens,
+                decoder_causal_attention=decoder_causal_attention,
+                deterministic=key is None,
+                rngs=key,
+            )
         encoder_key, decoder_key = split_key(key, 2)
         encoded = self.encode(
             encoder_input_tokens,
@@ -185,15 +140,18 @@ class T5(nnx.Module):
         rngs: nnx.Rngs | jax.Array | None = None,
     ) -> jax.Array:
         """Runs the encoder: int [batch, source] -> [batch, source, d_model] in the config's dtype."""
-        keys = split_key(self._dropout_key(deterministic, rngs), 3)
+        if self.encoder is None:
+            raise ValueError(f"a T5 of architecture {self.config.architecture!r} has no encoder")
         length = encoder_input_tokens.shape[1]
         bias = self.encoder.relative_bias(length, length)
         mask = padding_mask(encoder_input_tokens)
         if encoder_segment_ids is not None:
             mask = mask & same_segment(encoder_segment_ids, encoder_segment_ids)
-        x = dropout(self.embed(encoder_input_tokens), self.config.dropout_rate, keys[0])
-        x = self.encoder.run(lambda layer, x, key: layer(x, bias, mask, key), x, keys[1])
-        return dropout(self.encoder.norm(x), self.config.dropout_rate, keys[2])
+
+        def body(layer: EncoderLayer, x: jax.Array, key: jax.Array | None) -> jax.Array:
+            return layer(x, bias, mask, key)[0]
+
+        return self._through(self.encoder, body, encoder_input_tokens, self._dropout_key(deterministic, rngs))
 
     def decode(
         self,
@@ -210,7 +168,6 @@ class T5(nnx.Module):
         """Runs the decoder over whole targets, given `encode`'s result; arguments and result are those of a call."""
         if (encoder_segment_ids is None) != (decoder_segment_ids is None):
             raise ValueError("encoder_segment_ids and decoder_segment_ids come together or not at all")
-        keys = split_key(self._dropout_key(deterministic, rngs), 3)
         length = decoder_input_tokens.shape[1]
         bias = self.decoder.relative_bias(length, length)
         mask = causal_mask(length)
@@ -225,9 +182,50 @@ class T5(nnx.Module):
             cross = layer.cross_attention.project_keys_values(encoded)
             return layer(x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask, key=key)[0]
 
-        x = dropout(self.embed(decoder_input_tokens), self.config.dropout_rate, keys[0])
-        x = self.decoder.run(body, x, keys[1])
-        return self.logits(dropout(self.decoder.norm(x), self.config.dropout_rate, keys[2]))
+        key = self._dropout_key(deterministic, rngs)
+        return self.logits(self._through(self.decoder, body, decoder_input_tokens, key))
+
+    def decode_alone(
+        self,
+        decoder_input_tokens: jax.Array,
+        *,
+        decoder_segment_ids: jax.Array | None = None,
+        decoder_target_tokens: jax.Array | None = None,
+        decoder_causal_attention: jax.Array | None = None,
+        deterministic: bool = True,
+        rngs: nnx.Rngs | jax.Array | None = None,
+    ) -> jax.Array:
+        """Runs a decoder-only model over whole sequences; arguments and result are those of a call."""
+        length = decoder_input_tokens.shape[1]
+        bias = self.decoder.relative_bias(length, length)
+        mask = causal_mask(length)
+        if self.config.architecture == PREFIX_LM:
+            if decoder_causal_attention is None:
+                raise ValueError("a prefix LM needs decoder_causal_attention, which says where its inputs are")
+            mask = mask | within_prefix(decoder_causal_attention)
+        if decoder_target_tokens is not None:
+            mask = mask & padding_mask(decoder_target_tokens)
+        if decoder_segment_ids is not None:
+            mask = mask & same_segment(decoder_segment_ids, decoder_segment_ids)
+
+        def body(layer: EncoderLayer, x: jax.Array, key: jax.Array | None) -> jax.Array:
+            return layer(x, bias, mask, key)[0]
+
+        key = self._dropout_key(deterministic, rngs)
+        return self.logits(self._through(self.decoder, body, decoder_input_tokens, key))
+
+    def _through(
+        self,
+        stack: Stack,
+        body: Callable[[Layer, jax.Array, jax.Array | None], jax.Array],
+        tokens: jax.Array,
+        key: jax.Array | None,
+    ) -> jax.Array:
+        """Embeds tokens and runs a stack with its final norm: int [batch, length] -> [batch, length, d_model]."""
+        keys = split_key(key, 3)
+        x = dropout(self.embed(tokens), self.config.dropout_rate, keys[0])
+        x = stack.run(body, x, keys[1])
+        return dropout(stack.norm(x), self.config.dropout_rate, keys[2])
 
     def embed(self, tokens: jax.Array) -> jax.Array:
         """Looks tokens up, unscaled: int [batch, length] -> [batch, length, d_model] in the config's dtype."""
@@ -238,8 +236,8 @@ class T5(nnx.Module):
         x = x.astype(jnp.float32)
         if self.config.tied:
             # Scaling the hidden states is scaling the logits, on far fewer numbers.
-            return (x * self.config.d_model**-0.5) @ self.embedding[...].T
-        return x @ self.head[...]
+            return linear(x * self.config.d_model**-0.5, self.embedding[...].T)
+        return linear(x, self.head[...])
 
     def _dropout_key(self, deterministic: bool, rngs: nnx.Rngs | jax.Array | None) -> jax.Array | None:
         if deterministic or self.config.dropout_rate == 0.0:
@@ -258,6 +256,12 @@ def causal_mask(length: int) -> jax.Array:
     """Returns True where the key is not after the query, bool [1, 1, length, length]."""
     positions = jnp.arange(length)
     return (positions[None, :] <= positions[:, None])[None, None]
+
+
+def within_prefix(causal_attention: jax.Array) -> jax.Array:
+    """Returns True where query and key are both in the prefix: [batch, length] -> bool [batch, 1, length, length]."""
+    prefix = causal_attention != 0
+    return (prefix[:, :, None] & prefix[:, None, :])[:, None]
 
 
 def same_segment(queries: jax.Array, keys: jax.Array) -> jax.Array:

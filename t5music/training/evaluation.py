@@ -27,7 +27,7 @@ def evaluate(model: T5, batches: Iterable[Batch], is_note: NDArray) -> dict[str,
 
     Args:
         model: on any mesh; with several processes, each passes the same batches.
-        batches: of `data.loader.eval_batches`; positions of weight 0 count nothing.
+        batches: of `data.loader.eval_batches` for the model's architecture; positions of weight 0 count nothing.
         is_note: bool [vocabulary size or rows], True for the tokens that begin a note.
 
     Returns:
@@ -83,10 +83,17 @@ def rank_labels(model: T5, batches: Iterable[Batch], label_ids: Sequence[Any]) -
     answers = []
     with mesh_of(model) as mesh:
         for batch in batches:
-            tokens = put(batch, mesh)["encoder_input_tokens"]
+            tokens = prompts(put(batch, mesh))
             likelihoods = np.asarray(decoding.score(model, tokens, candidates))  # [batch, labels]
             answers.append(likelihoods.argmax(axis=1)[batch["decoder_loss_weights"].any(axis=1)])
     return np.concatenate(answers) if answers else np.zeros(0, np.int64)
+
+
+def prompts(batch: Mapping[str, Any]) -> Any:
+    """Returns what is given of every example, int [batch, length], of batches that are not packed; id 0 is padding."""
+    if "encoder_input_tokens" in batch:
+        return batch["encoder_input_tokens"]
+    return batch["decoder_target_tokens"] * (batch["decoder_loss_weights"] == 0)  # inputs, then targets
 
 
 def put(batch: Batch, mesh: Mesh | None) -> dict[str, Any]:
@@ -94,7 +101,7 @@ def put(batch: Batch, mesh: Mesh | None) -> dict[str, Any]:
     arrays = {name: batch[name] for name in MODEL_FEATURES if name in batch}
     if mesh is None:
         return arrays
-    require_divisible(len(arrays["encoder_input_tokens"]), mesh)
+    require_divisible(len(arrays["decoder_target_tokens"]), mesh)
     return jax.device_put(arrays, sharding.batch_sharding(mesh))
 
 

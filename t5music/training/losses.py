@@ -79,13 +79,14 @@ def teacher_forced(
 ) -> LossSums:
     """Returns the loss sums of a batch of the loader, packed or not; with a dropout `key`, under dropout.
 
-    `options` are those of `cross_entropy`.
+    A decoder-only model's batch comes from a loader with `decoder_only`. `options` are those of `cross_entropy`.
     """
     logits = model(
-        batch["encoder_input_tokens"],
+        batch.get("encoder_input_tokens"),
         batch["decoder_input_tokens"],
         encoder_segment_ids=batch.get("encoder_segment_ids"),
         decoder_segment_ids=batch.get("decoder_segment_ids"),
+        decoder_causal_attention=batch.get("decoder_causal_attention"),
         deterministic=key is None,
         rngs=key,
     )

@@ -108,6 +108,31 @@ def test_shapes_and_dtypes(mixture, settings):
     assert "encoder_segment_ids" not in next(train_batches(mixture, **settings, pack=False))
 
 
+def test_decoder_only_rows_hold_the_same_examples_in_the_same_order(mixture, settings):
+    apart, joint = (
+        take(train_batches(mixture, **settings, pack=False, decoder_only=decoder_only), 6)
+        for decoder_only in (False, True)
+    )
+    for one, other in zip(apart, joint, strict=True):
+        assert "encoder_input_tokens" not in other
+        assert all(array.shape == (8, 56) for array in other.values())
+        for row in range(8):
+            tokens, weights = other["decoder_target_tokens"][row], other["decoder_loss_weights"][row]
+            inputs, targets = (one[name][row] for name in ("encoder_input_tokens", "decoder_target_tokens"))
+            assert tokens[weights == 0].tolist()[: (inputs > 0).sum()] == inputs[inputs > 0].tolist()
+            assert tokens[weights == 1].tolist() == targets[targets > 0].tolist()
+            assert (tokens > 0).sum() == (inputs > 0).sum() + (targets > 0).sum()
+
+
+def test_decoder_only_rows_are_packed_by_their_sum(make_store, settings):
+    store = make_store("task", [(2, 20)] * 60)  # one a row of 32 and 24; two of 56
+    apart, joint = (
+        take(train_batches(store, **settings, decoder_only=decoder_only), 4) for decoder_only in (False, True)
+    )
+    assert {batch["decoder_segment_ids"].max() for batch in apart} == {1}
+    assert {batch["decoder_segment_ids"].max() for batch in joint} == {2}
+
+
 def test_the_same_visit_has_the_same_noise_and_another_epoch_has_other(make_store, vocabulary):
     store = make_store("task", [(0, 60)] * 3, objectives=DENOISING)
     stream = TaskStream(store, "train", feature_lengths=LENGTHS, vocabulary=vocabulary, seed=1)
@@ -217,8 +242,9 @@ def test_the_batches_of_all_processes_are_the_batch_of_one(mixture, settings, pr
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-@pytest.mark.parametrize("pack", [True, False])
-def test_a_restart_anywhere_changes_nothing(mixture, settings, pack, prefetch):
+@pytest.mark.parametrize(("pack", "decoder_only"), [(True, False), (False, False), (True, True)])
+def test_a_restart_anywhere_changes_nothing(mixture, settings, pack, decoder_only, prefetch):
+    settings = {**settings, "decoder_only": decoder_only}
     batches = train_batches(mixture, **settings, pack=pack, prefetch=prefetch)
     states, whole = [batches.get_state()], []
     for batch in itertools.islice(batches, 12):
@@ -270,6 +296,7 @@ def test_a_state_is_small_and_not_changed_later(mixture, settings):
     [
         {"seed": 6},
         {"pack": False},
+        {"decoder_only": True},
         {"augmentations": [Transpose()]},
         {"lanes": 4},
         {"feature_lengths": {"inputs": 9, "targets": 9}},
@@ -279,6 +306,18 @@ def test_a_position_of_another_stream_is_an_error(mixture, settings, change):
     state = train_batches(mixture, **settings).get_state()
     with pytest.raises(CheckpointError, match=f"another stream: {next(iter(change))} was"):
         train_batches(mixture, **settings | change).set_state(state)
+
+
+def test_a_position_of_before_there_were_decoder_only_rows_goes_on(mixture, settings):
+    batches = train_batches(mixture, **settings)
+    take(batches, 3)
+    state = batches.get_state()
+    del state["signature"]["decoder_only"]
+    resumed = train_batches(mixture, **settings)
+    resumed.set_state(state)
+    assert same(next(resumed), next(batches))
+    with pytest.raises(CheckpointError, match="decoder_only was False, now it is True"):
+        train_batches(mixture, **settings, decoder_only=True).set_state(state)
 
 
 def test_another_batch_size_goes_on_at_the_same_place(make_store, settings):
@@ -333,6 +372,9 @@ def test_evaluation_sees_every_example_once_in_order(make_store, vocabulary):
     assert made[-1]["decoder_loss_weights"][2:].sum() == 0
     assert made[0]["decoder_target_tokens"][1, :3].tolist() == store.split("validation")[1]["targets"].tolist()
     assert all(map(same, made, batches))  # a second time the same
+    joint = list(eval_batches(store, "validation", **arguments, decoder_only=True))
+    assert [batch["decoder_loss_weights"].sum() for batch in joint] == [16, 16, 8]
+    assert np.concatenate([batch["example_index"] for batch in joint]).tolist() == [*range(10), -1, -1]
     limited = list(eval_batches(store, "validation", **arguments, limit=5))
     assert np.concatenate([batch["example_index"] for batch in limited]).tolist() == [0, 1, 2, 3, 4, -1, -1, -1]
     assert all(batch["encoder_input_tokens"].shape == (4, 32) for batch in limited)

@@ -32,6 +32,26 @@ def test_golden_rows():
         assert batch[name].dtype == (np.float32 if name == "decoder_loss_weights" else np.int32)
 
 
+def test_golden_decoder_only_rows():
+    row = [pair([4, 5, 6, 1], [9, 10, 1]), pair([7, 8, 1], [11, 12, 13, 1])]
+    batch = assemble([row, []], {"inputs": 8, "targets": 8}, packed=True, decoder_only=True)
+    golden = {
+        "decoder_target_tokens": [4, 5, 6, 1, 9, 10, 1, 7, 8, 1, 11, 12, 13, 1, 0, 0],
+        "decoder_input_tokens": [0, 4, 5, 6, 1, 9, 10, 0, 7, 8, 1, 11, 12, 13, 0, 0],
+        "decoder_loss_weights": [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0, 0],
+        "decoder_causal_attention": [1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0],
+        "decoder_segment_ids": [1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 0, 0],
+    }
+    assert set(batch) == set(golden)
+    for name, values in golden.items():
+        assert batch[name][0].tolist() == values, name
+        assert batch[name][1].tolist() == [0] * len(values), name
+        assert batch[name].dtype == (np.float32 if name == "decoder_loss_weights" else np.int32)
+    assert "decoder_segment_ids" not in assemble(
+        [row[:1]], {"inputs": 8, "targets": 8}, packed=False, decoder_only=True
+    )
+
+
 def test_without_packing_there_are_no_segments():
     batch = assemble([[pair([4, 1], [9, 1])]], {"inputs": 3, "targets": 3}, packed=False)
     assert {name: row[0].tolist() for name, row in batch.items()} == {
@@ -53,29 +73,29 @@ def test_empty_inputs_keep_segments_in_step():
 SIZES = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 12)), max_size=150)
 
 
-@given(SIZES, st.integers(1, 6))
-def test_every_example_comes_out_once_and_whole(sizes, open_rows):
+@given(SIZES, st.integers(1, 6), st.booleans())
+def test_every_example_comes_out_once_and_whole(sizes, open_rows, decoder_only):
     lengths = {"inputs": 20, "targets": 12}
-    packer: Packer[int] = Packer(lengths, open_rows)
+    packer: Packer[int] = Packer(lengths, open_rows, decoder_only=decoder_only)
     done = [packer.add(i, pair([i + 1] * a, [i + 1] * b)) for i, (a, b) in enumerate(sizes)]
     rows = [row for row in done if row is not None]
     for keys, pairs in rows:
         assert [(len(p.inputs), len(p.targets)) for p in pairs] == [sizes[key] for key in keys]
-        assert sum(sizes[key][0] for key in keys) <= 20
-        assert sum(sizes[key][1] for key in keys) <= 12
+        inputs, targets = (sum(sizes[key][side] for key in keys) for side in (0, 1))
+        assert inputs + targets <= 32 if decoder_only else inputs <= 20 and targets <= 12
     assert len(packer.waiting) <= open_rows
     out = [key for keys, _ in rows for key in keys] + [key for _, keys in packer.waiting for key in keys]
     assert sorted(out) == list(range(len(sizes)))
 
 
-@given(SIZES, st.integers(0, 150))
-def test_a_packer_made_again_from_its_keys_goes_on_the_same(sizes, stop):
+@given(SIZES, st.integers(0, 150), st.booleans())
+def test_a_packer_made_again_from_its_keys_goes_on_the_same(sizes, stop, decoder_only):
     lengths = {"inputs": 20, "targets": 12}
     examples = [pair([i + 1] * a, [i + 1] * b) for i, (a, b) in enumerate(sizes)]
-    one: Packer[int] = Packer(lengths, 3)
+    one: Packer[int] = Packer(lengths, 3, decoder_only=decoder_only)
     for i, example in enumerate(examples[:stop]):
         one.add(i, example)
-    other: Packer[int] = Packer(lengths, 3)
+    other: Packer[int] = Packer(lengths, 3, decoder_only=decoder_only)
     other.restore([(age, [(key, examples[key]) for key in keys]) for age, keys in one.waiting])
     assert other.waiting == one.waiting
     for i, example in list(enumerate(examples))[stop:]:
@@ -99,6 +119,17 @@ def test_rows_are_well_filled(mean, spread):
         done = packer.add(key, pair([1] * size, [1] * (size // 2)))
         if done is not None:
             filled.append(sum(len(p.inputs) for p in done[1]) / 512)
+    assert np.mean(filled) > 0.95
+
+
+def test_a_decoder_only_row_is_filled_with_whatever_its_sides_are():
+    packer: Packer[int] = Packer({"inputs": 400, "targets": 112}, decoder_only=True)
+    rng = np.random.default_rng(0)
+    filled = []
+    for key in range(2000):
+        done = packer.add(key, pair([1] * int(rng.integers(2, 60)), [1] * int(rng.integers(2, 110))))
+        if done is not None:
+            filled.append(sum(len(p.inputs) + len(p.targets) for p in done[1]) / 512)
     assert np.mean(filled) > 0.95
 
 

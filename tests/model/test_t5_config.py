@@ -22,6 +22,8 @@ def tiny(**changes):
         ("encoder_layers", 0),
         ("decoder_layers", None),
         ("version", "v1.2"),
+        ("architecture", "decoder_only"),
+        ("shared_layers", 1),
         ("dropout_rate", 1.0),
         ("dropout_rate", -0.1),
         ("dropout_rate", float("nan")),
@@ -38,8 +40,37 @@ def test_a_value_that_cannot_be_is_refused_by_the_field_s_name(field, value):
         tiny(**{field: value})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "language_model"}, "encoder_layers must be 0 in a language_model, not 2"),
+        ({"architecture": "prefix_lm", "encoder_layers": False}, "encoder_layers must be 0 in a prefix_lm, not False"),
+        ({"architecture": "prefix_lm", "encoder_layers": 0, "shared_layers": True}, "shared_layers must be False"),
+        ({"shared_layers": True, "encoder_layers": 1}, "encoder_layers and decoder_layers to be equal, not 1 and 2"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        tiny(**changes)
+
+
+def test_a_config_of_before_there_were_architectures_is_an_encoder_decoder():
+    fields = tiny().to_dict()
+    del fields["architecture"], fields["shared_layers"]
+    assert T5Config.from_dict(fields) == tiny()
+    assert not tiny().decoder_only
+    assert tiny(architecture="prefix_lm", encoder_layers=0).decoder_only
+
+
 def test_json_round_trip():
-    config = tiny(dropout_rate=0.25, dtype="bfloat16", scan_layers=True, remat="dots")
+    config = tiny(
+        architecture="prefix_lm",
+        encoder_layers=0,
+        dropout_rate=0.25,
+        dtype="bfloat16",
+        scan_layers=True,
+        remat="dots",
+    )
     assert T5Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert set(config.to_dict()) == {field.name for field in dataclasses.fields(T5Config)}
 

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from t5music.model import layers, parameters
 from t5music.model.config import T5Config
 from t5music.model.layers import (
     Attention,
+    EncoderLayer,
     FeedForward,
     Norm,
     RelativeBias,
     dropout,
     relative_position_bucket,
 )
-from t5music.model.network import T5
+from t5music.model.network import T5, Stack
 
 # NUMERICS.md, "Golden numbers": n = query - key -> bucket.
 ENCODER = {n: n for n in range(8)} | {8: 8, 12: 9, 16: 10, 23: 11, 32: 12, 46: 13, 64: 14, 91: 15}
@@ -180,3 +182,66 @@ def test_dropout_is_one_mask_for_all_positions():
 def test_no_rate_or_no_key_is_no_dropout(rate, key):
     x = jnp.ones((2, 3, 4))
     np.testing.assert_array_equal(dropout(x, rate, key), x)
+
+
+@pytest.fixture
+def quick_compilation():
+    """What is compared here are programs with each other, not with numbers."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_every_rematerialisation_gives_the_same_gradients_in_both_forms():
+    x = jax.random.normal(jax.random.key(0), (2, 6, 16))
+    bias, mask = jnp.zeros((1, 2, 6, 6)), jnp.ones((1, 1, 6, 6), bool)
+    key = jax.random.key(1, impl="unsafe_rbg")
+    shape = {"d_model": 16, "d_kv": 8, "heads": 2, "d_ff": 32, "encoder_layers": 2, "dropout_rate": 0.3}
+
+    def gradients(**changes):
+        stack = Stack(config(**shape, **changes), EncoderLayer, 2, bidirectional=True, rngs=nnx.Rngs(0))
+        graphdef, params = nnx.split(stack)
+
+        def loss(params, x):
+            stack = nnx.merge(graphdef, params)
+            return jnp.sum(jnp.sin(stack.run(lambda layer, x, key: layer(x, bias, mask, key)[0], x, key)))
+
+        def both(params, x):
+            ours, theirs = jax.grad(loss, argnums=(0, 1))(params, x)
+            layers = parameters.unstack_layers(nnx.State({"encoder": ours}))
+            return [value[...] for _, value in nnx.to_flat_state(layers)], theirs
+
+        return jax.tree.leaves(jax.jit(both)(params, x))
+
+    expected = gradients()
+    assert max(float(np.abs(value).max()) for value in expected) > 0.1
+    for scan_layers in (False, True):
+        for remat in ("none", "full", "dots"):
+            for got, want in zip(gradients(scan_layers=scan_layers, remat=remat), expected, strict=True):
+                np.testing.assert_allclose(got, want, rtol=0, atol=1e-6 * max(np.abs(want).max(), 1))
+
+
+def test_norms_and_softmax_compute_in_float32_under_bfloat16_forward_and_backward():
+    layer = EncoderLayer(config(dtype="bfloat16", heads=2), rngs=nnx.Rngs(0))
+    x, bias, mask = jnp.ones((1, 4, 256), jnp.bfloat16), jnp.zeros((1, 2, 4, 4)), jnp.ones((1, 1, 4, 4), bool)
+
+    def backward(x, bias):
+        return jax.vjp(lambda x, bias: layer(x, bias, mask)[0], x, bias)[1](x)
+
+    jaxpr = jax.make_jaxpr(backward)(x, bias)
+    seen = {"rsqrt": set(), "exp": set(), "dot_general": set()}
+    for line in str(jaxpr).splitlines():
+        for name in seen:
+            if f" = {name}" in line:
+                seen[name].add(line.split(" = ")[0].split(":")[1][:3])
+    assert seen["rsqrt"] == seen["exp"] == {"f32"}
+    assert "bf1" in seen["dot_general"]
+
+
+def test_linear_is_one_product_over_all_positions():
+    x, kernel = jnp.ones((2, 3, 4), jnp.bfloat16), jnp.ones((4, 5))
+    assert layers.linear(x, kernel).dtype == jnp.bfloat16
+    np.testing.assert_array_equal(layers.linear(x, kernel), np.full((2, 3, 5), 4))
+    shapes = [eqn.outvars[0].aval.shape for eqn in jax.make_jaxpr(layers.linear)(x, kernel).eqns]
+    assert (6, 5) in shapes

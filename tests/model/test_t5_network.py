@@ -8,7 +8,7 @@ from flax import nnx
 
 from t5music.model import layers, network, parameters
 from t5music.model.layers import EncoderLayer
-from t5music.model.network import Stack
+from t5music.model.stack import Stack
 
 KEY = jax.random.key(7, impl="unsafe_rbg")  # compiles faster than the default generator
 
