@@ -1,4 +1,4 @@
-"""The command line: `t5music corpora | compile | leakage | train | eval | generate | classify | quickstart`.
+"""The command line: `t5music VERB`.
 
 Only the flags are here; every verb imports what it needs when it runs, so `t5music --help` answers at once.
 """
@@ -8,10 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from t5music import __version__
 from t5music.errors import ConfigError, T5MusicError
+
+if TYPE_CHECKING:
+    from t5music.planning import Request
 
 # Flags that are short for a gin macro of the run files.
 _SHORT = {
@@ -22,6 +27,8 @@ _SHORT = {
     "init": "INITIAL_CHECKPOINT_PATH",
     "dropout": "DROPOUT_RATE",
     "split": "SPLIT",
+    "checkpoint": "CHECKPOINT",
+    "follow": "FOLLOW",
 }
 
 
@@ -45,6 +52,24 @@ def _parser() -> argparse.ArgumentParser:
 
     def workers(added: argparse.ArgumentParser) -> None:
         added.add_argument("--workers", type=int, default=None, help="processes that share the work (default: cores)")
+
+    def platform(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--platform",
+            default=os.environ.get("T5MUSIC_PLATFORM"),
+            help="cpu, gpu or tpu: an error where it is not there; None takes the best (environment: T5MUSIC_PLATFORM)",
+        )
+
+    def several(added: argparse.ArgumentParser) -> None:
+        group = added.add_argument_group("several processes", "the same command on every machine")
+        group.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, with a free port")
+        group.add_argument("--processes", type=int, metavar="N", help="how many there are")
+        group.add_argument("--process_id", type=int, metavar="I", help="number of this one, from 0")
+        group.add_argument("--distributed", action="store_true", help="ask the cluster instead: Cloud TPU, SLURM ...")
+        group.add_argument("--wait", type=float, default=300, metavar="SECONDS", help="how long to wait for the others")
+
+    def checkpoint(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--checkpoint", default="latest", help="of the run: latest, best or a step")
 
     def gin_flags(added: argparse.ArgumentParser, default: str) -> None:
         added.add_argument("--gin_file", action="append", help=f"gin file, may be repeated (default: {default})")
@@ -97,16 +122,52 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--batch_size", type=int, default=None, help="packed rows per step (BATCH_SIZE)")
     train.add_argument("--dropout", type=float, default=None, help="dropout rate (DROPOUT_RATE)")
     gin_flags(train, "runs/train.gin")
+    platform(train)
+    several(train)
+    plan = train.add_argument_group("plan", "what the training needs, worked out without beginning it")
+    plan.add_argument("--plan", action="store_true", help="print memory, tokens, FLOPs and time; needs no data")
+    plan.add_argument(
+        "--plan_device", metavar="CHIP", help='plan for this chip, as "TPU v4" (default: train.device, or here)'
+    )
+    plan.add_argument(
+        "--plan_count", type=int, metavar="N", help="and for so many (default: train.device_count, or here)"
+    )
+    plan.add_argument("--plan_utilisation", type=float, default=0.4, help="share of the chips' peak that is reached")
+    plan.add_argument(
+        "--plan_throughput", type=float, metavar="TOKENS", help="or positions per second, over all devices"
+    )
 
     evaluate = verb("eval", "Evaluate a trained model on the held-out pieces of a mixture.")
     evaluate.add_argument("mixture", nargs="?", help="mixture or task (MIXTURE_OR_TASK_NAME)")
-    evaluate.add_argument("--model_dir", default=None, help="the run to evaluate (MODEL_DIR)")
+    evaluate.add_argument(
+        "--model_dir",
+        action="append",
+        help="the run to evaluate; several times for an ensemble: the mean of their logits (MODEL_DIR)",
+    )
     evaluate.add_argument("--split", default=None, help="split to evaluate (SPLIT)")
+    evaluate.add_argument("--checkpoint", default=None, help="latest (default), best or a step (CHECKPOINT)")
+    evaluate.add_argument(
+        "--follow",
+        action="store_const",
+        const=True,
+        help="every checkpoint in order, and new ones as they come, until the run is finished (FOLLOW)",
+    )
     gin_flags(evaluate, "runs/eval.gin")
+    platform(evaluate)
+
+    average = verb("average", "Average the weights of several checkpoints into a new one.")
+    average.add_argument(
+        "--model_dir", action="append", required=True, help="a run, or a step in its checkpoints; may be repeated"
+    )
+    average.add_argument("--last", type=int, metavar="K", help="the last K checkpoints of each run")
+    average.add_argument("--checkpoint", default="latest", help="without --last: latest, best or a step of each run")
+    average.add_argument("--output", required=True, metavar="FOLDER", help="the folder to make, read like a run's")
 
     generate = verb("generate", "Continue, accompany, fill in or compose music: writes MIDI and a piano roll.")
     generate.add_argument("midi", metavar="FILE", nargs="?", help="the MIDI file; tasks that begin afresh need none")
     generate.add_argument("--model_dir", required=True, help="the run whose model is used")
+    checkpoint(generate)
+    platform(generate)
     generate.add_argument("--task", help="what to do, one of the model's tasks (default: its first that makes music)")
     generate.add_argument("--output", help="MIDI file to write (default: FILE's name + the task, in this folder)")
     generate.add_argument(
@@ -124,7 +185,13 @@ def _parser() -> argparse.ArgumentParser:
     classify = verb("classify", "Label MIDI files with a trained model's label set.")
     classify.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files")
     classify.add_argument("--model_dir", required=True, help="the run whose model is used")
+    checkpoint(classify)
+    platform(classify)
     classify.add_argument("--task", help="one of the model's classification tasks (default: its first)")
+
+    export = verb("export", "Write a trained model as Hugging Face's T5, for transformers and for others' runs.")
+    export.add_argument("--model_dir", required=True, help="the run whose model is written")
+    export.add_argument("--to", required=True, metavar="FOLDER", help="the folder to make")
 
     quickstart = verb("quickstart", "The main job, small: pre-train, fine-tune, compare, and write music.")
     quickstart.add_argument("--dir", default="quickstart", help="where everything is kept")
@@ -135,6 +202,8 @@ def _gin(arguments: argparse.Namespace, bindings: list[str]) -> None:
     """Reads the run's gin files and bindings; the short flags come first, so that --gin flags win."""
     from t5music import configuration
 
+    if getattr(arguments, "plan", False) and arguments.model_dir is None:
+        arguments.model_dir = "not begun"  # a plan writes nothing
     short = [
         configuration.binding(macro, str(getattr(arguments, flag)))
         for flag, macro in _SHORT.items()
@@ -150,7 +219,10 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
         _gin(arguments, bindings)
         from t5music import registry
 
-        (registry.train if arguments.verb == "train" else registry.evaluate)()
+        if arguments.verb == "eval":
+            registry.evaluate()
+        else:
+            registry.train(plan=_plan(arguments)) if arguments.plan else registry.train()
     elif bindings:
         raise ConfigError(f"{arguments.verb} takes no gin bindings ({bindings[0]})")
     elif arguments.verb == "corpora":
@@ -186,6 +258,12 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
         from t5music import building
 
         building.leakage(arguments.names, listed=arguments.listed)
+    elif arguments.verb == "average":
+        from t5music.training import averaging
+
+        folders = averaging.sources(arguments.model_dir, last=arguments.last, checkpoint=arguments.checkpoint)
+        step = averaging.average(folders, arguments.output)
+        print(f"{arguments.output}: step {step}, the mean of {', '.join(map(str, folders))}")
     elif arguments.verb == "generate":
         from t5music import inference
 
@@ -196,6 +274,7 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
             output=arguments.output,
             region=tuple(arguments.region) if arguments.region else None,
             caption=arguments.caption,
+            checkpoint=arguments.checkpoint,
             words=arguments.words,
             temperature=arguments.temperature,
             top_k=arguments.top_k,
@@ -205,31 +284,63 @@ def _run(arguments: argparse.Namespace, bindings: list[str]) -> None:
     elif arguments.verb == "classify":
         from t5music import inference
 
-        inference.classify(arguments.midi, arguments.model_dir, task=arguments.task)
+        inference.classify(arguments.midi, arguments.model_dir, task=arguments.task, checkpoint=arguments.checkpoint)
+    elif arguments.verb == "export":
+        from t5music import exchange
+        from t5music.data import vocabulary
+
+        exchange.export(arguments.model_dir, arguments.to, vocabulary.default())
     else:
         from t5music.studies import quickstart
 
         quickstart.run(arguments.dir)
 
 
+def _prepare(arguments: argparse.Namespace) -> None:
+    """Chooses devices and joins the other processes, for the verbs that compute."""
+    from t5music import devices
+
+    several = ("coordinator", "processes", "process_id", "distributed", "wait")
+    joined = {} if getattr(arguments, "plan", False) else vars(arguments)
+    devices.prepare(arguments.platform, **{name: joined[name] for name in several if name in joined})
+
+
+def _plan(arguments: argparse.Namespace) -> Request:
+    from t5music import planning
+
+    return planning.Request(
+        arguments.plan_device, arguments.plan_count, arguments.plan_utilisation, arguments.plan_throughput
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb. Returns 0, 2 for an error of the input (one line on stderr), 130 when interrupted."""
+    from t5music import joining
     from t5music.configuration import split_flags
 
     try:
         bindings, rest = split_flags(sys.argv[1:] if arguments is None else arguments)
         parsed = _parser().parse_args(rest)
         os.environ["T5MUSIC_DATA"] = parsed.data_dir
+        if hasattr(parsed, "platform"):
+            _prepare(parsed)
         _run(parsed, bindings)
     except T5MusicError as error:
         # Gin adds lines of its own to the errors of what it calls.
         print(f"t5music: error: {str(error).splitlines()[0]}", file=sys.stderr)
+        if joining.joined():
+            joining.leave(2)
         return 2
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("t5music: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
+    except Exception:
+        if joining.joined():
+            traceback.print_exc()
+            joining.leave(1)
+        raise
     return 0
 
 

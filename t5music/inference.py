@@ -21,7 +21,7 @@ from t5music.model import decoding, network, parameters
 from t5music.model.config import T5Config
 from t5music.music import midi, pianoroll
 from t5music.music.score import NOTE, Score
-from t5music.training import checkpoints
+from t5music.training import checkpoints, selection
 
 # Prompts are padded to a multiple of this, so that few lengths are compiled.
 PROMPT_MULTIPLE = 64
@@ -44,13 +44,15 @@ class TrainedModel:
     lengths: dict[str, int]
 
 
-def load(model_dir: str | Path) -> TrainedModel:
-    """Loads the model of a run, or of a folder that `t5music export` wrote.
+def load(model_dir: str | Path, checkpoint: str = selection.LATEST) -> TrainedModel:
+    """Loads the model of a run ("latest", "best" or a step), or of a folder that `t5music export` wrote.
 
     Raises CheckpointError for a missing one, or one of another vocabulary.
     """
     vocab = vocabulary.default()
     exported = exchange.is_folder(model_dir)
+    if checkpoint != selection.LATEST:
+        model_dir = selection.step_folder(model_dir, checkpoint)
     metadata = exchange.read_metadata(model_dir) if exported else checkpoints.read_metadata(model_dir)
     config = T5Config.from_dict(metadata["config"])
     params: Any
@@ -150,6 +152,7 @@ def generate(
     output: str | None = None,
     region: tuple[float, float] | None = None,
     caption: str | None = None,
+    checkpoint: str = selection.LATEST,
     **sampling: Any,
 ) -> Path:
     """`t5music generate`: writes the music as MIDI and, beside it, as a piano roll; returns the MIDI file's path.
@@ -161,6 +164,7 @@ def generate(
       output: the MIDI file to write; named after `file` and the task if None.
       region: (begin, end) in seconds, for tasks that fill a gap.
       caption: for tasks that compose by a description.
+      checkpoint: of the run: "latest", "best" or a step.
       sampling: see `answer`.
 
     Raises:
@@ -168,7 +172,7 @@ def generate(
       MidiError: a file that cannot be read, or that gives nothing to ask.
     """
     score = midi.read(file) if file is not None else Score(480, np.empty(0, NOTE))
-    trained = load(model_dir)
+    trained = load(model_dir, checkpoint)
     asked = _asked(choose_task(trained, task, Composes, model_dir), region, caption)
     if asked.needs_music and file is None:
         raise ConfigError(f"{asked.kind} needs a MIDI file")
@@ -201,13 +205,15 @@ def _asked(asked: Any, region: tuple[float, float] | None, caption: str | None) 
     return asked
 
 
-def classify(files: Sequence[str], model_dir: str, *, task: str | None = None) -> dict[str, dict[str, float]]:
+def classify(
+    files: Sequence[str], model_dir: str, *, task: str | None = None, checkpoint: str = selection.LATEST
+) -> dict[str, dict[str, float]]:
     """`t5music classify`: prints each file's labels with probabilities, likeliest first.
 
     A label's probability is a softmax over the label set's log-likelihoods, averaged over the piece's segments.
     """
     scores = {file: midi.read(file) for file in files}
-    trained = load(model_dir)
+    trained = load(model_dir, checkpoint)
     asked = choose_task(trained, task, Classify, model_dir)
     results = {}
     for file, score in scores.items():

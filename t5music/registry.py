@@ -9,7 +9,7 @@ import gin
 
 from t5music import runs
 from t5music.data import mixing, objectives, recipes
-from t5music.model import config
+from t5music.model import config, sharding
 from t5music.training import optimizers, schedules
 
 _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
@@ -29,6 +29,7 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     schedules.warmup_cosine,
     schedules.warmup_linear,
     schedules.warmup_rsqrt,
+    sharding.make_mesh,
 )
 for _configurable in _CONFIGURABLES:
     gin.external_configurable(_configurable, module=_configurable.__module__.removeprefix("t5music."))

@@ -12,25 +12,33 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import jax
-import numpy as np
+from jax.sharding import Mesh
 
-from t5music import files, inference, metrics
+from t5music import devices, evaluating, files, planning, starting
 from t5music.data import loader, mixing, vocabulary
 from t5music.data.objectives import Objective
 from t5music.data.store import TokenStore, find
-from t5music.errors import ConfigError, DataError
+from t5music.errors import ConfigError, DataError, T5MusicError
+from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
 from t5music.model.network import T5
-from t5music.training import checkpoints, evaluation, generation, loop
+from t5music.training import evaluation, loop, selection
 from t5music.training.optimizers import Optimizer
+from t5music.training.plan import Plan, Training
+from t5music.training.state import initial_key
 
 STORES = "stores"
 EVAL_BATCH = 32
 CONFIG_FILE = "config.gin"
+SHARDING_FILE = "sharding.txt"
 
 
-def open_stores(name: str) -> list[tuple[TokenStore, mixing.Rate]]:
+def open_stores(
+    name: str, rate: mixing.Rate | None = None, *, compile_missing: bool = True
+) -> list[tuple[TokenStore, mixing.Rate]]:
     """The token stores of a task or mixture with their rates; compiles what is missing where `[data]` is installed.
+
+    A `rate` replaces those of the mixture.
 
     Raises:
       DataError: not compiled and not compilable here (says which command to run where), or unknown.
@@ -40,11 +48,15 @@ def open_stores(name: str) -> list[tuple[TokenStore, mixing.Rate]]:
     try:
         found = find(folder, name, vocab)
     except DataError as error:  # not there, or of another version
+        if not compile_missing:
+            raise
         if find_spec("seqio") is None:
             raise DataError(f"{error}; do so where t5music[data] is installed and copy {folder} here") from error
         _compile(name)
         found = find(folder, name, vocab)
-    return [(found, mixing.EQUAL)] if isinstance(found, TokenStore) else list(found)
+    members: list[tuple[TokenStore, mixing.Rate]]
+    members = [(found, mixing.EQUAL)] if isinstance(found, TokenStore) else list(found)
+    return members if rate is None else [(store, rate) for store, _ in members]
 
 
 def _compile(name: str) -> None:
@@ -63,6 +75,7 @@ def train(
     optimizer: Optimizer,
     model: Callable[..., T5Config] | None = None,
     initial_checkpoint_path: str | None = None,
+    restore: Sequence[str] | None = None,
     dropout_rate: float | None = None,
     seed: int = 0,
     augmentations: Sequence[Objective] = (),
@@ -75,9 +88,16 @@ def train(
     save_period: int = 500,
     keep: int = 2,
     patience: int | None = None,
+    best_metric: str | None = None,
+    higher_is_better: bool = False,
+    profile_steps: tuple[int, int] | None = None,
     microbatches: int = 1,
     z_loss: float = 1e-4,
-) -> loop.Result:
+    mesh: Callable[..., Mesh] = sharding.make_mesh,
+    device: str | None = None,
+    device_count: int | None = None,
+    plan: planning.Request | None = None,
+) -> loop.Result | Plan:
     """Trains on a mixture or task; called again with the same arguments it goes on where it stopped.
 
     Args:
@@ -88,7 +108,8 @@ def train(
       batch_size: packed rows per update, over all processes.
       optimizer: from `training.optimizers`.
       model: makes the model's config, given `rows`; with None the architecture is the initial checkpoint's.
-      initial_checkpoint_path: run or checkpoint whose weights to start from.
+      initial_checkpoint_path: run, checkpoint or Hugging Face folder whose weights to start from.
+      restore: regular expressions of the names of parameters to take from there, as "encoder.*"; None takes all.
       dropout_rate: of the model; None leaves the config's.
       seed: of weights, order, noise and dropout.
       augmentations: applied to every training example before its objective, never in evaluation.
@@ -99,8 +120,14 @@ def train(
       eval_examples: validation examples per task and evaluation.
       keep: checkpoints kept beside the best.
       patience: evaluations without a better one before the run stops early.
+      best_metric, higher_is_better: which evaluation says what is best, as "validation/TASK/loss"; None for the loss
+        over all tasks.
+      profile_steps: (first, how many) steps to record a profile of, into `model_dir`/profile.
       microbatches: parts a batch is computed in, to save memory.
       z_loss: see `training.losses`.
+      mesh: makes the mesh of all devices.
+      device, device_count: the devices that the run is meant for, as "TPU v4" and 64; on others it does not begin.
+      plan: print and return the plan for these devices instead of training.
 
     Raises:
       KeyboardInterrupt: stopped by a signal; everything is saved.
@@ -110,34 +137,58 @@ def train(
 
     vocab = vocabulary.default()
     config = _config(model, initial_checkpoint_path, vocab, dropout_rate)
-    configuration.check_used()
-    stores = open_stores(mixture_or_task_name)
-    if rate is not None:
-        stores = [(store, rate) for store, _ in stores]
-    batches = loader.train_batches(
-        stores,
+    open_batches = partial(
+        loader.train_batches,
         feature_lengths=task_feature_lengths,
-        batch_size=batch_size,
         seed=seed,
         vocabulary=vocab,
         pack=pack,
-        lanes=lanes,
         augmentations=augmentations,
+        decoder_only=config.decoder_only,
+    )
+
+    if plan is not None:
+        plan = plan._replace(device=plan.device or device, number=plan.number or device_count)
+        chip, count = planning.devices(plan)
+        planned_mesh = mesh(devices=count)
+        configuration.check_used()
+
+        def sample(rows: int) -> loader.TrainBatches:
+            return open_batches(open_stores(mixture_or_task_name, rate, compile_missing=False), batch_size=rows)
+
+        training = Training(config, optimizer, batch_size, task_feature_lengths, train_steps, microbatches)
+        return planning.show(training, plan, chip, planned_mesh, sample)
+
+    devices.require_kind(device, device_count)
+    all_devices = mesh()
+    configuration.check_used()
+    stores = open_stores(mixture_or_task_name, rate)
+    batches = open_batches(
+        stores,
+        batch_size=batch_size,
+        lanes=lanes,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    validation = _validation([store for store, _ in stores], task_feature_lengths, vocab, eval_examples)
+    validation = _validation(
+        [store for store, _ in stores], task_feature_lengths, vocab, eval_examples, decoder_only=config.decoder_only
+    )
     initial = None
     if initial_checkpoint_path:
-        initial = partial(checkpoints.load_params, initial_checkpoint_path, config, fingerprint=vocab.fingerprint)
+        initial = partial(
+            starting.initial_params, initial_checkpoint_path, config, vocab, patterns=restore, key=initial_key(seed)
+        )
+    elif restore is not None:
+        raise ConfigError("train.restore says what to take from a checkpoint: set INITIAL_CHECKPOINT_PATH (--init)")
     metadata = {
         "task": mixture_or_task_name,
         "vocabulary": {"fingerprint": vocab.fingerprint, "size": vocab.size},
         "feature_lengths": dict(task_feature_lengths),
         "tasks": {store.name: store.manifest["examples"] for store, _ in stores},
     }
-    devices = jax.devices()
-    print(f"{model_dir}: {mixture_or_task_name} on {len(devices)} x {devices[0].device_kind}", file=sys.stderr)
+    table = sharding.describe(parameters.abstract(config)[1], all_devices)
+    print(f"{model_dir}: {mixture_or_task_name} on {devices.describe(all_devices)}", file=sys.stderr)
+    print(f"{' '.join(table.splitlines()[-1].split())} bytes a device ({SHARDING_FILE})", file=sys.stderr)
     try:
         return loop.train(
             config,
@@ -148,18 +199,29 @@ def train(
             metadata=metadata,
             seed=seed,
             initial_params=initial,
-            documents={CONFIG_FILE: configuration.operative_config()},
+            documents={CONFIG_FILE: configuration.operative_config(), SHARDING_FILE: f"{table}\n"},
             evaluations={"validation": validation} if validation else None,
             log_period=log_period,
             eval_period=eval_period,
             save_period=save_period,
             keep=keep,
             patience=patience,
+            best_metric=best_metric,
+            higher_is_better=higher_is_better,
+            profile_steps=profile_steps,
             microbatches=microbatches,
             z_loss=z_loss,
+            mesh=all_devices,
         )
     except loop.Interrupted as interrupted:
         raise KeyboardInterrupt(str(interrupted)) from None
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise T5MusicError(
+            f"process {jax.process_index()} of {jax.process_count()} cannot go on ({str(error).splitlines()[0]}): if "
+            "another one has ended, its output says why. The same commands go on from the last checkpoint"
+        ) from error
     finally:
         batches.close()
 
@@ -170,19 +232,30 @@ def _config(
     if model is not None:
         config = model(rows=vocab.rows)
     elif initial:
-        config = T5Config.from_dict(checkpoints.read_metadata(initial)["config"])
+        config = starting.config_of(initial, vocab)
     else:
         raise ConfigError("train.model: include a model's gin file, or set INITIAL_CHECKPOINT_PATH")
     return config if dropout is None else dataclasses.replace(config, dropout_rate=dropout)
 
 
 def _validation(
-    stores: Sequence[TokenStore], lengths: Mapping[str, int], vocab: vocabulary.Vocabulary, limit: int
+    stores: Sequence[TokenStore],
+    lengths: Mapping[str, int],
+    vocab: vocabulary.Vocabulary,
+    limit: int,
+    *,
+    decoder_only: bool,
 ) -> loop.Evaluation | None:
     """A function of the model: its loss on each task's validation examples, and "loss" over all of them."""
     batches = {
         store.name: loader.eval_batches(
-            store, "validation", feature_lengths=lengths, batch_size=EVAL_BATCH, vocabulary=vocab, limit=limit
+            store,
+            "validation",
+            feature_lengths=lengths,
+            batch_size=EVAL_BATCH,
+            vocabulary=vocab,
+            limit=limit,
+            decoder_only=decoder_only,
         )
         for store in stores
         if "validation" in store.manifest["splits"]
@@ -199,117 +272,66 @@ def _validation(
 
 def evaluate(
     mixture_or_task_name: str,
-    model_dir: str,
+    model_dir: str | Sequence[str],
     split: str = "validation",
     task_feature_lengths: Mapping[str, int] | None = None,
     batch_size: int = EVAL_BATCH,
     limit: int | None = None,
     samples: int = 0,
-) -> dict[str, dict[str, float]]:
-    """Evaluates a run's latest checkpoint on every task of a mixture, beside baselines that know no music.
+    checkpoint: str | int = selection.LATEST,
+    follow: bool = False,
+    idle_minutes: float | None = None,
+) -> evaluating.Results:
+    """Evaluates a run's checkpoint on every task of a mixture, beside baselines that know no music.
 
     Tasks with a label set are answered with the label of highest likelihood ("accuracy", "macro_f1"); of all others
     the targets' likelihood is measured ("bits_per_note", "perplexity", token "accuracy"). Prints a table, and writes
-    `eval_<split>.json`, and decoded answers as `samples_<split>.txt`, into `model_dir`.
+    `eval_<split>.json`, and decoded answers as `samples_<split>.txt`, into `model_dir`; the names end with the
+    checkpoint where it is not the latest. What `follow` writes: see `evaluating.follow`.
 
     Args:
       mixture_or_task_name: what to evaluate on.
-      model_dir: the run.
+      model_dir: the run; of several, the mean of their logits is evaluated, and `ensemble_<split>.json` written into
+        the first.
       split: the split.
-      task_feature_lengths: as in training; None takes the run's.
+      task_feature_lengths: as in training; None takes the run's (the first run's).
       batch_size: examples at a time.
       limit: at most this many examples per task.
       samples: answers per task to decode and write down, greedily.
+      checkpoint: "latest", "best" or a step.
+      follow: evaluate every checkpoint in order, and new ones as they appear, until the run is finished.
+      idle_minutes: end following when nothing has come for so long, though the run is not finished.
 
     Returns:
       task -> metrics, those of the baselines as "uniform_bits_per_note", "unigram_bits_per_note",
-      "majority_accuracy".
+      "majority_accuracy"; when following, of the last checkpoint.
     """
     from t5music import configuration
 
     configuration.check_used()
-    trained = inference.load(model_dir)
-    lengths = dict(task_feature_lengths or trained.lengths)
-    results: dict[str, dict[str, float]] = {}
-    written: list[str] = []
-    for store, _ in open_stores(mixture_or_task_name):
-        open_batches = partial(
-            loader.eval_batches, store, split, feature_lengths=lengths, vocabulary=trained.vocabulary
-        )
-        batches = open_batches(batch_size=batch_size, limit=limit)
-        if store.manifest["labels"]:
-            results[store.name] = _classification(trained, store, split, batches)
-        else:
-            results[store.name] = evaluation.evaluate(trained.model, batches, trained.vocabulary.is_note)
-            results[store.name] |= _note_baselines(store, split, results[store.name], trained.vocabulary)
-        if samples:
-            few = open_batches(batch_size=samples, limit=samples)
-            written += _samples(trained, store.name, few, lengths["targets"])
-    path = Path(model_dir) / f"eval_{split}.json"
-    files.write_text(path, json.dumps(results, indent=2) + "\n")
-    if written:
-        files.write_text(Path(model_dir) / f"samples_{split}.txt", "\n".join(written) + "\n")
-    for task, found in results.items():
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-        print(f"{task} ({split}): {shown}")
+    runs = [model_dir] if isinstance(model_dir, str) else list(model_dir)
+    if follow and (len(runs) > 1 or samples or checkpoint != selection.LATEST):
+        raise ConfigError("evaluate.follow takes one model_dir, no samples and no checkpoint: it evaluates them all")
+    if len(runs) > 1 and samples:
+        raise ConfigError("evaluate.samples: an ensemble measures likelihoods and writes nothing; give one model_dir")
+    evaluator = evaluating.Evaluator(
+        [store for store, _ in open_stores(mixture_or_task_name)],
+        split,
+        lengths=task_feature_lengths,
+        batch_size=batch_size,
+        limit=limit,
+    )
+    if follow:
+        return evaluating.follow(evaluator, runs[0], mixture_or_task_name, idle_minutes=idle_minutes)
+    latest = checkpoint == selection.LATEST
+    folders = runs if latest else [str(selection.step_folder(run, checkpoint)) for run in runs]
+    results = evaluator.evaluate(folders)
+    name = f"{split}" if latest else f"{split}_{checkpoint}"
+    kind = "eval" if len(runs) == 1 else "ensemble"
+    found = evaluating.to_json(results, folders)
+    files.write_text(Path(runs[0]) / f"{kind}_{name}.json", json.dumps(found, indent=2) + "\n")
+    if samples:
+        written = evaluator.samples(folders[0], samples)
+        files.write_text(Path(runs[0]) / f"samples_{name}.txt", "\n".join(written) + "\n")
+    evaluating.show(results, split)
     return results
-
-
-def _classification(
-    trained: inference.TrainedModel, store: TokenStore, split: str, batches: loader.EvalBatches
-) -> dict[str, float]:
-    vocab, labels = trained.vocabulary, store.manifest["labels"]
-    ids = inference.label_ids(vocab, labels)
-    predicted = evaluation.rank_labels(trained.model, batches, list(ids))
-
-    def true_labels(of: str) -> np.ndarray:
-        examples_ = store.split(of)
-        return np.array([labels.index(vocab.decode(examples_[i]["targets"])) for i in range(len(examples_))])
-
-    true = true_labels(split)[: len(predicted)]
-    found = metrics.classification_metrics(true, predicted, labels)
-    majority = metrics.majority_accuracy(true_labels("train"), true)
-    scores = {name: found[name] for name in ("accuracy", "macro_f1", "examples")}
-    recall = {f"recall/{label}": share for label, share in found["recall"].items()}
-    return scores | {"majority_accuracy": majority} | recall
-
-
-def _note_baselines(
-    store: TokenStore, split: str, found: Mapping[str, float], vocab: vocabulary.Vocabulary
-) -> dict[str, float]:
-    """Bits per note of a uniform and of a unigram model over the encoding's words and EOS; {} for noised targets."""
-    if store.objectives:
-        return {}
-    possible = vocab.event_mask(store.manifest["encoding"]).copy()
-    possible[vocabulary.EOS_ID] = True
-
-    def counts(of: str) -> np.ndarray:
-        examples_ = store.split(of)
-        total = np.zeros(vocab.size, np.int64)
-        for index in range(len(examples_)):
-            total += np.bincount(examples_[index]["targets"], minlength=vocab.size)
-        total[vocabulary.EOS_ID] += len(examples_)
-        return total[possible]
-
-    symbols = int(possible.sum())
-    notes = store.manifest["splits"][split]["notes"]
-    return {
-        "uniform_bits_per_note": metrics.uniform_bits_per_note(symbols, found["tokens"], found["notes"]),
-        "unigram_bits_per_note": metrics.unigram_bits_per_note(counts("train"), counts(split), notes),
-    }
-
-
-def _samples(trained: inference.TrainedModel, task: str, batches: loader.EvalBatches, max_length: int) -> list[str]:
-    """Inputs, targets and the model's greedy answers of one batch, as text."""
-    vocab = trained.vocabulary
-    known = np.ones(vocab.size, bool)  # the embedding has more rows than the vocabulary has words
-    answers = generation.generate_targets(trained.model, batches, max_length=max_length, allowed=known)
-    lines = []
-    for batch in batches:
-        for row, answer in enumerate(answers):
-            inputs, targets = (
-                vocab.decode(batch[f"{side}_tokens"][row]) for side in ("encoder_input", "decoder_target")
-            )
-            lines += [f"# {task} {batch['example_index'][row]}", f"inputs:  {inputs}", f"targets: {targets}"]
-            lines += [f"answer:  {vocab.decode(answer)}", ""]
-    return lines

@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from t5music.errors import ConfigError
 
@@ -40,26 +40,44 @@ RULES: Mapping[str, str | None] = {
 
 
 def make_mesh(
-    data: int | None = None, fsdp: int = 1, tensor: int = 1, *, devices: Sequence[jax.Device] | None = None
-) -> Mesh:
-    """Returns a mesh of all devices with axes `data`, `fsdp`, `tensor`; `data` of None takes what the others leave.
+    data: int | None = None,
+    fsdp: int | None = 1,
+    tensor: int | None = 1,
+    *,
+    devices: Sequence[jax.Device] | int | None = None,
+) -> Mesh | AbstractMesh:
+    """Returns a mesh with axes `data`, `fsdp`, `tensor`; one size may be None and takes what the others leave.
 
-    Raises ConfigError when the sizes do not multiply to the number of devices.
+    Args:
+        data: parts of the batch whose devices hold all parameters.
+        fsdp: parts of the batch whose devices share the parameters.
+        tensor: devices that share the work inside a layer.
+        devices: what to build it of, by default all there are; a number gives an abstract mesh, which takes no device
+            and serves for working out shapes and places.
+
+    Raises:
+        ConfigError: the sizes do not multiply to the number of devices.
     """
-    devices = list(jax.devices() if devices is None else devices)
-    for name, size in (("data", data), ("fsdp", fsdp), ("tensor", tensor)):
+    if devices is None:
+        devices = jax.devices()
+    count = devices if isinstance(devices, int) else len(devices)
+    sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
+    for name, size in sizes.items():
         if size is not None and size < 1:
             raise ConfigError(f"mesh axis {name} must be at least 1, not {size}")
-    if data is None:
-        data = max(len(devices) // (fsdp * tensor), 1)
-    if data * fsdp * tensor != len(devices):
-        raise ConfigError(
-            f"a mesh of data={data}, fsdp={fsdp}, tensor={tensor} needs {data * fsdp * tensor} devices; "
-            f"there are {len(devices)}"
-        )
+    known = math.prod(size for size in sizes.values() if size is not None)
+    free = [name for name, size in sizes.items() if size is None]
+    if len(free) > 1:
+        raise ConfigError(f"one mesh axis may be None, not {' and '.join(free)}")
+    shape = tuple(max(count // known, 1) if size is None else size for size in sizes.values())
+    if math.prod(shape) != count:
+        named = ", ".join(f"{name}={size}" for name, size in zip(MESH_AXES, shape, strict=True))
+        raise ConfigError(f"a mesh of {named} needs {math.prod(shape)} devices; there are {count}")
     # Auto: the compiler places activations. (jax.make_mesh's own default, Explicit, types every array by its place.)
     types = (AxisType.Auto,) * len(MESH_AXES)
-    return jax.make_mesh((data, fsdp, tensor), MESH_AXES, axis_types=types, devices=devices)
+    if isinstance(devices, int):
+        return AbstractMesh(shape, MESH_AXES, axis_types=types)
+    return jax.make_mesh(shape, MESH_AXES, axis_types=types, devices=list(devices))
 
 
 def partition_spec(axes: Sequence[str], shape: Sequence[int], mesh: Mesh) -> PartitionSpec:

@@ -10,120 +10,175 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from jax.sharding import AbstractMesh, AxisType, PartitionSpec
+from jax.sharding import PartitionSpec
 
 from t5music.errors import ConfigError
 from t5music.model import parameters, sharding
 from t5music.model.config import named
 
-MESHES = [[8, 1, 1], [1, 8, 1], [2, 2, 2]]
+# (data, fsdp, tensor); with the slow ones every axis by itself, every pair, and all three.
+MESHES = [(8, 1, 1), (1, 8, 1), (2, 2, 2)]
+SLOW_MESHES = [(1, 1, 8), (4, 2, 1), (2, 1, 4), (1, 4, 2)]
 
 PROGRAM = """
-    import dataclasses, json, sys
+    import dataclasses, json, sys, tempfile
     import jax, jax.numpy as jnp, numpy as np
     from flax import nnx
     from t5music.model import parameters, sharding
-    from t5music.model.config import named
+    from t5music.model.config import T5Config
+    from t5music.training import loop, optimizers, schedules
+    from t5music.training import state as states
 
     jax.config.update("jax_disable_most_optimizations", True)
-    random = np.random.default_rng(0)
-    batch = {name: random.integers(2, 128, (8, length)) for name, length in
-             [("encoder", 12), ("inputs", 8), ("targets", 8)]}
-    plain = named("v1.1", "tiny", rows=128, encoder_layers=1, decoder_layers=1, dropout_rate=0.2)
+    plain = T5Config(rows=128, d_model=128, d_kv=16, heads=8, d_ff=256, encoder_layers=1, decoder_layers=1,
+                     dropout_rate=0.2)
+    optimizer = optimizers.adafactor(schedules.constant(0.01))
 
-    def loss_and_gradients(graphdef, params, batch):
-        def loss(params):
-            model = nnx.merge(graphdef, params)
-            logits = model(batch["encoder"], batch["inputs"], deterministic=False, rngs=jax.random.key(1))
-            return -jnp.take_along_axis(jax.nn.log_softmax(logits), batch["targets"][..., None], -1).mean()
-        value, gradients = jax.value_and_grad(loss)(params)
-        return value, parameters.unstack_layers(gradients)
+    def make_batch(seed):
+        random = np.random.default_rng(seed)
+        tokens, targets = random.integers(2, 128, (8, 12)), random.integers(2, 128, (8, 8))
+        targets[:, 5:] *= random.integers(0, 2, (8, 1))
+        return {"encoder_input_tokens": tokens, "decoder_input_tokens": np.pad(targets, ((0, 0), (1, 0)))[:, :-1],
+                "decoder_target_tokens": targets, "decoder_loss_weights": (targets > 0).astype(np.float32)}
 
-    def flat(state):
-        return {".".join(map(str, path)): np.asarray(p[...]) for path, p in nnx.to_flat_state(state)}
+    class Batches:
+        position = 0
+        def __next__(self):
+            self.position += 1
+            return make_batch(self.position)
+        def get_state(self):
+            return {"next": self.position}
+        def set_state(self, state):
+            self.position = state["next"]
 
-    graphdef, params = parameters.initialise(plain, jax.random.key(0))
-    one = jax.jit(loss_and_gradients)(graphdef, params, batch)
-    initial, expected = flat(params), flat(one[1])
+    def flat(config, params):
+        # As the parameters of an unrolled model, by name.
+        graphdef, abstract = parameters.abstract(config)
+        state = nnx.state(nnx.merge(graphdef, params))
+        found = nnx.to_flat_state(parameters.unstack_layers(state))
+        return {".".join(map(str, path)): np.asarray(p[...]) for path, p in found}
+
+    def step(config, mesh, params=None):
+        graphdef, abstract = parameters.abstract(config)
+        transformation = optimizer.transformation(states.logical_axes(abstract))
+        target = states.abstract_state(abstract, transformation, mesh)
+        state = states.create(config, transformation, target, mesh, seed=0, params=params)
+        created = jax.tree.map(np.asarray, state.params)
+        update = states.make_train_step(graphdef, transformation, target)
+        placed = jax.tree.map(lambda x, t: x.sharding.is_equivalent_to(t.sharding, x.ndim), state, target)
+        local = {".".join(map(str, path)): x.addressable_shards[0].data.shape
+                 for path, x in nnx.traversals.flatten_mapping(state.params).items()}
+        with jax.set_mesh(mesh):
+            batch = states.put_batch(make_batch(0), mesh)
+            tokens = batch["encoder_input_tokens"].addressable_shards[0].data.shape
+            state, loss = update(state, batch)
+        report = {"placed": all(jax.tree.leaves(placed)), "local": local, "tokens": tokens}
+        return report, created, flat(config, state.params), float(loss)
+
+    def difference(found, expected):
+        return max(float(np.abs(v - expected[k]).max() / np.abs(expected[k]).max()) for k, v in found.items())
+
+    one = sharding.make_mesh(devices=jax.devices()[:1])
+    _, params, expected, loss = step(plain, one)
     reports = []
     for shape in json.loads(sys.argv[1]):
         mesh = sharding.make_mesh(*shape)
-        config = dataclasses.replace(plain, scan_layers=shape[2] > 1)
-        graphdef, params = parameters.initialise(config, jax.random.key(0), mesh)
-        asked = sharding.shardings(params, mesh)
-        placed = jax.tree.map(lambda p, s: p.sharding.is_equivalent_to(s, p.ndim), params, asked)
-        local = {".".join(map(str, path)): p[...].addressable_shards[0].data.shape
-                 for path, p in nnx.to_flat_state(params)}
-        with jax.set_mesh(mesh):
-            there = jax.device_put(batch, sharding.batch_sharding(mesh))
-            compiled = jax.jit(loss_and_gradients).lower(graphdef, params, there).compile()
-            value, gradients = compiled(graphdef, params, there)
-        gradients = flat(gradients)
-        reports.append({
-            "devices": len(jax.devices()),
-            "placed": all(jax.tree.leaves(placed)),
-            "local": local,
-            "tokens": there["encoder"].addressable_shards[0].data.shape,
-            "initial": max(float(np.abs(v - initial[k]).max())
-                           for k, v in flat(parameters.unstack_layers(params)).items()),
-            "loss": abs(float(value) - float(one[0])),
-            "gradients": max(float(np.abs(v - expected[k]).max() / np.abs(expected[k]).max())
-                             for k, v in gradients.items()),
-            "table": sharding.describe(params, mesh),
+        # All axes at once: scanned, and with parameters made where they belong.
+        config = dataclasses.replace(plain, scan_layers=min(shape) > 1)
+        report, begun, updated, found = step(config, mesh, None if config.scan_layers else params)
+        reports.append(report | {
+            "devices": mesh.size,
+            "initial": difference(flat(config, begun), flat(plain, params)),
+            "loss": abs(found / loss - 1),
+            "updated": difference(updated, expected),
+            "table": sharding.describe(parameters.abstract(config)[1], mesh),
         })
-    print(json.dumps(reports))
+
+    def run(folder, steps, mesh):
+        result = loop.train(plain, optimizer, Batches(), steps=steps, model_dir=folder, metadata={"task": "random"},
+                            mesh=mesh, progress=False, log_period=2)
+        return flat(plain, nnx.to_pure_dict(nnx.state(result.model)))
+
+    resumed = None
+    if sys.argv[2:]:
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+            uninterrupted = run(folder, 4, sharding.make_mesh(1, 4, 2))
+            run(other, 2, sharding.make_mesh(2, 1, 4))
+            resumed = difference(run(other, 4, sharding.make_mesh(1, 4, 2)), uninterrupted)
+    print(json.dumps([reports, resumed]))
 """
 
 
-@pytest.fixture(scope="module")
-def reports():
-    """What the eight devices did, by mesh shape (data, fsdp, tensor)."""
+def on_eight_devices(meshes, *arguments):
+    """Returns what the eight devices did, by mesh, and how far a resumed run was from one that was not."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), json.dumps(MESHES)],
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), json.dumps(meshes), *arguments],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    return {tuple(shape): report for shape, report in zip(MESHES, json.loads(done.stdout), strict=True)}
+    reports, resumed = json.loads(done.stdout.splitlines()[-1])
+    return dict(zip(meshes, reports, strict=True)), resumed
 
 
-@pytest.mark.parametrize("shape", [tuple(shape) for shape in MESHES])
-def test_eight_devices_compute_what_one_computes(reports, shape):
-    report = reports[shape]
+@pytest.fixture(scope="module")
+def reports():
+    return on_eight_devices(MESHES)[0]
+
+
+@pytest.fixture(scope="module")
+def more():
+    return on_eight_devices(SLOW_MESHES, "resume")
+
+
+def assert_same_step(report):
+    """The training step, optimizer included, did what it does on one device, within float32 rounding."""
     assert report["devices"] == 8
     assert report["placed"]
     assert report["initial"] == 0
-    assert report["loss"] < 1e-5
-    assert report["gradients"] < 1e-4
+    assert report["loss"] < 1e-6
+    assert report["updated"] < 1e-5
+
+
+@pytest.mark.parametrize("shape", MESHES, ids=str)
+def test_eight_devices_take_the_step_that_one_takes(reports, shape):
+    assert_same_step(reports[shape])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SLOW_MESHES, ids=str)
+def test_and_so_in_the_other_meshes(more, shape):
+    assert_same_step(more[0][shape])
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_on_another_mesh(more):
+    assert more[1] < 1e-5
 
 
 def test_parameters_and_batches_are_divided_as_the_table_says(reports):
-    data, fsdp, mixed = (reports[tuple(shape)] for shape in MESHES)
+    data, fsdp, mixed = reports[8, 1, 1], reports[1, 8, 1], reports[2, 2, 2]
     assert (data["tokens"], fsdp["tokens"], mixed["tokens"]) == ([1, 12], [1, 12], [2, 12])
     wide = "encoder.layers.0.mlp.wi_0"
-    assert (data["local"][wide], fsdp["local"][wide]) == ([32, 64], [4, 64])
-    assert mixed["local"]["encoder.layers.mlp.wi_0"] == [1, 16, 32]
-    assert mixed["local"]["embedding"] == [64, 16]
-    assert mixed["local"]["encoder.relative_bias.table"] == [2, 32]
+    assert (data["local"][wide], fsdp["local"][wide]) == ([128, 256], [16, 256])
+    assert mixed["local"]["encoder.layers.mlp.wi_0"] == [1, 64, 128]
+    assert mixed["local"]["embedding"] == [64, 64]
+    assert mixed["local"]["encoder.relative_bias.table"] == [4, 32]
 
 
 def test_the_description_adds_up(reports):
     rows = [line.split("  ") for line in reports[2, 2, 2]["table"].splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     assert cells[0] == ["parameter", "shape", "sharding", "bytes per device"]
-    assert ["decoder.layers.mlp.wo", "1 x 64 x 32", "None, tensor, fsdp", "2,048"] in cells
-    assert ["embedding", "128 x 32", "tensor, fsdp", "4,096"] in cells
+    assert ["decoder.layers.mlp.wo", "1 x 256 x 128", "None, tensor, fsdp", "32,768"] in cells
+    assert ["embedding", "128 x 128", "tensor, fsdp", "16,384"] in cells
     assert cells[-1][0].startswith("total: ")
     held = [int(row[-1].replace(",", "")) for row in cells[1:]]
     assert sum(held[:-1]) == held[-1]
-    tiny = named("v1.1", "tiny", rows=128, encoder_layers=1, decoder_layers=1)
-    assert cells[-1][0] == f"total: {parameters.count(parameters.abstract(tiny)[1]):,} parameters"
-
-
-def abstract_mesh(data, fsdp, tensor):
-    return AbstractMesh((data, fsdp, tensor), sharding.MESH_AXES, axis_types=(AxisType.Auto,) * 3)
+    held_by_all = sum(np.prod([int(size) for size in row[1].split(" x ")]) for row in cells[1:-1])
+    assert cells[-1][0] == f"total: {held_by_all:,} parameters"
 
 
 def test_every_axis_of_every_parameter_has_a_rule():
@@ -137,7 +192,7 @@ def test_every_axis_of_every_parameter_has_a_rule():
 
 
 def test_a_dimension_its_mesh_axis_cannot_divide_stays_whole():
-    mesh = abstract_mesh(1, 4, 3)
+    mesh = sharding.make_mesh(1, 4, 3, devices=12)  # abstract
     assert sharding.partition_spec(("embed", "mlp"), (32, 66), mesh) == PartitionSpec("fsdp", "tensor")
     assert sharding.partition_spec(("embed", "mlp"), (30, 64), mesh) == PartitionSpec(None, None)
     with pytest.raises(ConfigError, match="logical axis 'emb'"):
@@ -165,3 +220,13 @@ def test_a_mesh_must_fit_the_devices():
         sharding.make_mesh(fsdp=4, devices=device)
     with pytest.raises(ConfigError, match="axis tensor must be at least 1"):
         sharding.make_mesh(tensor=0, devices=device)
+    with pytest.raises(ConfigError, match="one mesh axis may be None, not data and fsdp"):
+        sharding.make_mesh(fsdp=None, devices=device)
+
+
+def test_one_axis_takes_what_the_others_leave():
+    assert dict(sharding.make_mesh(devices=8).shape) == {"data": 8, "fsdp": 1, "tensor": 1}
+    assert dict(sharding.make_mesh(2, None, 2, devices=16).shape) == {"data": 2, "fsdp": 4, "tensor": 2}
+    assert dict(sharding.make_mesh(1, 1, None, devices=4).shape) == {"data": 1, "fsdp": 1, "tensor": 4}
+    with pytest.raises(ConfigError, match="data=1, fsdp=1, tensor=3 needs 3 devices; there are 4"):
+        sharding.make_mesh(tensor=3, devices=4)

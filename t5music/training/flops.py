@@ -1,0 +1,62 @@
+"""How many floating point operations a training step asks for: those of the model's products, counted on its shapes.
+
+A product of [m, k] and [k, n] is 2 m k n operations; the backward pass does two such products for each of the forward
+pass. Attention counts as if every query saw every key, as is usual (Chowdhery et al. 2022, "PaLM", appendix B); norms,
+softmax, dropout and what rematerialisation repeats do not count. So utilisation, this over time and peak, compares runs
+that save memory differently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+from flax import nnx
+
+from t5music.model import parameters
+from t5music.model.config import T5Config
+
+# Plans ask for the same few shapes again and again; nothing changes them.
+abstract_parameters = functools.lru_cache(maxsize=64)(parameters.abstract)
+
+BACKWARD = 2  # products of the backward pass for each one of the forward pass
+
+
+def forward_flops(config: T5Config, *, rows: int, inputs: int, targets: int) -> float:
+    """Returns the operations of one forward pass over rows of so many input and target positions, padding included."""
+    if config.decoder_only:
+        inputs, targets = 0, inputs + targets
+    _, params = abstract_parameters(dataclasses.replace(config, scan_layers=True))
+    flops = 2.0 * targets * config.d_model * config.rows  # the logits, from a head or from the embedding
+    for path, param in nnx.to_flat_state(params):
+        axes = param.get_metadata()["axes"]
+        if {"vocab", "buckets"} & set(axes) or len([axis for axis in axes if axis != "layers"]) < 2:
+            continue  # looked up, counted above, or no matrix
+        for queries, keys in _uses(config, path, inputs, targets):
+            tokens = keys if path[-1] in ("key", "value") else queries
+            flops += 2.0 * tokens * math.prod(param.shape)
+            if path[-1] == "query":  # [layers, d_model, heads * d_kv]: products with the keys, and with the values
+                flops += 2 * 2.0 * param.shape[0] * param.shape[-1] * queries * keys
+    return rows * flops
+
+
+def _uses(config: T5Config, path: tuple, inputs: int, targets: int) -> list[tuple[int, int]]:
+    """What a layer's matrix is applied to: (positions, positions attended to), twice where the encoder shares it."""
+    if path[0] == "encoder":
+        return [(inputs, inputs)]
+    if "cross_attention" in path:
+        return [(targets, inputs)]
+    return [(targets, targets)] + ([(inputs, inputs)] if config.shared_layers else [])
+
+
+def train_flops(config: T5Config, *, rows: int, inputs: int, targets: int) -> float:
+    """Returns the operations of one training step, forward and backward, over all devices.
+
+    Args:
+        config: the model.
+        rows: rows of the batch, over all processes.
+        inputs: positions of a row of inputs, padding included.
+        targets: positions of a row of targets; a decoder-only model reads both as one sequence.
+    """
+    return (1 + BACKWARD) * forward_flops(config, rows=rows, inputs=inputs, targets=targets)

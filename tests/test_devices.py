@@ -1,0 +1,137 @@
+"""Platforms asked for, machines that have more than JAX sees, and compiled programs that are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jax
+import pytest
+
+from t5music import devices
+from t5music.errors import ConfigError
+from t5music.model.sharding import make_mesh
+
+
+def touch(root: Path, name: str) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return root
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch):
+    """A machine without nvidia-smi and libtpu."""
+    monkeypatch.setattr(devices.shutil, "which", lambda name: None)
+    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("bare")
+def test_accelerators_that_jax_does_not_see_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert devices.unused_accelerators(tmp_path) == []
+    (line,) = devices.unused_accelerators(touch(tmp_path / "gpu", "dev/nvidia0"))
+    assert "seems to have a GPU (/dev/nvidia0), but JAX sees only CPUs" in line
+    assert 'pip install "jax[cuda13]"' in line
+    (line,) = devices.unused_accelerators(touch(tmp_path / "tpu", "dev/accel3"))
+    assert "TPU (/dev/accel3)" in line
+    monkeypatch.setattr(devices.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(devices, "find_spec", lambda name: object())
+    assert [line.split("(")[1].split(")")[0] for line in devices.unused_accelerators(tmp_path)] == [
+        "nvidia-smi",
+        "libtpu",
+    ]
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="this machine has an accelerator")
+def test_a_platform_that_is_not_there_is_an_error_that_says_what_to_install():
+    with pytest.raises(ConfigError, match=r"--platform gpu: JAX found only 1 x cpu, 1 process; .*jax\[cuda13\]"):
+        devices.require("gpu")
+    with pytest.raises(ConfigError, match=r"--platform tpu: .*jax\[tpu\]"):
+        devices.require("tpu")
+    devices.require("cpu")
+    with pytest.raises(ConfigError, match=r"--platform gpus: .*did you mean 'gpu'"):
+        devices.prepare("gpus")
+
+
+def test_a_run_meant_for_other_devices_does_not_begin():
+    devices.require_kind(None, None)
+    devices.require_kind(None, len(jax.devices()))
+    with pytest.raises(ConfigError, match="meant for TPU v4, here are"):
+        devices.require_kind("TPU v4", None)
+    with pytest.raises(ConfigError, match="meant for 99 devices"):
+        devices.require_kind(None, 99)
+    with pytest.raises(ConfigError, match="did you mean 'TPU v4'"):
+        devices.require_kind("TPUv4", None)
+
+
+def test_devices_are_described():
+    mesh = make_mesh(devices=jax.devices()[:1])
+    assert devices.describe(mesh).endswith("1 process, mesh data=1 fsdp=1 tensor=1")
+
+
+START = """
+    import collections, json, sys
+    from pathlib import Path
+    import jax
+    counts = collections.Counter()
+    jax.monitoring.register_event_listener(lambda event, **_: counts.update([event.rsplit("/", 1)[-1]]))
+    from t5music import devices
+    sys.path.insert(0, sys.argv[1])
+    import tiny_runs
+    devices.prepare("cpu")
+    jax.config.update("jax_disable_most_optimizations", True)
+    result = tiny_runs.train(sys.argv[2])
+    print(json.dumps([counts["cache_misses"], counts["cache_hits"], result.metrics]))
+"""
+
+
+def test_a_second_start_compiles_nothing(tmp_path: Path):
+    """Nor does it compute anything else: what comes from the cache gives the same numbers, to the last bit."""
+
+    def start(model_dir: str) -> list:
+        program = [sys.executable, "-W", "error", "-c", textwrap.dedent(START)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+        done = subprocess.run(
+            [*program, str(Path(__file__).parent / "training"), str(tmp_path / model_dir)],
+            env={**environment, "T5MUSIC_DATA": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "machine" not in done.stderr.lower(), "XLA says that a program is for another processor"
+        return json.loads(done.stdout.splitlines()[-1])
+
+    first, second = start("first"), start("second")
+    assert first[0] > 0
+    assert second[:2] == [0, first[0] + first[1]]
+    assert second[2] == first[2]
+    metrics = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("first", "second")]
+    assert metrics[0] == metrics[1]
+
+
+def test_the_cache_can_be_elsewhere_or_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    former = {name: jax.config.values[name] for name in settings}
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        monkeypatch.setenv(devices.CACHE, "off")
+        devices.keep_compiled()
+        assert jax.config.values["jax_compilation_cache_dir"] is None
+        monkeypatch.setenv(devices.CACHE, str(tmp_path))
+        devices.keep_compiled()
+        assert Path(jax.config.values["jax_compilation_cache_dir"]).parent == tmp_path
+        jax.config.update("jax_compilation_cache_dir", "/mine")
+        devices.keep_compiled()
+        assert jax.config.values["jax_compilation_cache_dir"] == "/mine"
+    finally:
+        for name, value in former.items():
+            jax.config.update(name, value)
