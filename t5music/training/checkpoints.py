@@ -29,7 +29,7 @@ from t5music.training.state import Params
 
 FOLDER = "checkpoints"
 # Fields of T5Config that change what a model computes but not which parameters it has.
-FREE_FIELDS = ("dropout_rate", "dtype", "remat", "scan_layers")
+FREE_FIELDS = ("attention", "dropout_rate", "dtype", "remat", "scan_layers")
 
 
 def read_metadata(path: str | os.PathLike[str], *, which: str = "latest") -> dict[str, Any]:
@@ -101,13 +101,15 @@ def load_params(
 def _restore(root: Path, step: int, target: Params) -> Params:
     """Reads parameters as the target's leaves are: numpy arrays, or placed arrays."""
     folder = root / str(step)
-    fault = digests.damage(folder)
-    if fault:
-        raise unreadable(folder, fault)
     try:
+        fault = digests.damage(folder)
+        if fault:
+            raise unreadable(folder, fault)
         with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(create=False)) as manager:
             return manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(target)))["params"]
-    except Exception as error:  # Orbax and TensorStore raise many types
+    except CheckpointError:
+        raise
+    except Exception as error:  # Orbax and TensorStore raise many types; the folder may be deleted meanwhile
         raise unreadable(folder, first_line(error)) from error
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from t5music.model import decoding
 from t5music.model.config import EOS_ID
 from t5music.model.network import T5
-from t5music.training.evaluation import Batch, mesh_of, put
+from t5music.training.evaluation import Batch, mesh_of, prompts, put
 
 
 def generate_targets(
@@ -46,7 +46,7 @@ def generate_targets(
         for number, batch in enumerate(batches):
             written = decoding.generate(
                 model,
-                put(batch, mesh)["encoder_input_tokens"],
+                prompts(put(batch, mesh)),
                 max_length=max_length,
                 temperature=temperature,
                 top_k=top_k,

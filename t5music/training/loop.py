@@ -11,10 +11,11 @@ import collections
 import contextlib
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,38 +25,37 @@ from tqdm import tqdm
 
 import t5music
 from t5music import files
-from t5music.errors import ConfigError, DataError, T5MusicError, nearest
+from t5music.errors import ConfigError, DataError, nearest
 from t5music.model import network, parameters, sharding
 from t5music.model.config import T5Config
+from t5music.training import divergence
 from t5music.training import state as states
+from t5music.training.batches import Batches
+from t5music.training.chips import peak_flops
 from t5music.training.coordination import agreed, gather, stop_signals, union
+from t5music.training.flops import train_flops
 from t5music.training.losses import Z_LOSS
 from t5music.training.optimizers import Optimizer
-from t5music.training.progress import Best, Clock, summarise
+from t5music.training.profiling import Profile
+from t5music.training.progress import Best, Clock, count_examples, summarise
 from t5music.training.saving import Checkpoints
 from t5music.training.writers import MetricWriter
 
+FINISHED_FILE = "finished.json"  # in a run's folder once nothing is left to do
 STEPS_IN_FLIGHT = 2  # dispatched and not waited for: enough to keep a device busy, few enough to stop promptly
 
 Evaluation = Callable[[network.T5], Mapping[str, float]]
-
-
-class Batches(Protocol):
-    """An endless iterator of training batches with a position in JSON values (`data.loader.TrainBatches`)."""
-
-    def __next__(self) -> Mapping[str, np.ndarray]: ...
-
-    def get_state(self) -> dict[str, Any]: ...
-
-    def set_state(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
     """The run was asked to stop (SIGINT, SIGTERM), and has saved where it stands."""
 
 
-class DivergenceError(T5MusicError):
-    """The loss or its gradient is no longer a finite number."""
+class _UnderWay(NamedTuple):
+    """A step that is dispatched and not waited for."""
+
+    step: int
+    loss: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +98,7 @@ def train(
     z_loss: float = Z_LOSS,
     label_smoothing: float = 0.0,
     mesh: Mesh | None = None,
+    profile_steps: tuple[int, int] | None = None,
     progress: bool = True,
 ) -> Result:
     """Trains a model, or goes on training it.
@@ -107,7 +108,8 @@ def train(
         optimizer: see optimizers.
         batches: training batches of this process, from the beginning; a resumed run moves them to its position.
         steps: updates to do in all. A finished run may be called again with more.
-        model_dir: the run's folder: `checkpoints/`, `metrics.jsonl`, `timing.jsonl` and TensorBoard's event files.
+        model_dir: the run's folder: `checkpoints/`, `metrics.jsonl`, `timing.jsonl`, TensorBoard's event files, and
+            `finished.json` as long as no step is left to do.
         metadata: what else must be the same when the run is resumed, and what others need to know of a checkpoint, as
             JSON values: the vocabulary's "fingerprint" and "size" under "vocabulary", the name under "task".
         seed: of the initial parameters and dropout.
@@ -126,6 +128,7 @@ def train(
         z_loss: see losses.
         label_smoothing: see losses.
         mesh: devices; None for all, dividing the batch.
+        profile_steps: (first, how many) of the steps to record a profile of, into `profile/`; see profiling.
         progress: show a bar on stderr.
 
     Returns:
@@ -133,7 +136,8 @@ def train(
 
     Raises:
         Interrupted: after a signal, when everything is saved.
-        DivergenceError: the loss is not finite; names the step. Earlier checkpoints are kept.
+        DivergenceError: the loss or its gradient is not finite; names the step and where its batch was written. The
+            state before it is saved.
         CheckpointError: `model_dir` holds a run with other settings (named), or cannot be written or read.
         ConfigError: settings that do not fit each other or the devices.
         DataError: the batches ended.
@@ -144,6 +148,8 @@ def train(
     for name, period in (("log_period", log_period), ("eval_period", eval_period), ("save_period", save_period)):
         if period < 1:
             raise ConfigError(f"{name} is {period}; it must be at least 1")
+    model_dir = Path(model_dir)
+    profile = Profile(model_dir, profile_steps)
     own = {"version": t5music.__version__, "config": config.to_dict(), "optimizer": optimizer.settings, "seed": seed}
     metadata = json.loads(json.dumps({**own, **metadata}))
 
@@ -176,8 +182,10 @@ def train(
     step = begun = int(state.step)
 
     first = jax.process_index() == 0
-    for name, text in (documents or {}).items() if first else ():
-        files.write_text(Path(model_dir) / name, text)
+    if first:
+        (model_dir / FINISHED_FILE).unlink(missing_ok=True)
+        for name, text in (documents or {}).items():
+            files.write_text(model_dir / name, text)
     writer = MetricWriter(model_dir, resume_step=step) if first else None
     bar = tqdm(
         total=steps,
@@ -191,8 +199,29 @@ def train(
     clock = Clock(step)
     metrics: dict[str, float] = {}
 
-    def save() -> None:
-        _require_finite(state.window, checkpoints)
+    peak = peak_flops(mesh.devices.flat[0].device_kind)
+    peak = None if peak is None else peak * mesh.size
+    flops = 0.0  # of a step, once there is a batch
+    under_way: collections.deque[_UnderWay] = collections.deque()
+    known = (step, batches.get_state())  # a step that was sound, and the data's position after it
+
+    def land() -> None:
+        """Waits for the oldest step under way."""
+        landed = under_way.popleft()
+        if not math.isfinite(float(landed.loss)):
+            kept = jax.device_put(np.zeros((), np.int32), states.places(target).window.bad_step)
+            healthy = dataclasses.replace(state, window=dataclasses.replace(state.window, bad_step=kept))
+            error = divergence.stop(model_dir, landed.step, batches, known)
+            save(healthy)
+            checkpoints.wait()
+            raise error
+
+    def settle() -> None:
+        """Waits for all of them: what is measured, evaluated or saved now is of this step, and sound."""
+        while under_way:
+            land()
+
+    def save(state: states.TrainState) -> None:
         position = {"loader": union(gather(batches.get_state())), "best": best.to_json(), "best_step": best.step}
         checkpoints.save(state, position, metadata, best_step=best.step)
 
@@ -201,22 +230,27 @@ def train(
         if writer is not None:
             stack.callback(writer.close)
         stack.callback(bar.close)
+        stack.callback(profile.close)
         stack.enter_context(jax.set_mesh(mesh))
         stop = stack.enter_context(stop_signals())
-        in_flight: collections.deque[jax.Array] = collections.deque()
 
         while step < steps and not (patience is not None and best.stale >= patience):
             # One update, dispatched.
             try:
-                batch = next(batches)
+                batch = states.put_batch(next(batches), mesh)
             except StopIteration:
                 raise DataError(f"the training data ended at step {step} of {steps}") from None
-            state, loss = train_step(state, states.put_batch(batch, mesh))
+            profile.before(step + 1, state)
+            state, loss = train_step(state, batch)
             step += 1
+            profile.after(step, state)
             bar.update()
-            in_flight.append(loss)
-            if len(in_flight) > STEPS_IN_FLIGHT or step == begun + 1:
-                jax.block_until_ready(in_flight.popleft())
+            loss.copy_to_host_async()
+            under_way.append(_UnderWay(step, loss))
+            if step == begun + 1:
+                flops = _train_flops(config, batch)
+            if len(under_way) > STEPS_IN_FLIGHT or step == begun + 1:
+                land()
             if step == begun + 1:
                 clock.restart(step)  # the first step compiled
                 bar.set_postfix_str("", refresh=False)
@@ -224,9 +258,10 @@ def train(
             # Metrics of the window that ends here; reading them waits for the device.
             line: dict[str, float] = {}
             if step % log_period == 0 or step == steps:
-                _require_finite(state.window, checkpoints)
-                line |= summarise(state, optimizer)
-                timing = clock.lap(step, state.window)
+                settle()
+                known = step, batches.get_state()
+                line |= summarise(state, optimizer) | count_examples(batches)
+                timing = clock.lap(step, state.window, flops, peak)
                 state = dataclasses.replace(
                     state, window=jax.device_put(states.empty_window(), states.places(target).window)
                 )
@@ -241,6 +276,7 @@ def train(
             # Evaluation.
             better = False
             if evaluations and (step % eval_period == 0 or step == steps):
+                settle()
                 metrics = _evaluate(evaluations, nnx.merge(graphdef, state.params))
                 if best_metric not in metrics:
                     raise ConfigError(f"no evaluation gives {best_metric!r}{nearest(str(best_metric), metrics)}")
@@ -251,16 +287,19 @@ def train(
             # Writing and saving; a stop comes after both, so that nothing of this step is done twice.
             if writer is not None and line:
                 writer.write(step, line)
-            if step % save_period == 0 or better:
-                save()
-            if agreed(stop, settle=step % log_period == 0):
-                save()
+            stopping = agreed(stop, settle=step % log_period == 0)
+            if step % save_period == 0 or better or stopping:
+                settle()
+                save(state)
+            if stopping:
                 checkpoints.wait()
                 raise Interrupted(f"stopped at step {step} of {steps}; the same command goes on from there")
 
         if step > begun:
-            save()
+            save(state)
             checkpoints.wait()
+        if first:
+            files.write_text(model_dir / FINISHED_FILE, json.dumps({"step": step, "best_step": best.step}) + "\n")
     return Result(step, nnx.merge(graphdef, state.params), best.step, metrics)
 
 
@@ -272,12 +311,8 @@ def _evaluate(evaluations: Mapping[str, Evaluation], model: network.T5) -> dict[
     }
 
 
-def _require_finite(window: states.Window, checkpoints: Checkpoints) -> None:
-    step = int(window.bad_step)
-    if step:
-        latest = checkpoints.latest_step()
-        kept = "there is no checkpoint yet" if latest is None else f"the checkpoint of step {latest} is kept"
-        raise DivergenceError(
-            f"the loss or its gradient is not finite at step {step} of {checkpoints.folder.parent} ({kept}): "
-            "lower the learning rate, warm up longer or clip gradients"
-        )
+def _train_flops(config: T5Config, batch: Mapping[str, jax.Array]) -> float:
+    """The operations of a step on such a batch, of all processes."""
+    rows, targets = batch["decoder_target_tokens"].shape
+    inputs = batch["encoder_input_tokens"].shape[1] if "encoder_input_tokens" in batch else 0
+    return train_flops(config, rows=rows, inputs=inputs, targets=targets)

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import optax
 
+from t5music.training.batches import Batches, examples_per_task
+from t5music.training.coordination import gather
 from t5music.training.optimizers import Optimizer
 from t5music.training.state import TrainState, Window
 
@@ -31,6 +33,12 @@ def summarise(state: TrainState, optimizer: Optimizer) -> dict[str, float]:
         "parameter_norm": float(_norm(state.params)),
         "learning_rate": float(optimizer.rate(int(state.step) - 1)),
     }
+
+
+def count_examples(batches: Batches) -> dict[str, float]:
+    """Returns "examples/<task>", how many examples of each task all processes have trained on since the run began."""
+    counts = gather(examples_per_task(batches))
+    return {f"examples/{task}": float(sum(each[task] for each in counts)) for task in counts[0]}
 
 
 class Best:
@@ -61,7 +69,7 @@ class Best:
 
 
 class Clock:
-    """Steps and tokens per second since the last line, without the time of evaluations."""
+    """Speed since the last line, without the time of evaluations."""
 
     def __init__(self, step: int) -> None:
         self.restart(step)
@@ -70,11 +78,20 @@ class Clock:
         """Begins to measure at this step."""
         self._step, self._start = step, time.perf_counter()
 
-    def lap(self, step: int, window: Window) -> dict[str, float]:
-        """Returns speeds since the last call, nothing where no step was measured, and begins again."""
+    def lap(self, step: int, window: Window, flops: float, peak: float | None) -> dict[str, float]:
+        """Returns speeds since the last call, nothing where no step was measured, and begins again.
+
+        Args:
+            step: the step that was last done.
+            window: sums over the steps since the last line.
+            flops: floating point operations of the model's products in a step (`flops.train_flops`).
+            peak: FLOP/s that all devices together can do; where it is not known there is no "utilisation".
+        """
         seconds, steps = time.perf_counter() - self._start, step - self._step
         self.restart(step)
         if steps == 0:
             return {}
-        tokens_per_step = float(window.tokens + window.input_tokens) / float(window.steps)
-        return {"steps_per_second": steps / seconds, "tokens_per_second": tokens_per_step * steps / seconds}
+        tokens = float(window.tokens + window.input_tokens) / float(window.steps)
+        rate = steps / seconds
+        speeds = {"steps_per_second": rate, "tokens_per_second": tokens * rate, "flops_per_second": flops * rate}
+        return speeds if peak is None else {**speeds, "utilisation": flops * rate / peak}

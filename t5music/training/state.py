@@ -7,6 +7,7 @@ one code path for one device and for many: states and batches are placed on a me
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5music.errors import ConfigError
 from t5music.model import parameters, sharding
-from t5music.model.config import T5Config
+from t5music.model.config import PAD_ID, T5Config
 from t5music.training.losses import Z_LOSS, LossSums, teacher_forced
 from t5music.training.optimizers import Axes
 
@@ -31,6 +32,7 @@ MODEL_FEATURES = (
     "decoder_loss_weights",
     "encoder_segment_ids",
     "decoder_segment_ids",
+    "decoder_causal_attention",
 )
 
 Params = dict[str, Any]  # nested dict of float32 arrays, named as in network.T5
@@ -49,9 +51,10 @@ class Window:
         z_loss: the z-loss in it.
         correct: target tokens that were the likeliest ones.
         tokens: target tokens (sum of the loss weights).
-        input_tokens: encoder tokens that are no padding.
+        input_tokens: tokens read and not predicted: those of the encoder, or those of a decoder-only model that have no
+            loss weight; padding does not count.
         gradient_norm: sum over steps of the gradient's global norm, before clipping.
-        bad_step: int32, the first step whose loss or gradient was not finite, 0 for none.
+        bad_step: int32, the step whose loss or gradient was not finite, 0 for none: from it on nothing else changes.
     """
 
     steps: jax.Array
@@ -135,6 +138,11 @@ def places(target: TrainState) -> TrainState:
     return jax.tree.map(lambda leaf: leaf.sharding, target)
 
 
+def initial_key(seed: int) -> jax.Array:
+    """Returns the key of a run's initial parameters; its dropout has another."""
+    return jax.random.split(jax.random.key(seed))[0]
+
+
 def create(
     config: T5Config,
     transformation: optax.GradientTransformation,
@@ -155,9 +163,9 @@ def create(
         params: initial parameters instead of random ones; they are copied.
     """
     at = places(target)
-    init_key, dropout_key = jax.random.split(jax.random.key(seed))
+    dropout_key = jax.random.split(jax.random.key(seed))[1]
     if params is None:
-        params = nnx.to_pure_dict(parameters.initialise(config, init_key, mesh)[1])
+        params = nnx.to_pure_dict(parameters.initialise(config, initial_key(seed), mesh)[1])
     else:
         # The training step overwrites its state in place: it must not get the caller's own buffers.
         params = jax.device_put(params, at.params, may_alias=False)
@@ -173,7 +181,7 @@ def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     Raises ConfigError where the devices cannot share the rows evenly.
     """
     arrays = {name: batch[name] for name in MODEL_FEATURES if name in batch}
-    require_divisible(len(arrays["encoder_input_tokens"]) * jax.process_count(), mesh)
+    require_divisible(len(arrays["decoder_target_tokens"]) * jax.process_count(), mesh)
     place = sharding.batch_sharding(mesh)
     return {name: jax.make_array_from_process_local_data(place, array) for name, array in arrays.items()}
 
@@ -195,6 +203,9 @@ def make_train_step(
     label_smoothing: float = 0.0,
 ) -> Step:
     """Returns the jitted step (state, batch) -> (state, loss sum); the given state's buffers are reused.
+
+    An update whose loss or gradient is not finite is not done, nor is any after it: the state stays the one before that
+    batch, with the step's number in `window.bad_step`, and the loss sum returned is NaN.
 
     The gradient is that of the loss summed over target tokens, divided by the number of target positions, padding
     included: a constant, as in mesh TensorFlow, so that every token weighs the same however full its batch is. (To
@@ -244,17 +255,31 @@ def make_train_step(
         norm = optax.tree.norm(gradient)
         done = state.step + 1
         window = state.window
-        good = (window.bad_step != 0) | (jnp.isfinite(sums.loss) & jnp.isfinite(norm))
-        window = Window(
+        good = (window.bad_step == 0) & jnp.isfinite(sums.loss) & jnp.isfinite(norm)
+        updated = Window(
             steps=window.steps + 1,
             loss=window.loss + sums.loss,
             z_loss=window.z_loss + sums.z_loss,
             correct=window.correct + sums.correct,
             tokens=window.tokens + sums.weight,
-            input_tokens=window.input_tokens + jnp.sum(batch["encoder_input_tokens"] != 0),
+            input_tokens=window.input_tokens + input_tokens(batch),
             gradient_norm=window.gradient_norm + norm,
-            bad_step=jnp.where(good, window.bad_step, done),
+            bad_step=window.bad_step,
         )
-        return TrainState(done, params, opt_state, state.key, window), sums.loss
+        stopped = dataclasses.replace(window, bad_step=jnp.where(window.bad_step == 0, done, window.bad_step))
+        # The choice is made element by element where the update is computed, and so costs next to nothing.
+        state = jax.tree.map(
+            functools.partial(jnp.where, good),
+            TrainState(done, params, opt_state, state.key, updated),
+            dataclasses.replace(state, window=stopped),
+        )
+        return state, jnp.where(good, sums.loss, jnp.nan)
 
     return jax.jit(step, donate_argnums=0, out_shardings=(places(target), None))
+
+
+def input_tokens(batch: Mapping[str, jax.Array]) -> jax.Array:
+    """Counts the tokens that are read and not predicted."""
+    if "encoder_input_tokens" in batch:
+        return jnp.sum(batch["encoder_input_tokens"] != PAD_ID)
+    return jnp.sum((batch["decoder_target_tokens"] != PAD_ID) & (batch["decoder_loss_weights"] == 0))

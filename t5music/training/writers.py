@@ -9,6 +9,7 @@ and so does TensorBoard's own `EventFileWriter` (through `tensorboard.compat`) w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -64,9 +65,10 @@ class MetricWriter:
 
     def close(self) -> None:
         """Closes all files; the writer cannot be used afterwards."""
-        for lines in self._lines.values():
-            lines.close()
-        self._events.close()
+        for file in (*self._lines.values(), self._events):
+            # Every write is flushed, and its failure reported then; a full disk must not hide that report here.
+            with contextlib.suppress(OSError):
+                file.close()
 
     def _write(self, name: str, step: int, metrics: Mapping[str, float]) -> None:
         line = {key: value if math.isfinite(value) else None for key, value in metrics.items()}

@@ -86,11 +86,26 @@ def test_every_step_drops_out_anew():
     assert first != second == again
 
 
-def test_a_loss_that_is_no_number_is_remembered_with_its_step():
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_from_a_loss_or_gradient_that_is_no_number_on_nothing_changes(what):
+    # Weights that make the loss infinite, or leave it finite while its gradient's norm overflows.
     poisoned = tiny_runs.batch(2)
-    poisoned["decoder_loss_weights"] = np.full_like(poisoned["decoder_loss_weights"], np.inf)
-    now, _ = run(STILL, sgd(0.5), [tiny_runs.batch(1), poisoned, tiny_runs.batch(3)])
+    weights = poisoned["decoder_loss_weights"]
+    poisoned["decoder_loss_weights"] = np.full_like(weights, np.inf) if what == "loss" else weights * np.float32(1e30)
+    healthy, (seen,) = run(STILL, sgd(0.5), [tiny_runs.batch(1)])
+    now, losses_seen = run(STILL, sgd(0.5), [tiny_runs.batch(1), poisoned, tiny_runs.batch(3)])
     assert now.window.bad_step == 2
+    expected = dataclasses.replace(healthy, window=dataclasses.replace(healthy.window, bad_step=np.int32(2)))
+    jax.tree.map(np.testing.assert_array_equal, now, expected)
+    np.testing.assert_array_equal(losses_seen, [seen, np.nan, np.nan])
+
+
+def test_input_tokens_of_a_decoder_only_batch_are_those_without_loss_weight():
+    tokens = np.array([[5, 6, 7, 8, 0, 0], [5, 6, 0, 0, 0, 0]], np.int32)
+    weights = np.array([[0, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]], np.float32)
+    batch = {"decoder_target_tokens": tokens, "decoder_loss_weights": weights}
+    assert state.input_tokens(batch) == 3
+    assert state.input_tokens({**batch, "encoder_input_tokens": tokens[:, :3]}) == 5
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,16 @@ def test_writing_imports_no_tensorflow(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_named_and_closing_adds_nothing_to_it(tmp_path, monkeypatch):
+    writer = MetricWriter(tmp_path)
+    writer.write(1, {"loss": 2.0})
+    writer._lines["metrics.jsonl"].close()
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setitem(writer._lines, "metrics.jsonl", full)
+        with pytest.raises(DataError, match=r"cannot write metrics into .*No space left"):
+            writer.write(2, {"loss": 1.0})
+        writer.close()
+    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 2.0}]

@@ -1,0 +1,230 @@
+"""What `t5music eval` measures: one model, an ensemble of several, or every checkpoint of a run as it appears."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t5music import inference, metrics
+from t5music.data import loader, vocabulary
+from t5music.data.store import TokenStore
+from t5music.errors import CheckpointError, ConfigError
+from t5music.model.config import T5Config
+from t5music.model.network import T5
+from t5music.training import ensembles, evaluation, generation
+from t5music.training.checkpoints import steps_of
+from t5music.training.loop import FINISHED_FILE
+from t5music.training.selection import folder_of_steps
+from t5music.training.writers import METRICS_FILE, MetricWriter, read_metrics
+
+Results = dict[str, dict[str, float]]  # task -> metrics
+
+POLL_SECONDS = 2.0
+DELETION_SECONDS = 10.0  # a checkpoint that cannot be read may be one that its run is deleting
+
+
+class Evaluator:
+    """The examples to evaluate on, ready for any number of models."""
+
+    def __init__(
+        self,
+        stores: Sequence[TokenStore],
+        split: str,
+        *,
+        lengths: Mapping[str, int] | None,
+        batch_size: int,
+        limit: int | None,
+    ) -> None:
+        """Takes the arguments of `runs.evaluate`."""
+        self.split = split
+        self._stores, self._lengths, self._batch_size, self._limit = stores, lengths, batch_size, limit
+        self._counts: dict[tuple[str, str], np.ndarray] = {}
+
+    def evaluate(self, folders: Sequence[str | Path]) -> Results:
+        """Returns the metrics of every task, of the model in a folder or of the mean logits of several.
+
+        Raises CheckpointError for a model that cannot be read, ConfigError for models that do not go together.
+        """
+        trained = inference.load(folders[0])
+        config = trained.model.config
+        if len(folders) == 1:
+            score = partial(evaluation.evaluate, trained.model)
+            rank = partial(evaluation.rank_labels, trained.model)
+        else:
+            members = [partial(_member, folder, config) for folder in folders]
+            score, rank = partial(ensembles.evaluate, members), partial(ensembles.rank_labels, members)
+        vocab, results = trained.vocabulary, {}
+        lengths = self._lengths or trained.lengths
+        del trained  # of an ensemble, no two models are in memory
+        for store in self._stores:
+            batches = self._batches(store, lengths, vocab, config, self._batch_size, self._limit)
+            if store.manifest["labels"]:
+                predicted = rank(batches, list(inference.label_ids(vocab, store.manifest["labels"])))
+                results[store.name] = self._classification(store, predicted, vocab)
+            else:
+                found = score(batches, vocab.is_note)
+                results[store.name] = found | self._note_baselines(store, found, vocab)
+        return results
+
+    def samples(self, folder: str | Path, count: int) -> list[str]:
+        """Returns inputs, targets and a model's greedy answers of `count` examples of every task, as lines of text."""
+        trained = inference.load(folder)
+        vocab, lengths = trained.vocabulary, self._lengths or trained.lengths
+        known = np.ones(vocab.size, bool)  # the embedding has more rows than the vocabulary has words
+        lines = []
+        for store in self._stores:
+            batches = self._batches(store, lengths, vocab, trained.model.config, count, count)
+            answers = iter(
+                generation.generate_targets(trained.model, batches, max_length=lengths["targets"], allowed=known)
+            )
+            for batch in batches:
+                for row in np.flatnonzero(batch["decoder_loss_weights"].any(axis=1)):
+                    asked = vocab.decode(evaluation.prompts(batch)[row])
+                    targets = vocab.decode(batch["decoder_target_tokens"][row][batch["decoder_loss_weights"][row] > 0])
+                    lines += [f"# {store.name} {batch['example_index'][row]}", f"inputs:  {asked}"]
+                    lines += [f"targets: {targets}", f"answer:  {vocab.decode(next(answers))}", ""]
+        return lines
+
+    def _batches(
+        self,
+        store: TokenStore,
+        lengths: Mapping[str, int],
+        vocab: vocabulary.Vocabulary,
+        config: T5Config,
+        batch_size: int,
+        limit: int | None,
+    ) -> loader.EvalBatches:
+        return loader.eval_batches(
+            store,
+            self.split,
+            feature_lengths=lengths,
+            batch_size=batch_size,
+            vocabulary=vocab,
+            limit=limit,
+            decoder_only=config.decoder_only,
+        )
+
+    def _classification(
+        self, store: TokenStore, predicted: np.ndarray, vocab: vocabulary.Vocabulary
+    ) -> dict[str, float]:
+        labels = store.manifest["labels"]
+
+        def true_labels(of: str) -> np.ndarray:
+            examples = store.split(of)
+            return np.array([labels.index(vocab.decode(examples[i]["targets"])) for i in range(len(examples))])
+
+        true = true_labels(self.split)[: len(predicted)]
+        found = metrics.classification_metrics(true, predicted, labels)
+        majority = metrics.majority_accuracy(true_labels("train"), true)
+        scores = {name: found[name] for name in ("accuracy", "macro_f1", "examples")}
+        recall = {f"recall/{label}": share for label, share in found["recall"].items()}
+        return scores | {"majority_accuracy": majority} | recall
+
+    def _note_baselines(
+        self, store: TokenStore, found: Mapping[str, float], vocab: vocabulary.Vocabulary
+    ) -> dict[str, float]:
+        """Bits per note of a uniform and a unigram model over the encoding's words and EOS; {} for noised targets."""
+        if store.objectives:
+            return {}
+        possible = vocab.event_mask(store.manifest["encoding"]).copy()
+        possible[vocabulary.EOS_ID] = True
+        counts = {of: self._token_counts(store, of, vocab)[possible] for of in ("train", self.split)}
+        symbols = int(possible.sum())
+        notes = store.manifest["splits"][self.split]["notes"]
+        return {
+            "uniform_bits_per_note": metrics.uniform_bits_per_note(symbols, found["tokens"], found["notes"]),
+            "unigram_bits_per_note": metrics.unigram_bits_per_note(counts["train"], counts[self.split], notes),
+        }
+
+    def _token_counts(self, store: TokenStore, split: str, vocab: vocabulary.Vocabulary) -> np.ndarray:
+        """How often each id is among the targets of a split, EOS included; counted once."""
+        counts = self._counts.get((store.name, split))
+        if counts is None:
+            examples = store.split(split)
+            counts = np.zeros(vocab.size, np.int64)
+            for index in range(len(examples)):
+                counts += np.bincount(examples[index]["targets"], minlength=vocab.size)
+            counts[vocabulary.EOS_ID] += len(examples)
+            self._counts[store.name, split] = counts
+        return counts
+
+
+def _member(folder: str | Path, first: T5Config) -> T5:
+    """Reads a model of an ensemble."""
+    model = inference.load(folder).model
+    for name in ("rows", "decoder_only"):
+        there, here = getattr(model.config, name), getattr(first, name)
+        if there != here:
+            raise ConfigError(f"an ensemble cannot hold {folder}: its {name} is {there} and the first model's {here}")
+    return model
+
+
+def follow(evaluator: Evaluator, model_dir: str | Path, name: str, *, idle_minutes: float | None = None) -> Results:
+    """Evaluates every checkpoint of a run in order, those there are and those to come, until the run is finished.
+
+    Metrics go to MODEL_DIR/eval_<split>/<name>/, as the run's own go to MODEL_DIR; called again it goes on after the
+    last step in there. A checkpoint that its run deletes before or while it is read is passed over.
+
+    Args:
+        evaluator: on what.
+        model_dir: the run; it need not have begun.
+        name: of the task or mixture.
+        idle_minutes: stop when there has been no new checkpoint for so long; None waits for ever.
+
+    Returns:
+        The last metrics, {} where nothing was evaluated.
+    """
+    folder = Path(model_dir) / f"eval_{evaluator.split}" / name
+    path = folder / METRICS_FILE
+    done = max((line["step"] for line in read_metrics(path)), default=0) if path.is_file() else 0
+    writer = MetricWriter(folder, resume_step=done)
+    results: Results = {}
+    waiting_since = time.monotonic()
+    try:
+        while True:
+            finished = (Path(model_dir) / FINISHED_FILE).is_file()  # before looking: nothing comes after it
+            root = folder_of_steps(model_dir)
+            step = next((step for step in steps_of(root) if step > done), None)
+            if step is None:
+                idle = (time.monotonic() - waiting_since) / 60
+                if finished or (idle_minutes is not None and idle >= idle_minutes):
+                    return results
+                time.sleep(POLL_SECONDS)
+                continue
+            try:
+                results = evaluator.evaluate([root / str(step)])
+            except (CheckpointError, OSError) as error:
+                print(f"step {step}: {_why_unread(root / str(step), error)}", file=sys.stderr)
+            else:
+                flat = {f"{task}/{name}": value for task, found in results.items() for name, value in found.items()}
+                writer.write(step, flat)
+                show(results, f"step {step}, {evaluator.split}")
+            done, waiting_since = step, time.monotonic()
+    finally:
+        writer.close()
+
+
+def _why_unread(folder: Path, error: Exception) -> str:
+    """Says whether a checkpoint could not be read because its run was deleting it."""
+    deadline = time.monotonic() + DELETION_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS / 10)
+    return f"left out: {error}" if folder.exists() else "its run deleted it before it was read (train.keep)"
+
+
+def show(results: Results, where: str) -> None:
+    """Prints a line of metrics for every task."""
+    for task, found in results.items():
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+        print(f"{task} ({where}): {shown}", flush=True)
+
+
+def to_json(results: Results, folders: Sequence[Any]) -> dict[str, Any]:
+    """The results as `runs.evaluate` writes them down: those of an ensemble say of what."""
+    return results if len(folders) == 1 else {"ensemble_of": [str(folder) for folder in folders], "results": results}
