@@ -1,9 +1,9 @@
 """Writing and scoring targets with a trained T5.
 
-`generate` runs the encoder once, computes each decoder layer's keys and values of the encoder's output once, and then
-loops inside one compiled program, one token a step, over a cache of the targets' keys and values. `score` gives the
-log-likelihood of given answers, to rank labels. Both compile once per shape of their arguments; sampling settings are
-arguments of the compiled program, so changing them compiles nothing.
+`generate` reads the prompts once, keeps every layer's keys and values of them (of the encoder's output or, without an
+encoder, of the prompts themselves), and then loops inside one compiled program, one token a step, over a cache of the
+targets' keys and values. `score` gives the log-likelihood of given answers, to rank labels. Both compile once per shape
+of their arguments; sampling settings are arguments of the compiled program, so changing them compiles nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import numpy as np
 from flax import nnx
 
 from t5music.errors import ConfigError
-from t5music.model.config import EOS_ID, PAD_ID
-from t5music.model.layers import DecoderLayer, KeysValues
+from t5music.model.config import EOS_ID, PAD_ID, PREFIX_LM
+from t5music.model.layers import DecoderLayer, EncoderLayer, KeysValues
 from t5music.model.network import T5, causal_mask, padding_mask
+from t5music.model.stepping import for_steps
 
 
 class Grammar(Protocol):
@@ -35,6 +36,7 @@ class Grammar(Protocol):
         """The state after one more id a row, int [batch], whatever it is."""
 
 
+STAGED_FROM = 64  # tokens to write, from which caches grow in stages
 GREEDY, SAMPLE, FILTERED = "greedy", "sample", "filtered"  # static: each leaves the work of the next out of the loop
 
 
@@ -153,26 +155,80 @@ class Settings(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What all steps of a row share."""
+    """What all steps of a row share, and where they begin.
 
-    layers: list[DecoderLayer]
-    crosses: list[KeysValues]  # of every layer, each [batch, heads, source, d_kv]
-    cross_mask: jax.Array  # [batch, 1, 1, source]
+    Of a decoder-only model the prompts are laid so that all end at the same place, with what is free before them:
+    positions count from one another only.
+    """
+
+    layers: list[Any]  # DecoderLayer or, in a decoder-only model, EncoderLayer
+    crosses: list[KeysValues] | None  # of every layer, each [batch, heads, source, d_kv]; None: decoder-only
+    cross_mask: jax.Array | None  # [batch, 1, 1, source]
+    caches: list[KeysValues]  # of every layer, of what stands before `first`: each [batch * heads, offset, d_kv]
+    first: jax.Array  # int [batch], the token before the first one to write
+    begin: jax.Array  # int [batch, 1, 1, 1], the position at which the row begins
+
+    @property
+    def offset(self) -> int:
+        """The position of `first`."""
+        return self.caches[0][0].shape[1]
 
 
 def prepare(model: T5, tokens: jax.Array) -> Prepared:
-    """Runs the encoder over int [batch, source] and every decoder layer's key and value kernels over its output."""
+    """Reads the prompts, int [batch, source]: with the encoder or, decoder-only, as the beginning of the sequence."""
+    if model.config.decoder_only:
+        return _read(model, tokens)
     encoded = model.encode(tokens)  # [batch, source, d_model]
     layers: list[DecoderLayer] = model.decoder.unstacked()
     crosses = [layer.cross_attention.project_keys_values(encoded) for layer in layers]
-    return Prepared(layers, crosses, padding_mask(tokens))
+    batch = len(tokens)
+    empty = jnp.zeros((batch * model.config.heads, 0, model.config.d_kv), model.config.dtype)
+    first = jnp.full(batch, PAD_ID, jnp.int32)
+    begin = jnp.zeros((batch, 1, 1, 1), jnp.int32)
+    return Prepared(layers, crosses, padding_mask(tokens), [(empty, empty)] * len(layers), first, begin)
 
 
-def empty_caches(model: T5, batch: int, length: int) -> list[KeysValues]:
-    """Returns every decoder layer's cache for `length` tokens, keys and values each [batch * heads, length, d_kv]."""
-    config = model.config
-    empty = jnp.zeros((batch * config.heads, length, config.d_kv), config.dtype)
-    return [(empty, empty)] * config.decoder_layers
+def _read(model: T5, tokens: jax.Array) -> Prepared:
+    """Runs a decoder-only model over the start token and the prompts."""
+    source = tokens.shape[1]
+    lengths = jnp.sum(tokens != PAD_ID, axis=1)
+    positions = jnp.arange(source + 1)
+    within = positions - (source - lengths)[:, None]  # [batch, source + 1], 0 at the start token
+    aligned = jnp.where(within > 0, jnp.take_along_axis(tokens, jnp.maximum(within - 1, 0), axis=1), PAD_ID)
+    mask = (within >= 0)[:, None, None, :]
+    if model.config.architecture != PREFIX_LM:  # there, a prompt's tokens all see each other
+        mask = mask & causal_mask(source + 1)
+    bias = model.decoder.relative_bias(source + 1, source + 1)
+    layers: list[EncoderLayer] = model.decoder.unstacked()
+    x = model.embed(aligned)
+    caches: list[KeysValues] = []
+    for layer in layers:
+        x, (keys, values) = layer(x, bias, mask)
+        # The last token is read again, by the first step, and comes to the same.
+        keys, values = (own.reshape(-1, *own.shape[2:])[:, :source] for own in (keys, values))
+        caches.append((keys, values))
+    return Prepared(layers, None, None, caches, aligned[:, -1], (source - lengths)[:, None, None, None])
+
+
+def prepare_steps(model: T5, tokens: jax.Array) -> Prepared:
+    """As `prepare`, with kernels laid out for `next_logits`, whose numbers stay the same up to rounding."""
+    prepared = prepare(model, tokens)
+    return prepared._replace(layers=[for_steps(layer, len(tokens)) for layer in prepared.layers])
+
+
+def longer_caches(caches: list[KeysValues], length: int) -> list[KeysValues]:
+    """Returns caches with room for `length` tokens, no fewer than before."""
+    more = ((0, 0), (0, length - caches[0][0].shape[1]), (0, 0))
+    return jax.tree.map(lambda cache: jnp.pad(cache, more), caches)
+
+
+def stages(max_length: int, batch: int) -> list[int]:
+    """Returns the lengths of the caches that a loop over `max_length` tokens goes through.
+
+    A step reads the whole cache, used or not; with half of it for the first half of the tokens, a quarter less is
+    read. Each stage is compiled on its own, so there are two at most, and one where caches are little beside kernels.
+    """
+    return [max_length // 2, max_length] if batch > 1 and max_length >= STAGED_FROM else [max_length]
 
 
 def next_logits(
@@ -182,28 +238,50 @@ def next_logits(
 
     Args:
         model: the model.
-        prepared: from `prepare`.
+        prepared: from `prepare_steps` (or `prepare`, slower).
         last: int [batch], the token before the one to write.
         step: how many tokens are written already.
-        caches: from `empty_caches` or the step before.
+        caches: `prepared.caches`, made longer, or those of the step before.
 
     Returns:
         float32 [batch, rows] and the caches with this step's keys and values.
     """
-    length = caches[0][0].shape[1]
-    positions = jnp.arange(length)
+    length, position = caches[0][0].shape[1], prepared.offset + step
     # All offsets are looked up, once and for all as the compiler finds, and a step cuts out its own.
     offsets = model.decoder.relative_bias.at(np.arange(1 - length, length))  # [heads, 2 * length - 1]
-    bias = jax.lax.dynamic_slice_in_dim(offsets, length - 1 - step, length, axis=1)[None, :, None, :]
-    mask = (positions <= step)[None, None, None, :]
-    x = model.embed(last[:, None])  # [batch, 1, d_model]
+    bias = jax.lax.dynamic_slice_in_dim(offsets, length - 1 - position, length, axis=1)[None, :, None, :]
+    logits, caches = _decode(model, prepared, last[:, None], position, bias, caches)
+    return logits[:, 0], caches
+
+
+def _decode(
+    model: T5,
+    prepared: Prepared,
+    tokens: jax.Array,
+    position: jax.Array | int,
+    bias: jax.Array,
+    caches: list[KeysValues],
+) -> tuple[jax.Array, list[KeysValues]]:
+    """Runs the decoder over tokens [batch, n] from `position` on: logits [batch, n, rows], and the caches with them.
+
+    `bias` is [1, heads, n, length of the caches].
+    """
+    keys = jnp.arange(caches[0][0].shape[1])
+    mask = (keys <= position + jnp.arange(tokens.shape[1])[:, None])[None, None]  # [1, 1, n, length]
+    if prepared.crosses is None:
+        mask = mask & (keys >= prepared.begin)
+    x = model.embed(tokens)
     filled: list[KeysValues] = []
-    for layer, cross, cache in zip(prepared.layers, prepared.crosses, caches, strict=True):
-        x, cache = layer(
-            x, bias=bias, mask=mask, cross=cross, cross_mask=prepared.cross_mask, cache=cache, position=step
-        )
+    for i, (layer, cache) in enumerate(zip(prepared.layers, caches, strict=True)):
+        if prepared.crosses is None:
+            x, cache = layer(x, bias, mask, cache=cache, position=position)
+        else:
+            cross, cross_mask = prepared.crosses[i], prepared.cross_mask
+            x, cache = layer(
+                x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask, cache=cache, position=position
+            )
         filled.append(cache)
-    return model.logits(model.decoder.norm(x))[:, 0], filled
+    return model.logits(model.decoder.norm(x)), filled
 
 
 @functools.partial(jax.jit, static_argnames=("mode", "rules"))
@@ -222,12 +300,12 @@ def _generate(
 ) -> jax.Array:
     model: T5 = nnx.merge(graphdef, params)
     batch, max_length = forced.shape
-    prepared = prepare(model, tokens)
+    prepared = prepare_steps(model, tokens)
     row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
 
-    def unfinished(state: tuple) -> jax.Array:
+    def unfinished(state: tuple, room: int) -> jax.Array:
         step, _, _, done, _, _ = state
-        return (step < max_length) & ~jnp.all(done)
+        return (step < room) & ~jnp.all(done)
 
     def write(state: tuple) -> tuple:
         step, written, last, done, caches, grammar = state
@@ -249,10 +327,12 @@ def _generate(
             grammar = rules.advance(grammar, chosen, jnp)
         return step + 1, written, chosen, done | (chosen == EOS_ID), caches, grammar
 
-    start = jnp.full(batch, PAD_ID, jnp.int32)
-    caches = empty_caches(model, batch, max_length)
-    initial = (0, jnp.zeros_like(forced), start, jnp.zeros(batch, bool), caches, grammar_state)
-    return jax.lax.while_loop(unfinished, write, initial)[1]
+    state = (0, jnp.zeros_like(forced), prepared.first, jnp.zeros(batch, bool), prepared.caches, grammar_state)
+    for room in stages(max_length, batch):
+        *others, caches, grammar = state
+        state = (*others, longer_caches(caches, prepared.offset + room), grammar)
+        state = jax.lax.while_loop(functools.partial(unfinished, room=room), write, state)
+    return state[1]
 
 
 def _legal(rules: Grammar, state: Any, logits: jax.Array) -> jax.Array:
@@ -296,14 +376,14 @@ def _score(graphdef: nnx.GraphDef, params: nnx.State, tokens: jax.Array, candida
     model: T5 = nnx.merge(graphdef, params)
     batch, length = tokens.shape[0], candidates.shape[1]
     prepared = prepare(model, tokens)
-    bias, mask = model.decoder.relative_bias(length, length), causal_mask(length)
+    begin, end = prepared.offset, prepared.offset + length
+    bias = model.decoder.relative_bias(end, end)[:, :, begin:]
+    caches = longer_caches(prepared.caches, end)
 
     def likelihood(candidate: jax.Array) -> jax.Array:  # [length] -> [batch]
-        inputs = jnp.pad(candidate[:-1], (1, 0), constant_values=PAD_ID)
-        x = jnp.broadcast_to(model.embed(inputs[None]), (batch, length, model.config.d_model))
-        for layer, cross in zip(prepared.layers, prepared.crosses, strict=True):
-            x, _ = layer(x, bias=bias, mask=mask, cross=cross, cross_mask=prepared.cross_mask)
-        log_probabilities = jax.nn.log_softmax(model.logits(model.decoder.norm(x)))  # [batch, length, rows]
+        rest = jnp.broadcast_to(candidate[:-1], (batch, length - 1))
+        inputs = jnp.concatenate([prepared.first[:, None], rest], axis=1)
+        log_probabilities = jax.nn.log_softmax(_decode(model, prepared, inputs, begin, bias, caches)[0])
         chosen = log_probabilities[:, jnp.arange(length), candidate]  # [batch, length]
         return jnp.sum(jnp.where(candidate != PAD_ID, chosen, 0.0), axis=-1)
 

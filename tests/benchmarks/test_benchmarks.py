@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
 import common
 import corpus
+import generation
+import gpu
+import jax
+import jax.numpy as jnp
 import loader
 import numpy as np
+import packing
 import pytest
+import scaling
 import tokens
+import training
+from flax import nnx
 
 from t5music.data import mixing
 from t5music.data.records import FeatureSpec
-from t5music.data.store import StoreWriter, write_mixture
+from t5music.data.store import StoreWriter, find, write_mixture
 from t5music.data.vocabulary import default
+from t5music.model import parameters
+from t5music.model.config import T5Config
 from t5music.music import midi
 from t5music.music.score import NOTE, Score
 
@@ -87,3 +99,154 @@ def test_corpus_steps_are_measured(tmp_path: Path):
     assert found.files == 0
     assert found.seconds < 60
     assert found.peak == 0 or found.peak > 10
+
+
+SMALLEST = {"d_model": 16, "d_kv": 8, "heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
+
+
+@pytest.fixture
+def quick_compilation():
+    """Compiling is what a training step of this size spends its time on."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def test_training_sides_take_turns_and_their_warm_up_is_not_timed(capsys: pytest.CaptureFixture[str]):
+    def side(first: float) -> training.Steps:
+        losses = iter(range(100))
+        return training.timed_steps(lambda: first + next(losses))
+
+    said = training.take_turns({"mine": side(0.0), "theirs": side(50.0)}, rounds=2, steps=3)
+    assert said["mine"]["losses"] == list(range(training.WARM_UP + 6))
+    assert len(said["theirs"]["seconds"]) == len(said["theirs"]["cpu"]) == 6
+
+
+def test_the_peer_is_given_every_weight_and_the_batch(tmp_path: Path):
+    config = T5Config(rows=128, dropout_rate=0.0, **SMALLEST)
+    inputs, targets = training.random_batch(128, 2, 8, 4)
+    targets[1, 2:] = 0
+    _, params = parameters.initialise(config, jax.random.key(0))
+    training.write_job(tmp_path / "job", config, inputs, targets, params, compile=True)
+    job = json.loads((tmp_path / "job" / "job.json").read_text())
+    assert (job["compile"], job["device"], job["config"]["num_layers"]) == (True, "cpu", 1)
+    with np.load(tmp_path / "job" / "weights.npz") as weights:
+        assert sum(weights[name].size for name in weights.files) == parameters.count(params)
+    with np.load(tmp_path / "job" / "batch.npz") as batch:
+        np.testing.assert_array_equal(batch["labels"][1, 2:], -100)
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_gpu_s_code_path_runs_without_a_gpu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(SystemExit, match="no GPU"):
+        gpu.main([])
+    monkeypatch.setattr(gpu, "named", lambda *_, **changes: T5Config(**{**SMALLEST, **changes}))
+    small = ["--rows", "128", "--lengths", "8", "4", "--batch", "2", "--steps", "2", "--matrix", "64"]
+    gpu.main([*small, "--any_device"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "TFLOP/s in a product of 64 squared" in lines[0]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| batch", lines[3], "| 2"]
+    assert float(lines[4].split(" | ")[2].replace(",", "")) > 0
+
+
+def test_gpu_s_flops_are_those_of_every_product():
+    """A third of them is the forward pass, of which XLA counts the rest as well."""
+    config = T5Config(rows=512, dropout_rate=0.0, **{**SMALLEST, "d_model": 256, "d_kv": 64, "d_ff": 512})
+    graphdef, abstract = parameters.abstract(config)
+
+    def forward(params: nnx.State, inputs: jax.Array, targets: jax.Array) -> jax.Array:
+        return nnx.merge(graphdef, params)(inputs, targets)
+
+    tokens = (jax.ShapeDtypeStruct((2, length), jnp.int32) for length in (64, 32))
+    counted = jax.jit(forward).lower(abstract, *tokens).cost_analysis()["flops"]
+    assert gpu.step_flops(config, 2, 64, 32) / 3 == pytest.approx(counted, rel=0.15)
+
+
+def test_scaling_goes_on_where_it_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    first, second = scaling.cells()[:2]
+    found = {"compile": 1.0, "seconds": 0.5, "cpu": 1.0, "bytes": 2**30}
+    results = tmp_path / "scaling.json"
+    results.write_text(json.dumps({scaling.key(first): found}))
+    asked = []
+
+    def stands_in(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(json.loads(command[-1]))
+        return subprocess.CompletedProcess(command, 0, json.dumps(found))
+
+    monkeypatch.setattr(scaling, "cells", lambda: [first, second])
+    monkeypatch.setattr(scaling.subprocess, "run", stands_in)
+    monkeypatch.setattr(scaling.os, "sched_setaffinity", lambda *_: None)
+    for _ in range(2):
+        scaling.main(["--results", str(results)])
+    assert asked == [second]
+    assert capsys.readouterr().out.count("| 5,120 |") == 4  # 4 x 640 tokens in half a second, two cells, two times
+    assert set(json.loads(results.read_text())) == {scaling.key(first), scaling.key(second)}
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_a_cell_of_scaling_is_measured():
+    found = scaling.run({"size": "tiny", "batch": 1, "length": 8, "remat": "full"}, rows=128, steps=1)
+    assert 0 < found["seconds"] < found["compile"]
+    assert found["bytes"] > 2**20
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_packing_counts_real_tokens(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    features = {"inputs": FeatureSpec(), "targets": FeatureSpec()}
+    with StoreWriter(tmp_path / "stores" / "a", features=features, vocabulary=default(), encoding="remi") as writer:
+        for size in rng.integers(5, 9, 60):
+            writer.write("train", {"inputs": rng.integers(3, 99, size), "targets": rng.integers(3, 99, size)})
+    members = [(find(tmp_path / "stores", "a", default()), mixing.EQUAL)]
+    config = T5Config(rows=default().rows, **SMALLEST)
+    found = packing.measure(members, (32, 32), config, rounds=1, count=4)
+    assert 3 < found["tokens"][True] / found["tokens"][False] < 5  # four or five examples in a row
+    assert packing.line("a", (32, 32), found)[0] == "a, 32 -> 32"
+
+
+# Stands in for Hugging Face: writes what lies beside it.
+GENERATION_PEER = """
+import json, pathlib, sys
+written = json.loads(pathlib.Path(__file__).with_name("written.json").read_text())
+for line in sys.stdin:
+    print(json.dumps({"wall": 0.5, "cpu": 0.25, "tokens": written}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def writer():
+    """A tiny model that never writes EOS."""
+    return generation.build("tiny")
+
+
+def generation_options(python: Path, *more: str):
+    small = ["--batch", "2", "--prompt", "8", "--new", "5", "--rounds", "1", "--clock", "cpu", "--size", "tiny"]
+    return generation.parse([*small, "--peers", str(python), *more])
+
+
+def test_generation_is_compared_by_equal_tokens(writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "generation_peer.py").write_text(GENERATION_PEER)
+    monkeypatch.setattr(generation, "HERE", tmp_path)
+    monkeypatch.setattr(generation, "build", lambda *_: writer)
+    prompts = generation.random_prompts(2, 8, default().rows)
+    _, written = generation.ours(writer, 5)(prompts)
+    assert (written != 1).all()
+    (tmp_path / "written.json").write_text(json.dumps(written.tolist()))
+    options = generation_options(Path(sys.executable))
+    line = generation.against_hugging_face(options).splitlines()[2]
+    assert line.startswith("| tiny, batch 2 | ")
+    assert line.split(" | ")[2] == "50.00"  # a quarter of a second for five tokens
+    (tmp_path / "written.json").write_text(json.dumps(((written + 1) % 99).tolist()))
+    with pytest.raises(AssertionError, match="different tokens"):
+        generation.against_hugging_face(options)
+
+
+def test_generation_with_a_grammar_is_timed(writer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(generation, "build", lambda *_: writer)
+    table = generation.with_grammar(generation_options(Path(sys.executable), "--grammar", "tx1"))
+    name, *milliseconds, ratio = table.splitlines()[2].strip("| ").split(" | ")
+    assert name == "tx1, tiny, batch 2"
+    assert float(ratio) > 0
+    assert min(map(float, milliseconds)) > 0

@@ -34,26 +34,49 @@ def write(build, prompts):
     return call
 
 
-@pytest.mark.parametrize("version", ["v1.0", "v1.1"])
-def test_every_step_s_logits_are_the_teacher_forced_ones(build, batch, shift, apply, version):
-    encoder, targets = batch
-    model = build(version)
-    graphdef, params = nnx.split(model)
+@pytest.fixture(scope="module")
+def stepwise(shift):
+    """`stepwise(model, encoder, targets, prepare=...)` -> the logits of one step after another, [rows, LENGTH, ids]."""
 
-    @jax.jit
-    def stepwise(params):
-        model = nnx.merge(graphdef, params)
-        prepared = decoding.prepare(model, encoder)
+    def call(model, encoder, targets, prepare=decoding.prepare_steps):
+        graphdef, params = nnx.split(model)
 
-        def step(caches, column):
-            last, i = column
-            logits, caches = decoding.next_logits(model, prepared, last, i, caches)
-            return caches, logits
+        @jax.jit
+        def run(params):
+            model = nnx.merge(graphdef, params)
+            prepared = prepare(model, encoder)
 
-        columns = jnp.asarray(shift(targets)).T, jnp.arange(LENGTH)
-        return jax.lax.scan(step, decoding.empty_caches(model, 3, LENGTH), columns)[1].swapaxes(0, 1)
+            def step(caches, column):
+                last, i = column
+                logits, caches = decoding.next_logits(model, prepared, last, i, caches)
+                return caches, logits
 
-    np.testing.assert_allclose(stepwise(params), apply(model, encoder, shift(targets)), rtol=0, atol=1e-4)
+            columns = jnp.asarray(shift(targets)).T, jnp.arange(LENGTH)
+            return jax.lax.scan(step, decoding.longer_caches(prepared.caches, LENGTH), columns)[1].swapaxes(0, 1)
+
+        return np.asarray(run(params))
+
+    return call
+
+
+# One row and several have their kernels laid out in different ways.
+@pytest.mark.parametrize(("version", "rows"), [("v1.0", 3), ("v1.1", 3), ("v1.1", 1)])
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_every_step_s_logits_are_the_teacher_forced_ones(
+    build, batch, shift, apply, stepwise, version, rows, scan_layers
+):
+    encoder, targets = batch[0][:rows], batch[1][:rows]
+    model = build(version, scan_layers=scan_layers)
+    expected = apply(model, encoder, shift(targets))
+    np.testing.assert_allclose(stepwise(model, encoder, targets), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_kernels_laid_out_for_steps_change_no_bfloat16_logit_by_more_than_rounding(build, batch, stepwise, rows):
+    model = build(dtype="bfloat16")
+    encoder, targets = batch[0][:rows], batch[1][:rows]
+    plain = stepwise(model, encoder, targets, decoding.prepare)
+    assert np.abs(stepwise(model, encoder, targets) - plain).max() <= 2**-6 * np.abs(plain).max()
 
 
 def test_greedy_writing_takes_the_teacher_forced_argmax(build, write, prompts, shift, apply):
@@ -66,6 +89,14 @@ def test_greedy_writing_takes_the_teacher_forced_argmax(build, write, prompts, s
 
 def test_scanned_parameters_write_the_same(build, write):
     np.testing.assert_array_equal(write(build(scan_layers=True)), write())
+
+
+def test_caches_that_grow_write_the_same(build, prompts, write, monkeypatch):
+    assert decoding.stages(128, 2) == [64, 128]
+    assert decoding.stages(128, 1) == [128]
+    monkeypatch.setattr(decoding, "STAGED_FROM", 1)
+    staged = decoding.generate(build(), prompts, max_length=LENGTH - 1)  # a length that nothing else has compiled
+    np.testing.assert_array_equal(staged, write()[:, :-1])
 
 
 def test_rows_end_with_eos_then_padding_and_stop_the_loop(build, write, prompts):

@@ -1,0 +1,101 @@
+"""A decoder layer whose kernels lie as decoding reads them: once for each token, and for few rows at a time.
+
+A step is a matter of streaming the kernels from memory, so how they lie counts. For one row, kernels that read the same
+input are joined into one: one long stream in place of short ones. For a few rows on a CPU, a kernel is the left factor,
+`kernel.T @ rows.T`, because the library behind XLA's CPU dot reads that one as it lies and first copies the right one
+into blocks. Neither changes what is computed.
+
+The layer's computation stays that of `layers.DecoderLayer`: what is here stands in for a parameter's array, of which
+`layers.linear` asks `shape`, `astype` and to be multiplied with rows from the left.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from t5music.model.layers import DecoderLayer, EncoderLayer
+
+Layer = TypeVar("Layer", DecoderLayer, EncoderLayer)
+
+
+class Kernel:
+    """Stands in for the parameter of a kernel [d_in, d_out]: `rows @ kernel[...].astype(dtype)`."""
+
+    def __init__(self, array: jax.Array) -> None:
+        self.array = array
+        self.shape = array.shape
+
+    def __getitem__(self, everything: Any) -> Kernel:
+        return self
+
+    def astype(self, dtype: Any) -> Kernel:
+        """Itself: it was made in the config's dtype, which is that of the rows."""
+        return self
+
+    def __rmatmul__(self, rows: jax.Array) -> jax.Array:
+        """[n, d_in] -> [n, d_out]."""
+        return rows @ self.array
+
+
+class Left(Kernel):
+    """A kernel that is the left factor of its product."""
+
+    def __init__(self, array: jax.Array) -> None:
+        super().__init__(array)
+        self.array = array.T
+
+    def __rmatmul__(self, rows: jax.Array) -> jax.Array:
+        # Without the barriers the compiler turns the product round again.
+        columns = jax.lax.optimization_barrier(rows.T)
+        return jax.lax.optimization_barrier(self.array @ columns).T
+
+
+class Part(Kernel):
+    """One of several kernels side by side; the compiler sees that all multiply the same rows with the same array."""
+
+    def __init__(self, joined: jax.Array, begin: int, array: jax.Array) -> None:
+        super().__init__(joined)
+        self.shape = array.shape
+        self.columns = slice(begin, begin + array.shape[1])
+
+    def __rmatmul__(self, rows: jax.Array) -> jax.Array:
+        return super().__rmatmul__(rows)[:, self.columns]
+
+
+def for_steps(layer: Layer, rows: int) -> Layer:
+    """Returns the layer, to be run on one position of `rows` rows at a time.
+
+    To be called where the program that loops over the steps begins. The kernels that a step reads are copied; the
+    cross-attention's keys and values are computed before, so theirs are not.
+    """
+    prepared: Any = nnx.merge(*nnx.split(layer))
+    both = isinstance(layer, DecoderLayer)
+    attention, mlp = prepared.self_attention if both else prepared.attention, prepared.mlp
+    dtype = attention.config.dtype
+    if rows == 1 or jax.default_backend() != "cpu":
+        _join(attention, ("query", "key", "value"), dtype)
+    else:
+        _turn(attention, ("query", "key", "value", "out"), dtype)
+        if both:
+            _turn(prepared.cross_attention, ("query", "out"), dtype)
+        _turn(mlp, ("wi_0", "wi_1", "wo") if mlp.gated else ("wi", "wo"), dtype)
+    return prepared
+
+
+def _turn(module: Any, names: tuple[str, ...], dtype: str) -> None:
+    """Puts kernels that are left factors where a module's parameters of these names are."""
+    for name in names:
+        setattr(module, name, Left(getattr(module, name)[...].astype(dtype)))
+
+
+def _join(module: Any, names: tuple[str, ...], dtype: str) -> None:
+    """Puts the parts of one kernel where a module's parameters of these names are."""
+    kernels = [getattr(module, name)[...].astype(dtype) for name in names]
+    joined, begin = jnp.concatenate(kernels, axis=1), 0
+    for name, kernel in zip(names, kernels, strict=True):
+        setattr(module, name, Part(joined, begin, kernel))
+        begin += kernel.shape[1]
