@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,8 +25,19 @@ def initialise(config: T5Config, key: jax.Array, mesh: Mesh | None = None) -> tu
 
     The numbers depend on `config` and `key` alone, not on the mesh and not on `scan_layers`.
     """
-    # Stacked first in either form: unrolled, the compiler spends its time on a random generator for every slice.
-    stacked = dataclasses.replace(config, scan_layers=True)
+    make, unstack = _programs(dataclasses.replace(config, dropout_rate=0.0, remat="none", scan_layers=True), mesh)
+    params = make(key)
+    return abstract(config)[0], params if config.scan_layers else unstack(params)
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(
+    stacked: T5Config, mesh: Mesh | None
+) -> tuple[Callable[[jax.Array], nnx.State], Callable[..., nnx.State]]:
+    """Returns the jitted makers of stacked parameters from a key, and of unrolled ones from stacked ones.
+
+    Stacked first in either form: unrolled, the compiler spends its time on a random generator for every slice.
+    """
 
     def make(key: jax.Array) -> nnx.State:
         return nnx.state(T5(stacked, rngs=nnx.Rngs(key)))
@@ -32,10 +45,11 @@ def initialise(config: T5Config, key: jax.Array, mesh: Mesh | None = None) -> tu
     def placed(config: T5Config) -> Any:
         return None if mesh is None else shardings(abstract(config)[1], mesh)
 
-    params = jax.jit(make, out_shardings=placed(stacked))(key)
-    if not config.scan_layers:
-        params = jax.jit(unstack_layers, out_shardings=placed(config))(params)
-    return abstract(config)[0], params
+    unrolled = dataclasses.replace(stacked, scan_layers=False)
+    return (
+        jax.jit(make, out_shardings=placed(stacked)),
+        jax.jit(unstack_layers, out_shardings=placed(unrolled)),
+    )
 
 
 def abstract(config: T5Config) -> tuple[nnx.GraphDef, nnx.State]:

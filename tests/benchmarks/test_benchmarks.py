@@ -185,6 +185,7 @@ def test_scaling_goes_on_where_it_stopped(
     assert set(json.loads(results.read_text())) == {scaling.key(first), scaling.key(second)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_a_cell_of_scaling_is_measured():
     found = scaling.run({"size": "tiny", "batch": 1, "length": 8, "remat": "full"}, rows=128, steps=1)
@@ -192,6 +193,7 @@ def test_a_cell_of_scaling_is_measured():
     assert found["bytes"] > 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_packing_counts_real_tokens(tmp_path: Path):
     rng = np.random.default_rng(0)
