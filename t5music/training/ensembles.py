@@ -19,11 +19,10 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from t5music import metrics
 from t5music.model.config import PAD_ID
 from t5music.model.network import T5
-from t5music.training.evaluation import Batch, mesh_of, prompts, put
-from t5music.training.losses import LossSums, cross_entropy
+from t5music.training.evaluation import Batch, mesh_of, prompts, put, scores
+from t5music.training.losses import LossSums, cross_entropy, logits_of
 
 Member = Callable[[], T5]  # reads a model
 Logits = Callable[[T5, Mapping[str, Any]], jax.Array]
@@ -39,25 +38,13 @@ def evaluate(members: Sequence[Member], batches: Iterable[Batch], is_note: NDArr
         batches: as of `evaluation.evaluate`.
         is_note: likewise.
     """
-    sums = np.zeros(3)
-    notes = examples = 0.0
+    totals = np.zeros(5)
     for batch, logits in _averaged(members, batches, _teacher_forced):
         found: LossSums = _cross_entropy(logits, batch["decoder_target_tokens"], batch["decoder_loss_weights"])
-        sums += np.array([found.loss, found.weight, found.correct], np.float64)
         weights = batch["decoder_loss_weights"]
-        notes += float((weights * np.asarray(is_note, bool)[batch["decoder_target_tokens"]]).sum())
-        examples += float(weights.any(axis=1).sum())
-    nats, tokens, correct = sums.tolist()
-    loss = nats / tokens if tokens else float("nan")
-    return {
-        "loss": loss,
-        "perplexity": metrics.perplexity(loss),
-        "bits_per_note": metrics.bits_per_note(nats, notes),
-        "accuracy": correct / tokens if tokens else float("nan"),
-        "tokens": tokens,
-        "notes": notes,
-        "examples": examples,
-    }
+        notes = (weights * np.asarray(is_note, bool)[batch["decoder_target_tokens"]]).sum()
+        totals += np.array([found.loss, found.weight, found.correct, notes, weights.any(axis=1).sum()], np.float64)
+    return scores(*totals.tolist())
 
 
 def rank_labels(members: Sequence[Member], batches: Iterable[Batch], label_ids: Sequence[Any]) -> NDArray:
@@ -118,12 +105,7 @@ def _teacher_forced(model: T5, batch: Mapping[str, Any]) -> jax.Array:
 @jax.jit
 def _forward(graphdef: nnx.GraphDef, params: nnx.State, batch: Mapping[str, jax.Array]) -> jax.Array:
     """The logits of a batch, [batch, targets, rows]."""
-    model: T5 = nnx.merge(graphdef, params)
-    return model(
-        batch.get("encoder_input_tokens"),
-        batch["decoder_input_tokens"],
-        decoder_causal_attention=batch.get("decoder_causal_attention"),
-    )
+    return logits_of(nnx.merge(graphdef, params), batch)
 
 
 @jax.jit

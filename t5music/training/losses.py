@@ -74,14 +74,12 @@ def cross_entropy(
     )
 
 
-def teacher_forced(
-    model: T5, batch: Mapping[str, jax.Array], key: jax.Array | None = None, **options: float
-) -> LossSums:
-    """Returns the loss sums of a batch of the loader, packed or not; with a dropout `key`, under dropout.
+def logits_of(model: T5, batch: Mapping[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
+    """Returns the logits of a batch of the loader, packed or not, [batch, target, rows]; with a `key`, under dropout.
 
-    A decoder-only model's batch comes from a loader with `decoder_only`. `options` are those of `cross_entropy`.
+    A decoder-only model's batch comes from a loader with `decoder_only`.
     """
-    logits = model(
+    return model(
         batch.get("encoder_input_tokens"),
         batch["decoder_input_tokens"],
         encoder_segment_ids=batch.get("encoder_segment_ids"),
@@ -90,4 +88,11 @@ def teacher_forced(
         deterministic=key is None,
         rngs=key,
     )
+
+
+def teacher_forced(
+    model: T5, batch: Mapping[str, jax.Array], key: jax.Array | None = None, **options: float
+) -> LossSums:
+    """Returns the loss sums of a batch, as of `logits_of`; `options` are those of `cross_entropy`."""
+    logits = logits_of(model, batch, key)
     return cross_entropy(logits, batch["decoder_target_tokens"], batch["decoder_loss_weights"], **options)
