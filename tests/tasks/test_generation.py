@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def through_seqio(name: str, split: str = "train") -> list[dict[str, np.ndarray]]:
-    task = seqio.get_mixture_or_task(name)
-    return list(task.get_dataset(LENGTHS, split=split, shuffle=False).as_numpy_iterator())
+through_seqio = partial(tiny_corpora.through_seqio, lengths=LENGTHS)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -21,6 +21,8 @@ from t5music.music.score import KEY, METER, NOTE, Score
 
 seqio = pytest.importorskip("seqio")
 
+import tiny_corpora  # noqa: E402
+
 from t5music.data import compile as compiling  # noqa: E402
 from t5music.data.corpora import build  # noqa: E402
 from t5music.tasks import understanding  # noqa: E402
@@ -94,9 +96,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def through_seqio(name: str, split: str = "train") -> list[dict[str, np.ndarray]]:
-    task = seqio.get_mixture_or_task(name)
-    return list(task.get_dataset(LENGTHS, split=split, shuffle=False).as_numpy_iterator())
+through_seqio = partial(tiny_corpora.through_seqio, lengths=LENGTHS)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import seqio
 
 from t5music.data.corpora import build
 from t5music.data.corpora.base import Corpus, Entry, Piece
@@ -18,6 +19,12 @@ BARS = 36
 QUARTER = 480
 METERS = np.array([(0, 4, 4)], METER)
 CHORDS = (48, 53, 55, 50)
+
+
+def through_seqio(name: str, split: str = "train", *, lengths: Mapping[str, int]) -> list[dict[str, np.ndarray]]:
+    """The examples of a declared task, as seqio makes them."""
+    task = seqio.get_mixture_or_task(name)
+    return list(task.get_dataset(lengths, split=split, shuffle=False).as_numpy_iterator())
 
 
 def line(number: int, bars: int) -> list[int]:
