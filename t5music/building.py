@@ -187,12 +187,14 @@ def compile_(
         root = Path(midi or text or "")
         name = name or re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_")
         corpus = folder.corpus(root, name, labels, Path(table) if table else None) if midi else texts.corpus(root, name)
-        listing, kept = folder.digest(corpus.entries(root)), files.data_dir() / "folders" / f"{name}.sha256"
-        if not force and kept.is_file() and kept.read_text("utf-8") != listing:
+        from t5music.data.corpora import build as builder
+
+        key, kept = builder.key(corpus, corpus.entries(root)), files.data_dir() / "folders" / f"{name}.key"
+        if not force and kept.is_file() and kept.read_text("utf-8") != key:
             print(f"{root} has changed since {name} was built: building it again")
             force = True
         _build(corpus, source=str(root), workers=workers, force=force)
-        files.write_text(kept, listing)
+        files.write_text(kept, key)
         from t5music.tasks import folder as folder_tasks
 
         names = folder_tasks.declare(name, corpus.labels) if midi else folder_tasks.declare_text(name)

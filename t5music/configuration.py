@@ -111,7 +111,7 @@ def _explain(message: str, names: Sequence[str]) -> str:
         return f"gin: nothing is called {unknown[1]!r}{nearest(unknown[1], names)} (in: {line})"
     parameter = re.search(r"[Cc]onfigurable '([^']+)' doesn't have a parameter(?: named)? '([^']+)'", line)
     if parameter:
-        known = inspect.signature(gin.get_configurable(parameter[1])).parameters
+        known = inspect.signature(gin.config._REGISTRY.get_match(parameter[1]).wrapped).parameters
         return f"gin: {parameter[1]} has no parameter {parameter[2]!r}{nearest(parameter[2], known)}"
     return f"gin: {line}"
 

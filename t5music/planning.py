@@ -25,12 +25,14 @@ class Request(NamedTuple):
         number: how many; None likewise.
         utilisation: share of their peak that is reached.
         throughput: tokens per second over all devices instead; None takes the utilisation.
+        silent: only make the plan, look at no data and print nothing.
     """
 
     device: str | None = None
     number: int | None = None
     utilisation: float = plan.UTILISATION
     throughput: float | None = None
+    silent: bool = False
 
 
 def devices(request: Request) -> tuple[chips.Chip, int]:
@@ -64,6 +66,8 @@ def show(
         open_batches: rows -> training batches of so many rows; DataError where there are no data yet.
     """
     made = plan.make_plan(training, mesh, chip, utilisation=request.utilisation, throughput=request.throughput)
+    if request.silent:
+        return made
     print(made.report())
     print(f"data       {_data(training, open_batches)}")
     print(f"\n{sharding.describe(parameters.abstract(training.config)[1], mesh)}")

@@ -46,7 +46,7 @@ for _configurable in _CONFIGURABLES:
 # The entry points themselves are called through gin, so that their bindings apply.
 train = gin.external_configurable(runs.train)
 evaluate = gin.external_configurable(runs.evaluate)
-study = gin.external_configurable(grid.describe, name="study")
+study = gin.external_configurable(grid.Description, name="study")
 
 # What a stage of a study may be; all but "train" return {task: {metric: figure}}.
 STAGES: dict[str, Callable[..., Any]] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,28 @@ def real_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return unpacked[name]
 
     return unpack
+
+
+@contextlib.contextmanager
+def _little_optimisation() -> Iterator[None]:
+    import jax  # a second, which tests of music alone do without
+
+    name = "jax_disable_most_optimizations"
+    former = jax.config.values[name]
+    jax.config.update(name, True)
+    yield
+    jax.config.update(name, former)
+
+
+@pytest.fixture
+def quick_compilation() -> Iterator[None]:
+    """XLA optimises little: for a test that compiles more than it computes, and compares programs with each other."""
+    with _little_optimisation():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quickly_compiled() -> Iterator[None]:
+    """The same for all tests of a module: `pytestmark = pytest.mark.usefixtures("quickly_compiled")`."""
+    with _little_optimisation():
+        yield

@@ -29,9 +29,9 @@ def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch
 
     assert compile_again() == [False, False]
     assert compile_again() == [False, False]
-    os.utime(music / "rock" / "a.mid", (0, 0))  # the time of a file is not its music
-    assert compile_again() == [False, False]
-    (music / "rock" / "a.mid").write_bytes(b"two")
+    os.utime(music / "rock" / "a.mid", (0, 0))  # a file of the same size may have been put in its place
+    assert compile_again() == [True, True]
+    (music / "rock" / "a.mid").write_bytes(b"another")
     assert compile_again() == [True, True]
     assert compile_again() == [False, False]
     (music / "b.mid").write_bytes(b"three")

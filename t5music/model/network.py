@@ -140,16 +140,8 @@ class T5(nnx.Module):
         rngs: nnx.Rngs | jax.Array | None = None,
     ) -> jax.Array:
         """Runs the encoder: int [batch, source] -> [batch, source, d_model] in the config's dtype."""
-        if self.encoder is None:
-            raise ValueError(f"a T5 of architecture {self.config.architecture!r} has no encoder")
-        length = encoder_input_tokens.shape[1]
-        bias = self.encoder.relative_bias(length, length)
-        mask = visible(padding_mask(encoder_input_tokens), None, encoder_segment_ids)
-
-        def body(layer: EncoderLayer, x: jax.Array, key: jax.Array | None) -> jax.Array:
-            return layer(x, bias, mask, key)[0]
-
-        return self._through(self.encoder, body, encoder_input_tokens, self._dropout_key(deterministic, rngs))
+        encoder, body = self._encoding(encoder_input_tokens, encoder_segment_ids)
+        return self._through(encoder, body, encoder_input_tokens, self._dropout_key(deterministic, rngs))
 
     def encoder_states(self, encoder_input_tokens: jax.Array) -> jax.Array:
         """Returns what stands between the encoder's layers, without dropout: for probes of a trained model.
@@ -162,17 +154,26 @@ class T5(nnx.Module):
             each layer but the last, and `encode`'s result, which is the last layer's after the final norm. Hugging
             Face's `output_hidden_states` are the same.
         """
-        if self.encoder is None:
-            raise ValueError(f"a T5 of architecture {self.config.architecture!r} has no encoder")
-        length = encoder_input_tokens.shape[1]
-        bias = self.encoder.relative_bias(length, length)
-        mask = padding_mask(encoder_input_tokens)
+        encoder, body = self._encoding(encoder_input_tokens, None)
         x, states = self.embed(encoder_input_tokens), []
-        layers: list[EncoderLayer] = self.encoder.unstacked()
+        layers: list[EncoderLayer] = encoder.unstacked()
         for layer in layers:
             states.append(x)
-            x = layer(x, bias, mask, None)[0]
-        return jnp.stack([*states, self.encoder.norm(x)])
+            x = body(layer, x, None)
+        return jnp.stack([*states, encoder.norm(x)])
+
+    def _encoding(self, tokens: jax.Array, segment_ids: jax.Array | None) -> tuple[Stack, Callable[..., jax.Array]]:
+        """The encoder, and what a layer of it does to the states of these tokens, given its dropout's key or None."""
+        if self.encoder is None:
+            raise ValueError(f"a T5 of architecture {self.config.architecture!r} has no encoder")
+        length = tokens.shape[1]
+        bias = self.encoder.relative_bias(length, length)
+        mask = visible(padding_mask(tokens), None, segment_ids)
+
+        def body(layer: EncoderLayer, x: jax.Array, key: jax.Array | None) -> jax.Array:
+            return layer(x, bias, mask, key)[0]
+
+        return self.encoder, body
 
     def decode(
         self,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import shlex
 import sys
@@ -122,8 +120,7 @@ def plan(study: Study, request: planning.Request, search_paths: Sequence[str]) -
         if stage.kind != TRAIN or key not in runs:
             continue
         count = runs.pop(key)  # those of other seeds, or after other stages, need the same
-        with contextlib.redirect_stdout(io.StringIO()):  # the long form is that of `t5music train --plan`
-            made: Plan = runner.call(stage, Path("planned"), search_paths, plan=request)
+        made: Plan = runner.call(stage, Path("planned"), search_paths, plan=request._replace(silent=True))
         training = made.training
         own = training.steps * training.flops
         flops += count * own

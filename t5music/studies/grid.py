@@ -11,13 +11,14 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from fnmatch import fnmatchcase
+from typing import Any
 
 from t5music import configuration
 from t5music.errors import ConfigError, nearest
 
+ANY = "*"  # in the name of a stage: whatever is there; alone: every stage that trains
 TRAIN = "train"  # the kind of stage that makes a model; all others look at one
-EVERY = "*"  # in a setting: every stage that trains
 SEED, MODEL_DIR, INITIAL, OUTPUT_DIR = "SEED", "MODEL_DIR", "INITIAL_CHECKPOINT_PATH", "OUTPUT_DIR"
 _OWN = ("after", "gin_files", "seed_offset")  # what a stage's description says beside its kind
 
@@ -117,21 +118,41 @@ class Axis:
     log: bool = False
 
 
-class Description(NamedTuple):
-    """A study as its gin file has it; see `describe`."""
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """A study as its gin file has it, under the name `study`; `{scale}` in its values stands for the scale.
+
+    Attributes:
+        name: of the study's folder.
+        title: one line.
+        stages: stage -> {kind: gin files, "after": the stage or stages whose model it reads, gin name: value}; the kind
+            is "train", "evaluate" or another of `registry.STAGES`. A value is gin's where it is text with an @ or a %,
+            as "@Proportional()". {"seed_offset": n} adds n to the cell's seed, {"gin_files": files} adds files.
+        settings: row of the table -> {stage: what differs}. A stage that is None is left out, and what comes after it
+            comes after what was before it. A stage of a new name is one more. A name with a * stands for all stages
+            that it fits, "*" alone for all that train, and what is said of a stage by its own name wins.
+        columns: column of the table -> "stage/task/metric".
+        seeds: of every setting.
+        more_seeds: setting -> further seeds.
+        baseline: the setting that others are compared with; the first one if None.
+        scale: "small" or "paper": which gin files the stages read.
+        references: row -> {column: "stage/task/metric"} of the baseline's results, as majority accuracies.
+        literature: row -> {column: figure as published, shares in per cent}.
+        axis: {"name": ..., "values": {setting: number}, "log": True}.
+    """
 
     name: str
     title: str
     stages: Mapping[str, Bindings]
     settings: Mapping[str, Mapping[str, Bindings | None]]
     columns: Mapping[str, str]
-    seeds: Sequence[int]
-    more_seeds: Mapping[str, Sequence[int]]
-    baseline: str
-    scale: str
-    references: Mapping[str, Mapping[str, str]]
-    literature: Mapping[str, Mapping[str, float]]
-    axis: Bindings | None
+    seeds: Sequence[int] = (0, 1, 2)
+    more_seeds: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    baseline: str | None = None
+    scale: str = "small"
+    references: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    literature: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    axis: Bindings | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +160,7 @@ class Study:
     """A study spelt out.
 
     Attributes:
-        name, title, baseline: see `describe`.
+        name, title, baseline: see `Description`.
         seeds: those of every setting.
         settings: the rows of the table, in order.
         cells: settings times seeds; all of one seed come together.
@@ -167,55 +188,6 @@ class Study:
         )
 
 
-def describe(
-    name: str,
-    title: str,
-    stages: Mapping[str, Bindings],
-    settings: Mapping[str, Mapping[str, Bindings | None]],
-    columns: Mapping[str, str],
-    seeds: Sequence[int] = (0, 1, 2),
-    more_seeds: Mapping[str, Sequence[int]] | None = None,
-    baseline: str | None = None,
-    scale: str = "small",
-    references: Mapping[str, Mapping[str, str]] | None = None,
-    literature: Mapping[str, Mapping[str, float]] | None = None,
-    axis: Bindings | None = None,
-) -> Description:
-    """Gin's `study`: describes a grid of runs. All values are plain; `{scale}` in them stands for the scale.
-
-    Args:
-        name: of the study's folder.
-        title: one line.
-        stages: stage -> {kind: gin files, "after": the stage or stages whose model it reads, gin name: value}; the kind
-            is "train", "evaluate" or another of `registry.STAGES`. A value is gin's where it is text with an @ or a %,
-            as "@Proportional()". {"seed_offset": n} adds n to the cell's seed, {"gin_files": files} adds files.
-        settings: row of the table -> {stage: what differs}. A stage that is None is left out, and what comes after it
-            comes after what was before it. A stage of a new name is one more; "*" stands for all that train.
-        columns: column of the table -> "stage/task/metric".
-        seeds: of every setting.
-        more_seeds: setting -> further seeds.
-        baseline: the setting that others are compared with; the first one if None.
-        scale: "small" or "paper": which gin files the stages read.
-        references: row -> {column: "stage/task/metric"} of the baseline's results, as majority accuracies.
-        literature: row -> {column: figure as published, shares in per cent}.
-        axis: {"name": ..., "values": {setting: number}, "log": True}.
-    """
-    return Description(
-        name,
-        title,
-        stages,
-        settings,
-        columns,
-        seeds,
-        more_seeds or {},
-        baseline if baseline is not None else next(iter(settings), ""),
-        scale,
-        references or {},
-        literature or {},
-        axis,
-    )
-
-
 def expand(description: Description, kinds: Collection[str], search_paths: Sequence[str] = ()) -> Study:
     """Spells a study out: every stage of every cell with its configuration.
 
@@ -228,10 +200,12 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
         ConfigError: a stage, setting, column or kind that is not there (with the nearest one), a chain in a circle, or
             gin files and bindings that gin refuses.
     """
-    told = _scaled(description._asdict(), description.scale)
+    told = _scaled(vars(description), description.scale)
     settings: dict[str, Any] = told["settings"]
     if not settings or not told["seeds"]:
         raise ConfigError(f"study {told['name']!r} needs at least one setting and one seed")
+    if told["baseline"] is None:
+        told["baseline"] = next(iter(settings))
     for field, names in (("baseline", [told["baseline"]]), ("more_seeds", told["more_seeds"])):
         for name in names:
             if name not in settings:
@@ -288,12 +262,14 @@ class _Maker:
         where = f"setting {setting!r}"
         specs = {name: dict(spec) for name, spec in self._stages.items()}
         for name, change in changes.items():
-            if name == EVERY:
-                continue
-            if name not in specs:
+            if ANY not in name and name not in specs:
                 if change is None or not set(self._kinds) & set(change):
                     raise ConfigError(f"{where}: no stage {name!r}{nearest(name, specs)}")
                 specs[name] = {}
+        own = {name: self._change(name, specs[name], changes) for name in specs}
+        for name in changes:
+            if ANY in name and not any(fnmatchcase(each, name) for each in specs):
+                raise ConfigError(f"{where}: no stage is called like {name!r}{nearest(name, specs)}")
         made: dict[str, tuple[Stage, ...]] = {}  # the stage, or those that stand for one that is left out
 
         def make(name: str, children: tuple[str, ...]) -> tuple[Stage, ...]:
@@ -304,24 +280,34 @@ class _Maker:
                     f"{where}: {children[-1]!r} comes after {name!r}, which is no stage{nearest(name, specs)}"
                 )
             if name not in made:
-                change = changes.get(name, {})
+                change = own[name]
                 told = {**specs[name], **(change or {})}
                 after = told.get("after", ())
                 before = (after,) if isinstance(after, str) else tuple(after)
                 parents = tuple(stage for parent in before for stage in make(parent, (*children, name)))
-                if change is None:
-                    made[name] = parents
-                else:
-                    made[name] = self._stage(name, told, changes.get(EVERY) or {}, parents, seed)
+                made[name] = parents if change is None else self._stage(name, told, parents, seed)
             return made[name]
 
         for name in specs:
             make(name, ())
-        return {name: found[0] for name, found in made.items() if changes.get(name, {}) is not None and found}
+        return {name: found[0] for name, found in made.items() if own[name] is not None and found}
 
-    def _stage(
-        self, name: str, told: Bindings, everywhere: Bindings, parents: tuple[Stage, ...], seed: int
-    ) -> tuple[Stage, ...]:
+    def _change(self, name: str, spec: Bindings, changes: Mapping[str, Bindings | None]) -> Bindings | None:
+        """What a setting changes of a stage, by names with a * that fit it and then by its own; None leaves it out."""
+        trains = TRAIN in {**spec, **(changes.get(name) or {})}
+        told: dict[str, Any] | None = {}
+        fitting = [key for key in changes if ANY in key and (trains if key == ANY else fnmatchcase(name, key))]
+        for key in [*fitting, *(key for key in changes if key == name)]:
+            change = changes[key]
+            if change is None:
+                told = None
+                continue
+            told = told or {}
+            files = [*told.get("gin_files", ()), *change.get("gin_files", ())]
+            told |= {**change, **({"gin_files": files} if files else {})}
+        return told
+
+    def _stage(self, name: str, told: Bindings, parents: tuple[Stage, ...], seed: int) -> tuple[Stage, ...]:
         """The stage; none where it would look at a model and there is no model."""
         kind = next((kind for kind in told if kind in self._kinds), None)
         if kind is None:
@@ -329,18 +315,15 @@ class _Maker:
         for parent in parents:
             if parent.kind != TRAIN:
                 raise ConfigError(f"stage {name!r} comes after {parent.name!r}, which makes no model")
-        if kind != TRAIN:
-            everywhere = {}
-            if not parents:
-                return ()
-        elif len(parents) > 1:
+        if kind != TRAIN and not parents:
+            return ()
+        if kind == TRAIN and len(parents) > 1:
             raise ConfigError(f"stage {name!r} trains and so comes after one stage, not after {len(parents)}")
         seed += told.get("seed_offset", 0)
-        files = (*told[kind], *everywhere.get("gin_files", ()), *told.get("gin_files", ()))
-        changes = {**everywhere, **told}
+        files = (*told[kind], *told.get("gin_files", ()))
         bindings = tuple(
             configuration.binding(key, value if isinstance(value, str) else repr(value))
-            for key, value in changes.items()
+            for key, value in told.items()
             if key not in _OWN and key not in self._kinds
         )
         folders = [parent.folder for parent in parents]

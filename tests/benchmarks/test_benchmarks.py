@@ -104,15 +104,6 @@ def test_corpus_steps_are_measured(tmp_path: Path):
 SMALLEST = {"d_model": 16, "d_kv": 8, "heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
 
 
-@pytest.fixture
-def quick_compilation():
-    """Compiling is what a training step of this size spends its time on."""
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
-
-
 def test_training_sides_take_turns_and_their_warm_up_is_not_timed(capsys: pytest.CaptureFixture[str]):
     def side(first: float) -> training.Steps:
         losses = iter(range(100))

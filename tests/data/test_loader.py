@@ -308,11 +308,20 @@ def test_a_position_of_another_stream_is_an_error(mixture, settings, change):
         train_batches(mixture, **settings | change).set_state(state)
 
 
-def test_a_position_of_before_there_were_decoder_only_rows_goes_on(mixture, settings):
+def test_a_position_of_music_seen_otherwise_is_another_stream(make_store, settings):
+    store = make_store("denoise", [(0, 60)] * 30, objectives=DENOISING)
+    state = train_batches(store.changed(objective=IidDenoising()), **settings).get_state()
+    train_batches(store.changed(objective=IidDenoising()), **settings).set_state(state)
+    with pytest.raises(CheckpointError, match=r"another stream: changes was {'denoise': .*iid.*}, now it is {}"):
+        train_batches(store, **settings).set_state(state)
+
+
+def test_a_position_of_before_there_were_decoder_only_rows_and_changes_goes_on(mixture, settings):
     batches = train_batches(mixture, **settings)
     take(batches, 3)
     state = batches.get_state()
     del state["signature"]["decoder_only"]
+    del state["signature"]["changes"]
     resumed = train_batches(mixture, **settings)
     resumed.set_state(state)
     assert same(next(resumed), next(batches))

@@ -65,6 +65,28 @@ def test_what_is_written_comes_back(tmp_path, vocabulary):
     assert [path.name for path in tmp_path.iterdir()] == ["chorales"]  # nothing temporary is left
 
 
+def test_a_store_can_be_seen_under_another_objective_and_with_fewer_examples(tmp_path, vocabulary):
+    write(tmp_path / "chorales", vocabulary)
+    store = TokenStore.open(tmp_path / "chorales", vocabulary)
+    assert store.changed() is store
+    other = store.changed(objective=SpanCorruption(mean_span_length=10.0), examples=4)
+    assert other.objectives == [SelectRandomChunk(), SpanCorruption(mean_span_length=10.0)]
+    assert other.changes == {"objective": SpanCorruption(mean_span_length=10.0).to_config(), "examples": 4}
+    whole, few = store.split("train"), other.split("train")
+    assert len(few) == other.examples("train") == 4
+    assert [few[i]["piece"] for i in range(4)] == [whole[i]["piece"] for i in (0, 2, 5, 7)]  # evenly spread
+    with pytest.raises(IndexError):
+        few[4]
+    assert len(other.split("validation")) == 2  # only training has fewer
+    assert (store.objectives, store.examples("train"), store.changes) == (STEPS, 10, {})  # the store is as it was
+    assert len(store.changed(examples=99).split("train")) == 10
+    with pytest.raises(ConfigError, match="examples must be at least 1, not 0"):
+        store.changed(examples=0)
+    write(tmp_path / "labels", vocabulary, objectives=[])
+    supervised = TokenStore.open(tmp_path / "labels", vocabulary)
+    assert supervised.changed(objective=SpanCorruption(), examples=4) is supervised
+
+
 TOKENS = st.lists(st.integers(0, 9_999), max_size=50)
 
 

@@ -22,13 +22,7 @@ OWN_NAMES = {
     "mlp_norm": "mlp_norm",
 }
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _quick_compilation():
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def flat(params):

@@ -184,15 +184,6 @@ def test_no_rate_or_no_key_is_no_dropout(rate, key):
     np.testing.assert_array_equal(dropout(x, rate, key), x)
 
 
-@pytest.fixture
-def quick_compilation():
-    """What is compared here are programs with each other, not with numbers."""
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
-
-
 @pytest.mark.usefixtures("quick_compilation")
 def test_every_rematerialisation_gives_the_same_gradients_in_both_forms():
     x = jax.random.normal(jax.random.key(0), (2, 6, 16))

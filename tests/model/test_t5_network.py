@@ -12,14 +12,7 @@ from t5music.model.stack import Stack
 
 KEY = jax.random.key(7, impl="unsafe_rbg")  # compiles faster than the default generator
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _quick_compilation():
-    """Compiling is what these tests spend their time on, and they compare programs with each other."""
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def restacked(model, **changes):

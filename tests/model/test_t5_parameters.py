@@ -119,15 +119,7 @@ def test_stacking_and_unstacking_are_inverses(build):
     np.testing.assert_array_equal(kernel[...][2], unrolled["decoder"]["layers"][2]["mlp"]["wo"][...])
 
 
-@pytest.fixture
-def _quick_compilation():
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
-
-
-@pytest.mark.usefixtures("_quick_compilation")
+@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize(
     "changes", [{}, {"shared_layers": True}, DECODER_ONLY], ids=["encoder_decoder", "shared", "decoder_only"]
 )

@@ -11,13 +11,7 @@ from t5music.model import parameters
 from t5music.model.config import LANGUAGE_MODEL
 from t5music.model.network import padding_mask
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _quick_compilation():
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 def restacked(model, **changes):

@@ -28,7 +28,7 @@ train.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
 def expand(place: Path, settings: dict[str, Any], stages: dict[str, Any] = STAGES, **more: Any) -> grid.Study:
     (place / "first.gin").write_text(FIRST)
     told = {"columns": {"continue": "test/song/bits_per_note"}, "seeds": (0, 1), **more}
-    description = grid.describe("grid", "A grid", stages, settings, **told)
+    description = grid.Description("grid", "A grid", stages, settings, **told)
     return grid.expand(description, registry.STAGES, [str(place)])
 
 
@@ -65,10 +65,17 @@ def test_stages_are_left_out_added_and_moved(tmp_path: Path):
             "pre-trained alone": {"finetune": None},
             "nothing": {"pretrain": None, "finetune": None},
             "tiny": {"*": {"gin_files": ["models/t5_1_1/tiny.gin"]}},
+            "patterns": {
+                "*": {"TRAIN_STEPS": 9, "BATCH_SIZE": 2},
+                "fine*": {"BATCH_SIZE": 3},
+                "finetune": {"SEED": 4},
+                "t*": {"SPLIT": "train"},
+            },
+            "none of them": {"*tune": None},
         },
         seeds=[3],
     )
-    none, ensemble, alone, nothing, tiny = (cell.stages for cell in study.cells)
+    none, ensemble, alone, nothing, tiny, patterns, fewer = (cell.stages for cell in study.cells)
     assert list(none) == ["finetune", "test"]
     assert none["finetune"].parents == ()
     assert "INITIAL_CHECKPOINT_PATH = None" in none["finetune"].configuration
@@ -81,6 +88,10 @@ def test_stages_are_left_out_added_and_moved(tmp_path: Path):
     assert "T5Config.d_model = 32" in tiny["pretrain"].configuration
     assert "T5Config.d_model = 32" in tiny["finetune"].configuration
     assert "T5Config" not in tiny["test"].configuration
+    assert patterns["pretrain"].bindings == ("MIXTURE_OR_TASK_NAME = 'music'", "TRAIN_STEPS = 9", "BATCH_SIZE = 2")
+    assert patterns["finetune"].bindings == ("TRAIN_STEPS = 9", "BATCH_SIZE = 3", "SEED = 4")
+    assert patterns["test"].bindings == ("MIXTURE_OR_TASK_NAME = 'downstream'", "SPLIT = 'train'")  # * is what trains
+    assert list(fewer) == ["pretrain", "test"]
 
 
 def test_a_scale_chooses_gin_files_and_names_the_folder(tmp_path: Path):
@@ -99,6 +110,7 @@ def test_a_scale_chooses_gin_files_and_names_the_folder(tmp_path: Path):
         ({"a": {}}, {"baseline": "b"}, "study.baseline names 'b', which is no setting"),
         ({"a": {}}, {"more_seeds": {"b": (1,)}}, "study.more_seeds names 'b', which is no setting"),
         ({"a": {}}, {"axis": {"name": "K", "values": {"aa": 1}}}, r"study.axis names 'aa', .*did you mean 'a'"),
+        ({"a": {"pretrian *": {}}}, {}, r"no stage is called like 'pretrian \*'; did you mean 'pretrain'"),
         ({"a": {"pretrian": {}}}, {}, "setting 'a': no stage 'pretrian'; did you mean 'pretrain'"),
         ({"a": {"test": {"after": "fine"}}}, {}, "'test' comes after 'fine', which is no stage; did you mean 'f"),
         ({"a": {"pretrain": {"after": "finetune"}}}, {}, "pretrain after finetune after pretrain is a circle"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import gin
@@ -33,13 +32,7 @@ PLANTING = Planting(repeats=(1, 8), sequences=3, words=24)
 GIN = ["Planting.repeats = (1, 8)", "Planting.sequences = 3", "Planting.words = 24"]
 WIDE = dataclasses.replace(CONFIG, d_model=32, d_ff=32, encoder_layers=1)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cheap_compilation() -> Iterator[None]:
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import gin
@@ -23,13 +22,7 @@ from t5music.studies import probing, runner, vectors
 
 PIECES = {"train": 15, "validation": 6, "test": 7}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cheap_compilation() -> Iterator[None]:
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 @pytest.fixture(scope="module")

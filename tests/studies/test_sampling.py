@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -52,16 +51,7 @@ def piece(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def cheap_compilation() -> Iterator[None]:
-    """Optimises little."""
-    former = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", former)
-
-
-@pytest.fixture(scope="module")
-def root(cheap_compilation: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(quickly_compiled: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stores, and a run."""
     folder, vocab = tmp_path_factory.mktemp("sampling"), default()
     features = {name: FeatureSpec("tokens", True) for name in ("inputs", "targets")}

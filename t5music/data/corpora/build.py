@@ -69,7 +69,7 @@ def build(
     entries = list(corpus.entries(root))
     if not entries:
         raise DataError(f"corpus {corpus.name!r}: {root} holds no file of it")
-    work = corpora_dir(data_dir) / f".{corpus.name}.{_key(corpus, entries)}"
+    work = corpora_dir(data_dir) / f".{corpus.name}.{key(corpus, entries)}"
     todo = parts.split(entries, ENTRIES_PER_PART, work)
     try:
         parts.run(
@@ -91,8 +91,8 @@ def build(
     return metadata
 
 
-def _key(corpus: Corpus, entries: Sequence[Entry]) -> str:
-    """What the parts on disk depend on: the readers, what is known of each file, its size and time."""
+def key(corpus: Corpus, entries: Sequence[Entry]) -> str:
+    """What is made of a corpus' files depends on this: the readers, what is known of each file, its size and time."""
     digest = hashlib.sha256(f"{t5music.__version__} {corpus.version} {ENTRIES_PER_PART}".encode())
     for entry in entries:
         known = json.dumps([entry.id, dict(entry.labels), entry.group, entry.split])

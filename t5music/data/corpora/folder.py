@@ -10,8 +10,6 @@ The labels are those of a table, `labels.csv` in the folder or another that is n
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -84,15 +82,6 @@ def entries(root: Path, table: Path | None) -> list[Entry]:
     if table is not None:
         return read_table(table, root)
     return [Entry(relative_id(path, root), path, {LABEL: label_of(path, root)}) for path in find_files(root)]
-
-
-def digest(entries: Sequence[Entry]) -> str:
-    """The SHA-256 of everything that a folder's corpus is made of: the files' bytes, and what is said of each."""
-    found = hashlib.sha256()
-    for entry in entries:
-        said = json.dumps([entry.id, dict(entry.labels), entry.group, entry.split])
-        found.update(f"{said}\0{hashlib.sha256(entry.path.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
 
 
 def corpus(root: Path, name: str, labels: Sequence[str] = (), table: Path | None = None) -> Corpus:
