@@ -5,37 +5,64 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t5music import inference, metrics
-from t5music.data import loader, vocabulary, windows
-from t5music.data.examples import Pieces, Songs
+from t5music.data import answers, loader, vocabulary, windows
+from t5music.data.examples import LabelNotes, Pieces, Songs
 from t5music.data.objectives import LanguageModel, SelectRandomChunk
 from t5music.data.store import TokenStore
 from t5music.errors import CheckpointError, ConfigError
-from t5music.model.config import T5Config
+from t5music.judging import Confusion, NoteJudge, judge_pieces
+from t5music.model.config import NOTES, SEQUENCE, T5Config
 from t5music.model.network import T5
 from t5music.ngrams import NGrams
-from t5music.training import ensembles, evaluation, generation
+from t5music.training import ensembles, evaluation, generation, note_labels
 from t5music.training.checkpoints import steps_of
 from t5music.training.loop import FINISHED_FILE
 from t5music.training.selection import folder_of_steps
 from t5music.training.writers import METRICS_FILE, MetricWriter, read_metrics
 
 Results = dict[str, dict[str, float]]  # task -> metrics
+Score = Callable[[Iterable[evaluation.Batch], NDArray], dict[str, float]]
+Rank = Callable[[Iterable[evaluation.Batch], Sequence[Any]], NDArray]
 
 POLL_SECONDS = 2.0
 DELETION_SECONDS = 10.0  # a checkpoint that cannot be read may be one that its run is deleting
 
 
+class _Models(NamedTuple):
+    """A model, or an ensemble of several, and what can be asked of it.
+
+    Attributes:
+      vocabulary, lengths: it was trained with; the lengths may be others.
+      config: of the (first) model.
+      members: read the models.
+      score, rank: `evaluate` and `rank_labels` of training.evaluation or training.ensembles.
+      write: `generation.generate_targets`; None where nothing can be written.
+    """
+
+    vocabulary: vocabulary.Vocabulary
+    lengths: Mapping[str, int]
+    config: T5Config
+    members: Sequence[ensembles.Member]
+    score: Score
+    rank: Rank
+    write: Callable[..., list[NDArray]] | None = None
+
+
 class Evaluator:
-    """The examples to evaluate on, ready for any number of models."""
+    """The examples to evaluate on, ready for any number of models.
+
+    Attributes:
+      confusions: of the tasks with labels, what the model that was evaluated last took for what.
+    """
 
     def __init__(
         self,
@@ -54,112 +81,126 @@ class Evaluator:
         self._stores, self._lengths, self._batch_size, self._limit = stores, lengths, batch_size, limit
         self._stride, self._past, self._ngram = stride, past, ngram
         self._baselines: dict[str, dict[str, tuple[float, int]]] = {}
+        self._judges: dict[str, NoteJudge] = {}
+        self.confusions: dict[str, Confusion] = {}
 
     def evaluate(self, folders: Sequence[str | Path]) -> Results:
         """Returns the metrics of every task, of the model in a folder or of the mean logits of several.
 
         Raises CheckpointError for a model that cannot be read, ConfigError for models that do not go together.
         """
-        trained = inference.load(folders[0])
-        config = trained.model.config
-        if len(folders) == 1:
-            score = partial(evaluation.evaluate, trained.model)
-            rank = partial(evaluation.rank_labels, trained.model)
-        else:
-            members = [partial(_member, folder, config) for folder in folders]
-            score, rank = partial(ensembles.evaluate, members), partial(ensembles.rank_labels, members)
-        vocab, results = trained.vocabulary, {}
-        lengths = self._lengths or trained.lengths
-        del trained  # of an ensemble, no two models are in memory
+        models = self._load(folders)
+        results: Results = {}
+        self.confusions = {}
         for store in self._stores:
             if _kind(store) == Songs.kind:
-                found = self._songs(store, lengths, vocab, config, score)
-                results[store.name] = found | self._references(store, found, vocab)
-                continue
-            batches = self._batches(store, lengths, vocab, config, self._batch_size, self._limit)
-            if store.manifest["labels"]:
-                predicted = rank(batches, list(inference.label_ids(vocab, store.manifest["labels"])))
-                results[store.name] = self._classification(store, batches.examples, predicted, vocab)
+                found = self._songs(store, models)
+                results[store.name] = found | self._references(store, found, models.vocabulary)
+            elif store.manifest["labels"]:
+                results[store.name] = self._pieces(store, models)
+            elif _kind(store) == LabelNotes.kind:
+                results[store.name] = self._notes(store, models)
             else:
-                found = score(batches, vocab.is_note)
-                results[store.name] = found | self._references(store, found, vocab)
+                found = models.score(self._batches(store, models), models.vocabulary.is_note)
+                results[store.name] = found | self._references(store, found, models.vocabulary)
         return results
+
+    def _load(self, folders: Sequence[str | Path]) -> _Models:
+        trained = inference.load(folders[0])
+        model, config = trained.model, trained.model.config
+        about = trained.vocabulary, self._lengths or trained.lengths, config
+        if len(folders) == 1:
+            score, rank = partial(evaluation.evaluate, model), partial(evaluation.rank_labels, model)
+            write = None if config.encoder_only else partial(generation.generate_targets, model)
+            return _Models(*about, [lambda: model], score, rank, write)
+        members = [partial(_member, folder, config) for folder in folders]  # no two of them are in memory
+        return _Models(*about, members, partial(ensembles.evaluate, members), partial(ensembles.rank_labels, members))
+
+    def _pieces(self, store: TokenStore, models: _Models) -> dict[str, float]:
+        """Judges labels of pieces: the likeliest one, or a classifier's."""
+        batches = self._batches(store, models)
+        _require_classes(models.config, store.name, store.manifest["labels"])
+        if models.config.head == SEQUENCE:
+            given = np.concatenate(note_labels.likeliest(models.members, batches))
+        else:
+            given = models.rank(batches, list(inference.label_ids(models.vocabulary, store.manifest["labels"])))
+        found, self.confusions[store.name] = judge_pieces(store, self.split, batches.examples, given, models.vocabulary)
+        return found
+
+    def _notes(self, store: TokenStore, models: _Models) -> dict[str, float]:
+        """Judges labels of notes: those written greedily, one for each note, and the likeliest of each in one pass.
+
+        With a classifier of notes both are the same. An ensemble does not write.
+        """
+        vocab = models.vocabulary
+        if store.name not in self._judges:
+            self._judges[store.name] = NoteJudge(store, self.split, vocab)
+        judge, classifier = self._judges[store.name], models.config.head == NOTES
+        batches = self._batches(store, models)
+        _require_classes(models.config, store.name, judge.kind.values)
+        found = models.score(batches, vocab.is_note)
+        del found["bits_per_note"]  # the targets have none
+        found |= judge.baselines(batches.examples)
+        likeliest = note_labels.likeliest(models.members, batches, None if classifier else judge.words)
+        verdict = judge.judge(batches.examples, likeliest)
+        found["likelihood_accuracy"] = verdict.metrics["note_accuracy"]
+        if models.write is not None:
+            form, room = answers.PerNote(vocab, judge.kind.values), models.lengths["targets"]
+            written = models.write(batches, max_length=room, grammar=lambda asked: (form, form.start(asked, room)))
+            verdict = judge.judge(batches.examples, [judge.classes(ids) for ids in written])
+        if models.write is not None or classifier:
+            found |= verdict.metrics
+            self.confusions[store.name] = verdict.confusion
+        return found
 
     def samples(self, folder: str | Path, count: int) -> list[str]:
         """Returns inputs, targets and a model's greedy answers of `count` examples of every task, as lines of text."""
-        trained = inference.load(folder)
-        vocab, lengths = trained.vocabulary, self._lengths or trained.lengths
+        models = self._load([folder])
+        if models.write is None:
+            raise ConfigError(f"evaluate.samples: {folder} is an encoder alone, which writes nothing")
+        vocab = models.vocabulary
         known = np.ones(vocab.size, bool)  # the embedding has more rows than the vocabulary has words
         lines = []
         for store in self._stores:
-            batches = self._batches(store, lengths, vocab, trained.model.config, count, count)
-            answers = iter(
-                generation.generate_targets(trained.model, batches, max_length=lengths["targets"], allowed=known)
-            )
+            batches = self._batches(store, models, most=count)
+            written = iter(models.write(batches, max_length=models.lengths["targets"], allowed=known))
             for batch in batches:
                 for row in np.flatnonzero(batch["decoder_loss_weights"].any(axis=1)):
                     asked = vocab.decode(evaluation.prompts(batch)[row])
                     targets = vocab.decode(batch["decoder_target_tokens"][row][batch["decoder_loss_weights"][row] > 0])
                     lines += [f"# {store.name} {batch['example_index'][row]}", f"inputs:  {asked}"]
-                    lines += [f"targets: {targets}", f"answer:  {vocab.decode(next(answers))}", ""]
+                    lines += [f"targets: {targets}", f"answer:  {vocab.decode(next(written))}", ""]
         return lines
 
-    def _batches(
-        self,
-        store: TokenStore,
-        lengths: Mapping[str, int],
-        vocab: vocabulary.Vocabulary,
-        config: T5Config,
-        batch_size: int,
-        limit: int | None,
-    ) -> loader.EvalBatches:
+    def _batches(self, store: TokenStore, models: _Models, most: int | None = None) -> loader.EvalBatches:
+        """The examples in batches, all that are asked for, or `most` of them in one batch."""
         return loader.eval_batches(
             store,
             self.split,
-            feature_lengths=lengths,
-            batch_size=batch_size,
-            vocabulary=vocab,
-            limit=limit,
-            decoder_only=config.decoder_only,
+            feature_lengths=models.lengths,
+            batch_size=most or self._batch_size,
+            vocabulary=models.vocabulary,
+            limit=most or self._limit,
+            decoder_only=models.config.decoder_only,
+            head=models.config.encoder_head,
         )
 
-    def _classification(
-        self, store: TokenStore, asked: Sequence[int], predicted: np.ndarray, vocab: vocabulary.Vocabulary
-    ) -> dict[str, float]:
-        labels = store.manifest["labels"]
-
-        def true_labels(of: str, indices: Sequence[int]) -> np.ndarray:
-            examples = store.split(of)
-            return np.array([labels.index(vocab.decode(examples[index]["targets"])) for index in indices])
-
-        true = true_labels(self.split, asked)
-        found = metrics.classification_metrics(true, predicted, labels)
-        majority = metrics.majority_accuracy(true_labels("train", range(store.examples("train"))), true)
-        scores = {name: found[name] for name in ("accuracy", "macro_f1", "examples")}
-        recall = {f"recall/{label}": share for label, share in found["recall"].items()}
-        return scores | {"majority_accuracy": majority} | recall
-
-    def _songs(
-        self,
-        store: TokenStore,
-        lengths: Mapping[str, int],
-        vocab: vocabulary.Vocabulary,
-        config: T5Config,
-        score: Callable[..., dict[str, float]],
-    ) -> dict[str, float]:
+    def _songs(self, store: TokenStore, models: _Models) -> dict[str, float]:
         """Scores whole songs, every token once (data.windows)."""
+        if models.config.encoder_only:
+            raise ConfigError(f"{store.name} is of whole songs, which an encoder alone does not predict")
         songs = windows.SongWindows(
             store,
             self.split,
-            feature_lengths=lengths,
+            feature_lengths=models.lengths,
             batch_size=self._batch_size,
-            vocabulary=vocab,
+            vocabulary=models.vocabulary,
             limit=self._limit,
-            decoder_only=config.decoder_only,
+            decoder_only=models.config.decoder_only,
             stride=self._stride,
             past=self._past,
         )
-        return score(songs, vocab.is_note) | {"examples": float(len(songs.songs))}
+        return models.score(songs, models.vocabulary.is_note) | {"examples": float(len(songs.songs))}
 
     def _references(
         self, store: TokenStore, found: Mapping[str, float], vocab: vocabulary.Vocabulary
@@ -234,10 +275,19 @@ def _scored_whole(store: TokenStore, entry: Mapping[str, Any], found: Mapping[st
     )
 
 
+def _require_classes(config: T5Config, task: str, labels: Sequence[str]) -> None:
+    """Raises ConfigError where a classifier was trained on another number of labels."""
+    if config.encoder_head is not None and config.classes != len(labels):
+        raise ConfigError(
+            f"the model's classifier has {config.classes} classes and {task} has {len(labels)} ({', '.join(labels)}): "
+            "evaluate it on the task that it was trained on"
+        )
+
+
 def _member(folder: str | Path, first: T5Config) -> T5:
     """Reads a model of an ensemble."""
     model = inference.load(folder).model
-    for name in ("rows", "decoder_only"):
+    for name in ("rows", "decoder_only", "encoder_only", "head", "classes"):
         there, here = getattr(model.config, name), getattr(first, name)
         if there != here:
             raise ConfigError(f"an ensemble cannot hold {folder}: its {name} is {there} and the first model's {here}")

@@ -1,4 +1,7 @@
-"""`t5music generate` and `t5music classify`: a trained model on one's own MIDI files. No TensorFlow, no seqio."""
+"""A trained model for one's own MIDI files, and `t5music generate`: music by it. No TensorFlow, no seqio.
+
+What a model says about music is asked in `labelling` (labels) and `embedding` (vectors).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from flax import nnx
 
 from t5music import exchange
 from t5music.data import answers, examples, vocabulary
-from t5music.data.examples import Answer, Classify, Composes, Examples
+from t5music.data.examples import Answer, Classify, Composes, Examples, LabelNotes
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, MidiError, nearest
 from t5music.model import decoding, network, parameters
@@ -26,6 +29,8 @@ from t5music.training import checkpoints, selection
 # Prompts are padded to a multiple of this, so that few lengths are compiled.
 PROMPT_MULTIPLE = 64
 
+_PURPOSES = {Classify: "classify", LabelNotes: "label notes", Composes: "write music"}
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -36,12 +41,14 @@ class TrainedModel:
       vocabulary: the one it was trained with.
       tasks: task name -> what that task asks.
       lengths: the feature lengths it was trained with.
+      step: of its run.
     """
 
     model: network.T5
     vocabulary: Vocabulary
     tasks: dict[str, Examples]
     lengths: dict[str, int]
+    step: int | None = None
 
 
 def load(model_dir: str | Path, checkpoint: str = selection.LATEST) -> TrainedModel:
@@ -62,26 +69,28 @@ def load(model_dir: str | Path, checkpoint: str = selection.LATEST) -> TrainedMo
         params = checkpoints.load_params(model_dir, config, fingerprint=vocab.fingerprint)
     model = nnx.merge(parameters.abstract(config)[0], params)
     tasks = {name: examples.from_config(asked) for name, asked in metadata["tasks"].items()}
-    return TrainedModel(model, vocab, tasks, dict(metadata["feature_lengths"]))
+    return TrainedModel(model, vocab, tasks, dict(metadata["feature_lengths"]), metadata.get("step"))
 
 
 def choose_task(trained: TrainedModel, name: str | None, kind: type, model_dir: str | Path) -> Any:
-    """The task called `name`, or the first of the model's tasks that are of that kind (Classify or Composes).
+    """The task called `name`, or the first of the model's tasks of that kind (Classify, LabelNotes or Composes).
 
-    `name` may be a task's full name or its kind ('continue', 'accompany', 'classify'). Raises ConfigError for a task
-    the model was not trained on, or that does not fit the verb.
+    `name` may be a task's full name, its kind ('continue', 'accompany', 'classify') or its label ('composer', 'key',
+    'melody'). Raises ConfigError for a task the model was not trained on, or that does not fit the verb.
     """
     fitting = {task: asked for task, asked in trained.tasks.items() if isinstance(asked, kind)}
     if not fitting:
         known = ", ".join(trained.tasks) or "none"
-        wanted = "classify" if kind is Classify else "write music"
-        raise ConfigError(f"{model_dir} was not trained on a task to {wanted} (its tasks: {known})")
-    if name is None:
-        return next(iter(fitting.values()))
+        raise ConfigError(f"{model_dir} was not trained on a task to {_PURPOSES[kind]} (its tasks: {known})")
+    if name is None or name in fitting:
+        return fitting[name or next(iter(fitting))]
+    labels = {task: getattr(asked, "label", "") for task, asked in fitting.items()}
     for task, asked in fitting.items():
-        if name in (task, asked.kind):
+        if name in (asked.kind, labels[task]):
             return asked
-    raise ConfigError(f"--task {name}: not one of this model's tasks ({', '.join(fitting)}){nearest(name, fitting)}")
+    known = ", ".join(f"{task} ({label})" if label else task for task, label in labels.items())
+    guess = nearest(name, [*fitting, *filter(None, labels.values())])
+    raise ConfigError(f"--task {name}: not one of this model's tasks to {_PURPOSES[kind]} ({known}){guess}")
 
 
 def encode_prompts(trained: TrainedModel, prompts: Sequence[str], name: str, *, trim: bool = False) -> np.ndarray:
@@ -177,9 +186,7 @@ def generate(
     if asked.needs_music and file is None:
         raise ConfigError(f"{asked.kind} needs a MIDI file")
     name = Path(file).stem if file is not None and asked.needs_music else "music"
-    path = Path(output) if output else Path(f"{name}_{asked.kind}.mid")
-    if file is not None and path.resolve() == Path(file).resolve():
-        raise ConfigError(f"--output {path} is the prompt itself: choose another name")
+    path = output_path(output or f"{name}_{asked.kind}.mid", file)
     made = answer(trained, asked, score, file or asked.kind, **sampling)
     midi.write(made.score, path)
     picture = path.with_suffix(".png")
@@ -205,27 +212,12 @@ def _asked(asked: Any, region: tuple[float, float] | None, caption: str | None) 
     return asked
 
 
-def classify(
-    files: Sequence[str], model_dir: str, *, task: str | None = None, checkpoint: str = selection.LATEST
-) -> dict[str, dict[str, float]]:
-    """`t5music classify`: prints each file's labels with probabilities, likeliest first.
-
-    A label's probability is a softmax over the label set's log-likelihoods, averaged over the piece's segments.
-    """
-    scores = {file: midi.read(file) for file in files}
-    trained = load(model_dir, checkpoint)
-    asked = choose_task(trained, task, Classify, model_dir)
-    results = {}
-    for file, score in scores.items():
-        tokens = encode_prompts(trained, asked.prompts(score), file, trim=True)
-        likelihoods = np.asarray(decoding.score(trained.model, tokens, label_ids(trained.vocabulary, asked.values)))
-        mean = likelihoods.mean(axis=0)
-        shares = np.exp(mean - mean.max())
-        shares /= shares.sum()
-        results[file] = {asked.values[i]: float(shares[i]) for i in np.argsort(-shares)}
-        ranked = "  ".join(f"{label} {share:.1%}" for label, share in results[file].items())
-        print(f"{file}: {asked.label}: {ranked}")
-    return results
+def output_path(output: str, file: str | None) -> Path:
+    """The MIDI file to write. Raises ConfigError where that is the one which was read."""
+    path = Path(output)
+    if file is not None and path.resolve() == Path(file).resolve():
+        raise ConfigError(f"--output {path} is the prompt itself: choose another name")
+    return path
 
 
 def label_ids(vocab: Vocabulary, labels: Sequence[str]) -> np.ndarray:

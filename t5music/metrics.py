@@ -135,7 +135,8 @@ def note_classification(targets: Sequence[str], predictions: Sequence[str], labe
 
 
 def _of_notes(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, Any]:
-    return note_classification(targets, predictions, sorted({word for target in targets for word in target.split()}))
+    words = {word for text in (*targets, *predictions) for word in text.split()}
+    return note_classification(targets, predictions, sorted(words))
 
 
 def note_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:

@@ -92,7 +92,10 @@ def _data(training: plan.Training, open_batches: Callable[[int], loader.TrainBat
     batch = next(batches)
     signature, drawn = batches.get_state()["signature"], batches.examples_per_task
     batches.close()
-    read = [array for name, array in batch.items() if name in ("encoder_input_tokens", "decoder_target_tokens")]
+    words = {"encoder_input_tokens", "decoder_target_tokens"}
+    if training.config.encoder_only:  # whose targets may be classes, of which one is 0
+        words.remove("decoder_target_tokens")
+    read = [array for name, array in batch.items() if name in words]
     full = sum(int((array != 0).sum()) for array in read) / sum(array.size for array in read)
     rows = training.rows * training.steps / SAMPLED_ROWS
     sizes = zip(signature["tasks"], signature["examples"], strict=True)

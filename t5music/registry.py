@@ -10,8 +10,8 @@ import gin
 from t5music import runs
 from t5music.data import mixing, objectives, planting, recipes
 from t5music.model import config, sharding
-from t5music.studies import grid, memorisation, probing, sampling
-from t5music.training import freezing, optimizers, schedules
+from t5music.studies import grid, masks, memorisation, probing, sampling
+from t5music.training import freezing, masking, optimizers, schedules
 
 _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     config.T5Config,
@@ -21,6 +21,7 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     objectives.IidDenoising,
     objectives.KeepVoices,
     objectives.LanguageModel,
+    objectives.MaskNotes,
     objectives.PrefixLM,
     objectives.SelectRandomChunk,
     objectives.SpanCorruption,
@@ -28,6 +29,7 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     objectives.TimeStretch,
     objectives.Transpose,
     freezing.gradual_unfreezing,
+    masking.Masking,
     optimizers.adafactor,
     optimizers.adamw,
     planting.Planting,
@@ -52,6 +54,7 @@ study = gin.external_configurable(grid.Description, name="study")
 STAGES: dict[str, Callable[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
+    "masks": gin.external_configurable(masks.masks),
     "memorisation": gin.external_configurable(memorisation.memorisation),
     "probe": gin.external_configurable(probing.probe),
     "sample": gin.external_configurable(sampling.sample),

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from t5music import devices, evaluating, files, planning, starting
-from t5music.data import loader, mixing, vocabulary, windows
+from t5music import devices, evaluating, files, masked, planning, starting
+from t5music.data import chunks, labelling, loader, mixing, vocabulary, windows
 from t5music.data.objectives import Objective
 from t5music.data.planting import Planting, plant
 from t5music.data.store import TokenStore, find
@@ -24,8 +24,10 @@ from t5music.errors import ConfigError, DataError, T5MusicError
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
 from t5music.model.network import T5
+from t5music.studies.confusion import confusion_png
 from t5music.training import evaluation, freezing, loop, selection
 from t5music.training.freezing import GradualUnfreezing
+from t5music.training.masking import Masking
 from t5music.training.optimizers import Optimizer
 from t5music.training.plan import Plan, Training
 from t5music.training.state import initial_key
@@ -76,12 +78,14 @@ def train(
     trainable: Sequence[str] | None = None,
     unfreezing: GradualUnfreezing | None = None,
     adapter_dim: int | None = None,
+    head: str | None = None,
     dropout_rate: float | None = None,
     seed: int = 0,
     augmentations: Sequence[Objective] = (),
     objective: Objective | None = None,
     examples: int | None = None,
     planting: Planting | None = None,
+    masking: Masking | None = None,
     rate: mixing.Rate | None = None,
     pack: bool = True,
     lanes: int | None = None,
@@ -117,12 +121,16 @@ def train(
       unfreezing: when layers begin to train, as `@gradual_unfreezing()`; None is at once.
       adapter_dim: width of the model's adapters; None leaves the config's. Those that the initial checkpoint has not
         change nothing to begin with.
+      head: train a classifier on the model's encoder, of the initial checkpoint's embedding and encoder if there is
+        one: "notes" for tasks that label notes, "sequence" for those that classify pieces; it needs `pack` False.
       dropout_rate: of the model; None leaves the config's.
       seed: of weights, order, noise and dropout.
       augmentations: applied to every training example before its objective, never in evaluation.
       objective: takes the place of that of every task of music alone, as `@SpanCorruption()`.
       examples: of every task of music alone, only so many training examples, evenly spread.
       planting: sequences of every task of music alone to repeat, and others to leave out, as `@Planting()`.
+      masking: pre-train on masked notes of music alone, as `@Masking()`, whatever the tasks' own objectives are; these
+        are still what validation asks. Rows are not packed, and all parameters train.
       rate: mixing rate of every task, instead of the mixture's own.
       pack: several examples in a row.
       lanes: streams that make up the order, a multiple of the number of processes; see `data.loader`.
@@ -147,6 +155,8 @@ def train(
 
     vocab = vocabulary.default()
     config = _config(model, initial_checkpoint_path, vocab, dropout_rate=dropout_rate, adapter_dim=adapter_dim)
+    if head is not None:
+        config = starting.with_head(config, head)
 
     def members(*, compile_missing: bool) -> list[tuple[TokenStore, mixing.Rate]]:
         found = []
@@ -163,6 +173,7 @@ def train(
         pack=pack,
         augmentations=augmentations,
         decoder_only=config.decoder_only,
+        head=config.encoder_head,
     )
 
     if plan is not None:
@@ -181,20 +192,42 @@ def train(
     all_devices = mesh()
     configuration.check_used()
     stores = members(compile_missing=True)
-    batches = open_batches(
-        stores,
-        batch_size=batch_size,
-        lanes=lanes,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    validation = _validation(
-        [store for store, _ in stores], task_feature_lengths, vocab, eval_examples, decoder_only=config.decoder_only
-    )
+    batches: loader.TrainBatches | chunks.ChunkBatches
+    masker = None
+    if masking is not None:
+        if trainable is not None or unfreezing is not None or microbatches > 1:
+            raise ConfigError("train.masking goes without train.trainable, train.unfreezing and train.microbatches")
+        batches, masker = masked.open_masked(
+            masking,
+            stores,
+            config,
+            optimizer,
+            task_feature_lengths,
+            batch_size=batch_size,
+            seed=seed,
+            vocabulary=vocab,
+            augmentations=augmentations,
+        )
+    else:
+        batches = open_batches(
+            stores,
+            batch_size=batch_size,
+            lanes=lanes,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+    config = _count_classes(config, [store for store, _ in stores], new=head is not None)
+    validation = _validation([store for store, _ in stores], task_feature_lengths, vocab, eval_examples, config)
     initial = None
     if initial_checkpoint_path:
         initial = partial(
-            starting.initial_params, initial_checkpoint_path, config, vocab, patterns=restore, key=initial_key(seed)
+            starting.initial_params,
+            initial_checkpoint_path,
+            config,
+            vocab,
+            patterns=restore,
+            new_head=head is not None,
+            key=initial_key(seed),
         )
     elif restore is not None:
         raise ConfigError("train.restore says what to take from a checkpoint: set INITIAL_CHECKPOINT_PATH (--init)")
@@ -234,6 +267,7 @@ def train(
             z_loss=z_loss,
             trainable=trainable,
             unfreezing=unfreezing,
+            masker=masker,
             mesh=all_devices,
         )
     except loop.Interrupted as interrupted:
@@ -262,13 +296,25 @@ def _config(
     return dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
 
 
+def _count_classes(config: T5Config, stores: Sequence[TokenStore], *, new: bool) -> T5Config:
+    """The config of a classifier with as many classes as the tasks have, which a trained one must have already."""
+    if config.encoder_head is None:
+        return config
+    labels = labelling.label_set(stores, config.encoder_head)
+    if not new and len(labels) != config.classes:
+        raise ConfigError(
+            f"the checkpoint's classifier has {config.classes} classes and the tasks have {len(labels)} "
+            f"({', '.join(labels)}): train.head = {config.head!r} begins a new one"
+        )
+    return dataclasses.replace(config, classes=len(labels))
+
+
 def _validation(
     stores: Sequence[TokenStore],
     lengths: Mapping[str, int],
     vocab: vocabulary.Vocabulary,
     limit: int,
-    *,
-    decoder_only: bool,
+    config: T5Config,
 ) -> loop.Evaluation | None:
     """A function of the model: its loss on each task's validation examples, and "loss" over all of them."""
     batches = {
@@ -279,7 +325,8 @@ def _validation(
             batch_size=EVAL_BATCH,
             vocabulary=vocab,
             limit=limit,
-            decoder_only=decoder_only,
+            decoder_only=config.decoder_only,
+            head=config.encoder_head,
         )
         for store in stores
         if "validation" in store.manifest["splits"]
@@ -311,10 +358,15 @@ def evaluate(
 ) -> evaluating.Results:
     """Evaluates a run's checkpoint on every task of a mixture, beside baselines that know no music.
 
-    Tasks with a label set are answered with the label of highest likelihood ("accuracy", "macro_f1"); of all others
-    the targets' likelihood is measured ("bits_per_note", "perplexity", token "accuracy"). Prints a table, and writes
-    `eval_<split>.json`, and decoded answers as `samples_<split>.txt`, into `model_dir`; the names end with the
-    checkpoint where it is not the latest. What `follow` writes: see `evaluating.follow`.
+    Tasks with a label set are answered with the label of highest likelihood ("accuracy", "macro_f1"). Tasks that label
+    notes are answered greedily, one label a note ("note_accuracy", "note_macro_f1"), and with the likeliest label at
+    each note given the true ones before it ("likelihood_accuracy"). A classifier answers both with its likeliest class.
+    Of all other tasks, and of labels of notes, the targets' likelihood is measured ("bits_per_note", "perplexity",
+    token "accuracy").
+
+    Prints a table, and writes `eval_<split>.json`, and decoded answers as `samples_<split>.txt`, into `model_dir`; the
+    names end with the checkpoint where it is not the latest. Which labels were taken for which is in
+    `eval_<split>_confusion.json`, and in the picture beside it. What `follow` writes: see `evaluating.follow`.
 
     Args:
       mixture_or_task_name: what to evaluate on.
@@ -335,8 +387,8 @@ def evaluate(
 
     Returns:
       task -> metrics, those of the baselines as "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
-      "majority_accuracy", ...; "bits_per_second" where whole pieces were scored; when following, of the last
-      checkpoint.
+      "majority_accuracy", "skyline_accuracy", ...; "recall/<label>"; "bits_per_second" where whole pieces were scored;
+      when following, of the last checkpoint.
     """
     from t5music import configuration
 
@@ -365,6 +417,11 @@ def evaluate(
     kind = "eval" if len(runs) == 1 else "ensemble"
     found = evaluating.to_json(results, folders)
     files.write_text(Path(runs[0]) / f"{kind}_{name}.json", json.dumps(found, indent=2) + "\n")
+    if evaluator.confusions:
+        path = Path(runs[0]) / f"{kind}_{name}_confusion"
+        kept = {task: confusion.to_json() for task, confusion in evaluator.confusions.items()}
+        files.write_text(f"{path}.json", json.dumps(kept) + "\n")
+        files.write_bytes(f"{path}.png", confusion_png(evaluator.confusions))
     if samples:
         written = evaluator.samples(folders[0], samples)
         files.write_text(Path(runs[0]) / f"samples_{name}.txt", "\n".join(written) + "\n")

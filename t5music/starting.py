@@ -16,13 +16,14 @@ from flax import nnx
 
 from t5music import exchange
 from t5music.data.vocabulary import Vocabulary
-from t5music.errors import CheckpointError, nearest
+from t5music.errors import CheckpointError, ConfigError, nearest
 from t5music.model import parameters
-from t5music.model.config import T5Config
+from t5music.model.config import ENCODER, NOTES, SEQUENCE, T5Config
 from t5music.training import checkpoints
 from t5music.training.state import Params
 
-WITHOUT_ADAPTERS = r"(?!.*\.adapter\.).*"  # names of all parameters but those of adapters
+WITHOUT_ADAPTERS = r"(?!.*\.adapter\.)"  # what names begin with, of all parameters but those of adapters
+ENCODER_NAMES = r"(embedding|encoder\..*)"
 
 Flat = Mapping[str, Any]  # parameters by dotted name, layer by layer: "encoder.layers.0.mlp.wo"
 
@@ -34,8 +35,29 @@ def config_of(path: str, vocabulary: Vocabulary) -> T5Config:
     return T5Config.from_dict(checkpoints.read_metadata(path)["config"])
 
 
+def with_head(config: T5Config, head: str) -> T5Config:
+    """Returns the config of a classifier on the encoder of such a model: two classes, until they have been counted.
+
+    Raises ConfigError for a head that is no classifier, and for a model without an encoder.
+    """
+    known = (NOTES, SEQUENCE)
+    if head not in known:
+        raise ConfigError(f"train.head must be {NOTES!r} or {SEQUENCE!r}, not {head!r}{nearest(head, known)}")
+    if config.decoder_only:
+        raise ConfigError(f"train.head: a classifier stands on an encoder, and a {config.architecture} has none")
+    return dataclasses.replace(
+        config, architecture=ENCODER, decoder_layers=0, shared_layers=False, head=head, classes=2
+    )
+
+
 def initial_params(
-    path: str, config: T5Config, vocabulary: Vocabulary, *, patterns: Sequence[str] | None = None, key: jax.Array
+    path: str,
+    config: T5Config,
+    vocabulary: Vocabulary,
+    *,
+    patterns: Sequence[str] | None = None,
+    new_head: bool = False,
+    key: jax.Array,
 ) -> Params:
     """Returns the parameters that a run starts from; prints what was restored where it was not simply all.
 
@@ -46,16 +68,17 @@ def initial_params(
         patterns: regular expressions; the parameters whose whole name one of them matches are restored, the others
             are as of a run from scratch. Names are layer by layer, scanned or not, as "encoder.layers.0.mlp.wo".
             None restores all; adapters that only the model here has are initialised, so that they change nothing yet.
+        new_head: instead of all, restore the embedding and the encoder, which may be one that shares its layers.
         key: of the initial values of what is not restored.
 
     Raises:
         CheckpointError: nothing there, damaged, of another vocabulary, or a parameter that is asked for and missing
             or of another shape there (named).
-        ConfigError: a pattern that matches nothing.
+        ConfigError: a pattern that matches nothing, a new head for a model without an encoder.
     """
     foreign = exchange.is_folder(path)
-    if patterns is None and config.adapter_dim and not config_of(path, vocabulary).adapter_dim:
-        patterns = [WITHOUT_ADAPTERS]
+    if patterns is None:
+        patterns = _default_patterns(path, config, vocabulary, new_head=new_head)
     if patterns is None and not foreign:
         return checkpoints.load_params(path, config, fingerprint=vocabulary.fingerprint)
     if foreign:
@@ -71,6 +94,9 @@ def initial_params(
         nnx.replace_by_pure_dict(found, checkpoints.load_params(path, theirs, fingerprint=vocabulary.fingerprint))
     here = _flat(parameters.abstract(dataclasses.replace(config, scan_layers=False))[1])
     there = _flat(parameters.unstack_layers(found))
+    if theirs.shared_layers and not config.shared_layers:  # its encoder's parameters have the decoder's names
+        encoder = nnx.merge(parameters.abstract(theirs)[0], found).encoder
+        there |= {f"encoder.{name}": param for name, param in _flat(nnx.state(encoder)).items()}
     chosen = choose(here, there, patterns or ())
     print(table(here, there, chosen), file=sys.stderr)
     fresh = nnx.to_flat_state(parameters.unstack_layers(parameters.initialise(config, key)[1]))
@@ -78,6 +104,19 @@ def initial_params(
         {path: param.replace(there[_name(path)][...]) if _name(path) in chosen else param for path, param in fresh}
     )
     return nnx.to_pure_dict(parameters.stack_layers(state) if config.scan_layers else state)
+
+
+def _default_patterns(path: str, config: T5Config, vocabulary: Vocabulary, *, new_head: bool) -> list[str] | None:
+    """What is restored where nothing says what; None for all."""
+    if not new_head and not config.adapter_dim:
+        return None
+    theirs = config_of(path, vocabulary)
+    if new_head and theirs.decoder_only:
+        raise ConfigError(f"train.head: a classifier stands on an encoder, and {path} is a {theirs.architecture}")
+    new_adapters = bool(config.adapter_dim and not theirs.adapter_dim)
+    if not new_head and not new_adapters:
+        return None
+    return [(WITHOUT_ADAPTERS if new_adapters else "") + (ENCODER_NAMES if new_head else ".*")]
 
 
 def choose(ours: Flat, theirs: Flat, patterns: Sequence[str]) -> set[str]:

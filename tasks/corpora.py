@@ -35,6 +35,7 @@ CORPORA: dict[str, Suits] = {
     "giantmidi": Suits("piano", _PLAYED),
     "adl_piano": Suits("piano", _BARS),
     "pop909": Suits("pop", _PLAYED),
+    "pop909_aligned": Suits("pop", _BARS),
     "emopia": Suits("pop", _PLAYED),
     "emopia_clips": Suits("pop", _PLAYED),
     "pianist8": Suits("pop", _PLAYED),

@@ -3,6 +3,18 @@
 All inputs are remi's words, so that one pre-training serves all of these tasks, and at most `WORDS` of them: with the
 prompt they fit the 512 tokens of the run files. What is done so that inputs do not tell the answer is said by the
 modules of t5music.data.examples.
+
+The tasks of MIDI-BERT's paper are cut by notes, as there, and see what it sees: no velocities, no programs. Splits,
+chunks and answers are the published ones, on validation and test checked against its authors' arrays.
+
+| task | inputs and targets that hold every chunk |
+|---|---|
+| `midibert_composer`, `midibert_emotion` | chunks of 512 notes: 2048 (1,640 at most were seen) and 16 |
+| `midibert_melody`, `midibert_velocity` | 2048 (1,520) and 516: a word for each note |
+| `small_composer`, `small_emotion` | the same with 64 notes, for two cores: 256 and 16 |
+| `small_melody`, `small_velocity` | 256 and 80 |
+
+The split of the emotions is by clip and leaks; `..._emotion_by_song` is the same task on EMOPIA's own split.
 """
 
 from t5music.data.corpora.catalogue import CATALOGUE
@@ -95,6 +107,21 @@ for _name, _styles in (("style", STYLES), ("small_style", SMALL_STYLES)):
         tuple(_styles),
         ClassifyStyle("style", _values, "remi", WORDS, 4, tuple(_styles), tuple(_styles.values())),
     )
+
+# ------------------------------------------------------------------------------------------- MIDI-BERT's four tasks
+
+CHUNKS = {"midibert": 512, "small": 64}  # notes
+for _name, _notes in CHUNKS.items():
+    for _task, _corpus in (("emotion", "emopia_clips"), ("emotion_by_song", "emopia")):
+        _values = values_of(_corpus, "emotion")
+        add_task(
+            f"{_name}_{_task}", _corpus, Classify("emotion", _values, "remi", segments=None, notes=_notes, bare=True)
+        )
+    _values = values_of("pianist8", "composer")
+    _composer = Classify("composer", _values, "remi", segments=None, notes=_notes, fewest=_notes // 2, bare=True)
+    add_task(f"{_name}_composer", "pianist8", _composer)
+    for _label in ("melody", "velocity"):
+        add_task(f"{_name}_{_label}", "pop909_aligned", LabelNotes(_label, notes=_notes))
 
 # ------------------------------------------------------------------------------------------------------ key, meter
 

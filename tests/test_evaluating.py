@@ -126,6 +126,10 @@ def test_a_checkpoint_is_chosen(place: Path):
     assert best == json.loads((run / "checkpoints" / "3" / "eval_validation.json").read_text())
     assert latest["music"]["examples"] == latest["kind"]["examples"] == 5
     assert (run / "samples_validation_best.txt").read_text().count("answer:") == 4
+    confused = json.loads((run / "eval_validation_confusion.json").read_text())
+    assert confused["kind"]["labels"] == LABELS
+    assert np.sum(confused["kind"]["confusion"]) == 5
+    assert (run / "eval_validation_best_confusion.png").is_file()
 
 
 def test_an_ensemble_of_two_equal_models_is_the_model_and_of_different_ones_is_not(place: Path):

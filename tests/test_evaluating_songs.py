@@ -16,6 +16,7 @@ from t5music.data.objectives import LanguageModel, SelectRandomChunk, SpanCorrup
 from t5music.data.records import FeatureSpec
 from t5music.data.store import StoreWriter, TokenStore
 from t5music.data.vocabulary import EOS_ID, default
+from t5music.model.config import T5Config
 from t5music.training import evaluation
 
 LENGTHS = {"inputs": 2, "targets": 30}
@@ -42,9 +43,10 @@ SONGS = {"examples": examples.to_config(examples.Songs())}
 @pytest.fixture
 def uniform_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """A language model to which all words of tx1 and EOS are alike."""
-    trained = SimpleNamespace(
-        model=SimpleNamespace(config=SimpleNamespace(decoder_only=True)), vocabulary=default(), lengths=LENGTHS
+    config = T5Config(
+        rows=128, d_model=4, d_kv=2, heads=2, d_ff=4, encoder_layers=0, decoder_layers=1, architecture="prefix_lm"
     )
+    trained = SimpleNamespace(model=SimpleNamespace(config=config), vocabulary=default(), lengths=LENGTHS)
     monkeypatch.setattr(inference, "load", lambda folder: trained)
 
     def evaluate(model: Any, batches: Any, is_note: np.ndarray) -> dict[str, float]:

@@ -80,9 +80,9 @@ def run_python(code: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["t5music.inference", "t5music.runs", "t5music.registry", "t5music.studies.quickstart"]
+    "module", ["t5music.labelling, t5music.embedding", "t5music.runs", "t5music.registry", "t5music.studies.quickstart"]
 )
-def test_generating_and_training_import_no_tensorflow(module: str):
+def test_using_and_training_import_no_tensorflow(module: str):
     code = f"import {module}, sys; print(sorted({TENSORFLOW!r} & set(sys.modules)))"
     assert run_python(code) == "[]"
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.objective import Example, Objective
+from t5music.data.objective import Example, Objective, tokens_of
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 
@@ -63,7 +63,7 @@ class Transpose(Objective):
         self, example: Example, rng: np.random.Generator, lengths: Mapping[str, int], vocabulary: Vocabulary
     ) -> Example:
         pitched, down, up = pitch_room(vocabulary)
-        tokens = {name: ids for name, ids in example.items() if isinstance(ids, np.ndarray)}
+        tokens = tokens_of(example)
         notes = {name: pitched[ids] for name, ids in tokens.items()}
         low, high = self.low, self.high
         for name, ids in tokens.items():

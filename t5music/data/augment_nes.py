@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.augment_time import clocks, retime
-from t5music.data.objective import Example, Objective
-from t5music.data.vocabulary import Ids, Vocabulary
+from t5music.data.objective import Example, Objective, tokens_of
+from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 
 VOICES = ("P1", "P2", "TR", "NO")
@@ -51,10 +51,6 @@ def _check_probability(name: str, value: float) -> None:
         raise ConfigError(f"{name} needs a probability from 0 to 1, not {value}")
 
 
-def _tokens(example: Example) -> dict[str, Ids]:
-    return {name: ids for name, ids in example.items() if isinstance(ids, np.ndarray)}
-
-
 @dataclasses.dataclass(frozen=True)
 class KeepVoices(Objective):
     """With the given probability only 1, 2 or 3 of the four voices are kept, in every feature the same ones.
@@ -86,7 +82,7 @@ class KeepVoices(Objective):
         dropped = np.zeros(len(VOICES) + 1, bool)  # the last one is that of no voice, -1
         dropped[order[count:]] = True
         made = dict(example)
-        for name, ids in _tokens(example).items():
+        for name, ids in tokens_of(example).items():
             stays = ~dropped[voice[ids]]
             if stays.all():
                 continue
@@ -118,7 +114,7 @@ class SwapPulses(Objective):
             return dict(example)
         voice, _, other = table(vocabulary)
         made = dict(example)
-        for name, ids in _tokens(example).items():
+        for name, ids in tokens_of(example).items():
             swapped = other[ids]
             speaker = voice[swapped]
             instant = np.cumsum(speaker < 0)  # whatever is no word of a voice begins an instant, and stays first in it

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.objective import Example, Objective
+from t5music.data.objective import Example, Objective, tokens_of
 from t5music.data.vocabulary import Ids, Vocabulary
 from t5music.errors import ConfigError
 
@@ -163,9 +163,8 @@ class TimeStretch(Objective):
         else:
             factor = self.low + (self.high - self.low) * rng.integers(self.steps) / (self.steps - 1)
         made = dict(example)
-        for name, ids in example.items():
-            if isinstance(ids, np.ndarray):
-                made[name] = _stretched(ids, factor, vocabulary)
-                if len(ids) < lengths.get(name, 0) <= len(made[name]):  # lengths count EOS
-                    return dict(example)
+        for name, ids in tokens_of(example).items():
+            made[name] = _stretched(ids, factor, vocabulary)
+            if len(ids) < lengths.get(name, 0) <= len(made[name]):  # lengths count EOS
+                return dict(example)
         return made

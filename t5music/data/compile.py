@@ -19,7 +19,7 @@ import seqio
 from t5music.data import beam_compile, compile_parts, mixing, parts, reports, vocabulary
 from t5music.data.corpora import built
 from t5music.data.corpora.base import read_report
-from t5music.data.examples import Classify, Examples, to_config
+from t5music.data.examples import Classify, Examples, from_config, to_config
 from t5music.data.objectives import Objective
 from t5music.data.seqio_objectives import ObjectivePreprocessor
 from t5music.data.seqio_tasks import FEATURES, CorpusSource, PiecePreprocessor
@@ -99,10 +99,13 @@ def compiled(task: seqio.Task, data_dir: Path) -> TokenStore | None:
         return None
     try:
         store = TokenStore.open(path, vocabulary.default())
+        examples = from_config(store.manifest["examples"])  # as objects: a field that it lacks has its default
     except DataError:
         return None  # of another version or vocabulary, or damaged: made anew
     declared = _description(task, data_dir)
-    same = ("examples", "objectives", "metrics", "labels", "corpus", "apart_from")
+    if examples != parts_of(task)[0]:
+        return None
+    same = ("objectives", "metrics", "labels", "corpus", "apart_from")
     if any(store.manifest.get(key) != declared[key] for key in same):
         return None
     built_since = (

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import mixing
+from t5music.data.labelling import LabelRows, label_set
 from t5music.data.lanes import Lane, LaneState
 from t5music.data.objective import Objective
 from t5music.data.packing import Pair, assemble
@@ -48,6 +49,7 @@ def train_batches(
     augmentations: Sequence[Objective] = (),
     pack: bool = True,
     decoder_only: bool = False,
+    head: str | None = None,
     lanes: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
@@ -65,6 +67,7 @@ def train_batches(
       augmentations: steps applied to every example before its task's objectives.
       pack: several examples in a row, with segment ids.
       decoder_only: rows for a model without an encoder, inputs and targets in one sequence (see packing.assemble).
+      head: rows for an encoder alone under such a head (see data.labelling), which are not packed.
       lanes: independent streams; a multiple of `process_count`. Part of the order: two runs with the same number of
         lanes see the same batches on any number of processes. Default: gcd(batch_size, 8).
       process_index, process_count: this process's share; it gets batch_size / process_count rows.
@@ -72,7 +75,7 @@ def train_batches(
       split: the split to read.
 
     Raises:
-      ConfigError: sizes that do not divide, missing feature lengths.
+      ConfigError: sizes that do not divide, missing feature lengths, tasks that do not have what a head is to say.
       DataError: stores of another vocabulary, without the split, or with nothing in it.
     """
     members = [(stores_and_rates, mixing.EQUAL)] if isinstance(stores_and_rates, TokenStore) else stores_and_rates
@@ -85,6 +88,8 @@ def train_batches(
             f"choose a number of lanes that is a multiple of {process_count} and divides the batch size ({batch_size})"
         )
     lengths = check_lengths(feature_lengths)
+    stores = [store for store, _ in members]
+    rows = _row_maker(stores, lengths, vocabulary, packed=pack, decoder_only=decoder_only, head=head)
     streams = {
         store.name: TaskStream(
             store, split, feature_lengths=lengths, vocabulary=vocabulary, seed=seed, augmentations=augmentations
@@ -122,11 +127,28 @@ def train_batches(
         "lanes": lanes,
         "pack": pack,
         "decoder_only": decoder_only,
+        "head": head,
         "changes": {store.name: store.changes for store, _ in members if store.changes},
         "vocabulary": vocabulary.fingerprint,
     }
-    rows = partial(assemble, lengths=lengths, packed=pack, decoder_only=decoder_only)
     return TrainBatches(readers, batch_size // lanes, rows, signature, prefetch)
+
+
+def _row_maker(
+    stores: Sequence[TokenStore],
+    lengths: Mapping[str, int],
+    vocabulary: Vocabulary,
+    *,
+    packed: bool,
+    decoder_only: bool,
+    head: str | None,
+) -> AssembleRows:
+    """What makes batches of rows for the kind of model that is to read them."""
+    if head is None:
+        return partial(assemble, lengths=lengths, packed=packed, decoder_only=decoder_only)
+    if packed:
+        raise ConfigError(f"train.pack must be False with the head {head!r}: a row of an encoder alone is one example")
+    return LabelRows(head, label_set(stores, head), lengths["inputs"], vocabulary)
 
 
 class TrainBatches(Iterator[Batch]):
@@ -225,7 +247,8 @@ class _BatchIterator(grain.DatasetIterator):
 
 
 def _check_signature(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    saved = {"decoder_only": False, "changes": {}, **saved}  # positions written before there were these lack them
+    # Positions written before there were these lack them.
+    saved = {"decoder_only": False, "head": None, "changes": {}, **saved}
     for key, value in own.items():
         if saved.get(key) != value:
             raise CheckpointError(
@@ -283,13 +306,14 @@ def eval_batches(
     seed: int = 0,
     limit: int | None = None,
     decoder_only: bool = False,
+    head: str | None = None,
 ) -> EvalBatches:
     """Batches for evaluation: every example (or `limit` of them, evenly spread) exactly once, in order, one a row.
 
     The objective's noise is that of (seed, task, example, epoch 0): the same in every evaluation. The last batch is
-    filled with empty rows. Each batch also has "example_index", int32 [batch], -1 for an empty row. `decoder_only` is
-    that of `train_batches`. Raises DataError for a missing or empty split, a store of another vocabulary, and, at the
-    end, if nothing had targets.
+    filled with empty rows. Each batch also has "example_index", int32 [batch], -1 for an empty row. `decoder_only` and
+    `head` are those of `train_batches`. Raises DataError for a missing or empty split, a store of another vocabulary,
+    and, at the end, if nothing had targets; ConfigError for a task that has not what a head is to say.
     """
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ConfigError(f"batch size and limit must be at least 1, not {batch_size} and {limit}")
@@ -299,5 +323,5 @@ def eval_batches(
     examples: Sequence[int] = range(stored)
     if limit is not None and limit < stored:  # neighbours are of one piece, and pieces often in the order of labels
         examples = [index * stored // limit for index in range(limit)]
-    rows = partial(assemble, lengths=lengths, packed=False, decoder_only=decoder_only)
+    rows = _row_maker([store], lengths, vocabulary, packed=False, decoder_only=decoder_only, head=head)
     return EvalBatches(stream, rows, batch_size, examples)

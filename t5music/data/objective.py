@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 
 Example = dict[str, Any]  # feature name -> int32 tokens [n] without EOS, or str for a feature of kind "text"
+# A feature that a step may add: float32 [targets], what each target token's loss counts; EOS always counts 1.
+LOSS_WEIGHTS = "loss_weights"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Objective(abc.ABC):
     def to_config(self) -> dict[str, Any]:
         """{"name": ..., field: value, ...}: what a store's manifest holds."""
         return {"name": self.name, **dataclasses.asdict(self)}
+
+
+def tokens_of(example: Example) -> dict[str, NDArray[np.int32]]:
+    """The features that are tokens."""
+    return {name: ids for name, ids in example.items() if isinstance(ids, np.ndarray) and ids.dtype.kind == "i"}
 
 
 def length_of(lengths: Mapping[str, int], feature: str) -> int:

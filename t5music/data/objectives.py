@@ -18,6 +18,7 @@ import numpy as np
 from t5music.data.augment import Transpose
 from t5music.data.augment_nes import KeepVoices, SwapPulses
 from t5music.data.augment_time import TimeStretch
+from t5music.data.masking_notes import MaskNotes
 from t5music.data.noise import IidDenoising, SpanCorruption
 from t5music.data.objective import Example, Objective, length_of
 from t5music.data.vocabulary import Vocabulary
@@ -30,6 +31,7 @@ __all__ = [
     "IidDenoising",
     "KeepVoices",
     "LanguageModel",
+    "MaskNotes",
     "Objective",
     "PrefixLM",
     "SelectRandomChunk",
@@ -136,6 +138,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
         KeepVoices,
         SwapPulses,
         TimeStretch,
+        MaskNotes,
     )
 }
 

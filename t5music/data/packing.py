@@ -34,10 +34,14 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Pair(NamedTuple):
-    """Inputs and targets of one example, int32 [n] and [m], EOS included, no longer than a row."""
+    """Inputs and targets of one example, int32 [n] and [m], EOS included, no longer than a row.
+
+    `weights`, float32 [m], are what the loss of each target counts; None where each counts 1.
+    """
 
     inputs: Ids
     targets: Ids
+    weights: NDArray[np.float32] | None = None
 
 
 class _OpenRow(Generic[Key]):
@@ -138,7 +142,8 @@ def assemble(
 
     Returns:
       encoder_input_tokens, int32 [rows, inputs]; decoder_input_tokens and decoder_target_tokens, int32
-      [rows, targets], 0 where there is nothing; decoder_loss_weights, float32 [rows, targets], 1 on target tokens.
+      [rows, targets], 0 where there is nothing; decoder_loss_weights, float32 [rows, targets], the targets' weights (1
+      where a pair has none), 0 where there is nothing.
       With `packed`, also encoder_segment_ids and decoder_segment_ids, 1, 2, ... for the examples of a row, 0 for
       padding.
 
@@ -154,7 +159,7 @@ def assemble(
         "encoder_input_tokens": encoder,
         "decoder_input_tokens": _shifted(targets, target_segments),
         "decoder_target_tokens": targets,
-        "decoder_loss_weights": (target_segments > 0).astype(np.float32),
+        "decoder_loss_weights": _loss_weights(target_segments > 0, rows),
     }
     if packed:
         batch["encoder_segment_ids"] = encoder_segments
@@ -163,7 +168,7 @@ def assemble(
 
 
 def _assemble_joint(rows: Sequence[Sequence[Pair]], length: int, *, packed: bool) -> dict[str, NDArray]:
-    parts = [list(itertools.chain.from_iterable(row)) for row in rows]  # inputs, targets, inputs, targets ...
+    parts = [[part for pair in row for part in (pair.inputs, pair.targets)] for row in rows]
     tokens, numbers = _lay_out(parts, length)
     segments = (numbers + 1) // 2
     inputs = numbers % 2 == 1
@@ -173,12 +178,22 @@ def _assemble_joint(rows: Sequence[Sequence[Pair]], length: int, *, packed: bool
     batch: dict[str, NDArray] = {
         "decoder_input_tokens": _shifted(tokens, segments),
         "decoder_target_tokens": tokens,
-        "decoder_loss_weights": ((segments > 0) & ~inputs).astype(np.float32),
+        "decoder_loss_weights": _loss_weights((segments > 0) & ~inputs, rows),
         "decoder_causal_attention": ((segments > 0) & (starts | read)).astype(np.int32),
     }
     if packed:
         batch["decoder_segment_ids"] = segments
     return batch
+
+
+def _loss_weights(is_target: NDArray[np.bool_], rows: Sequence[Sequence[Pair]]) -> NDArray[np.float32]:
+    """float32 [rows, length]: the weights of the rows' targets, in order, where `is_target`; 0 elsewhere."""
+    weights = is_target.astype(np.float32)
+    pairs = list(itertools.chain.from_iterable(rows))
+    if any(pair.weights is not None for pair in pairs):
+        ones = (np.ones(len(pair.targets), np.float32) if pair.weights is None else pair.weights for pair in pairs)
+        weights[is_target] = np.concatenate(list(ones))
+    return weights
 
 
 def _shifted(tokens: Ids, segments: Ids) -> Ids:

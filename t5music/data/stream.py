@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import objectives
-from t5music.data.objective import Objective
+from t5music.data.objective import LOSS_WEIGHTS, Objective
 from t5music.data.packing import Pair
 from t5music.data.store import TokenStore
 from t5music.data.vocabulary import EOS_ID, Ids, Vocabulary
@@ -92,7 +92,9 @@ class TaskStream:
             rng = np.random.default_rng(np.array([*self._entropy, index, epoch], np.uint32))
             for step in self._steps:
                 example = step(example, rng, self._lengths, self._vocabulary)
-        return Pair(self._end(example["inputs"], "inputs"), self._end(example["targets"], "targets"))
+        inputs, targets = self._end(example["inputs"], "inputs"), self._end(example["targets"], "targets")
+        weights = example.get(LOSS_WEIGHTS)
+        return Pair(inputs, targets) if weights is None else Pair(inputs, targets, self._weights(weights, len(targets)))
 
     def has_targets(self, pair: Pair) -> bool:
         """Whether there is anything to predict but EOS."""
@@ -106,3 +108,7 @@ class TaskStream:
         ended[:count] = tokens[:count]
         ended[count] = EOS_ID
         return ended
+
+    def _weights(self, weights: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+        """What the loss of each of `length` trimmed targets counts: EOS 1."""
+        return np.append(weights[: length - 1], np.float32(1)) if self._add_eos["targets"] else weights[:length]

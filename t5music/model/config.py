@@ -17,7 +17,13 @@ PAD_ID = 0  # also the decoder's start token
 EOS_ID = 1
 
 VERSIONS = ("v1.0", "v1.1")
-ENCODER_DECODER, LANGUAGE_MODEL, PREFIX_LM = ARCHITECTURES = ("encoder_decoder", "language_model", "prefix_lm")
+ENCODER_DECODER, LANGUAGE_MODEL, PREFIX_LM, ENCODER = ARCHITECTURES = (
+    "encoder_decoder",
+    "language_model",
+    "prefix_lm",
+    "encoder",
+)
+WORDS, NOTES, SEQUENCE = HEADS = ("words", "notes", "sequence")
 DTYPES = ("float32", "bfloat16")  # no float16: T5's activations overflow it
 REMAT_POLICIES = ("none", "full", "dots")
 ATTENTIONS = ("auto", "plain")
@@ -25,6 +31,7 @@ ATTENTIONS = ("auto", "plain")
 _CHOICES = {
     "version": VERSIONS,
     "architecture": ARCHITECTURES,
+    "head": HEADS,
     "dtype": DTYPES,
     "remat": REMAT_POLICIES,
     "attention": ATTENTIONS,
@@ -42,12 +49,16 @@ class T5Config:
         heads: attention heads; `heads * d_kv` need not equal `d_model`.
         d_ff: width of the feed-forward layer.
         encoder_layers: layers of the encoder; 0 without one.
-        decoder_layers: layers of the decoder, or of the one stack of a decoder-only model.
+        decoder_layers: layers of the decoder, or of the one stack of a decoder-only model; 0 without one.
         version: "v1.0" (ReLU, logits from the shared embedding times d_model^-1/2) or "v1.1" (gated tanh-GELU,
             a head of its own).
         architecture: "encoder_decoder", or decoder-only, which reads inputs and targets as one sequence:
             "language_model" (every position sees the ones before it) or "prefix_lm" (the inputs see each other in both
-            directions). Raffel et al. 2020, section 3.2; half the layers are this class's own numbers.
+            directions). Raffel et al. 2020, section 3.2; half the layers are this class's own numbers. Or "encoder",
+            the encoder alone, as BERT is.
+        head: what comes out of a model: "words", a row of the vocabulary at every position, or, of an encoder alone,
+            one of `classes` for every note ("notes") or for all that was read ("sequence"); see `heads`.
+        classes: how many there are; 0 with "words".
         shared_layers: an encoder-decoder whose encoder's every parameter is the decoder's of that place: one set of
             self-attentions, feed-forward layers, norms and relative biases; attention to the encoder's output is the
             decoder's own.
@@ -74,6 +85,8 @@ class T5Config:
     decoder_layers: int
     version: str = "v1.1"
     architecture: str = ENCODER_DECODER
+    head: str = WORDS
+    classes: int = 0
     shared_layers: bool = False
     adapter_dim: int = 0
     dropout_rate: float = 0.1
@@ -100,7 +113,22 @@ class T5Config:
     @property
     def decoder_only(self) -> bool:
         """Whether there is no encoder: inputs and targets are one sequence in one stack."""
-        return self.architecture != ENCODER_DECODER
+        return self.architecture in (LANGUAGE_MODEL, PREFIX_LM)
+
+    @property
+    def encoder_only(self) -> bool:
+        """Whether there is no decoder: the answer is read off the encoder's output."""
+        return self.architecture == ENCODER
+
+    @property
+    def encoder_head(self) -> str | None:
+        """The head of an encoder alone, which decides what its batches are; None of a model that writes."""
+        return self.head if self.encoder_only else None
+
+    @property
+    def outputs(self) -> int:
+        """Width of the logits: the vocabulary's rows, or a classifier's classes."""
+        return self.rows if self.head == WORDS else self.classes
 
     def validate(self) -> None:
         """Raises ConfigError naming the first field whose value cannot be."""
@@ -108,24 +136,34 @@ class T5Config:
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(f"T5Config.{name} must be one of {', '.join(known)}, not {value!r}")
+        kind = f"a{'n' if self.encoder_only else ''} {self.architecture}"
+        present, absent = ("encoder", "decoder") if self.encoder_only else ("decoder", "encoder")
+        alone = self.encoder_only or self.decoder_only
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             whole = isinstance(value, int) and not isinstance(value, bool)
-            if field.name == "encoder_layers" and self.decoder_only:
+            if alone and field.name == f"{absent}_layers":
                 if not whole or value != 0:
                     raise ConfigError(
-                        f"T5Config.encoder_layers must be 0 in a {self.architecture}, not {value!r}: "
-                        "decoder_layers are all its layers"
+                        f"T5Config.{field.name} must be 0 in {kind}, not {value!r}: {present}_layers are all its layers"
                     )
-            elif field.name == "adapter_dim":
+            elif field.name in ("adapter_dim", "classes"):
                 if not whole or value < 0:
-                    raise ConfigError(f"T5Config.adapter_dim must be a whole number, 0 for none, not {value!r}")
+                    raise ConfigError(f"T5Config.{field.name} must be a whole number, 0 for none, not {value!r}")
             elif field.type == "int" and (not whole or value < 1):
                 raise ConfigError(f"T5Config.{field.name} must be a positive whole number, not {value!r}")
             if field.type == "bool" and not isinstance(value, bool):
                 raise ConfigError(f"T5Config.{field.name} must be True or False, not {value!r}")
-        if self.shared_layers and self.decoder_only:
-            raise ConfigError(f"T5Config.shared_layers must be False in a {self.architecture}: it has no encoder")
+        if self.shared_layers and alone:
+            raise ConfigError(f"T5Config.shared_layers must be False in {kind}: it has no {absent}")
+        if self.head != WORDS and not self.encoder_only:
+            raise ConfigError(
+                f"T5Config.head is {self.head!r}, a classifier's: the architecture must be {ENCODER!r}, "
+                f"not {self.architecture!r}"
+            )
+        if self.classes != 0 if self.head == WORDS else self.classes < 2:
+            wanted = "0" if self.head == WORDS else "at least 2"
+            raise ConfigError(f"T5Config.classes must be {wanted} with the head {self.head!r}, not {self.classes}")
         if self.shared_layers and self.encoder_layers != self.decoder_layers:
             raise ConfigError(
                 "T5Config.shared_layers needs encoder_layers and decoder_layers to be equal, "

@@ -175,7 +175,12 @@ class Prepared(NamedTuple):
 
 
 def prepare(model: T5, tokens: jax.Array) -> Prepared:
-    """Reads the prompts, int [batch, source]: with the encoder or, decoder-only, as the beginning of the sequence."""
+    """Reads the prompts, int [batch, source]: with the encoder or, decoder-only, as the beginning of the sequence.
+
+    Raises ConfigError for an encoder alone.
+    """
+    if model.config.encoder_only:
+        raise ConfigError("a model of architecture 'encoder' has no decoder: it can neither write nor score an answer")
     if model.config.decoder_only:
         return _read(model, tokens)
     encoded = model.encode(tokens)  # [batch, source, d_model]

@@ -18,7 +18,7 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from t5music.errors import CheckpointError, ConfigError, nearest
-from t5music.model.config import EOS_ID, PAD_ID, T5Config
+from t5music.model.config import ENCODER_DECODER, EOS_ID, PAD_ID, T5Config
 from t5music.model.layers import NORM_EPSILON
 from t5music.model.parameters import abstract, stack_layers, unstack_layers
 
@@ -128,7 +128,7 @@ def with_rows(state_dict: Mapping[str, Any], kept: NDArray[np.integer], rows: in
 
 def require_plain(config: T5Config) -> None:
     """Raises ConfigError for an architecture, or adapters, that Hugging Face's T5 does not have."""
-    if config.decoder_only or config.shared_layers:
+    if config.architecture != ENCODER_DECODER or config.shared_layers:
         raise ConfigError(
             "Hugging Face's T5 is an encoder-decoder without shared layers; this model is "
             f"architecture={config.architecture!r}, shared_layers={config.shared_layers}"

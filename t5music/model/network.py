@@ -1,7 +1,8 @@
-"""T5 in every architecture of its study, unrolled or scanned over its layers, trainable under plain `jax.jit`.
+"""T5 in every architecture of its study, and its encoder alone, unrolled or scanned, trainable under plain `jax.jit`.
 
-`T5Config` chooses among an encoder-decoder, one whose encoder and decoder share their parameters, and the decoder-only
-language model and prefix LM (Raffel et al. 2020, section 3.2). All are called alike:
+`T5Config` chooses among an encoder-decoder, one whose encoder and decoder share their parameters, the decoder-only
+language model and prefix LM (Raffel et al. 2020, section 3.2), and an encoder under the head of a BERT. All are called
+alike:
 
     graphdef, params = nnx.split(T5(config, rngs=nnx.Rngs(0)))
 
@@ -10,7 +11,7 @@ language model and prefix LM (Raffel et al. 2020, section 3.2). All are called a
         model = nnx.merge(graphdef, params)
         return model(
             batch.get("encoder_input_tokens"),  # None of a decoder-only model, as are the encoder's segments
-            batch["decoder_input_tokens"],
+            batch.get("decoder_input_tokens"),  # None of an encoder alone
             encoder_segment_ids=batch.get("encoder_segment_ids"),
             decoder_segment_ids=batch.get("decoder_segment_ids"),
             decoder_causal_attention=batch.get("decoder_causal_attention"),  # read by a prefix LM
@@ -34,21 +35,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from t5music.model.config import PAD_ID, PREFIX_LM, T5Config
+from t5music.model.config import PAD_ID, PREFIX_LM, WORDS, T5Config
+from t5music.model.heads import Classifier
 from t5music.model.layers import DecoderLayer, EncoderLayer, dropout, linear, split_key
 from t5music.model.sharding import gather_table
 from t5music.model.stack import Layer, Stack, encoder_sharing
 
 
 class T5(nnx.Module):
-    """T5 v1.0 and v1.1, encoder-decoder or decoder-only.
+    """T5 v1.0 and v1.1, encoder-decoder, decoder-only, or the encoder alone.
 
     Attributes:
         embedding: [rows, d_model], shared by all stacks, and by the logits of v1.0.
         encoder: `Stack` of `EncoderLayer`, with `shared_layers` of the decoder's parameters; None in a decoder-only
             model.
-        decoder: `Stack` of `DecoderLayer` or, in a decoder-only model, of `EncoderLayer`.
-        head: [d_model, rows], v1.1 only.
+        decoder: `Stack` of `DecoderLayer` or, in a decoder-only model, of `EncoderLayer`; not in an encoder alone.
+        head: [d_model, rows], v1.1 only, or the `Classifier` of a head other than "words".
     """
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
@@ -61,9 +63,12 @@ class T5(nnx.Module):
         # A prefix LM has bidirectional buckets, as Mesh TensorFlow gives to all that is not `fully_autoregressive`. (In
         # T5X's, which came after the study, all keys ahead share bucket 0.)
         ahead = config.architecture == PREFIX_LM
-        self.decoder = Stack(config, layer, config.decoder_layers, bidirectional=ahead, rngs=rngs)
+        if not config.encoder_only:
+            self.decoder = Stack(config, layer, config.decoder_layers, bidirectional=ahead, rngs=rngs)
         self.encoder = encoder_sharing(self.decoder) if config.shared_layers else encoder
-        if not config.tied:
+        if config.head != WORDS:
+            self.head = Classifier(config, rngs=rngs)
+        elif not config.tied:
             initial = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
             self.head = nnx.Param(initial(rngs.params(), shape[::-1]), axes=axes[::-1])
         self.config = config
@@ -71,7 +76,7 @@ class T5(nnx.Module):
     def __call__(
         self,
         encoder_input_tokens: jax.Array | None,
-        decoder_input_tokens: jax.Array,
+        decoder_input_tokens: jax.Array | None,
         *,
         encoder_segment_ids: jax.Array | None = None,
         decoder_segment_ids: jax.Array | None = None,
@@ -80,12 +85,13 @@ class T5(nnx.Module):
         deterministic: bool = True,
         rngs: nnx.Rngs | jax.Array | None = None,
     ) -> jax.Array:
-        """Returns the logits of every next target token.
+        """Returns the logits of every next target token or, of an encoder alone, of what its head says.
 
         Args:
             encoder_input_tokens: int [batch, source]; id 0 is padding. None for a decoder-only model.
             decoder_input_tokens: int [batch, target], the targets (of a decoder-only model: the inputs and targets, in
                 one) shifted right: id 0, then all but the last target, and id 0 again where a packed segment begins.
+                None for an encoder alone, which reads no other argument of the decoder's either.
             encoder_segment_ids: int [batch, source] when rows are packed (1, 2, ...; 0 for padding): positions see
                 only their own segment.
             decoder_segment_ids: int [batch, target], given together with `encoder_segment_ids` where there is an
@@ -98,11 +104,15 @@ class T5(nnx.Module):
             rngs: a dropout key, or an `nnx.Rngs` with a "dropout" (or default) stream; needed unless deterministic.
 
         Returns:
-            float32 [batch, target, rows].
+            float32 [batch, target, rows]; of an encoder alone, [batch, source, rows or classes] or, of a classifier of
+            sequences, [batch, 1, classes].
         """
+        kind = f"a T5 of architecture {self.config.architecture!r}"
         if (encoder_input_tokens is None) != self.config.decoder_only:
             wanted = "inputs and targets in one sequence, without" if self.config.decoder_only else "batches with"
-            raise ValueError(f"a T5 of architecture {self.config.architecture!r} reads {wanted} encoder_input_tokens")
+            raise ValueError(f"{kind} reads {wanted} encoder_input_tokens")
+        if (decoder_input_tokens is None) != self.config.encoder_only:
+            raise ValueError(f"{kind} reads batches with{'out' * self.config.encoder_only} decoder_input_tokens")
         key = self._dropout_key(deterministic, rngs)
         if encoder_input_tokens is None:
             return self.decode_alone(
@@ -113,13 +123,17 @@ class T5(nnx.Module):
                 deterministic=key is None,
                 rngs=key,
             )
-        encoder_key, decoder_key = split_key(key, 2)
+        encoder_key, decoder_key = (key, None) if self.config.encoder_only else split_key(key, 2)
         encoded = self.encode(
             encoder_input_tokens,
             encoder_segment_ids=encoder_segment_ids,
             deterministic=key is None,
             rngs=encoder_key,
         )
+        if self.config.head != WORDS:
+            return self.head(encoded, encoder_input_tokens != PAD_ID)
+        if decoder_input_tokens is None:
+            return self.logits(encoded)
         return self.decode(
             encoded,
             encoder_input_tokens,
@@ -188,6 +202,8 @@ class T5(nnx.Module):
         rngs: nnx.Rngs | jax.Array | None = None,
     ) -> jax.Array:
         """Runs the decoder over whole targets, given `encode`'s result; arguments and result are those of a call."""
+        if self.config.encoder_only:
+            raise ValueError("a T5 of architecture 'encoder' has no decoder")
         if (encoder_segment_ids is None) != (decoder_segment_ids is None):
             raise ValueError("encoder_segment_ids and decoder_segment_ids come together or not at all")
         length = decoder_input_tokens.shape[1]
@@ -248,7 +264,7 @@ class T5(nnx.Module):
         return gather_table(self.embedding[...])[tokens].astype(self.config.dtype)
 
     def logits(self, x: jax.Array) -> jax.Array:
-        """Projects the decoder's normed output to the vocabulary: [..., d_model] -> float32 [..., rows]."""
+        """Projects the last stack's normed output to the vocabulary: [..., d_model] -> float32 [..., rows]."""
         x = x.astype(jnp.float32)
         if self.config.tied:
             # Scaling the hidden states is scaling the logits, on far fewer numbers.

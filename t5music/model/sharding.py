@@ -35,6 +35,8 @@ RULES: Mapping[str, str | None] = {
     "heads": "tensor",
     "joined_kv": "tensor",
     "buckets": None,
+    "aspects": None,
+    "classes": None,
     "layers": None,
 }
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from t5music.errors import MidiError
-from t5music.music.encodings.remi_grid import lay_notes
+from t5music.music.encodings.remi_grid import DURATIONS, POSITION, lay_notes
+from t5music.music.encodings.remi_words import DURATION, PITCH, parse
 from t5music.music.score import Score
 
 MELODY, BRIDGE, ACCOMPANIMENT = range(3)
@@ -47,18 +48,36 @@ def skyline(score: Score) -> NDArray[np.int64]:
     A note sounds from its onset up to its end as written, so a held note above hides what begins below it. Of notes of
     one pitch that begin together only one, the longest, is melody.
     """
-    notes = score.notes
-    onsets, inverse = np.unique(notes["onset"], return_inverse=True)
-    until = np.searchsorted(onsets, notes["onset"] + notes["duration"])  # the first onset at which it is silent
+    return _highest(score.notes["onset"], score.notes["duration"], score.notes["pitch"])
+
+
+def skyline_of_words(events: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The same of `remi`'s events: a class for each Pitch word (int64 [Pitch words]), in their order.
+
+    So it knows what a model knows that is asked about these events. A Pitch without Duration lasts for one position.
+    """
+    if not len(events):
+        return np.empty(0, np.int64)
+    parsed = parse(events)
+    notes = np.flatnonzero(parsed.kinds == PITCH)
+    says = np.append(parsed.kinds, -1)[notes + 1] == DURATION
+    positions = np.where(says, DURATIONS[np.append(parsed.values, 0)[notes + 1] * says], 1)
+    return _highest(parsed.ticks[notes], positions * POSITION, parsed.values[notes])
+
+
+def _highest(onsets: NDArray, durations: NDArray, pitches: NDArray) -> NDArray[np.int64]:
+    """See `skyline`; of notes [notes] in any order."""
+    times, inverse = np.unique(onsets, return_inverse=True)
+    until = np.searchsorted(times, onsets + durations)  # the first onset at which it is silent
     until = np.maximum(until, inverse + 1)
-    sounding = np.zeros((len(onsets) + 1, 128), np.int32)
-    np.add.at(sounding, (inverse, notes["pitch"]), 1)
-    np.add.at(sounding, (until, notes["pitch"]), -1)
+    sounding = np.zeros((len(times) + 1, 128), np.int32)
+    np.add.at(sounding, (inverse, pitches), 1)
+    np.add.at(sounding, (until, pitches), -1)
     held = np.cumsum(sounding, axis=0)[:-1] > 0
     highest = 127 - np.argmax(held[:, ::-1], axis=1)
-    classes = np.full(len(notes), ACCOMPANIMENT, np.int64)
-    top = np.flatnonzero(notes["pitch"] == highest[inverse])
-    top = top[np.lexsort((notes["duration"][top], inverse[top]))]
+    classes = np.full(len(onsets), ACCOMPANIMENT, np.int64)
+    top = np.flatnonzero(pitches == highest[inverse])
+    top = top[np.lexsort((durations[top], inverse[top]))]
     classes[top[np.append(np.diff(inverse[top]) > 0, True)[: len(top)]]] = MELODY
     return classes
 

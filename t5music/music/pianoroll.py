@@ -1,10 +1,14 @@
-"""Piano rolls as PNG pictures: seconds to the right, pitch upwards, a colour for each part, the prompt marked."""
+"""Piano rolls as PNG pictures: seconds to the right, pitch upwards, a colour for each part, the prompt marked.
+
+Or a colour for each class of notes: what a model took for melody, how loud it would play.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +35,34 @@ DRUMS_GAP = 3  # rows between the lowest pitch and percussion
 DPI = 150
 
 
+class Classes(NamedTuple):
+    """What the notes of a score are coloured by in place of their parts: roles, degrees of loudness.
+
+    Attributes:
+      names: of the classes, in the order of the legend; notes of the first lie above all others.
+      colours: one each.
+      of_notes: int [notes], the class of each note of the score.
+    """
+
+    names: Sequence[str]
+    colours: Sequence[str]
+    of_notes: NDArray[np.int64]
+
+
 def draw(
     score: Score,
     path: str | os.PathLike[str],
     *,
     prompt_seconds: float | None = None,
     prompt_notes: NDArray | None = None,
+    classes: Classes | None = None,
     title: str | None = None,
 ) -> None:
     """Draws the notes of a score into a PNG file, whole or not at all.
 
     Colours tell tracks apart, or instruments where there are more than eight tracks, or families of instruments where
-    there are more instruments than colours; loud notes are darker. Bars are drawn where the score has meters.
+    there are more instruments than colours; loud notes are darker. Or colours tell classes apart, loud or soft. Bars
+    are drawn where the score has meters.
 
     Args:
       score: what to draw, at most some 100,000 notes (20,000 take about a second).
@@ -50,6 +70,7 @@ def draw(
       prompt_seconds: how much of the beginning was given; it gets a background, an edge and the word "prompt".
       prompt_notes: NOTE [notes], those of the score's notes (equal in every field) that were given, as the melody of
         an accompaniment is; they get a colour of their own.
+      classes: of the notes, to colour them by.
       title: a line above the picture.
 
     Raises:
@@ -69,7 +90,7 @@ def draw(
 
     given = np.zeros(len(score.notes), bool) if prompt_notes is None else np.isin(score.notes, prompt_notes)
     _draw_axes(axes, score, rows)
-    _draw_notes(axes, score, rows, given)
+    _draw_notes(axes, score, rows, given, classes)
     if prompt_seconds is not None:
         _mark_prompt(axes, min(prompt_seconds, seconds))
     if title:
@@ -115,19 +136,20 @@ def _draw_axes(axes: Axes, score: Score, rows: NDArray) -> None:
         axes.vlines(starts[::step], 0, 1, transform=whole_height, color="#E6E6E6", linewidth=0.7, zorder=0)
 
 
-def _draw_notes(axes: Axes, score: Score, rows: NDArray, given: NDArray) -> None:
+def _draw_notes(axes: Axes, score: Score, rows: NDArray, given: NDArray, classes: Classes | None) -> None:
     """All notes as one collection of rectangles, and a legend where there is more than one colour."""
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba_array
     from matplotlib.patches import Patch
 
     notes = score.notes
-    labels, colours, part = _parts(score)
+    labels, colours, part = _parts(score) if classes is None else classes
     if given.any():
         part = np.where(given, 0, part + 1)
         labels, colours = ["prompt", *labels], [PROMPT_COLOUR, *colours]
     faces = to_rgba_array(colours)[part]  # [notes, 4]
-    faces[:, 3] = 0.4 + 0.6 * notes["velocity"] / 127
+    if classes is None:
+        faces[:, 3] = 0.4 + 0.6 * notes["velocity"] / 127
 
     left = score.seconds(notes["onset"])
     right = score.seconds(notes["onset"] + notes["duration"])
@@ -137,7 +159,8 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, given: NDArray) -> None
     bottom, top = rows - 0.45, rows + 0.45
     corners = [(left, bottom), (left, top), (right, top), (right, bottom)]
     rectangles = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)  # [notes, corner, (x, y)]
-    axes.add_collection(PolyCollection(rectangles, facecolors=faces, linewidths=0), autolim=False)
+    order = slice(None) if classes is None else np.argsort(-part, kind="stable")
+    axes.add_collection(PolyCollection(rectangles[order], facecolors=faces[order], linewidths=0), autolim=False)
 
     shown = [index for index in range(len(labels)) if (part == index).any()]
     if len(shown) > 1:
@@ -147,7 +170,7 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, given: NDArray) -> None
             text.set_parse_math(False)
 
 
-def _parts(score: Score) -> tuple[list[str], list[str], NDArray]:
+def _parts(score: Score) -> tuple[Sequence[str], Sequence[str], NDArray]:
     """What gets a colour: the names of the parts, their colours, and the part of each note (int [notes])."""
     tracks, part = np.unique(score.notes[["track", "program"]], return_inverse=True)
     programs = tracks["program"].tolist()

@@ -11,24 +11,20 @@ input, as a model has it that was fine-tuned on the task; only the music's posit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from numpy.typing import NDArray
 
+from t5music import embedding
 from t5music.data.examples.classification import evenly
 from t5music.data.store import TokenStore
-from t5music.data.vocabulary import EOS_ID, Ids, Vocabulary
+from t5music.data.vocabulary import Ids, Vocabulary
 from t5music.errors import ConfigError
 from t5music.model.network import T5
 from t5music.music import encodings
 from t5music.music.score import Score
-
-SHORTEST_ROW = 64  # rows are padded to this times a power of two, so that few lengths are compiled
 
 
 @dataclass(frozen=True)
@@ -86,41 +82,12 @@ def read(
     )
 
 
-@jax.jit
-def _pooled(graphdef: nnx.GraphDef, params: nnx.State, tokens: jax.Array, counted: jax.Array) -> jax.Array:
-    """Mean and standard deviation over the counted positions: [layers + 1, batch, 2 d_model] in float32."""
-    states = nnx.merge(graphdef, params).encoder_states(tokens).astype(jnp.float32)  # [layers + 1, batch, n, d_model]
-    weights = counted / jnp.maximum(jnp.sum(counted, axis=1, keepdims=True), 1)  # [batch, n]
-    mean = jnp.einsum("lbnd,bn->lbd", states, weights)
-    spread = jnp.einsum("lbnd,bn->lbd", jnp.square(states - mean[:, :, None]), weights)
-    return jnp.concatenate([mean, jnp.sqrt(spread)], axis=-1)
-
-
 def pool(model: T5, segments: Segments, *, batch_size: int, prompted: bool = False) -> NDArray[np.float32]:
     """The pooled states of every layer, float32 [layers + 1, segments, 2 d_model]: means, then standard deviations.
 
-    Layers are those of `T5.encoder_states`; every row ends with EOS, as in training, which is not pooled. Raises
-    ConfigError for a model without an encoder.
+    See `embedding.pool`. Raises ConfigError for a model without an encoder.
     """
     if model.config.decoder_only:
         raise ConfigError(f"probe.model_dir: a {model.config.architecture} has no encoder whose states could be pooled")
     rows = [ids if prompted else ids[segments.music[ids]] for ids in segments.inputs]
-    graphdef, params = nnx.split(model)
-    shape = (model.config.encoder_layers + 1, len(rows), 2 * model.config.d_model)
-    vectors = np.empty(shape, np.float32)
-    for width, places in _by_width(rows, batch_size):
-        tokens = np.zeros((batch_size, width), np.int32)
-        for row, place in enumerate(places):
-            tokens[row, : len(rows[place]) + 1] = np.append(rows[place], EOS_ID)
-        found = _pooled(graphdef, params, tokens, segments.music[tokens].astype(np.float32))
-        vectors[:, places] = np.asarray(found)[:, : len(places)]
-    return vectors
-
-
-def _by_width(rows: Sequence[Ids], batch_size: int) -> Iterator[tuple[int, list[int]]]:
-    """Yields (padded length, indices of up to `batch_size` rows of it), so that short rows cost little."""
-    widths = np.array([max(SHORTEST_ROW, 1 << len(row).bit_length()) for row in rows])  # with room for EOS
-    for width in np.unique(widths).tolist():
-        places = np.flatnonzero(widths == width).tolist()
-        for first in range(0, len(places), batch_size):
-            yield width, places[first : first + batch_size]
+    return embedding.pool(model, rows, segments.music, batch_size=batch_size)

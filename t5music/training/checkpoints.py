@@ -98,15 +98,28 @@ def load_params(
     return jax.device_put(nnx.to_pure_dict(restack(layout)), places)
 
 
-def _restore(root: Path, step: int, target: Params) -> Params:
-    """Reads parameters as the target's leaves are: numpy arrays, or placed arrays."""
+def load_masker(path: str | os.PathLike[str]) -> Params:
+    """Returns the parameters of the masker of a run that masked notes, of the first device.
+
+    Raises CheckpointError for one that did not, or that is missing or damaged.
+    """
+    root, step = _locate(path, "latest")
+    metadata = read_json(root, step, "metadata")
+    if metadata.get("masking") is None:
+        raise CheckpointError(f"{root.parent} was not trained with train.masking: there is no masker in it")
+    return _restore(root, step, None, "state")["masker"]["params"]
+
+
+def _restore(root: Path, step: int, target: Params | None, item: str = "params") -> Params:
+    """Reads an item as the target's leaves are, numpy arrays or placed arrays; as it was saved without a target."""
     folder = root / str(step)
     fault = digests.damage(folder)
     if fault:
         raise unreadable(folder, fault)
     try:
         with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(create=False)) as manager:
-            return manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(target)))["params"]
+            found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(target)}))
+            return found[item]
     except Exception as error:  # Orbax and TensorStore raise many types
         raise unreadable(folder, first_line(error)) from error
 

@@ -39,7 +39,7 @@ def evaluate(members: Sequence[Member], batches: Iterable[Batch], is_note: NDArr
         is_note: likewise.
     """
     totals = np.zeros(5)
-    for batch, logits in _averaged(members, batches, _teacher_forced):
+    for batch, logits in averaged(members, batches, _teacher_forced):
         found: LossSums = _cross_entropy(logits, batch["decoder_target_tokens"], batch["decoder_loss_weights"])
         weights = batch["decoder_loss_weights"]
         notes = (weights * np.asarray(is_note, bool)[batch["decoder_target_tokens"]]).sum()
@@ -60,13 +60,13 @@ def rank_labels(members: Sequence[Member], batches: Iterable[Batch], label_ids: 
         return _continuations(graphdef, params, given, labels)
 
     answers = []
-    for batch, found in _averaged(members, batches, logits):  # [labels, batch, length, rows]
+    for batch, found in averaged(members, batches, logits):  # [labels, batch, length, rows]
         likelihoods = np.asarray(_likelihoods(found, labels))  # [labels, batch]
         answers.append(likelihoods.argmax(axis=0)[batch["decoder_loss_weights"].any(axis=1)])
     return np.concatenate(answers) if answers else np.zeros(0, np.int64)
 
 
-def _averaged(
+def averaged(
     members: Sequence[Member], batches: Iterable[Batch], logits: Logits
 ) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
     """Yields every batch with the mean of the models' logits of it."""

@@ -1,4 +1,4 @@
-"""Teacher-forced evaluation, and answering by the likelihood of each label of a set."""
+"""Teacher-forced evaluation, and answers: by the likelihood of each label of a set, or a classifier's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from t5music import metrics
 from t5music.model import decoding, sharding
+from t5music.model.config import NOTES, WORDS, T5Config
 from t5music.model.network import T5
 from t5music.training.losses import teacher_forced
 from t5music.training.state import MODEL_FEATURES, require_divisible
@@ -32,10 +33,11 @@ def evaluate(model: T5, batches: Iterable[Batch], is_note: NDArray) -> dict[str,
 
     Returns:
         "loss" (nats per target token, without z-loss), "perplexity", "bits_per_note", "accuracy" (of tokens, each
-        predicted from the true ones before it), and the counts "tokens", "notes", "examples".
+        predicted from the true ones before it), and the counts "tokens", "notes", "examples". The tokens of a
+        classifier are its classes: one for every note, or one for an example, which is no note.
     """
     graphdef, params = nnx.split(model)
-    is_note = np.pad(np.asarray(is_note, bool), (0, model.config.rows - len(is_note)))
+    is_note = _notes_among_targets(model.config, is_note)
     totals = np.zeros(5)
     waiting: list[jax.Array] = []
     with mesh_of(model) as mesh:
@@ -46,6 +48,13 @@ def evaluate(model: T5, batches: Iterable[Batch], is_note: NDArray) -> dict[str,
     for sums in waiting:
         totals += np.asarray(sums, np.float64)
     return scores(*totals.tolist())
+
+
+def _notes_among_targets(config: T5Config, is_note: NDArray) -> NDArray[np.bool_]:
+    """Which targets stand for a note: words that begin one, or every class of a classifier of notes."""
+    if config.head == WORDS:
+        return np.pad(np.asarray(is_note, bool), (0, config.rows - len(is_note)))
+    return np.full(config.classes, config.head == NOTES)
 
 
 def scores(nats: float, tokens: float, correct: float, notes: float, examples: float) -> dict[str, float]:

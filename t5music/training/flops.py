@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from flax import nnx
 
 from t5music.model import parameters
-from t5music.model.config import T5Config
+from t5music.model.config import SEQUENCE, WORDS, T5Config
+from t5music.model.heads import ASPECTS
 from t5music.training import freezing
 
 # Plans ask for the same few shapes again and again; nothing changes them.
@@ -29,10 +30,13 @@ def _forward(config: T5Config, inputs: int, targets: int) -> tuple[dict[tuple, f
     """The operations of a row's forward pass: of each kernel's product, all layers together, and of attention."""
     if config.decoder_only:
         inputs, targets = 0, inputs + targets
+    elif config.encoder_only:
+        targets = inputs
     _, params = abstract_parameters(dataclasses.replace(config, scan_layers=True))
     attention = 0.0
-    # The logits, from a head or from the embedding.
-    products = {("embedding" if config.tied else "head",): 2.0 * targets * config.d_model * config.rows}
+    products: dict[tuple, float] = {}
+    if config.head == WORDS:  # the logits, from a head or from the embedding
+        products["embedding" if config.tied else "head",] = 2.0 * targets * config.d_model * config.rows
     for path, param in nnx.to_flat_state(params):
         axes = param.get_metadata()["axes"]
         if {"vocab", "buckets"} & set(axes) or len([axis for axis in axes if axis != "layers"]) < 2:
@@ -43,12 +47,16 @@ def _forward(config: T5Config, inputs: int, targets: int) -> tuple[dict[tuple, f
             products[path] += 2.0 * tokens * math.prod(param.shape)
             if path[-1] == "query":  # [layers, d_model, heads * d_kv]: products with the keys, and with the values
                 attention += 2 * 2.0 * param.shape[0] * param.shape[-1] * queries * keys
+        if "pooling" in path and "aspects" in path:  # the means that a classifier of sequences takes
+            attention += 2.0 * ASPECTS * inputs * config.d_model
     return products, attention
 
 
 def _uses(config: T5Config, path: tuple, inputs: int, targets: int) -> list[tuple[int, int]]:
-    """What a layer's matrix is applied to: (positions, positions attended to), twice where the encoder shares it."""
-    if path[0] == "encoder":
+    """What a matrix is applied to: (positions, positions attended to), twice where the encoder shares a layer's."""
+    if path[0] == "head" and config.head == SEQUENCE and "pooling" not in path:
+        return [(1, 1)]
+    if path[0] in ("encoder", "head"):
         return [(inputs, inputs)]
     if "cross_attention" in path:
         return [(targets, inputs)]
@@ -64,7 +72,7 @@ def train_flops(
         config: the model.
         rows: rows of the batch, over all processes.
         inputs: positions of a row of inputs, padding included.
-        targets: positions of a row of targets; a decoder-only model reads both as one sequence.
+        targets: positions of a row of targets; a decoder-only model reads both as one sequence, an encoder alone none.
         trainable: as of `freezing.choose`. A kernel that does not train has no gradient of its own; what is passed down
             through it counts, also below the lowest one that trains.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ def generate_targets(
     top_p: float = 1.0,
     seed: int = 0,
     allowed: Any = None,
+    grammar: Callable[[NDArray], tuple[decoding.Grammar, Any]] | None = None,
 ) -> list[NDArray]:
     """Returns the tokens the model writes for each example, int32 [<= max_length] without EOS, in order.
 
@@ -39,6 +40,7 @@ def generate_targets(
         top_p: likewise.
         seed: with a temperature, decides every batch's tokens, with the batch's number.
         allowed: likewise.
+        grammar: makes what `decoding.generate` takes under that name of a batch's prompts, int [batch, source].
     """
     key = jax.random.key(seed)
     answers: list[NDArray] = []
@@ -53,6 +55,7 @@ def generate_targets(
                 top_p=top_p,
                 key=jax.random.fold_in(key, number),
                 allowed=allowed,
+                grammar=None if grammar is None else grammar(np.asarray(prompts(batch))),
             )
             rows = np.asarray(written)[batch["decoder_loss_weights"].any(axis=1)]
             answers += [row[: _length(row)] for row in rows]

@@ -36,6 +36,7 @@ from t5music.training.coordination import agreed, gather, stop_signals, union
 from t5music.training.flops import train_flops
 from t5music.training.freezing import GradualUnfreezing
 from t5music.training.losses import Z_LOSS
+from t5music.training.masking import Masker
 from t5music.training.optimizers import Optimizer
 from t5music.training.profiling import Profile
 from t5music.training.progress import Best, Clock, count_examples, summarise
@@ -100,6 +101,7 @@ def train(
     label_smoothing: float = 0.0,
     trainable: Sequence[str] | None = None,
     unfreezing: GradualUnfreezing | None = None,
+    masker: Masker | None = None,
     mesh: Mesh | None = None,
     profile_steps: tuple[int, int] | None = None,
     progress: bool = True,
@@ -132,6 +134,7 @@ def train(
         label_smoothing: see losses.
         trainable: regular expressions of the names of the parameters that train (`freezing.choose`); None trains all.
         unfreezing: when layers begin to train; None is at once.
+        masker: chooses the notes to be masked, of the batches of `data.chunks`; None trains by teacher forcing.
         mesh: devices; None for all, dividing the batch.
         profile_steps: (first, how many) of the steps to record a profile of, into `profile/`; see profiling.
         progress: show a bar on stderr.
@@ -158,6 +161,7 @@ def train(
     own = {"version": t5music.__version__, "config": config.to_dict(), "optimizer": optimizer.settings, "seed": seed}
     own["trainable"] = None if trainable is None else list(trainable)
     own["unfreezing"] = None if unfreezing is None else unfreezing.settings
+    own["masking"] = None if masker is None else masker.settings
     metadata = json.loads(json.dumps({**own, **metadata}))
 
     # The pieces: mesh, optimizer, compiled step.
@@ -165,16 +169,20 @@ def train(
     graphdef, abstract = parameters.abstract(config)
     trains = freezing.choose(abstract, trainable, unfreezing)
     transformation = optimizer.transformation(trains.select(states.logical_axes(abstract)))
-    target = states.abstract_state(abstract, transformation, mesh, trains)
-    train_step = states.make_train_step(
-        graphdef,
-        transformation,
-        target,
-        microbatches=microbatches,
-        z_loss=z_loss,
-        label_smoothing=label_smoothing,
-        trainable=trains,
-    )
+    masked = None if masker is None else masker.abstract()
+    target = states.abstract_state(abstract, transformation, mesh, trains, masked)
+    if masker is not None:
+        train_step = masker.make_train_step(graphdef, transformation, target, z_loss=z_loss)
+    else:
+        train_step = states.make_train_step(
+            graphdef,
+            transformation,
+            target,
+            microbatches=microbatches,
+            z_loss=z_loss,
+            label_smoothing=label_smoothing,
+            trainable=trains,
+        )
 
     # Where the run stands: the last checkpoint (state, position of the data, best evaluation) or a fresh state.
     checkpoints = Checkpoints(model_dir, keep=keep)
@@ -188,6 +196,7 @@ def train(
             seed=seed,
             params=initial_params() if initial_params else None,  # in no variable, so that they do not stay in memory
             trainable=trains,
+            masker=None if masker is None else masker.create(seed),
         )
         best = Best(higher_is_better)
     else:
@@ -263,7 +272,7 @@ def train(
             loss.copy_to_host_async()
             under_way.append(_UnderWay(step, loss))
             if step == begun + 1:
-                flops = _train_flops(config, batch, trainable)
+                flops = _train_flops(config, batch, trainable) if masker is None else masker.flops(batch)
             if len(under_way) > STEPS_IN_FLIGHT or step == begun + 1:
                 land()
             if step == begun + 1:
@@ -276,6 +285,7 @@ def train(
                 settle()
                 known = step, batches.get_state()
                 line |= summarise(state, optimizer) | count_examples(batches)
+                line |= {} if masker is None else masker.summarise(state.masker)
                 timing = clock.lap(step, state.window, flops, peak)
                 state = dataclasses.replace(
                     state, window=jax.device_put(states.empty_window(), states.places(target).window)

@@ -27,15 +27,24 @@ class LossSums(NamedTuple):
     correct: jax.Array
 
 
-def cross_entropy(
-    logits: jax.Array,
-    targets: jax.Array,
-    weights: jax.Array,
-    *,
-    z_loss: float = Z_LOSS,
-    label_smoothing: float = 0.0,
-) -> LossSums:
-    """Returns the summed loss of T5X's `compute_weighted_cross_entropy`, and the number of correct predictions.
+class TokenLosses(NamedTuple):
+    """What every target token costs, weights aside; each float32 or bool [batch, length].
+
+    Attributes:
+        loss: in nats, z-loss included.
+        z_loss: the z-loss in it.
+        correct: whether the token is the likeliest.
+    """
+
+    loss: jax.Array
+    z_loss: jax.Array
+    correct: jax.Array
+
+
+def token_losses(
+    logits: jax.Array, targets: jax.Array, *, z_loss: float = Z_LOSS, label_smoothing: float = 0.0
+) -> TokenLosses:
+    """Returns each token's loss as T5X's `compute_weighted_cross_entropy` has it.
 
     A token's loss is log Z - logit[target] + z_loss * (log Z)^2, with Z the softmax normaliser over all rows. Its
     gradient, (1 + 2 * z_loss * log Z) * softmax - onehot, comes from automatic differentiation and equals T5X's
@@ -45,7 +54,6 @@ def cross_entropy(
     Args:
         logits: [batch, length, rows] of any float type; everything is computed in float32.
         targets: [batch, length] integers in [0, rows).
-        weights: [batch, length] float; 0 leaves a position out.
         z_loss: coefficient of log^2 Z.
         label_smoothing: in [0, 1).
     """
@@ -64,24 +72,35 @@ def cross_entropy(
     else:
         loss = log_z - target_logit
     z = z_loss * jnp.square(log_z)
-    correct = jnp.argmax(logits, axis=-1) == targets
-    weights = weights.astype(jnp.float32)
+    return TokenLosses(loss + z, z, jnp.argmax(logits, axis=-1) == targets)
+
+
+def cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array, **options: float) -> LossSums:
+    """Returns the sums of `token_losses` (and its options) over a batch, by weights.
+
+    Args:
+        logits: see token_losses.
+        targets: likewise.
+        weights: [batch, length] float; 0 leaves a position out.
+        options: z_loss and label_smoothing.
+    """
+    tokens, weights = token_losses(logits, targets, **options), weights.astype(jnp.float32)
     return LossSums(
-        loss=jnp.sum((loss + z) * weights),
-        z_loss=jnp.sum(z * weights),
+        loss=jnp.sum(tokens.loss * weights),
+        z_loss=jnp.sum(tokens.z_loss * weights),
         weight=jnp.sum(weights),
-        correct=jnp.sum(correct * weights),
+        correct=jnp.sum(tokens.correct * weights),
     )
 
 
 def logits_of(model: T5, batch: Mapping[str, jax.Array], key: jax.Array | None = None) -> jax.Array:
     """Returns the logits of a batch of the loader, packed or not, [batch, target, rows]; with a `key`, under dropout.
 
-    A decoder-only model's batch comes from a loader with `decoder_only`.
+    A decoder-only model's batch comes from a loader with `decoder_only`, that of an encoder alone from one with `head`.
     """
     return model(
         batch.get("encoder_input_tokens"),
-        batch["decoder_input_tokens"],
+        batch.get("decoder_input_tokens"),
         encoder_segment_ids=batch.get("encoder_segment_ids"),
         decoder_segment_ids=batch.get("decoder_segment_ids"),
         decoder_causal_attention=batch.get("decoder_causal_attention"),

@@ -24,7 +24,7 @@ from flax import nnx
 from jax.sharding import AbstractMesh, Mesh
 
 from t5music.model import sharding
-from t5music.model.config import T5Config
+from t5music.model.config import SEQUENCE, T5Config
 from t5music.training import freezing
 from t5music.training import state as states
 from t5music.training.flops import abstract_parameters
@@ -107,20 +107,27 @@ def of_step(
 
 
 def abstract_batch(config: T5Config, rows: int, lengths: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the shapes of a packed batch for the model, by the names of `state.MODEL_FEATURES`."""
+    """Returns the shapes of a batch for the model, packed where it reads any, by names of `state.MODEL_FEATURES`."""
     lengths = _row_lengths(config, lengths)
+    if config.encoder_only:
+        names = {"encoder_input_tokens", "decoder_target_tokens", "decoder_loss_weights"}
+    else:
+        unread = "encoder" if config.decoder_only else "decoder_causal"
+        names = {name for name in states.MODEL_FEATURES if not name.startswith(unread)}
     return {
         name: jax.ShapeDtypeStruct(
             (rows, lengths["inputs" if name.startswith("encoder") else "targets"]),
             jnp.float32 if name.endswith("weights") else jnp.int32,
         )
         for name in states.MODEL_FEATURES
-        if not name.startswith("encoder" if config.decoder_only else "decoder_causal")
+        if name in names
     }
 
 
 def _row_lengths(config: T5Config, lengths: Mapping[str, int]) -> Mapping[str, int]:
-    """Positions of the encoder and the decoder; a decoder-only model reads both as one sequence."""
+    """Positions that are read by the encoder, and those of logits; a decoder-only model has one sequence of both."""
+    if config.encoder_only:
+        return {"inputs": lengths["inputs"], "targets": 1 if config.head == SEQUENCE else lengths["inputs"]}
     return {"inputs": 0, "targets": sum(lengths.values())} if config.decoder_only else lengths
 
 
@@ -152,7 +159,7 @@ def _kept(config: T5Config, rows: int, lengths: Mapping[str, int], trainable: Pa
     """Bytes that the backward pass keeps of the forward pass over so many rows: of logits, and of everything else."""
 
     def sums(few: int) -> tuple[int, int]:
-        shape = (few, _row_lengths(config, lengths)["targets"], config.rows)
+        shape = (few, _row_lengths(config, lengths)["targets"], config.outputs)
         leaves = _residuals(config, few, lengths["inputs"], lengths["targets"], trainable)
         logits = [leaf for leaf in leaves if leaf.shape == shape]
         return _bytes(leaves) - _bytes(logits), _bytes(logits)
@@ -226,13 +233,14 @@ def _layer_work(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
     if config.remat != "none":
         kept = _kept_by_layer(config, rows, lengths)
         again = max(_kept_by_layer(dataclasses.replace(config, remat="none"), rows, lengths) - kept, 0)
-    return max(rows * own["targets"] * config.rows * 4, rows * max(attention, feed_forward) + again)
+    return max(rows * own["targets"] * config.outputs * 4, rows * max(attention, feed_forward) + again)
 
 
 def _kept_by_layer(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
     """Bytes that the backward pass keeps of the larger of an encoder's and a decoder's layer."""
     # Numbers of layers that are no other dimension tell which of the scanned arrays are whose.
-    encoder, decoder = (0 if config.decoder_only else 5), (5 if config.shared_layers else 7)
+    encoder = 0 if config.decoder_only else 5
+    decoder = 0 if config.encoder_only else 5 if config.shared_layers else 7
     few = dataclasses.replace(config, encoder_layers=encoder, decoder_layers=decoder)
 
     def of_layer(depth: int, rows: int) -> int:

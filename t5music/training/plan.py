@@ -39,7 +39,7 @@ class Training:
         config: the model.
         optimizer: see optimizers.
         rows: of a batch, over all devices.
-        lengths: positions of a row, {"inputs": n, "targets": n}.
+        lengths: positions of a row, {"inputs": n, "targets": n}; an encoder alone has those of inputs only.
         steps: updates in all.
         microbatches: parts a batch is computed in.
         trainable: what trains, see `freezing.choose`; None for everything.
@@ -54,9 +54,14 @@ class Training:
     trainable: Sequence[str] | None = None
 
     @property
+    def row(self) -> list[int]:
+        """Tokens of a row that are read, of each of its parts, padding included."""
+        return [self.lengths["inputs"]] if self.config.encoder_only else list(self.lengths.values())
+
+    @property
     def positions(self) -> int:
-        """Tokens of a batch, inputs and targets, padding included."""
-        return self.rows * sum(self.lengths.values())
+        """Tokens of a batch, padding included."""
+        return self.rows * sum(self.row)
 
     @property
     def flops(self) -> float:
@@ -94,7 +99,7 @@ class Plan:
         training, config = self.training, self.training.config
         sizes = " ".join(f"{axis}={size}" for axis, size in self.mesh.shape.items())
         form = "scanned" if config.scan_layers else "unrolled"
-        lengths = " + ".join(map(str, training.lengths.values()))
+        lengths = " + ".join(map(str, training.row))
         parts = parameter_counts(config)
         lines = [
             f"devices    {self.mesh.size} x {self.chip.name}, {_device(self.chip)}; mesh {sizes}",

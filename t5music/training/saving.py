@@ -205,7 +205,8 @@ def _agreed_damage(folder: Path) -> str | None:
 
 
 def _beside_params(state: TrainState) -> dict[str, Any]:
-    return {"step": state.step, "opt_state": state.opt_state, "key": state.key, "window": state.window}
+    rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key, "window": state.window}
+    return rest if state.masker is None else {**rest, "masker": state.masker}
 
 
 def _completed(metadata: dict[str, Any]) -> dict[str, Any]:

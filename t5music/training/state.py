@@ -34,6 +34,8 @@ MODEL_FEATURES = (
     "encoder_segment_ids",
     "decoder_segment_ids",
     "decoder_causal_attention",
+    "chunk",
+    "epoch",
 )
 
 Params = dict[str, Any]  # nested dict of float32 arrays, named as in network.T5
@@ -79,6 +81,7 @@ class TrainState:
         opt_state: of the optax transformation.
         key: uint32 data of the random key from which every step's dropout key is folded.
         window: sums since metrics were last written.
+        masker: what chooses the notes to mask (`masking`), None where nothing does.
     """
 
     step: jax.Array
@@ -86,6 +89,7 @@ class TrainState:
     opt_state: Any
     key: jax.Array
     window: Window
+    masker: Any = None
 
 
 Step = Callable[[TrainState, Mapping[str, jax.Array]], tuple[TrainState, jax.Array]]
@@ -108,6 +112,7 @@ def abstract_state(
     transformation: optax.GradientTransformation,
     mesh: Mesh,
     trainable: Trainable = EVERYTHING,
+    masker: Any = None,
 ) -> TrainState:
     """Returns a TrainState of jax.ShapeDtypeStruct: shape, type and place of each array; nothing is allocated.
 
@@ -119,6 +124,7 @@ def abstract_state(
         transformation: the optimizer, of what trains.
         mesh: of `model.sharding`.
         trainable: which parameters it keeps a state of.
+        masker: shapes and types of what chooses notes to mask; it is on every device.
     """
     whole = NamedSharding(mesh, PartitionSpec())
     params = nnx.to_pure_dict(abstract)
@@ -136,6 +142,7 @@ def abstract_state(
         opt_state=jax.eval_shape(transformation.init, trainable.select(params)),
         key=key,
         window=jax.eval_shape(empty_window),
+        masker=masker,
     )
     return jax.tree_util.tree_map_with_path(place, state)
 
@@ -159,6 +166,7 @@ def create(
     seed: int,
     params: Params | None = None,
     trainable: Trainable = EVERYTHING,
+    masker: Any = None,
 ) -> TrainState:
     """Returns the state of step 0, placed as `target` (`abstract_state`) says.
 
@@ -170,6 +178,7 @@ def create(
         seed: of the initial parameters and of dropout.
         params: initial parameters instead of random ones; they are copied.
         trainable: as of `abstract_state`.
+        masker: the first state of what chooses notes to mask; it is copied.
     """
     at = places(target)
     dropout_key = jax.random.split(jax.random.key(seed))[1]
@@ -181,7 +190,7 @@ def create(
     opt_state = jax.jit(transformation.init, out_shardings=at.opt_state)(trainable.select(params))
     rest = (np.zeros((), np.int32), np.asarray(jax.random.key_data(dropout_key)), empty_window())
     step, key, window = jax.device_put(rest, (at.step, at.key, at.window))
-    return TrainState(step, params, opt_state, key, window)
+    return TrainState(step, params, opt_state, key, window, jax.device_put(masker, at.masker, may_alias=False))
 
 
 def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
@@ -190,7 +199,7 @@ def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     Raises ConfigError where the devices cannot share the rows evenly.
     """
     arrays = {name: batch[name] for name in MODEL_FEATURES if name in batch}
-    require_divisible(len(arrays["decoder_target_tokens"]) * jax.process_count(), mesh)
+    require_divisible(len(next(iter(arrays.values()))) * jax.process_count(), mesh)
     place = sharding.batch_sharding(mesh)
     return {name: jax.make_array_from_process_local_data(place, array) for name, array in arrays.items()}
 
@@ -263,35 +272,58 @@ def make_train_step(
         gradient, sums = compute(state.params, batch, key)
         positions = batch["decoder_target_tokens"].size
         gradient = jax.tree.map(lambda g: g / positions, gradient)
-        trained = trainable.select(state.params)
-        updates, opt_state = transformation.update(gradient, state.opt_state, trained)
-        updated = trainable.keep(state.step, optax.apply_updates(trained, updates), trained)
-        params = trainable.join(updated, state.params)
-
-        norm = optax.tree.norm(gradient)
-        done = state.step + 1
-        window = state.window
-        good = (window.bad_step == 0) & jnp.isfinite(sums.loss) & jnp.isfinite(norm)
-        summed = Window(
-            steps=window.steps + 1,
-            loss=window.loss + sums.loss,
-            z_loss=window.z_loss + sums.z_loss,
-            correct=window.correct + sums.correct,
-            tokens=window.tokens + sums.weight,
-            input_tokens=window.input_tokens + input_tokens(batch),
-            gradient_norm=window.gradient_norm + norm,
-            bad_step=window.bad_step,
-        )
-        stopped = dataclasses.replace(window, bad_step=jnp.where(window.bad_step == 0, done, window.bad_step))
-        # The choice is made element by element where the update is computed, and so costs next to nothing.
-        state = jax.tree.map(
-            functools.partial(jnp.where, good),
-            TrainState(done, params, opt_state, state.key, summed),
-            dataclasses.replace(state, window=stopped),
-        )
-        return state, jnp.where(good, sums.loss, jnp.nan)
+        return advance(state, gradient, sums, input_tokens(batch), transformation, trainable)
 
     return jax.jit(step, donate_argnums=0, out_shardings=(places(target), None))
+
+
+def advance(
+    state: TrainState,
+    gradient: Params,
+    sums: LossSums,
+    read: jax.Array,
+    transformation: optax.GradientTransformation,
+    trainable: Trainable = EVERYTHING,
+    masker: Any = None,
+) -> tuple[TrainState, jax.Array]:
+    """Returns the state after an update, and the batch's loss sum; where either is not finite, see `make_train_step`.
+
+    Args:
+        state: before it.
+        gradient: of what trains.
+        sums: of the batch.
+        read: how many tokens were read and not predicted.
+        transformation: the optimizer, of what trains.
+        trainable: what of the parameters is updated.
+        masker: of the new state.
+    """
+    trained = trainable.select(state.params)
+    updates, opt_state = transformation.update(gradient, state.opt_state, trained)
+    updated = trainable.keep(state.step, optax.apply_updates(trained, updates), trained)
+    params = trainable.join(updated, state.params)
+
+    norm = optax.tree.norm(gradient)
+    done = state.step + 1
+    window = state.window
+    good = (window.bad_step == 0) & jnp.isfinite(sums.loss) & jnp.isfinite(norm)
+    summed = Window(
+        steps=window.steps + 1,
+        loss=window.loss + sums.loss,
+        z_loss=window.z_loss + sums.z_loss,
+        correct=window.correct + sums.correct,
+        tokens=window.tokens + sums.weight,
+        input_tokens=window.input_tokens + read,
+        gradient_norm=window.gradient_norm + norm,
+        bad_step=window.bad_step,
+    )
+    stopped = dataclasses.replace(window, bad_step=jnp.where(window.bad_step == 0, done, window.bad_step))
+    # The choice is made element by element where the update is computed, and so costs next to nothing.
+    state = jax.tree.map(
+        functools.partial(jnp.where, good),
+        TrainState(done, params, opt_state, state.key, summed, masker),
+        dataclasses.replace(state, window=stopped),
+    )
+    return state, jnp.where(good, sums.loss, jnp.nan)
 
 
 def input_tokens(batch: Mapping[str, jax.Array]) -> jax.Array:

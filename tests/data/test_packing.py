@@ -52,6 +52,25 @@ def test_golden_decoder_only_rows():
     )
 
 
+@pytest.mark.parametrize("decoder_only", [False, True])
+def test_weights_stand_at_their_targets(decoder_only):
+    weighted = Pair(*pair([7, 8, 1], [11, 12, 13, 1])[:2], np.array([0, 1, 0.5, 1], np.float32))
+    rows = [[pair([4, 5, 6, 1], [9, 10, 1]), weighted], [weighted], []]
+    batch = assemble(rows, {"inputs": 8, "targets": 8}, packed=True, decoder_only=decoder_only)
+    plain = [[Pair(*each[:2]) for each in row] for row in rows]
+    expected = assemble(plain, {"inputs": 8, "targets": 8}, packed=True, decoder_only=decoder_only)
+    weights, ones = (made.pop("decoder_loss_weights") for made in (batch, expected))
+    assert [row[one > 0].tolist() for row, one in zip(weights, ones, strict=True)] == [
+        [1, 1, 1, 0, 1, 0.5, 1],
+        [0, 1, 0.5, 1],
+        [],
+    ]
+    assert not weights[ones == 0].any()
+    assert weights.dtype == np.float32
+    for name, array in expected.items():
+        np.testing.assert_array_equal(batch[name], array)
+
+
 def test_without_packing_there_are_no_segments():
     batch = assemble([[pair([4, 1], [9, 1])]], {"inputs": 3, "targets": 3}, packed=False)
     assert {name: row[0].tolist() for name, row in batch.items()} == {

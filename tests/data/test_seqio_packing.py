@@ -24,7 +24,7 @@ def random_pairs(count):
 def rows_of(converter, pairs):
     """What a converter makes of the pairs; without packing seqio shifts the last token into the padding."""
     dataset = tf.data.Dataset.from_generator(
-        lambda: (pair._asdict() for pair in pairs),
+        lambda: ({"inputs": pair.inputs, "targets": pair.targets} for pair in pairs),
         output_signature={name: tf.TensorSpec([None], tf.int32) for name in ("inputs", "targets")},
     )
     rows = list(converter(dataset, LENGTHS).as_numpy_iterator())

@@ -18,6 +18,7 @@ COUNTS = json.loads((GOLDEN / "t5_counts.json").read_text())
 
 ARCHITECTURES = json.loads((GOLDEN / "t5_architecture_counts.json").read_text())
 DECODER_ONLY = {"architecture": "prefix_lm", "encoder_layers": 0}
+CLASSIFIER = {"architecture": "encoder", "decoder_layers": 0, "head": "sequence", "classes": 3}
 
 
 def halved(config):
@@ -121,7 +122,9 @@ def test_stacking_and_unstacking_are_inverses(build):
 
 @pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize(
-    "changes", [{}, {"shared_layers": True}, DECODER_ONLY], ids=["encoder_decoder", "shared", "decoder_only"]
+    "changes",
+    [{}, {"shared_layers": True}, DECODER_ONLY, CLASSIFIER],
+    ids=["encoder_decoder", "shared", "decoder_only", "classifier"],
 )
 def test_initialise_gives_a_model_by_size_and_key_alone(changes):
     made = {}

@@ -15,6 +15,7 @@ from t5music.music.note_classes import (
     melody_classes,
     remi_order,
     skyline,
+    skyline_of_words,
     velocity_classes,
 )
 from t5music.music.score import DRUMS, NOTE, Score
@@ -74,6 +75,22 @@ def test_skyline_note_by_note(score):
         here = notes["onset"] == onset
         chosen = notes["pitch"][here & (classes == MELODY)].tolist()
         assert chosen == ([top] if top in notes["pitch"][here] else [])
+
+
+@settings(deadline=None)
+@given(scores(max_notes=30, last_onset=1_000, longest=400))
+def test_the_skyline_of_words_is_that_of_the_music_they_spell(score):
+    notes = score.notes.copy()
+    notes["program"], notes["track"] = 0, 0
+    events = REMI.encode(score.with_notes(notes))
+    spelt = REMI.decode(events).score
+    assert skyline_of_words(events).tolist() == skyline(spelt)[remi_order(spelt)].tolist()
+
+
+def test_the_skyline_of_words_sees_every_note():
+    text = "Bar TimeSig_4/4 Pos_0 Pitch_60 Duration_24 Pitch_60 Duration_9 Pos_12 Pitch_55 Duration_9 Drum_36 Pitch_72"
+    assert skyline_of_words(REMI.from_text(text)).tolist() == [MELODY, ACCOMPANIMENT, ACCOMPANIMENT, MELODY]
+    assert skyline_of_words(REMI.from_text("")).tolist() == []
 
 
 @settings(deadline=None, max_examples=200)

@@ -101,6 +101,23 @@ def test_given_notes_have_a_colour_of_their_own(tmp_path):
     assert given.min() < made.min()
 
 
+def test_classes_have_their_colours_and_the_first_lies_on_top(tmp_path):
+    notes = np.array([(0, 10, 60, 10, 0, 0), (0, 10, 60, 127, 40, 1), (10, 10, 72, 20, 0, 0)], NOTE)
+    score = Score(1, notes)  # soft or loud, whoever plays
+
+    def colours(of_notes) -> list[int]:
+        classes = pianoroll.Classes(("top", "middle", "none"), pianoroll.COLOURS[3:6], np.array(of_notes))
+        picture = drawn(tmp_path / "roll.png", score, classes=classes)
+        return [len(where(picture, colour)[0]) for colour in pianoroll.COLOURS[:6]]
+
+    first, second = colours([0, 1, 1]), colours([1, 0, 1])
+    assert first == second
+    assert first[:3] == [0, 0, 0]
+    assert first[5] == 0
+    assert first[3] == pytest.approx(first[4], rel=0.05)
+    assert colours([1, 1, 1])[3:] == [0, pytest.approx(2 * first[3], rel=0.1), 0]
+
+
 def test_bars_are_drawn_where_there_are_meters(tmp_path):
     score = score_of((0, 40, 60, 0, 0))
     with_meters = replace(score, meters=np.array([(0, 4, 4)], METER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +16,7 @@ from t5music import metrics
 from t5music.data import examples
 from t5music.data.corpora.base import Corpus, Entry, Piece
 from t5music.data.vocabulary import DYNAMICS, ROLES, default
+from t5music.judging import NoteJudge
 from t5music.music import abc_notation
 from t5music.music.keys import KEYS
 from t5music.music.score import KEY, METER, NOTE, Score
@@ -30,12 +32,16 @@ from t5music.tasks import understanding  # noqa: E402
 LENGTHS = {"inputs": 512, "targets": 512}
 PIECES = 10
 BAR = 4 * 480
-TRACKS = {"pop909": ("MELODY", "BRIDGE", "PIANO"), "nottingham": ("melody", "chords")}
+ROLE_TRACKS = ("MELODY", "BRIDGE", "PIANO")
+TRACKS = {"pop909": ROLE_TRACKS, "pop909_aligned": ROLE_TRACKS, "nottingham": ("melody", "chords")}
 LABELS = {
     "maestro": {"composer": ("Frédéric Chopin", "Franz Liszt", "Somebody Else")},
     "midicaps": {"caption": ("A slow song in A minor.", "A fast song in 4/4.")},
     "nottingham": {"key": ("D major", "E minor"), "abc": ("",)},
     "pop909": {"key": ("Bb major",)},
+    "pop909_aligned": {},
+    "pianist8": {"composer": ("Bethel", "Yiruma")},
+    "emopia_clips": {"emotion": ("Q1", "Q4")},
 }
 # Task -> how every input begins, and a pattern that every target matches.
 TASKS = {
@@ -46,6 +52,10 @@ TASKS = {
     "style": ("classify style: Bar TimeSig_12/4 Pos_0 Tempo_120 ", "chorale|classical|folk|game|jazz|madrigal|pop"),
     "pop909_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(ROLES)})( |$))+"),
     "pop909_velocity": ("predict velocity: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(DYNAMICS)})( |$))+"),
+    "small_composer": ("classify composer: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", "Bethel|Yiruma"),
+    "small_emotion": ("classify emotion: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", "Q1|Q4"),
+    "midibert_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(ROLES)})( |$))+"),
+    "small_velocity": ("predict velocity: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(DYNAMICS)})( |$))+"),
     "nottingham_transcribe_abc": ("transcribe abc: Bar TimeSig_4/4 ", r"X:1\nM:4/4\nL:1/8\nK:C\n[^\n]*\|\|"),
     "ryans_mammoth_transcribe_abc": ("transcribe abc: Bar TimeSig_4/4 ", r"X:1\nM:4/4\nL:1/8\nK:Am\n[^\n]*\|\|"),
     "nottingham_abc_to_music": ("abc to music: X:1\nM:4/4\n", "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 .*"),
@@ -118,6 +128,17 @@ def test_task_asks_and_answers(name: str, data_dir: Path):
         assert re.fullmatch(answer, vocabulary.decode(example["targets"]))
 
 
+def test_a_store_made_before_there_were_chunks_of_notes_still_fits(data_dir: Path):
+    task = seqio.get_mixture_or_task("pop909_melody")
+    path = compiling.compile_task(task, data_dir, workers=1, progress=False).path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["examples"].pop("notes") is None
+    path.write_text(json.dumps(manifest))
+    assert compiling.compiled(task, data_dir) is not None
+    path.write_text(json.dumps(manifest | {"examples": manifest["examples"] | {"notes": 9}}))
+    assert compiling.compiled(task, data_dir) is None
+
+
 def test_style_names_the_corpus_of_every_piece(data_dir: Path):
     vocabulary = default()
     answers = [vocabulary.decode(example["targets"]) for example in through_seqio("style")]
@@ -153,14 +174,22 @@ def test_labels_of_pieces_under_seqio_s_evaluator(data_dir: Path):
     }
 
 
-def test_labels_of_notes_under_seqio_s_evaluator(data_dir: Path):
-    true = truths("pop909_melody")
-    given = [text.replace("Role_bridge", "Role_melody") for text in true]
+@pytest.mark.parametrize("name", ["pop909_melody", "small_velocity"])
+def test_labels_of_notes_under_seqio_s_evaluator_and_ours(name: str, data_dir: Path):
+    true = truths(name)
+    values = compiling.parts_of(seqio.get_mixture_or_task(name))[0].values
+    rng = np.random.default_rng(0)
+    answers = [rng.integers(0, len(values), len(text.split())) for text in true]
+    given = [" ".join(values[index] for index in answer) for answer in answers]
     notes = [" ".join(texts).split() for texts in (true, given)]
-    assert evaluated("pop909_melody", given) == {
+    found = evaluated(name, given)
+    assert found == {
         "note_accuracy": pytest.approx(100 * sklearn_metrics.accuracy_score(*notes)),
         "note_macro_f1": pytest.approx(100 * sklearn_metrics.f1_score(*notes, average="macro")),
     }
+    store = compiling.compile_task(seqio.get_mixture_or_task(name), data_dir, workers=1, progress=False)
+    ours, _ = NoteJudge(store, "validation", default()).judge(range(len(true)), answers)
+    assert {metric: 100 * ours[metric] for metric in found} == pytest.approx(found)
 
 
 @pytest.mark.parametrize("name", ["nottingham_transcribe_abc", "nottingham_abc_to_music", "midicaps_caption"])

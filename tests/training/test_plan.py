@@ -16,6 +16,7 @@ from t5music.training import state as states
 
 ADAFACTOR = optimizers.adafactor(schedules.constant())
 LENGTHS = {"inputs": 128, "targets": 48}
+CLASSIFIER = {"architecture": "encoder", "decoder_layers": 0, "classes": 5}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -71,12 +72,22 @@ def test_flops_are_those_of_the_products():
     )
 
 
+def test_flops_of_a_classifier_are_those_of_the_encoder_and_the_head():
+    square, wide = 2 * 256 * 256, 3 * 2 * 256 * 1024
+    encoder = 2 * (128 * (4 * square + wide) + 4 * 256 * 128 * 128)
+    notes = 128 * (square + 2 * 256 * 5)
+    pooling = 128 * (2 * 256 * 128 + 2 * 128 * 4 + 2 * 4 * 256)
+    for head, own in {"notes": notes, "sequence": pooling + 4 * square + 2 * 256 * 5}.items():
+        assert flops.train_flops(shape(**CLASSIFIER, head=head), rows=3, **LENGTHS) == 3 * 3 * (encoder + own)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         pytest.param({}, id="encoder_decoder"),
         pytest.param({"version": "v1.0", "shared_layers": True}, id="shared", marks=pytest.mark.slow),
         pytest.param({"architecture": "prefix_lm", "encoder_layers": 0}, id="decoder_only", marks=pytest.mark.slow),
+        pytest.param({**CLASSIFIER, "head": "notes"}, id="notes", marks=pytest.mark.slow),
     ],
 )
 def test_flops_agree_with_xla(changes):
@@ -94,6 +105,7 @@ def test_flops_agree_with_xla(changes):
     [
         pytest.param({"scan_layers": True}, 1, id="scanned"),
         pytest.param({"scan_layers": True, "remat": "dots"}, 2, id="dots, 2 microbatches", marks=pytest.mark.slow),
+        pytest.param({"scan_layers": True, **CLASSIFIER, "head": "sequence"}, 1, id="sequence", marks=pytest.mark.slow),
     ],
 )
 def test_memory_agrees_with_xla(changes, microbatches):

@@ -51,6 +51,7 @@ CATALOGUE: dict[str, Corpus] = {
         giantmidi.GIANTMIDI,
         adl_piano.ADL_PIANO,
         pop909.POP909,
+        pop909.POP909_ALIGNED,
         emopia.EMOPIA,
         emopia.EMOPIA_CLIPS,
         pianist8.PIANIST8,

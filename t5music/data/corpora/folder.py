@@ -28,10 +28,10 @@ MOST_VALUES = 64  # a column of more values is no label set
 def find_files(root: Path) -> list[Path]:
     """Every file below `root` with a MIDI suffix, sorted. Raises DataError if there is no folder or no such file."""
     if not root.is_dir():
-        raise DataError(f"--midi {root}: no such folder")
+        raise DataError(f"{root}: no such folder")
     files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
-        raise DataError(f"--midi {root}: no MIDI files in it (looked for {', '.join(SUFFIXES)})")
+        raise DataError(f"{root}: no MIDI files in it (looked for {', '.join(SUFFIXES)})")
     return files
 
 

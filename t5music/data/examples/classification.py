@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 from t5music.data import vocabulary
 from t5music.data.augment import pitch_room
 from t5music.data.corpora.base import Piece
+from t5music.data.examples import cutting
 from t5music.data.examples.base import Example
 from t5music.errors import DataError
 from t5music.music import encodings
+from t5music.music.compound_words import spans
 from t5music.music.keys import KEYS, key_index
 from t5music.music.score import DRUMS, METER, TEMPO, Score
 
@@ -52,7 +54,11 @@ class Classify:
       values: the label set; pieces with another value are left out.
       encoding: name of the encoding.
       words: the longest segment, in event words.
-      segments: at most this many segments a piece, evenly spaced.
+      segments: at most this many segments a piece, evenly spaced; None for all of them.
+      notes: segments of so many notes instead, as MIDI-BERT's are of 512, whatever words they take; of remi only. The
+        last one has what is left.
+      fewest: with `notes`, a last segment of fewer notes than that is left out (by MIDI-BERT, of composers: 256).
+      bare: without Program and Velocity, which MIDI-BERT does not see either; of remi only.
     """
 
     kind: ClassVar[str] = "classify"
@@ -61,29 +67,51 @@ class Classify:
     values: tuple[str, ...]
     encoding: str
     words: int = 384
-    segments: int = 4
+    segments: int | None = 4
+    _: KW_ONLY
+    notes: int | None = None
+    fewest: int = 1
+    bare: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
         if len(self.values) < 2:
             raise DataError(f"classify {self.label}: needs at least two label values, not {list(self.values)}")
+        if (self.notes is not None or self.bare) and self.encoding != "remi":
+            raise DataError(f"classify {self.label}: notes and bare go with remi, not with {self.encoding}")
+        if self.notes is not None and not 1 <= self.fewest <= self.notes:
+            raise DataError(
+                f"classify {self.label}: a segment has at least 1 note and fewest is no more than it has, not "
+                f"notes={self.notes} and fewest={self.fewest}"
+            )
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per segment; none where the label is unknown ('') or none of the values."""
         value = piece.labels.get(self.label, "")
         if value in self.values:
-            yield from (Example(prompt, value) for prompt in self.prompts(piece.score))
+            yield from (Example(prompt, value) for prompt in self._prompts(piece.score, self.fewest))
 
     def prompts(self, score: Score) -> list[str]:
-        """The prompts of one piece, one per segment."""
-        return [self._ask(segment) for segment in evenly(self._segments_of(self._seen(score)), self.segments)]
+        """The prompts of one piece, one per segment; also of music that is too short to be learned from."""
+        return self._prompts(score, self.fewest) or self._prompts(score, 1)
+
+    def _prompts(self, score: Score, fewest: int) -> list[str]:
+        segments = self._segments_of(self._seen(score), fewest)
+        return [self._ask(segment) for segment in evenly(segments, self.segments)]
 
     def _ask(self, events: NDArray[np.int32]) -> str:
         return f"classify {self.label}: {encodings.get(self.encoding).to_text(events)}"
 
-    def _segments_of(self, score: Score) -> list[NDArray[np.int32]]:
+    def _segments_of(self, score: Score, fewest: int) -> list[NDArray[np.int32]]:
         encoding = encodings.get(self.encoding)
-        return encoding.segments(encoding.encode(score), self.words)
+        if self.notes is None:
+            return encoding.segments(self._events(score), self.words)
+        parts = (score.notes[cut] for cut in spans(len(score.notes), self.notes, shortest=fewest))
+        return [cutting.from_first_note(encoding, self._events(score.with_notes(part))) for part in parts]
+
+    def _events(self, score: Score) -> NDArray[np.int32]:
+        events = encodings.get(self.encoding).encode(score)
+        return cutting.bare(events) if self.bare else events
 
     def _seen(self, score: Score) -> Score:
         """What the model may see of a score."""
@@ -115,7 +143,7 @@ class ClassifyKey(Classify):
         if key is None:
             return
         part = next((part for _, part in _spans(piece.score, piece.score.keys)), piece.score)
-        for number, segment in enumerate(evenly(self._segments_of(part), self.segments)):
+        for number, segment in enumerate(evenly(self._segments_of(part, self.fewest), self.segments)):
             ids = vocabulary.default().encode_events(self.encoding, segment)
             pitched, down, up = (room[ids] for room in pitch_room(vocabulary.default()))
             for interval in _dice(piece.id, number).permutation(np.arange(-6, 6))[: self.versions].tolist():
@@ -149,7 +177,7 @@ class ClassifyMeter(Classify):
             value = f"{change['numerator']}/{change['denominator']}"
             if value in self.values and len(part.bars()[0]) >= self.shortest:
                 shift = int(_dice(piece.id, number).integers(_EIGHTHS))
-                found += [(value, segment) for segment in self._segments_of(_on_neutral_bars(part, shift))]
+                found += [(value, segment) for segment in self._segments_of(_on_neutral_bars(part, shift), self.fewest)]
         for value, segment in evenly(found, self.segments):
             yield Example(self._ask(segment), value)
 
@@ -182,7 +210,7 @@ class ClassifyStyle(Classify):
         """One example per segment; none for a piece of another corpus."""
         styles = dict(zip(self.corpora, self.styles, strict=True))
         if style := styles.get(piece.labels.get(CORPUS, "")):
-            yield from (Example(prompt, style) for prompt in self.prompts(piece.score))
+            yield from (Example(prompt, style) for prompt in self._prompts(piece.score, self.fewest))
 
     def _seen(self, score: Score) -> Score:
         return _on_neutral_bars(as_piano(score))
@@ -223,7 +251,8 @@ def _spans(score: Score, changes: NDArray) -> Iterator[tuple[NDArray, Score]]:
             yield change, score.crop(start, end)
 
 
-def evenly(items: Sequence[T], most: int) -> Iterator[T]:
-    """At most `most` of the items, evenly spaced: the first, the last and what lies between."""
-    for index in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)):
+def evenly(items: Sequence[T], most: int | None) -> Iterator[T]:
+    """At most `most` of the items (None: all), evenly spaced: the first, the last and what lies between."""
+    count = len(items) if most is None else min(most, len(items))
+    for index in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int)):
         yield items[index]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from t5music.music import encodings
 from t5music.music.encodings import Encoding
 from t5music.music.encodings.remi import Remi
+from t5music.music.encodings.remi_words import KIND_OF, PROGRAM, VELOCITY
 from t5music.music.score import Score
 
 Events = NDArray[np.int32]
@@ -31,6 +32,18 @@ def cuts(encoding: Encoding, events: Events) -> NDArray[np.int64]:
 def bars_of(encoding: Encoding, events: Events) -> list[Events]:
     """The events of each bar in remi, its Bar first; what comes before the first Bar is left out."""
     return np.split(events, np.flatnonzero(events == encoding.ids["Bar"]))[1:]
+
+
+def bare(events: Events) -> Events:
+    """remi's events without Program and Velocity: bars, positions, pitches and durations, all that MIDI-BERT sees."""
+    return events[(KIND_OF[events] != PROGRAM) & (KIND_OF[events] != VELOCITY)]
+
+
+def from_first_note(encoding: Encoding, events: Events) -> Events:
+    """remi's events of music that has notes, without the bars before the first one; the tempo in force is restated."""
+    first = int(np.argmax(encoding.is_note[events]))
+    start = int(np.flatnonzero(events[:first] == encoding.ids["Bar"])[-1])
+    return opened(encoding, events[:start], events[start:])
 
 
 def last_of(encoding: Encoding, events: Events, kind: str) -> Events:

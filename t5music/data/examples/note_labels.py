@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
+from t5music.data.examples import cutting
 from t5music.data.examples.base import Example
 from t5music.data.vocabulary import DYNAMICS, ROLES
 from t5music.errors import DataError, MidiError, nearest
 from t5music.music import encodings
+from t5music.music.compound_words import spans
 from t5music.music.encodings.remi_grid import DURATIONS, POSITION, TICKS, lay_bars, nearest_index, place
-from t5music.music.encodings.remi_words import KIND_OF, PROGRAM, VELOCITY
 from t5music.music.note_classes import (
     ACCOMPANIMENT,
     POP909_TRACKS,
@@ -51,6 +52,8 @@ class LabelNotes:
       label: 'melody' or 'velocity'.
       encoding: remi; no other encoding has its notes in an order that both sides can count in.
       words: the longest input, in event words; a note takes two or three of them.
+      notes: cut into inputs of so many notes instead, as MIDI-BERT does with 512, whatever words they take; the last
+        one has what is left. Which notes these are is decided by onset, track and pitch, as there.
     """
 
     kind: ClassVar[str] = "label_notes"
@@ -58,6 +61,7 @@ class LabelNotes:
     label: str
     encoding: str = "remi"
     words: int = 480
+    notes: int | None = None
 
     def __post_init__(self) -> None:
         if self.label not in _PROMPTS:
@@ -66,6 +70,8 @@ class LabelNotes:
             )
         if self.encoding != "remi":
             raise DataError(f"{_PROMPTS[self.label]}: the words must be remi's, not {self.encoding}'s")
+        if self.notes is not None and self.notes < 1:
+            raise DataError(f"{_PROMPTS[self.label]}: an input has at least 1 note, not {self.notes}")
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -73,9 +79,10 @@ class LabelNotes:
         return _VALUES[self.label]
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """Yields one example per window of whole bars. Raises MidiError for a piece whose notes have no such labels.
+        """Yields one example per window of whole bars, or of so many notes.
 
-        Roles are known by the names of POP909's tracks. A piece of one velocity throughout was never played.
+        Raises MidiError for a piece whose notes have no such labels: roles are known by the names of POP909's tracks,
+        and a piece of one velocity throughout was never played.
         """
         texts = np.array(self.values, object)
         classes = self._truth(piece.score)
@@ -135,17 +142,20 @@ class LabelNotes:
         """
         encoding = encodings.get(self.encoding)
         pitched = np.flatnonzero(score.notes["program"] != DRUMS)
-        if not len(pitched):
-            return
-        part, order = _one_part(score.with_notes(score.notes[pitched]), None if classes is None else classes[pitched])
-        events = encoding.encode(part)
-        events = events[(KIND_OF[events] != PROGRAM) & (KIND_OF[events] != VELOCITY)]
-        done = 0
-        for segment in encoding.segments(events, self.words):
-            count = int(encoding.is_note[segment].sum())
-            if count:  # else bars of rest
-                yield f"{_PROMPTS[self.label]}: {encoding.to_text(segment)}", pitched[order[done : done + count]]
-            done += count
+        for cut in spans(len(pitched), self.notes or max(1, len(pitched))):
+            asked = pitched[cut]
+            part, order = _one_part(score.with_notes(score.notes[asked]), None if classes is None else classes[asked])
+            events = cutting.bare(encoding.encode(part))
+            if self.notes is None:
+                segments = encoding.segments(events, self.words)
+            else:
+                segments = [cutting.from_first_note(encoding, events)]
+            done = 0
+            for segment in segments:
+                count = int(encoding.is_note[segment].sum())
+                if count:  # else bars of rest
+                    yield f"{_PROMPTS[self.label]}: {encoding.to_text(segment)}", asked[order[done : done + count]]
+                done += count
 
 
 def _one_part(score: Score, classes: NDArray[np.int64] | None) -> tuple[Score, NDArray[np.int64]]:

@@ -19,7 +19,8 @@ def test_the_corpora_are_there():
     assert set(catalogue.CATALOGUE) == {
         "bach_chorales", "monteverdi", "trecento", "ryans_mammoth",
         "lakh_full", "lakh_matched", "lakh_clean", "midicaps", "nes_mdb_midi", "nes_mdb_tx1", "vgmidi",
-        "maestro", "asap", "giantmidi", "adl_piano", "pop909", "emopia", "emopia_clips", "pianist8", "jazz_piano",
+        "maestro", "asap", "giantmidi", "adl_piano", "pop909", "pop909_aligned", "emopia", "emopia_clips", "pianist8",
+        "jazz_piano",
         "piano_e_competition", "piano_midi_de", "nes_nsf", "web_midi",
         "jsb_chorales", "bach_370", "nottingham",
         "synthetic_random", "synthetic_zipf", "synthetic_nested", "synthetic_flat",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from small_music import entries_of, pieces_of, score_of, skipped, splits_of
 
-from t5music.data.corpora.pop909 import POP909, lay_bars
+from t5music.data.corpora.base import Piece
+from t5music.data.corpora.pop909 import POP909, POP909_ALIGNED, lay_bars
 from t5music.music import midi
 from t5music.music.score import KEY, METER, PEDAL, TEMPO
 
@@ -72,6 +73,29 @@ def test_without_annotations(tmp_path: Path):
     assert piece.labels == {"key": "", "meter": ""}
 
 
+def test_aligned_songs_are_on_sixteenths_of_their_beats(tmp_path: Path):
+    for number in ("001", "003", "900"):
+        song(tmp_path, number)
+    pieces = pieces_of(POP909_ALIGNED, tmp_path)
+    assert {name: piece.split for name, piece in pieces.items()} == {
+        name: entry.split for name, entry in entries_of(POP909, tmp_path).items()
+    }
+    piece = pieces["001"]
+    assert piece.labels == {"key": "A minor", "meter": "4/4"}
+    assert piece.score.track_names == TRACKS
+    assert not (piece.score.notes["onset"] % 120).any()
+    assert not (piece.score.notes["duration"] % 120).any()
+    assert piece.score.notes["onset"][0] == 3 * 480, "the first beat is the fourth of its bar"
+
+
+def test_what_is_not_in_four_is_not_aligned(tmp_path: Path):
+    song(tmp_path, "001", beats_a_bar=3, heard=3)
+    entries = entries_of(POP909_ALIGNED, tmp_path)
+    assert skipped(POP909_ALIGNED, entries["001"]) == "not annotated as being in 4/4"
+    (entries["001"].path.parent / "beat_audio.txt").unlink()
+    assert skipped(POP909_ALIGNED, entries["001"]) == "not annotated as being in 4/4"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
@@ -119,3 +143,12 @@ def test_real_files(real_music):
         (piece.score.notes["onset"] % (piece.score.ticks_per_quarter // 4) == 0).mean() for piece in held_out
     ]
     assert np.mean(on_sixteenths) > 0.8
+
+
+@pytest.mark.data
+def test_midi_bert_s_songs_are_aligned(real_music):
+    entries = entries_of(POP909_ALIGNED, real_music("pop909"))
+    read = [next(POP909_ALIGNED.read(entry)) for entry in entries.values()]
+    pieces = {piece.id: piece for piece in read if isinstance(piece, Piece)}
+    assert splits_of(pieces) == {"test": 86, "train": 693, "validation": 86}
+    assert len(read) - len(pieces) == 44

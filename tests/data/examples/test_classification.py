@@ -50,6 +50,43 @@ def test_a_label_is_asked_of_segments_and_unknown_values_are_left_out():
         Classify("composer", ("bach",), "remi")
 
 
+def test_segments_of_so_many_notes():
+    """As MIDI-BERT's: from the bar of the first note on, without velocities; an end of too few notes is left out."""
+    score = tune([60, 62, 64, 65, 67, 69, 71])
+    kind = Classify("composer", ("bach", "landini"), "remi", segments=None, notes=3, fewest=2, bare=True)
+    made = [example.inputs for example in kind.examples(piece(score, composer="bach"))]
+    assert made == kind.prompts(score) == [
+        "classify composer: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_60 Duration_12 Pos_12 Pitch_62 Duration_12 "
+        "Pos_24 Pitch_64 Duration_12",
+        "classify composer: Bar TimeSig_4/4 Pos_0 Tempo_120 Pos_36 Pitch_65 Duration_12 Bar TimeSig_4/4 "
+        "Pos_0 Pitch_67 Duration_12 Pos_12 Pitch_69 Duration_12",
+    ]  # fmt: skip
+    one = dataclasses.replace(kind, segments=1)
+    assert one.prompts(score) == made[:1]
+    whole = dataclasses.replace(kind, fewest=1, bare=False)
+    assert [prompt.count("Pitch_") for prompt in whole.prompts(score)] == [3, 3, 1]
+    assert "Velocity_" in whole.prompts(score)[0]
+
+
+def test_music_with_too_few_notes_to_learn_from_can_be_asked_about():
+    kind = Classify("composer", ("bach", "landini"), "remi", notes=512, fewest=256)
+    assert not list(kind.examples(piece(tune([60, 62]), composer="bach")))
+    assert [prompt.count("Pitch_") for prompt in kind.prompts(tune([60, 62]))] == [2]
+    assert kind.prompts(NOTHING) == []
+
+
+def test_notes_go_with_remi_and_their_numbers_with_each_other():
+    for more in ({"notes": 5}, {"bare": True}):
+        with pytest.raises(DataError, match="go with remi, not with performance"):
+            Classify("composer", ("bach", "landini"), "performance", **more)
+    for more in ({"notes": 0}, {"notes": 4, "fewest": 5}):
+        with pytest.raises(DataError, match="no more than it has"):
+            Classify("composer", ("bach", "landini"), "remi", **more)
+    config = examples.to_config(MADE[0])
+    before = {name: config[name] for name in set(config) - {"notes", "fewest", "bare"}}
+    assert examples.from_config(before) == MADE[0]  # as stores and checkpoints have it that were made without
+
+
 # -------------------------------------------------------------------------------------------------------------- key
 
 

@@ -66,6 +66,25 @@ def test_every_one_of_several_notes_of_one_pitch_has_its_words():
     assert example.targets == f"{A} {A} {M} {M} {A}"
 
 
+def test_chunks_of_so_many_notes():
+    """As MIDI-BERT cuts them: by onset, track and pitch, in the middle of a bar; the words are remi's."""
+    late = np.array([(5 * 1920 + 480, 480, 60, 80, 0, 2)], NOTE)
+    score = Score(480, np.concatenate([SONG.notes, late]), track_names=TRACKS)
+    made = list(LabelNotes("melody", notes=2).examples(piece(score)))
+    assert [example.inputs.removeprefix("extract melody: ") for example in made] == [
+        "Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_48 Duration_48 Pitch_72 Duration_12",
+        "Bar TimeSig_4/4 Pos_0 Tempo_120 Pos_12 Pitch_67 Duration_12 Pitch_74 Duration_12",
+        "Bar TimeSig_4/4 Pos_0 Tempo_120 Pos_24 Pitch_76 Duration_24 "
+        + "Bar TimeSig_4/4 " * 5
+        + "Pos_12 Pitch_60 Duration_12",
+    ]
+    assert [example.targets for example in made] == [f"{A} {M}", f"{B} {M}", f"{M} {A}"]
+    [*_, last] = LabelNotes("melody", notes=5).examples(piece(score))
+    assert last.inputs == (
+        "extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pos_12 Pitch_60 Duration_12"  # no bars of rest before it
+    )
+
+
 def test_answers_are_one_id_a_note():
     [example] = MELODY.examples(piece(SONG))
     vocabulary = default()
@@ -84,6 +103,10 @@ def test_config_and_what_is_refused():
         LabelNotes("melodie")
     with pytest.raises(DataError, match="must be remi's"):
         LabelNotes("melody", "performance")
+    with pytest.raises(DataError, match="at least 1 note, not 0"):
+        LabelNotes("melody", notes=0)
+    before = {name: value for name, value in examples.to_config(MELODY).items() if name != "notes"}
+    assert examples.from_config(before) == MELODY  # as stores and checkpoints have it that were made without
 
 
 def test_pieces_without_such_labels_are_refused():
@@ -97,10 +120,10 @@ def test_pieces_without_such_labels_are_refused():
 
 
 @settings(max_examples=50, deadline=None)
-@given(scores(max_notes=16, max_tracks=3), st.sampled_from([16, 24, 480]), st.data())
-def test_answers_find_their_notes(score: Score, words: int, data: st.DataObject):
+@given(scores(max_notes=16, max_tracks=3), st.sampled_from([16, 24, 480]), st.sampled_from([None, 1, 5]), st.data())
+def test_answers_find_their_notes(score: Score, words: int, notes: int | None, data: st.DataObject):
     """As many note words as answers in every window; together each pitched note once; and back on the same notes."""
-    kind = LabelNotes("velocity", words=words)
+    kind = LabelNotes("velocity", words=words, notes=notes)
     pitched = score.notes["program"] != DRUMS
     if len(np.unique(score.notes["velocity"])) < 2:
         with pytest.raises(MidiError, match="one velocity"):
@@ -112,7 +135,7 @@ def test_answers_find_their_notes(score: Score, words: int, data: st.DataObject)
         assert prompt == "predict velocity"
         assert len(re.findall(r"\bPitch_", text)) == len(example.targets.split())
         assert not re.search("Velocity|Program|Drum", text)
-        assert len(text.split()) <= words
+        assert len(text.split()) <= words if notes is None else len(example.targets.split()) <= notes
     if not made:
         assert not pitched.any()
         return

@@ -1,0 +1,61 @@
+"""Pre-training on masked notes, opened: the music in rows, and the masker that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from t5music.data import chunks, mixing
+from t5music.data.objectives import Objective
+from t5music.data.store import TokenStore
+from t5music.data.vocabulary import Vocabulary
+from t5music.errors import ConfigError
+from t5music.model.config import T5Config
+from t5music.training import masking, note_masks
+from t5music.training.optimizers import Optimizer
+
+
+def open_masked(
+    settings: masking.Masking,
+    stores: Sequence[tuple[TokenStore, mixing.Rate]],
+    config: T5Config,
+    optimizer: Optimizer,
+    lengths: Mapping[str, int],
+    *,
+    batch_size: int,
+    seed: int,
+    vocabulary: Vocabulary,
+    augmentations: Sequence[Objective] = (),
+) -> tuple[chunks.ChunkBatches, masking.Masker]:
+    """Returns the batches of this process and the masker.
+
+    Args:
+      settings: how notes are chosen.
+      stores: music alone, with rates that are those of a mixture by size: every row is seen once an epoch.
+      config: the model.
+      optimizer: its settings are the masker's, too.
+      lengths: of inputs and targets.
+      batch_size, seed, vocabulary, augmentations: see `chunks.chunk_batches`.
+
+    Raises ConfigError for other rates and as `chunk_batches` and `Masker` do.
+    """
+    for store, rate in stores:
+        if len(stores) > 1 and rate != mixing.Proportional():
+            raise ConfigError(
+                f"train.masking goes through all music once an epoch, and {store.name} has the rate {rate}: name a "
+                "mixture that is proportional without a limit, and leave train.rate out"
+            )
+    batches = chunks.chunk_batches(
+        [store for store, _ in stores],
+        length=lengths["inputs"],
+        batch_size=batch_size,
+        seed=seed,
+        vocabulary=vocabulary,
+        augmentations=augmentations,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    words = note_masks.Words(**chunks.note_words(vocabulary))
+    task = masking.Task(words, chunks.FAMILIES, len(batches.chunks), (lengths["inputs"], lengths["targets"]))
+    return batches, masking.Masker(settings, task, config, optimizer)

@@ -1,0 +1,58 @@
+"""What a model takes for what: its answers as a picture, so that a bias towards some labels is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from t5music.judging import Confusion
+from t5music.studies import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LETTERS = 18  # of a label
+NUMBERED = 16  # labels, up to which every share is written
+
+
+def confusion_png(found: Mapping[str, Confusion]) -> bytes:
+    """A panel per task: rows are the true labels, columns the answers, darker where more of a row's were given so.
+
+    The diagonal is each label's recall, in per cent; a column that is dark all over is an answer given whatever is
+    asked. Labels that were neither true nor answered are left out.
+    """
+
+    def onto(figure: Figure) -> None:
+        panels = figure.subplots(1, len(found), squeeze=False)[0]
+        for axes, (task, confusion) in zip(panels, found.items(), strict=True):
+            _matrix(axes, task, confusion)
+
+    most = max(len(_occurring(confusion)) for confusion in found.values())
+    return canvas.png(onto, (2.2 + 0.42 * most) * len(found), 1.8 + 0.42 * most)
+
+
+def _occurring(confusion: Confusion) -> np.ndarray:
+    return np.flatnonzero(confusion.counts.sum(axis=0) + confusion.counts.sum(axis=1))
+
+
+def _matrix(axes: Axes, task: str, confusion: Confusion) -> None:
+    shown = _occurring(confusion)
+    counts = confusion.counts[np.ix_(shown, shown)]
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = [canvas.wrapped(confusion.labels[index] or "no answer", LETTERS, 2) for index in shown]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axes.set_yticks(
+        range(len(names)), [f"{name} ({count:,})" for name, count in zip(names, counts.sum(axis=1), strict=True)],
+        fontsize=8,
+    )  # fmt: skip
+    axes.set_xlabel("answered")
+    axes.set_ylabel("true")
+    axes.set_title(canvas.wrapped(task), fontsize=10)
+    if len(shown) <= NUMBERED:
+        for (row, column), share in np.ndenumerate(shares):
+            colour = "white" if share > 50 else "black"
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour)

@@ -1,0 +1,94 @@
+"""The tasks of MIDI-BERT's paper as declared: chunks and labels of validation and test are its authors' arrays.
+
+Which notes these chunks hold is checked against them in tests/music/test_compound_words.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from t5music.data.corpora import catalogue
+from t5music.data.corpora.base import Piece, locate
+from t5music.data.vocabulary import default
+from t5music.music.compound_words import chunks
+
+seqio = pytest.importorskip("seqio")
+
+from t5music.data import compile as compiling  # noqa: E402
+from t5music.tasks import understanding  # noqa: E402, F401
+
+SPLITS = {"validation": "valid", "test": "test"}
+LONGEST = 2048  # tokens of inputs, EOS included, that the tasks are meant for
+
+
+def asked_of(task: str):
+    return compiling.parts_of(seqio.get_mixture_or_task(task))[0]
+
+
+def pieces(task: str, folder: Path, split: str) -> Iterator[Piece]:
+    """The held-out pieces of a task's corpus, read from real files."""
+    [name] = seqio.get_mixture_or_task(task).source.corpora
+    corpus = catalogue.get(name)
+    for entry in corpus.entries(locate(corpus, folder)):
+        if entry.split == split:
+            [piece] = corpus.read(entry)
+            assert isinstance(piece, Piece), piece
+            yield piece
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(
+    ("task", "archive", "published", "counts"),
+    [
+        ("midibert_composer", "pianist8", "composer_cp", {"validation": 156, "test": 126}),
+        ("midibert_emotion", "emopia", "emopia_cp", {"validation": 114, "test": 109}),
+    ],
+)
+def test_labels_of_pieces(real_music, tmp_path: Path, task: str, archive: str, published: str, counts, split: str):
+    folder = real_music(archive)
+    if archive == "emopia":  # as its own archive has it
+        (tmp_path / "midis").symlink_to(folder / "midi")
+        folder = tmp_path
+    asked = asked_of(task)
+    made = [example for piece in pieces(task, folder, split) for example in asked.examples(piece)]
+    answers = np.load(real_music("midibert_cp") / "Data/CP_data" / f"{published}_{SPLITS[split]}_ans.npy")
+    assert len(made) == len(answers) == counts[split]
+    assert sorted(asked.values.index(example.targets) for example in made) == sorted(answers.tolist())
+    assert max(len(default().encode(example.inputs)) for example in made) < LONGEST
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize(("split", "count"), [("validation", 317), ("test", 320)])
+def test_labels_of_notes(real_music, split: str, count: int):
+    """In every chunk the labels are the published ones; put back on their notes they are so in order, too.
+
+    The order of notes is that of the words, so it is undone; notes that no word tells apart may change places.
+    """
+    arrays = real_music("midibert_cp") / "Data/CP_data"
+    melody, velocity = asked_of("midibert_melody"), asked_of("midibert_velocity")
+    labels, rows = [], []
+    for piece in pieces("midibert_melody", real_music("pop909"), split):
+        made = [list(kind.examples(piece)) for kind in (melody, velocity)]
+        for chunk in zip(*made, strict=True):
+            answers = [example.targets.split() for example in chunk]
+            assert len(answers[0]) == len(answers[1])
+            labels.append(tuple(words.count(value) for words, kind in zip(answers, (melody, velocity), strict=True)
+                                for value in kind.values))  # fmt: skip
+            assert max(len(default().encode(example.inputs)) for example in chunk) < LONGEST
+        classes = melody.classes(piece.score, [example.targets for example in made[0]])
+        rows += [row.tobytes() for row in chunks(classes + 1, 0)]
+    theirs = [np.load(arrays / f"pop909_{SPLITS[split]}_{kind}ans.npy") for kind in ("mel", "vel")]
+    assert len(labels) == len(theirs[0]) == count
+    expected = [
+        tuple(int((row == label).sum()) for row, most in zip(both, (3, 6), strict=True) for label in range(1, most + 1))
+        for both in zip(*theirs, strict=True)
+    ]
+    assert sorted(labels) == sorted(expected)
+    in_order = {row.astype(np.int64).tobytes() for row in theirs[0]}
+    assert np.mean([row in in_order for row in rows]) > 0.99
