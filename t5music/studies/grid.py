@@ -108,6 +108,12 @@ class Column:
             return "%"
         return next((unit for ending, unit in _UNITS.items() if self.metric.endswith(ending)), "")
 
+    @property
+    def heading(self) -> str:
+        """Its name, the unit unless the name says it ("bits per note"), and an arrow to where it gets better."""
+        unit = f" ({self.unit})" if self.unit and " per " not in self.name else ""
+        return f"{self.name}{unit} {'↑' if self.higher_is_better else '↓'}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Axis:

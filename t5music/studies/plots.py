@@ -87,9 +87,7 @@ def _name(found: Summary, row: Row) -> str:
 
 
 def _heading(found: Summary, index: int) -> str:
-    column = found.study.columns[index]
-    unit = f" ({column.unit})" if column.unit else ""
-    return canvas.wrapped(f"{column.name}{unit} {'↑' if column.higher_is_better else '↓'}", 26)
+    return canvas.wrapped(found.study.columns[index].heading, 26)
 
 
 def _shown(entry: Entry) -> tuple[float, float, list[float]]:

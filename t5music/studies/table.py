@@ -51,12 +51,8 @@ class Line:
 
 
 def headings(found: Summary) -> list[str]:
-    """The columns' headings, with unit and an arrow to where it gets better; the last one where anything was tested."""
-    columns = []
-    for column in found.study.columns:
-        unit = f" ({column.unit})" if column.unit else ""
-        columns.append(f"{column.name}{unit} {'↑' if column.higher_is_better else '↓'}")
-    return [*columns, *([AGAINST] if is_tested(found) else [])]
+    """The columns' headings; the last one where anything was tested."""
+    return [*(column.heading for column in found.study.columns), *([AGAINST] if is_tested(found) else [])]
 
 
 def lines(found: Summary) -> list[Line]:

@@ -147,6 +147,12 @@ def test_a_column_knows_its_metric(metric: str, higher: bool, scale: float, unit
     assert (column.higher_is_better, column.scale, column.unit) == (higher, scale, unit)
 
 
+def test_a_heading_says_its_unit_once():
+    assert grid.Column("continue", "test", "song", "bits_per_note").heading == "continue (bits/note) ↓"
+    assert grid.Column("bits per note", "test", "song", "bits_per_note").heading == "bits per note ↓"
+    assert grid.Column("hits", "test", "song", "accuracy").heading == "hits (%) ↑"
+
+
 def test_a_study_is_read_from_gin(tmp_path: Path):
     path = tmp_path / "mine.gin"
     path.write_text(

@@ -105,7 +105,7 @@ def test_evaluation_of_decoder_only_models_counts_targets_alone(name):
     assert found["notes"] == tiny_runs.IS_NOTE[targets].sum()
     nats = 0.0
     for pair in examples():
-        tokens = np.concatenate(pair)
+        tokens = np.concatenate([pair.inputs, pair.targets])
         prefix = np.arange(len(tokens)) <= len(pair.inputs)
         logits = np.asarray(
             model(None, np.append(0, tokens[:-1])[None], decoder_causal_attention=prefix[None])[0], np.float64
