@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from t5music.data import chunks, mixing
-from t5music.data.objectives import Objective
+from t5music.data.objectives import IidDenoising, Objective
 from t5music.data.store import TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 from t5music.model.config import T5Config
 from t5music.training import masking, note_masks
 from t5music.training.optimizers import Optimizer
+
+IN_PLACE = ("bert", "mask_in_place")  # styles of IidDenoising in which every word keeps its place
 
 
 def open_masked(
@@ -38,9 +40,16 @@ def open_masked(
       lengths: of inputs and targets.
       batch_size, seed, vocabulary, augmentations: see `chunks.chunk_batches`.
 
-    Raises ConfigError for other rates and as `chunk_batches` and `Masker` do.
+    Raises ConfigError for other rates, for an encoder alone that validation could not ask, and as `chunk_batches` and
+    `Masker` do.
     """
     for store, rate in stores:
+        in_place = any(isinstance(step, IidDenoising) and step.style in IN_PLACE for step in store.objectives)
+        if config.encoder_only and not (in_place and lengths["inputs"] == lengths["targets"]):
+            raise ConfigError(
+                "train.masking of an encoder alone: validation asks for a word at each place, so train.objective must "
+                "be IidDenoising of style 'bert' and the TASK_FEATURE_LENGTHS equal; models/encoder.gin says so"
+            )
         if len(stores) > 1 and rate != mixing.Proportional():
             raise ConfigError(
                 f"train.masking goes through all music once an epoch, and {store.name} has the rate {rate}: name a "

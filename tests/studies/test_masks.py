@@ -105,6 +105,8 @@ def test_an_encoder_alone_recovers_notes_in_place(tmp_path: Path):
     by_chance = Masking(chooser="random", freezing="none")
     # Validation asks by the tasks' objective, and an encoder alone has to say a word at each place.
     settings = {"pack": False, "objective": IidDenoising(style="bert"), "model": ALONE, "targets": 40}
+    with pytest.raises(ConfigError, match=r"a word at each place, .* models/encoder.gin says so"):
+        train(tmp_path / "spans", by_chance, **settings | {"objective": None})
     result = train(tmp_path / "random", by_chance, steps=6, **settings)
     assert np.isfinite(result.metrics["validation/loss"])
     found = masks.masks(str(tmp_path / "random"), "both")
