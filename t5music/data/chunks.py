@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music.data.loader import Batch, check_signature
 from t5music.data.objective import Objective
 from t5music.data.store import TokenStore
 from t5music.data.vocabulary import EOS_ID, Ids, Vocabulary
-from t5music.errors import CheckpointError, ConfigError, DataError
+from t5music.errors import ConfigError, DataError
 from t5music.music.encodings import remi_words
 
 ENCODING = "remi"
@@ -29,8 +30,6 @@ TRAIN = "train"
 FAMILIES = ("Pos", "Program", "Velocity", "Pitch", "Drum", "Duration")
 _HEADS, _LEADS = ("Pitch", "Drum"), ("Pos", "Program", "Velocity")
 SHORTEST = 0.25  # of a row: shorter ends of pieces are left out
-
-Batch = dict[str, NDArray]
 
 
 def note_words(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -104,11 +103,16 @@ def find_chunks(stores: Sequence[TokenStore], split: str, length: int, vocabular
     return chunks
 
 
+def words_of(stores: Sequence[TokenStore], split: str, chunk: Chunk) -> Ids:
+    """The words of a chunk as they are stored."""
+    return stores[chunk.store].split(split)[chunk.example]["targets"][chunk.start : chunk.stop]
+
+
 def rows_of(stores: Sequence[TokenStore], split: str, chunks: Sequence[Chunk], length: int) -> Ids:
     """The tokens of chunks as they are stored, int32 [chunks, length], each with EOS, padded."""
     rows = np.zeros((len(chunks), length), np.int32)
     for row, chunk in zip(rows, chunks, strict=True):
-        words = stores[chunk.store].split(split)[chunk.example]["targets"][chunk.start : chunk.stop]
+        words = words_of(stores, split, chunk)
         row[: len(words)], row[len(words)] = words, EOS_ID
     return rows
 
@@ -160,12 +164,7 @@ class ChunkBatches(Iterator[Batch]):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes to a position. Raises CheckpointError when it belongs to other data or settings."""
-        for key, value in self._signature.items():
-            if state["signature"].get(key) != value:
-                raise CheckpointError(
-                    f"the saved data position belongs to another stream: {key} was {state['signature'].get(key)}, "
-                    f"now it is {value}"
-                )
+        check_signature(state["signature"], self._signature)
         self._given = int(state["batches"])
         self._counts[:] = 0
         for number in range(self._given):
@@ -191,10 +190,8 @@ class ChunkBatches(Iterator[Batch]):
         return np.random.default_rng((self._signature["seed"], epoch)).permutation(len(self.chunks))
 
     def _words(self, number: int, epoch: int) -> Ids:
-        chunk = self.chunks[number]
-        words = self._stores[chunk.store].split(TRAIN)[chunk.example]["targets"][chunk.start : chunk.stop]
         rng = np.random.default_rng((self._signature["seed"], number, epoch))
-        example: dict[str, Any] = {"targets": words}
+        example: dict[str, Any] = {"targets": words_of(self._stores, TRAIN, self.chunks[number])}
         for step in self._augmentations:
             example = step(example, rng, {"inputs": self._length, "targets": self._length}, self._vocabulary)
         return example["targets"][: self._length - 1]

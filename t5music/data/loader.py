@@ -193,7 +193,7 @@ class TrainBatches(Iterator[Batch]):
         The state may come from another number of processes, once `merge_states` has put their lanes together. Raises
         CheckpointError when it belongs to other data or settings, or lacks lanes of this process.
         """
-        _check_signature(state["signature"], self._signature)
+        check_signature(state["signature"], self._signature)
         own: dict[int, LaneState] = self._iterator.get_state()["lanes"]
         missing = [lane for lane in own if str(lane) not in state["lanes"]]
         if missing:
@@ -246,7 +246,8 @@ class _BatchIterator(grain.DatasetIterator):
             lane.restore(state["lanes"][number])
 
 
-def _check_signature(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def check_signature(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raises CheckpointError, naming what differs, unless a saved position is of the stream with this signature."""
     # Positions written before there were these lack them.
     saved = {"decoder_only": False, "head": None, "changes": {}, **saved}
     for key, value in own.items():
@@ -260,7 +261,7 @@ def merge_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The position of all processes together, from each process's `get_state`."""
     merged: dict[str, Any] = {"signature": dict(states[0]["signature"]), "lanes": {}}
     for state in states:
-        _check_signature(state["signature"], merged["signature"])
+        check_signature(state["signature"], merged["signature"])
         merged["lanes"].update(state["lanes"])
     return merged
 

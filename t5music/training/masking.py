@@ -217,9 +217,7 @@ class Masker:
             chosen = self.choose(model, trained[1], state.open[batch["chunk"]], batch, notes, keys)
             recovered = self._recover(model, chosen.masked, batch, notes, self._weights(state), keys[4:], z_loss)
             teaching = self._teach(chosen, recovered) if self._learned else jnp.zeros(())
-            # The gradient is divided by the positions, like that of every loss summed over a batch.
-            positions = len(chosen.masked) * self.task.lengths[0 if self._alone else 1]
-            return recovered.sums.loss + positions * teaching, (chosen, recovered, teaching)
+            return recovered.sums.loss + self._positions(batch) * teaching, (chosen, recovered, teaching)
 
         def step(state: TrainState, batch: Mapping[str, jax.Array]) -> tuple[TrainState, jax.Array]:
             key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
@@ -227,8 +225,7 @@ class Masker:
             masker = self._turned(state.masker, batch["epoch"])
             trained = (state.params, masker.params)
             gradients, (chosen, recovered, teaching) = jax.grad(loss, has_aux=True)(trained, masker, batch, learn)
-            positions = len(chosen.masked) * self.task.lengths[0 if self._alone else 1]
-            gradient, own = jax.tree.map(lambda g: g / positions, gradients)
+            gradient, own = jax.tree.map(lambda g: g / self._positions(batch), gradients)
             updates, opt_state = self._transformation.update(own, masker.opt_state, masker.params)
             masker = dataclasses.replace(
                 masker,
@@ -278,6 +275,10 @@ class Masker:
         count = jnp.maximum(jnp.floor(count).astype(jnp.int32), 1)  # one at least, so that every row has targets
         masked = note_masks.highest(jax.lax.stop_gradient(scores), allowed, count)
         return Chosen(scores, is_head, allowed, masked)
+
+    def _positions(self, batch: Mapping[str, jax.Array]) -> int:
+        """How many targets a batch has room for: what the gradient of a sum over it is divided by, as ever."""
+        return len(batch["encoder_input_tokens"]) * self.task.lengths[0 if self._alone else 1]
 
     def _most(self) -> int:
         """As many runs of masked notes as there are sentinels."""
