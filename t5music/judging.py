@@ -92,8 +92,8 @@ class NoteJudge:
         self.words: NDArray[np.int32] = np.concatenate([vocabulary.encode(value) for value in kind.values])
 
     def classes(self, ids: NDArray[np.int32]) -> NDArray[np.int64]:
-        """The classes (int64 [n]) that answer words are (`words`, by their ids)."""
-        return np.argmax(self.words[:, None] == ids, axis=0)
+        """The classes (int64 [n]) of the answer words among ids: places in `words`."""
+        return np.argmax(self.words[:, None] == ids[np.isin(ids, self.words)], axis=0)
 
     def judge(self, asked: Sequence[int], given: Sequence[NDArray]) -> Verdict:
         """Judges answers to examples of the split.

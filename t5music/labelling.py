@@ -80,8 +80,7 @@ def note_classes(trained: TrainedModel, asked: LabelNotes, score: Score, name: s
         raise MidiError(f"{name}: {error}") from error
     tokens = inference.encode_prompts(trained, prompts, name)
     form = PerNote(trained.vocabulary, asked.values)
-    most = int(form.start(tokens, tokens.shape[1] + 1).left.max()) + 1
-    length = -(-most // PROMPT_MULTIPLE) * PROMPT_MULTIPLE
+    length = -(-form.longest(tokens) // PROMPT_MULTIPLE) * PROMPT_MULTIPLE
     answers: list[str] = []
     for rows in tqdm(_parts(tokens), desc=asked.label, unit="part", disable=len(tokens) <= WINDOWS or None):
         if trained.model.config.architecture == ENCODER:

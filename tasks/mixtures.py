@@ -9,6 +9,8 @@
 | `multitask_<family>`, `multitask_<family>_without_<task>` | `pretrain_<family>_apart` and the downstream tasks |
 | `small_...` | the same for two cores: four tasks, corpora of small downloads (SMALL_FAMILIES) |
 | `small_understanding`, `small_generation` | two each of those four, equally |
+| `midibert_pretrain`, `small_midibert_pretrain` | span corruption of piano music, of MIDI-BERT's tasks too |
+| the same with `_excl_downstream` | without those corpora, and without what they hold out |
 | `continue_everything`, `infill_everything`, `accompany_everything` | one task over corpora of all styles |
 | `{small,paper}_classical_jazz_pop` | three language models of performances, alike |
 | `{small,paper}_jazz_replay_<n>` | jazz, with n % of the examples classical |
@@ -131,6 +133,17 @@ declare_study("", FAMILIES, DOWNSTREAM, "apart")
 declare_study("small_", SMALL_FAMILIES, SMALL_DOWNSTREAM, "small_apart")
 for _kind, _tasks in SMALL_KINDS.items():
     declare(f"small_{_kind}", [SMALL_DOWNSTREAM[task] for task in _tasks], {"": EQUAL})
+
+# Piano music with and without the pieces of MIDI-BERT's tasks, of which the papers pre-train on all.
+MIDIBERT = ("pop909", "emopia", "pianist8")
+for _prefix, _others, _suffix in (
+    ("", ("asap", "giantmidi", "jazz_piano"), "apart"),
+    ("small_", ("piano_midi_de", "piano_e_competition", "jazz_piano"), "small_apart"),
+):
+    _every = [f"{corpus}_span_corruption" for corpus in (*_others, *MIDIBERT)]
+    declare(f"{_prefix}midibert_pretrain", _every, {"": Proportional()})
+    _apart = [f"{corpus}_span_corruption_{_suffix}" for corpus in _others]
+    declare(f"{_prefix}midibert_pretrain_excl_downstream", _apart, {"": Proportional()})
 
 for _kind in ("continue", "infill"):
     _begins = ["nes" if member == "nes_mdb_tx1" else member for member in FAMILIES["all"]]

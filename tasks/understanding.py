@@ -10,9 +10,9 @@ chunks and answers are the published ones, on validation and test checked agains
 | task | inputs and targets that hold every chunk |
 |---|---|
 | `midibert_composer`, `midibert_emotion` | chunks of 512 notes: 2048 (1,640 at most were seen) and 16 |
-| `midibert_melody`, `midibert_velocity` | 2048 (1,520) and 516: a word for each note |
+| `midibert_melody`, `midibert_velocity` | 2048 (1,520) and 1028: two words for each note |
 | `small_composer`, `small_emotion` | the same with 64 notes, for two cores: 256 and 16 |
-| `small_melody`, `small_velocity` | 256 and 80 |
+| `small_melody`, `small_velocity` | 256 and 132 |
 
 The split of the emotions is by clip and leaks; `..._emotion_by_song` is the same task on EMOPIA's own split.
 """

@@ -28,7 +28,7 @@ from t5music.training import generation
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 V = default()
-LENGTHS = {"inputs": 30, "targets": 12}
+LENGTHS = {"inputs": 30, "targets": 24}
 CONFIG = T5Config(rows=V.rows, d_model=8, d_kv=4, heads=2, d_ff=8, encoder_layers=1, decoder_layers=1, dropout_rate=0.0)
 ENCODER = dataclasses.replace(CONFIG, architecture="encoder", decoder_layers=0, head="notes", classes=3)
 COMPOSERS = ("bach", "satie")
@@ -41,7 +41,13 @@ def write(folder: Path, kind: Any, targets: Callable[[int], str], labels: list[s
     features = {feature: FeatureSpec() for feature in ("inputs", "targets")}
     rng = np.random.default_rng(0)
     with StoreWriter(
-        folder, features=features, vocabulary=V, encoding="remi", examples=examples.to_config(kind), labels=labels
+        folder,
+        features=features,
+        vocabulary=V,
+        encoding="remi",
+        examples=examples.to_config(kind),
+        labels=labels,
+        objectives=getattr(kind, "objectives", ()),
     ) as writer:
         for split in ("train", "validation"):
             for count in COUNTS:
@@ -111,7 +117,9 @@ def test_one_label_is_written_for_each_note_that_is_seen(
 
     monkeypatch.setattr(generation, "generate_targets", spied)
     found, evaluator = evaluate(melody, model_of(config))
-    answered, true = all_notes([V.decode(answer).split() for answer in written]), truths(melody)
+    answers = [V.decode(answer).split() for answer in written]
+    assert all(word.startswith("Pitch_") for answer in answers for word in answer[::2])
+    answered, true = all_notes([answer[1::2] for answer in answers]), truths(melody)
     assert set(answered) == {*set(answered) & set(ROLES), ""}
     recalls = sklearn_metrics.recall_score(true, answered, labels=ROLES, average=None)
     expected = {

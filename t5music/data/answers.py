@@ -12,7 +12,7 @@ writes answers that cannot be wrong in form, and `legal.check(inputs, targets)` 
 |---|---|---|
 | Music | the words of one encoding | its words, where the answer continues them |
 | Label | one text of a label set | nothing |
-| PerNote | one word of a few for each note | how many notes there are |
+| PerNote | each note's word and then one word of a few | the notes |
 | Spans | sentinels in order, each with the words of its span | how many sentinels there are |
 """
 
@@ -230,14 +230,13 @@ class Label(Format):
 
 
 class PerNoteState(NamedTuple):
-    """int32 [batch]."""
-
-    left: Array  # notes that have no answer yet
+    notes: Array  # int32 [batch, most], their words, which end with the row
+    left: Array  # int32 [batch], ids that are still to be written, two for each note
 
 
 @dataclass(frozen=True)
 class PerNote(Format):
-    """One word of a few for each note of the inputs.
+    """The word of each note of the inputs, and after it one word of a few (`echoing.EchoNotes`).
 
     Attributes:
       words: the answer words, each of which must be one id.
@@ -255,21 +254,35 @@ class PerNote(Format):
         """bool [size], True at the answer words."""
         return _mask_of(self.vocabulary, self.words)
 
+    def longest(self, inputs: ArrayLike) -> int:
+        """How many ids the longest answer to one of the inputs has, EOS included."""
+        return 2 * int(self._is_note(np.asarray(inputs)).sum(axis=1).max(initial=0)) + 1
+
     def start(self, inputs: ArrayLike, max_length: int) -> PerNoteState:
         """As `Format.start`. Raises DataError for a row with more notes than an answer has room for."""
         inputs = np.asarray(inputs)
-        notes = (self.vocabulary.is_note[inputs] & _before_eos(inputs)).sum(axis=1)
-        if (notes >= max_length).any():
-            row = int(np.argmax(notes))
-            raise DataError(f"row {row} has {notes[row]} notes, and max_length {max_length} has no word for each")
-        return PerNoteState(int32s(len(inputs), notes))
+        is_note = self._is_note(inputs)
+        counts = is_note.sum(axis=1)
+        if (2 * counts >= max_length).any():
+            row = int(np.argmax(counts))
+            raise DataError(f"row {row} has {counts[row]} notes, two words each: too many for max_length {max_length}")
+        notes = np.full((len(inputs), max(1, counts.max(initial=0))), EOS_ID, np.int32)
+        for row, word, own in zip(notes, inputs, is_note, strict=True):
+            row[len(row) - own.sum() :] = word[own]
+        return PerNoteState(notes, int32s(len(inputs), 2 * counts))
 
     def allowed(self, state: PerNoteState, xp: Any) -> Array:
-        legal = self._legal[None, FIRST_BYTE:] & (state.left > 0)[:, None]
-        return self._mask(state.left <= 0, [legal], xp)
+        most = state.notes.shape[1]
+        place = xp.clip(most - (state.left + 1) // 2, 0, most - 1)
+        note = xp.take_along_axis(state.notes, place[:, None], axis=1) == xp.arange(FIRST_BYTE, self.vocabulary.size)
+        legal = xp.where((state.left % 2 == 0)[:, None], note, self._legal[None, FIRST_BYTE:])
+        return self._mask(state.left <= 0, [legal & (state.left > 0)[:, None]], xp)
 
     def advance(self, state: PerNoteState, ids: Array, xp: Any) -> PerNoteState:
-        return PerNoteState(state.left - ((ids != PAD_ID) & (ids != EOS_ID)))
+        return state._replace(left=state.left - ((ids != PAD_ID) & (ids != EOS_ID)))
+
+    def _is_note(self, inputs: NDArray) -> NDArray[np.bool_]:
+        return self.vocabulary.is_note[inputs] & _before_eos(inputs)
 
 
 # ------------------------------------------------------------------------------------------------------------- spans

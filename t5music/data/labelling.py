@@ -4,7 +4,7 @@ The targets of a task, which are text, become numbers of classes. Of a task that
 at the word that begins the note; of one that classifies pieces, there is one number for a row:
 
     inputs   [: Bar Pitch_60 Duration_4 Pitch_64 Duration_4 EOS]       head "notes"
-    targets  [Role_melody Role_accompaniment EOS]
+    targets  [Pitch_60 Role_melody Pitch_64 Role_accompaniment EOS]
 
     encoder_input_tokens    : Bar Pitch_60 Duration_4 Pitch_64 Duration_4 EOS 0
     decoder_target_tokens   0  0    0         0          2         0       0  0
@@ -100,12 +100,14 @@ class LabelRows:
         return np.arange(len(pair.targets)), pair.targets, _weights(pair)
 
     def _notes(self, pair: Pair) -> tuple[NDArray, Ids, NDArray]:
-        given = pair.targets != EOS_ID
+        mask = self._vocabulary.sentinel(0)
+        echoes = self._vocabulary.is_note[pair.targets] | (pair.targets == mask)  # they tell a decoder of which note
+        given = ~echoes & (pair.targets != EOS_ID)
         classes, weights = self._class_of[pair.targets[given]], _weights(pair)[given]
         if (classes < 0).any():
             word = self._vocabulary.words[pair.targets[given][classes < 0][0]]
-            raise DataError(f"the targets of a task that labels notes are labels alone, not {word!r}")
-        if (pair.inputs == self._vocabulary.sentinel(0)).any():
+            raise DataError(f"the targets of a task that labels notes are notes and labels alone, not {word!r}")
+        if (pair.inputs == mask).any():
             # Masked notes have lost their words, and their answers have no weight.
             classes, weights = classes[weights > 0], weights[weights > 0]
         places = np.flatnonzero(self._vocabulary.is_note[pair.inputs])

@@ -27,6 +27,7 @@ class Objective(abc.ABC):
     """
 
     name: ClassVar[str]
+    answers: ClassVar[bool] = False  # whether what it makes of the targets still answers what a task asks
 
     @abc.abstractmethod
     def __call__(

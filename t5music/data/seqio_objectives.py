@@ -32,7 +32,8 @@ class ObjectivePreprocessor:
     def __call__(
         self,
         dataset: tf.data.Dataset,
-        sequence_length: Mapping[str, int] | None,
+        sequence_length: Mapping[str, int] | None = None,
+        *,
         output_features: Mapping[str, seqio.Feature],
     ) -> tf.data.Dataset:
         vocabulary = output_features["targets"].vocabulary

@@ -135,14 +135,15 @@ def add_task(
       name: the task's name in seqio and on the command line.
       corpora: names of corpora (see `t5music corpora`); several are read one after the other.
       examples: what is made of each piece.
-      objectives: steps applied after the cache placeholder, in order.
+      objectives: steps applied after the cache placeholder, in order; then come those that the examples have.
       apart_from: corpora whose validation and test pieces, and near-duplicates of them, are left out of this task's
         training.
     """
     if name in seqio.TaskRegistry.names():
         return
     vocabulary = T5MusicVocabulary()
-    judges = () if objectives else examples.metrics  # what noise has made is judged by its loss alone
+    objectives = (*objectives, *getattr(examples, "objectives", ()))
+    judges = examples.metrics if all(step.answers for step in objectives) else ()  # of noise, the loss alone
     seqio.TaskRegistry.add(
         name,
         source=CorpusSource([corpora] if isinstance(corpora, str) else corpora, apart_from),
@@ -154,5 +155,6 @@ def add_task(
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={feature: seqio.Feature(vocabulary, dtype=tf.int32) for feature in FEATURES},
+        postprocess_fn=getattr(examples, "answer", None),
         metric_fns=[getattr(metrics, judge) for judge in judges],
     )

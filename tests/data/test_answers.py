@@ -137,9 +137,22 @@ def test_labels_are_those_of_the_set():
 
 def test_one_word_for_each_note():
     form = PerNote(VOCABULARY, DYNAMICS)
-    inputs = rows(*["predict velocity: Bar TimeSig_4/4 Pos_0 Pitch_60 Duration_1 Pitch_64 Duration_2"] * 4)
-    texts = ["Dynamic_p Dynamic_ff", "Dynamic_p", "Dynamic_p Dynamic_p Dynamic_p", "Dynamic_p Role_melody"]
-    assert form.check(inputs, [VOCABULARY.encode(text) for text in texts]).tolist() == [-1, 1, 2, 1]
+    asked = "predict velocity: Bar TimeSig_4/4 Pos_0 Pitch_60 Duration_1 Pitch_64 Duration_2"
+    texts = {
+        "Pitch_60 Dynamic_p Pitch_64 Dynamic_ff": -1,
+        "Pitch_60 Dynamic_p": 2,
+        "Pitch_60 Dynamic_p Pitch_60 Dynamic_p": 2,  # there is no such note
+        "Pitch_60 Dynamic_p Pitch_64 Role_melody": 3,
+        "Pitch_60 Dynamic_p Pitch_64 Dynamic_p Dynamic_p": 4,
+        "Dynamic_p Dynamic_p": 0,
+    }
+    found = form.check(rows(*[asked] * len(texts)), [VOCABULARY.encode(text) for text in texts])
+    assert found.tolist() == list(texts.values())
+    uneven = rows(asked, "predict velocity: Bar", "Pitch_62 Duration_1")
+    assert form.longest(uneven) == 5
+    answers = wander(form, form.start(uneven, 5), np.random.default_rng(0), 5)
+    echoes = [VOCABULARY.decode(answer).split()[::2] for answer in answers]
+    assert echoes == [["Pitch_60", "Pitch_64"], [], ["Pitch_62"]]
 
 
 # --------------------------------------------------------------------------------------------------------------- spans
@@ -212,5 +225,5 @@ def test_a_format_that_cannot_be(make, message):
 
 
 def test_more_notes_than_an_answer_has_room_for():
-    with pytest.raises(DataError, match="row 1 has 3 notes, and max_length 3 has no word for each"):
-        PerNote(VOCABULARY, DYNAMICS).start(rows("Pitch_1", "Pitch_1 Pitch_2 Drum_3"), 3)
+    with pytest.raises(DataError, match="row 1 has 3 notes, two words each: too many for max_length 6"):
+        PerNote(VOCABULARY, DYNAMICS).start(rows("Pitch_1", "Pitch_1 Pitch_2 Drum_3"), 6)

@@ -82,6 +82,17 @@ def test_notes_of_masked_words_have_no_answer(vocabulary: Vocabulary, ids):
     assert batch["decoder_loss_weights"][0, places].tolist() == [1, 0.5]
 
 
+def test_words_that_tell_a_decoder_of_which_note_are_passed_over(vocabulary: Vocabulary, ids):
+    """Those of two notes that are to be read and of one that is masked."""
+    inputs = ids("Bar Pitch_60 Duration_12 <extra_id_0> <extra_id_0> Pitch_64 Duration_12")
+    answers = ids("Pitch_60 Role_bridge <extra_id_0> Role_melody Pitch_64 Role_accompaniment")
+    weights = np.array([0, 1, 0, 0, 0, 1, 1], np.float32)
+    batch = LabelRows("notes", ROLES, 12, vocabulary)([[Pair(inputs, answers, weights)]])
+    (places,) = np.nonzero(batch["decoder_loss_weights"][0])
+    assert places.tolist() == [1, 5]
+    assert batch["decoder_target_tokens"][0, places].tolist() == [1, 2]
+
+
 def test_what_a_row_s_length_cuts_off_is_not_asked(vocabulary: Vocabulary, ids):
     inputs = ids("Pitch_60 Duration_12 Pitch_62 Duration_12 Pitch_64 Duration_12")
     answers = ids("Role_bridge Role_bridge Role_bridge")
@@ -111,7 +122,7 @@ def test_golden_rows_of_words(vocabulary: Vocabulary, ids):
 @pytest.mark.parametrize(
     ("head", "labels", "inputs", "targets", "message"),
     [
-        ("notes", ROLES, "Bar Pitch_60", "Role_melody Pitch_60", "labels alone, not 'Pitch_60'"),
+        ("notes", ROLES, "Bar Pitch_60", "Pitch_60 Duration_1", "notes and labels alone, not 'Duration_1'"),
         ("notes", ROLES, "Bar Pitch_60", "Role_melody Role_bridge", "1 notes in its inputs and 2 labels"),
         ("sequence", EMOTIONS, "Bar", "Q4", "'Q4' is no label of the task's"),
         ("words", (), "Bar Pitch_60", "Bar", "one for one, not 2 for 3"),

@@ -60,7 +60,7 @@ def test_a_step_is_the_numpy_function_with_the_rng_of_the_seed():
     )
     features = {feature: seqio.Feature(T5MusicVocabulary()) for feature in ("inputs", "targets")}
     with seqio.map_seed_manager(7):
-        made = list(preprocessor(dataset, LENGTHS, features).as_numpy_iterator())
+        made = list(preprocessor(dataset, LENGTHS, output_features=features).as_numpy_iterator())
     with seqio.map_seed_manager(7):
         seeds = [example["seed"].tolist() for example in seqio_seeds(dataset).as_numpy_iterator()]
     for ids, seed, example in zip(tokens, seeds, made, strict=True):
@@ -140,7 +140,7 @@ def test_in_seqio_and_in_the_loader_the_steps_give_the_same():
     with seqio.map_seed_manager(0):
         made = dataset
         for preprocessor in preprocessors(steps):
-            made = preprocessor(made, LENGTHS, features)
+            made = preprocessor(made, LENGTHS, output_features=features)
     result = next(made.as_numpy_iterator())
     with seqio.map_seed_manager(0):
         seeds = [next(seqio_seeds(dataset).as_numpy_iterator())["seed"].tolist() for _ in steps]

@@ -13,7 +13,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from t5music import metrics
-from t5music.data import examples
+from t5music.data import examples, objectives
 from t5music.data.corpora.base import Corpus, Entry, Piece
 from t5music.data.vocabulary import DYNAMICS, ROLES, default
 from t5music.judging import NoteJudge
@@ -43,6 +43,7 @@ LABELS = {
     "pianist8": {"composer": ("Bethel", "Yiruma")},
     "emopia_clips": {"emotion": ("Q1", "Q4")},
 }
+ROLE_OF_EACH, DYNAMIC_OF_EACH = (rf"(Pitch_\d+ ({'|'.join(labels)})( |$))+" for labels in (ROLES, DYNAMICS))
 # Task -> how every input begins, and a pattern that every target matches.
 TASKS = {
     "maestro_composer": ("classify composer: Bar TimeSig_4/4 ", "Frédéric Chopin|Franz Liszt"),
@@ -50,12 +51,12 @@ TASKS = {
     "nottingham_key": ("classify key: Bar TimeSig_4/4 ", "|".join(KEYS)),
     "nottingham_meter": ("classify meter: Bar TimeSig_12/4 Pos_0 Tempo_120 ", "4/4"),
     "style": ("classify style: Bar TimeSig_12/4 Pos_0 Tempo_120 ", "chorale|classical|folk|game|jazz|madrigal|pop"),
-    "pop909_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(ROLES)})( |$))+"),
-    "pop909_velocity": ("predict velocity: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(DYNAMICS)})( |$))+"),
+    "pop909_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", ROLE_OF_EACH),
+    "pop909_velocity": ("predict velocity: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", DYNAMIC_OF_EACH),
     "small_composer": ("classify composer: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", "Bethel|Yiruma"),
     "small_emotion": ("classify emotion: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", "Q1|Q4"),
-    "midibert_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(ROLES)})( |$))+"),
-    "small_velocity": ("predict velocity: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", f"(({'|'.join(DYNAMICS)})( |$))+"),
+    "midibert_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", ROLE_OF_EACH),
+    "small_velocity": ("predict velocity: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", DYNAMIC_OF_EACH),
     "nottingham_transcribe_abc": ("transcribe abc: Bar TimeSig_4/4 ", r"X:1\nM:4/4\nL:1/8\nK:C\n[^\n]*\|\|"),
     "ryans_mammoth_transcribe_abc": ("transcribe abc: Bar TimeSig_4/4 ", r"X:1\nM:4/4\nL:1/8\nK:Am\n[^\n]*\|\|"),
     "nottingham_abc_to_music": ("abc to music: X:1\nM:4/4\n", "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 .*"),
@@ -121,8 +122,9 @@ def test_task_asks_and_answers(name: str, data_dir: Path):
     stored, expected = store.split("train"), through_seqio(name)
     assert len(stored) == len(expected) > 0
     for index, example in enumerate(expected):
+        given = objectives.apply(store.objectives, stored[index], np.random.default_rng(0), LENGTHS, vocabulary)
         for feature in LENGTHS:
-            assert np.array_equal(example[feature], np.append(stored[index][feature], 1))
+            assert np.array_equal(example[feature], np.append(given[feature], 1))
             assert len(example[feature]) < 512
         assert vocabulary.decode(example["inputs"]).startswith(question)
         assert re.fullmatch(answer, vocabulary.decode(example["targets"]))
@@ -176,19 +178,22 @@ def test_labels_of_pieces_under_seqio_s_evaluator(data_dir: Path):
 
 @pytest.mark.parametrize("name", ["pop909_melody", "small_velocity"])
 def test_labels_of_notes_under_seqio_s_evaluator_and_ours(name: str, data_dir: Path):
-    true = truths(name)
-    values = compiling.parts_of(seqio.get_mixture_or_task(name))[0].values
+    kind = compiling.parts_of(seqio.get_mixture_or_task(name))[0]
+    echoed = [text.split() for text in truths(name)]
     rng = np.random.default_rng(0)
-    answers = [rng.integers(0, len(values), len(text.split())) for text in true]
-    given = [" ".join(values[index] for index in answer) for answer in answers]
-    notes = [" ".join(texts).split() for texts in (true, given)]
+    answers = [rng.integers(0, len(kind.values), len(words) // 2) for words in echoed]
+    given = [
+        " ".join(f"{note} {kind.values[index]}" for note, index in zip(words[::2], answer, strict=True))
+        for words, answer in zip(echoed, answers, strict=True)
+    ]
+    notes = [[word for words in texts for word in words[1::2]] for texts in (echoed, map(str.split, given))]
     found = evaluated(name, given)
     assert found == {
         "note_accuracy": pytest.approx(100 * sklearn_metrics.accuracy_score(*notes)),
         "note_macro_f1": pytest.approx(100 * sklearn_metrics.f1_score(*notes, average="macro")),
     }
     store = compiling.compile_task(seqio.get_mixture_or_task(name), data_dir, workers=1, progress=False)
-    ours, _ = NoteJudge(store, "validation", default()).judge(range(len(true)), answers)
+    ours, _ = NoteJudge(store, "validation", default()).judge(range(len(echoed)), answers)
     assert {metric: 100 * ours[metric] for metric in found} == pytest.approx(found)
 
 

@@ -4,6 +4,8 @@
         ->  "Role_accompaniment Role_melody ..."
     "predict velocity: <the same words>"  ->  "Dynamic_mp Dynamic_f ..."
 
+What a model writes has each note's own word before its label: "Pitch_48 Role_accompaniment Pitch_76 ..." (`EchoNotes`).
+
 The inputs are remi's words without Program and Velocity, for both tasks: as in MIDI-BERT, whose inputs are bars,
 positions, pitches and durations, neither the track nor the instrument nor the loudness is told. All pitched notes
 become one part; percussion is left out, and gets no label. Every note has its words: where several of one pitch begin
@@ -17,14 +19,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.corpora.base import Piece
+from t5music.data.echoing import EchoNotes
 from t5music.data.examples import cutting
 from t5music.data.examples.base import Example
+from t5music.data.objective import Objective
 from t5music.data.vocabulary import DYNAMICS, ROLES
 from t5music.errors import DataError, MidiError, nearest
 from t5music.music import encodings
@@ -41,6 +45,7 @@ from t5music.music.score import DRUMS, Score
 
 _PROMPTS = {"melody": "extract melody", "velocity": "predict velocity"}
 _VALUES = {"melody": ROLES, "velocity": DYNAMICS}
+_NOTE = "Pitch_"
 _MIDDLES = (VELOCITY_EDGES[:-1] + VELOCITY_EDGES[1:]) // 2  # the velocity that stands for each class
 
 
@@ -58,6 +63,7 @@ class LabelNotes:
 
     kind: ClassVar[str] = "label_notes"
     metrics: ClassVar[tuple[str, ...]] = ("note_accuracy", "note_macro_f1")
+    objectives: ClassVar[tuple[Objective, ...]] = (EchoNotes(),)
     label: str
     encoding: str = "remi"
     words: int = 480
@@ -99,7 +105,8 @@ class LabelNotes:
     def classes(self, score: Score, answers: Sequence[str]) -> NDArray[np.int64]:
         """The class of every note of the score (int64 [notes], indices into `values`) from the answers to its prompts.
 
-        -1 for percussion, and where an answer has no word, or no word of `values`, for the note. Raises DataError
+        The notes' own words among the answers are passed over. -1 for percussion, and where an answer has no word, or
+        no word of `values`, for the note. Raises DataError
         unless there is one answer to each prompt.
         """
         windows = list(self._windows(score))
@@ -107,9 +114,15 @@ class LabelNotes:
             raise DataError(f"{len(answers)} answers to {len(windows)} prompts")
         classes = np.full(len(score.notes), -1)
         for (_, notes), answer in zip(windows, answers, strict=True):
-            given = [self.values.index(word) if word in self.values else -1 for word in answer.split()[: len(notes)]]
+            words = self.answer(answer).split()[: len(notes)]
+            given = [self.values.index(word) if word in self.values else -1 for word in words]
             classes[notes[: len(given)]] = given
         return classes
+
+    @staticmethod
+    def answer(text: str, **_: Any) -> str:
+        """The labels in what a model wrote, without the words of the notes; as a seqio postprocessor."""
+        return " ".join(word for word in text.split() if not word.startswith(_NOTE))
 
     def labelled(self, score: Score, classes: NDArray[np.int64]) -> Score:
         """The score with its labels in it, for `classes` as above; nothing changes where they are -1.
