@@ -95,6 +95,7 @@ def test_fine_tuning_starts_from_another_run(place: Path, tmp_path: Path, capsys
     assert "no checkpoint at" in error(capsys, "train", "mine", *nowhere)
 
 
+@pytest.mark.slow
 def test_an_exported_model_serves_where_a_run_does(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -90,6 +90,7 @@ START = """
 """
 
 
+@pytest.mark.slow
 def test_a_second_start_compiles_nothing(tmp_path: Path):
     """Nor does it compute anything else: what comes from the cache gives the same numbers, to the last bit."""
 

@@ -128,6 +128,7 @@ def test_the_peer_is_given_every_weight_and_the_batch(tmp_path: Path):
         np.testing.assert_array_equal(batch["labels"][1, 2:], -100)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_gpu_s_code_path_runs_without_a_gpu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SystemExit, match="no GPU"):

@@ -207,6 +207,7 @@ def gradients(model, batch, shift):
     return value, {path: np.asarray(param[...]) for path, param in flat(parameters.unstack_layers(gradient)).items()}
 
 
+@pytest.mark.slow
 def test_the_gradient_of_what_is_shared_is_the_sum_of_its_uses(weights, batch, shift):
     """Against the encoder-decoder that shares nothing but has equal weights."""
     shared = dataclasses.replace(SHARED, scan_layers=True)

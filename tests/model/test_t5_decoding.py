@@ -62,7 +62,12 @@ def stepwise(shift):
 # One row and several have their kernels laid out in different ways.
 @pytest.mark.parametrize(
     ("version", "rows", "scan_layers"),
-    [("v1.0", 3, True), ("v1.0", 1, False), ("v1.1", 3, False), ("v1.1", 1, True)],
+    [
+        ("v1.0", 3, True),
+        ("v1.1", 1, False),
+        pytest.param("v1.0", 1, False, marks=pytest.mark.slow),
+        pytest.param("v1.1", 3, True, marks=pytest.mark.slow),
+    ],
 )
 def test_every_step_s_logits_are_the_teacher_forced_ones(
     build, batch, shift, apply, stepwise, version, rows, scan_layers
@@ -73,7 +78,7 @@ def test_every_step_s_logits_are_the_teacher_forced_ones(
     np.testing.assert_allclose(stepwise(model, encoder, targets), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("rows", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_kernels_laid_out_for_steps_change_no_bfloat16_logit_by_more_than_rounding(build, batch, stepwise, rows):
     model = build(dtype="bfloat16")
     encoder, targets = batch[0][:rows], batch[1][:rows]

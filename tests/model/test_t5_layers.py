@@ -184,6 +184,7 @@ def test_no_rate_or_no_key_is_no_dropout(rate, key):
     np.testing.assert_array_equal(dropout(x, rate, key), x)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_every_rematerialisation_gives_the_same_gradients_in_both_forms():
     x = jax.random.normal(jax.random.key(0), (2, 6, 16))

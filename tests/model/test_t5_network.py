@@ -62,7 +62,13 @@ def plain(build, batch, shift):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"scan_layers": True}, {"scan_layers": True, "remat": "full"}, {"remat": "dots"}], ids=str
+    "changes",
+    [
+        {"scan_layers": True, "remat": "full"},
+        pytest.param({"scan_layers": True}, marks=pytest.mark.slow),
+        pytest.param({"remat": "dots"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_scanning_and_rematerialising_change_no_number(build, batch, shift, plain, changes):
     assert_close(loss_and_gradients(restacked(build(dropout_rate=0.3), **changes), batch, shift), plain)

@@ -17,8 +17,8 @@ from t5music.model import parameters, sharding
 from t5music.model.config import named
 
 # (data, fsdp, tensor); with the slow ones every axis by itself, every pair, and all three.
-MESHES = [(8, 1, 1), (1, 8, 1), (2, 2, 2)]
-SLOW_MESHES = [(1, 1, 8), (4, 2, 1), (2, 1, 4), (1, 4, 2)]
+MESHES = [(1, 8, 1), (2, 2, 2)]
+SLOW_MESHES = [(8, 1, 1), (1, 1, 8), (4, 2, 1), (2, 1, 4), (1, 4, 2)]
 
 PROGRAM = """
     import dataclasses, json, sys, tempfile
@@ -151,6 +151,8 @@ def test_eight_devices_take_the_step_that_one_takes(reports, shape):
 @pytest.mark.parametrize("shape", SLOW_MESHES, ids=str)
 def test_and_so_in_the_other_meshes(more, shape):
     assert_same_step(more[0][shape])
+    if shape == (8, 1, 1):
+        assert more[0][shape]["local"]["encoder.layers.0.mlp.wi_0"] == [128, 256]
 
 
 @pytest.mark.slow
@@ -159,10 +161,10 @@ def test_a_run_goes_on_on_another_mesh(more):
 
 
 def test_parameters_and_batches_are_divided_as_the_table_says(reports):
-    data, fsdp, mixed = reports[8, 1, 1], reports[1, 8, 1], reports[2, 2, 2]
-    assert (data["tokens"], fsdp["tokens"], mixed["tokens"]) == ([1, 12], [1, 12], [2, 12])
+    fsdp, mixed = reports[1, 8, 1], reports[2, 2, 2]
+    assert (fsdp["tokens"], mixed["tokens"]) == ([1, 12], [2, 12])
     wide = "encoder.layers.0.mlp.wi_0"
-    assert (data["local"][wide], fsdp["local"][wide]) == ([128, 256], [16, 256])
+    assert fsdp["local"][wide] == [16, 256]
     assert mixed["local"]["encoder.layers.mlp.wi_0"] == [1, 64, 128]
     assert mixed["local"]["embedding"] == [64, 64]
     assert mixed["local"]["encoder.relative_bias.table"] == [4, 32]

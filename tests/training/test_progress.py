@@ -56,6 +56,7 @@ def test_examples_are_counted_by_task():
     assert progress.count_examples(iter(())) == {}
 
 
+@pytest.mark.slow
 def test_a_profile_of_some_steps_can_be_viewed_and_changes_nothing(tmp_path, uninterrupted):
     result = train(tmp_path, profile_steps=(3, 2))
     assert_same_run(tmp_path, result, uninterrupted)

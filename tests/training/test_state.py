@@ -117,6 +117,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
     np.testing.assert_allclose(seen, expected, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_scanned_layers_train_as_unrolled_ones():
     # Wide enough for Adafactor to factor its second moments.
     config = dataclasses.replace(STILL, d_model=128, d_ff=160, d_kv=64, encoder_layers=2)
