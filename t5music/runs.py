@@ -16,6 +16,7 @@ import jax
 from jax.sharding import Mesh
 
 from t5music import devices, evaluating, files, masked, planning, starting
+from t5music.confusion import confusion_png
 from t5music.data import chunks, labelling, loader, mixing, vocabulary, windows
 from t5music.data.objectives import Objective
 from t5music.data.planting import Planting, plant
@@ -24,7 +25,6 @@ from t5music.errors import ConfigError, DataError, T5MusicError
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
 from t5music.model.network import T5
-from t5music.studies.confusion import confusion_png
 from t5music.training import evaluation, freezing, loop, selection
 from t5music.training.freezing import GradualUnfreezing
 from t5music.training.masking import Masking

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t5music import files
-from t5music.studies import canvas
+from t5music import canvas, files
 from t5music.studies.summary import FINISHED, Records, cells_of
 from t5music.studies.table import STAR
 from t5music.training.writers import METRICS_FILE, read_metrics

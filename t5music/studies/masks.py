@@ -17,10 +17,9 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from t5music import evaluating, files, inference, runs
+from t5music import canvas, evaluating, files, inference, runs
 from t5music.data import chunks, vocabulary
 from t5music.data.examples.classification import evenly
-from t5music.studies import canvas
 from t5music.training import checkpoints, masking, note_masks, selection
 
 if TYPE_CHECKING:

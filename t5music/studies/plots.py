@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from t5music.studies import canvas
+from t5music import canvas
 from t5music.studies.summary import SETTING, Entry, Row, Summary
 from t5music.studies.table import STAR, decimals_of
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from t5music.studies import canvas, curves, plots, summary
+from t5music import canvas
+from t5music.studies import curves, plots, summary
 from t5music.studies.grid import Axis
 from t5music.studies.summary import Summary
 

@@ -6,8 +6,8 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
+from t5music import confusion as pictures
 from t5music.judging import Confusion
-from t5music.studies import confusion as pictures
 
 FOUND = {
     "melody": Confusion(("Role_melody", "Role_bridge", "Role_accompaniment", ""), np.diag([6, 0, 3, 0])),

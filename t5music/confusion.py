@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from t5music import canvas
 from t5music.judging import Confusion
-from t5music.studies import canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
