@@ -333,6 +333,9 @@ def test_settings_compile_nothing_anew(build, write):
     assert decoding._generate._cache_size() == before
 
 
+OF_NOTES = answers.PerNote(VOCABULARY, ("Bar",)), answers.PerNoteState(np.ones((3, 1), np.int32), np.ones(3, np.int32))
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -349,7 +352,7 @@ def test_settings_compile_nothing_anew(build, write):
         ({"prefix": np.ones((3, LENGTH + 1))}, "max_length"),
         ({"grammar": falling(9), "allowed": np.ones(9, bool)}, "give one of them"),
         ({"grammar": falling(9, rows=2)}, r"state is of \[2\] rows and there are 3"),
-        ({"grammar": (answers.PerNote(VOCABULARY, ("Bar",)), answers.PerNoteState(np.ones(3, np.int32)))}, "128 rows"),
+        ({"grammar": OF_NOTES}, "128 rows"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(build, prompts, how, message):
