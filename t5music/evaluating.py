@@ -139,7 +139,7 @@ class Evaluator:
         batches = self._batches(store, models)
         _require_classes(models.config, store.name, judge.kind.values)
         found = models.score(batches, vocab.is_note)
-        del found["bits_per_note"]  # the targets have none
+        del found["bits_per_note"]  # the notes among the targets are given
         found |= judge.baselines(batches.examples)
         likeliest = note_labels.likeliest(models.members, batches, None if classifier else judge.words)
         verdict = judge.judge(batches.examples, likeliest)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,26 +35,39 @@ def real_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return unpack
 
 
+LITTLE = {"jax_disable_most_optimizations": True}
+
+
 @contextlib.contextmanager
-def _little_optimisation() -> Iterator[None]:
+def _configured(settings: Mapping[str, Any]) -> Iterator[None]:
     import jax  # a second, which tests of music alone do without
 
-    name = "jax_disable_most_optimizations"
-    former = jax.config.values[name]
-    jax.config.update(name, True)
+    former = {name: jax.config.values[name] for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
     yield
-    jax.config.update(name, former)
+    for name, value in former.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture
 def quick_compilation() -> Iterator[None]:
     """XLA optimises little: for a test that compiles more than it computes, and compares programs with each other."""
-    with _little_optimisation():
+    with _configured(LITTLE):
         yield
 
 
 @pytest.fixture(scope="module")
 def quickly_compiled() -> Iterator[None]:
     """The same for all tests of a module: `pytestmark = pytest.mark.usefixtures("quickly_compiled")`."""
-    with _little_optimisation():
+    with _configured(LITTLE):
+        yield
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same, and nothing is compiled twice: for a module whose runs compile the same few tiny programs."""
+    cache = str(tmp_path_factory.mktemp("compilation_cache"))
+    keep = {"jax_compilation_cache_dir": cache, "jax_persistent_cache_min_compile_time_secs": 0.0}
+    with _configured({**LITTLE, **keep}):
         yield

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ from t5music.training.loop import FINISHED_FILE
 from t5music.training.saving import Checkpoints
 from t5music.training.state import TrainState
 from t5music.training.writers import read_metrics
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 CONFIG = T5Config(
     rows=default().rows, d_model=16, d_kv=4, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1, dropout_rate=0.0
@@ -77,22 +78,6 @@ def write_run(folder: Path, seed: int, config: T5Config = CONFIG) -> None:
 
 def data_dir(root: Path) -> list[str]:
     return ["--data_dir", str(root / "data")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cheap_compilation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Optimises little, and compiles nothing twice."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compilation_cache")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_disable_most_optimizations": True,
-    }
-    former = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in former.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")

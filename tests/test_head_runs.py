@@ -28,6 +28,8 @@ from t5music.training import checkpoints, evaluation, optimizers, schedules
 from t5music.training.saving import Checkpoints
 from t5music.training.state import Params, TrainState
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 CONFIG = T5Config(
     rows=default().rows, d_model=16, d_kv=8, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1, dropout_rate=0.0
 )
@@ -59,6 +61,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory):
                 encoding="remi",
                 labels=labels,
                 examples=examples.to_config(asked),
+                objectives=getattr(asked, "objectives", ()),
             ) as out:
                 for split, count in (("train", 64), ("validation", 16)):
                     for _ in range(count):
@@ -73,22 +76,6 @@ def stores(tmp_path_factory: pytest.TempPathFactory):
                         out.write(split, {"inputs": vocabulary.encode(words), "targets": vocabulary.encode(answer)})
         write_mixture(folder, "both", {name: EQUAL for name in ("melody", "velocity")})
         yield folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cheap_compilation(tmp_path_factory: pytest.TempPathFactory):
-    """Optimises little, and compiles nothing twice."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compilation_cache")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_disable_most_optimizations": True,
-    }
-    former = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in former.items():
-        jax.config.update(name, value)
 
 
 def drawn(config: T5Config, seed: int = 0) -> Params:

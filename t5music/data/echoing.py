@@ -23,9 +23,9 @@ class EchoNotes(Objective):
         weights  0        1                  0        1
 
     A T5's decoder reads its inputs without their positions, so a row of labels alone would have to count: a small model
-    never learns that, and gives every note the most frequent label. With the note's word before it a label has only to
-    find the note. (Raman et al. 2022 compare such forms for tagging by sequence-to-sequence models.) The word of a
-    note that `MaskNotes` has hidden is `<extra_id_0>`, whose label counts nothing.
+    never learns that, and gives nearly every note the most frequent label. With the note's word before it a label has
+    only to find the note. (Raman et al. 2022 compare such forms for tagging by sequence-to-sequence models.) The word
+    of a note that `MaskNotes` has hidden is `<extra_id_0>`, whose label counts nothing.
     """
 
     name: ClassVar[str] = "echo_notes"

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import examples
+from t5music.data.echoing import EchoNotes
 from t5music.data.examples import LabelNotes
 from t5music.data.packing import Pair
 from t5music.data.store import TokenStore
@@ -58,6 +59,14 @@ def _labels(store: TokenStore, head: str) -> tuple[str, ...]:
         return tuple(store.manifest["labels"])
     wanted = {NOTES: "label notes", SEQUENCE: "choose one label of a set"}[head]
     raise ConfigError(f"a head {head!r} needs tasks that {wanted}, which {store.name} does not")
+
+
+def check_echoes(stores: Sequence[TokenStore]) -> None:
+    """Raises DataError for a store of labels of notes without `EchoNotes`: a decoder could not know which is whose."""
+    for store in stores:
+        config = store.manifest["examples"] or {}
+        if config.get("kind") == LabelNotes.kind and EchoNotes() not in store.objectives:
+            raise DataError(f"{store.path} has labels without the words of their notes: compile {store.name} again")
 
 
 class LabelRows:

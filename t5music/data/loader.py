@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import mixing
-from t5music.data.labelling import LabelRows, label_set
+from t5music.data.labelling import LabelRows, check_echoes, label_set
 from t5music.data.lanes import Lane, LaneState
 from t5music.data.objective import Objective
 from t5music.data.packing import Pair, assemble
@@ -145,6 +145,7 @@ def _row_maker(
 ) -> AssembleRows:
     """What makes batches of rows for the kind of model that is to read them."""
     if head is None:
+        check_echoes(stores)
         return partial(assemble, lengths=lengths, packed=packed, decoder_only=decoder_only)
     if packed:
         raise ConfigError(f"train.pack must be False with the head {head!r}: a row of an encoder alone is one example")
@@ -314,7 +315,8 @@ def eval_batches(
     The objective's noise is that of (seed, task, example, epoch 0): the same in every evaluation. The last batch is
     filled with empty rows. Each batch also has "example_index", int32 [batch], -1 for an empty row. `decoder_only` and
     `head` are those of `train_batches`. Raises DataError for a missing or empty split, a store of another vocabulary,
-    and, at the end, if nothing had targets; ConfigError for a task that has not what a head is to say.
+    or one that has to be compiled again, and, at the end, if nothing had targets; ConfigError for a task that has not
+    what a head is to say.
     """
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ConfigError(f"batch size and limit must be at least 1, not {batch_size} and {limit}")

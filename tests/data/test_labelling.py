@@ -33,7 +33,9 @@ def ids(vocabulary: Vocabulary) -> Callable[..., np.ndarray]:
 def label_store(tmp_path: Path, vocabulary: Vocabulary) -> LabelStore:
     """label_store(name, asked) -> a store of 12 training and 5 validation examples of that kind."""
 
-    def make(name: str, asked: examples.Examples, labels: Sequence[str] | None = None) -> TokenStore:
+    def make(
+        name: str, asked: examples.Examples, labels: Sequence[str] | None = None, echoed: bool = True
+    ) -> TokenStore:
         rng = np.random.default_rng(0)
         features = {feature: FeatureSpec("tokens", True) for feature in ("inputs", "targets")}
         with StoreWriter(
@@ -43,6 +45,7 @@ def label_store(tmp_path: Path, vocabulary: Vocabulary) -> LabelStore:
             encoding="remi",
             labels=labels,
             examples=examples.to_config(asked),
+            objectives=getattr(asked, "objectives", ()) if echoed else (),
         ) as out:
             for split, count in (("train", 12), ("validation", 5)):
                 for _ in range(count):
@@ -160,12 +163,22 @@ def test_batches_of_a_store_hold_its_examples_in_the_same_order(label_store: Lab
         written["decoder_target_tokens"],
         strict=True,
     ):
-        assert [ROLES[index] for index in classes[weights > 0]] == vocabulary.decode(words).split()
+        assert [ROLES[index] for index in classes[weights > 0]] == vocabulary.decode(words).split()[1::2]
     evaluated = list(eval_batches(store, "validation", **settings, head="notes"))
     assert np.concatenate([batch["example_index"] for batch in evaluated]).tolist() == [0, 1, 2, 3, 4, -1, -1, -1]
     assert not evaluated[1]["decoder_loss_weights"][1:].any()
     with pytest.raises(ConfigError, match=r"train\.pack must be False with the head 'notes'"):
         train_batches(store, **settings, seed=1, head="notes")
+
+
+def test_a_decoder_is_not_given_labels_that_do_not_say_whose_they_are(label_store: LabelStore, vocabulary: Vocabulary):
+    old = label_store("melody", MELODY, echoed=False)
+    settings = {"feature_lengths": LENGTHS, "vocabulary": vocabulary, "batch_size": 4}
+    with pytest.raises(DataError, match="labels without the words of their notes: compile melody again"):
+        train_batches(old, **settings, seed=1)
+    with pytest.raises(DataError, match="compile melody again"):
+        eval_batches(old, "validation", **settings)
+    assert next(train_batches(old, **settings, seed=1, pack=False, head="notes"))  # which needs no such words
 
 
 def test_a_position_goes_on_and_is_that_of_one_head(label_store: LabelStore, vocabulary: Vocabulary):

@@ -36,6 +36,9 @@ class Examples(Protocol):
       kind: its name in manifests and checkpoints.
       metrics: names of the functions of t5music.metrics that judge answers in text.
       encoding: name of the encoding.
+
+    Some have `objectives` of their own, steps between what is stored and what a model reads and writes, and then
+    `answer(text)`, which gives what was stored back.
     """
 
     kind: ClassVar[str]
