@@ -150,7 +150,10 @@ def _record(stage: Stage, folder: Path, said: dict[str, Any]) -> Record:
 
 
 def cost(folder: Path) -> tuple[float, float]:
-    """(tokens seen, floating point operations) of the run in a folder by its clock's lines; (0, 0) without any."""
+    """(tokens seen, floating point operations) of the run in a folder by its clock's lines; (0, 0) without any.
+
+    The lines hold speeds. What a step cost is rounded, so that the time that is divided out again leaves no trace.
+    """
     path = folder / TIMING_FILE
     lines = read_metrics(path) if path.is_file() else []
     tokens = flops = 0.0
@@ -158,8 +161,8 @@ def cost(folder: Path) -> tuple[float, float]:
     for line in lines:
         steps = line["step"] - before
         before = line["step"]
-        tokens += steps * line["tokens_per_second"] / line["steps_per_second"]
-        flops += steps * line.get("flops_per_second", 0.0) / line["steps_per_second"]
+        tokens += steps * round(line["tokens_per_second"] / line["steps_per_second"], 3)
+        flops += steps * round(line.get("flops_per_second", 0.0) / line["steps_per_second"])
     return tokens, flops
 
 

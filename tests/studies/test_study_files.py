@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from t5music.cli import main
 from t5music.studies import runner
 from t5music.studies.grid import TRAIN
 
@@ -41,3 +43,14 @@ def test_a_study_can_be_spelt_out(name: str):
     cells = {cell.setting: cell.stages for cell in study.cells}
     for column in study.columns:
         assert column.stage in cells[study.baseline], column.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPER)
+def test_the_plan_that_a_paper_study_s_header_names_can_be_made(name: str, capsys: pytest.CaptureFixture[str]):
+    """Every training of it: its gin files set nothing that is not read, and its rows fit the chips."""
+    commands = re.findall(r"t5music (study .*--plan .*)", (ROOT / "studies" / "paper" / name).read_text())
+    if not commands:
+        commands = [f'study --gin_file=studies/paper/{name} --plan --plan_device "TPU v4" --plan_count 4']
+    assert main(shlex.split(commands[0])) == 0
+    assert "All runs: " in capsys.readouterr().out
