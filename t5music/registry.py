@@ -18,6 +18,7 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     mixing.Constant,
     mixing.Proportional,
     objectives.Deshuffle,
+    objectives.DisturbLabels,
     objectives.IidDenoising,
     objectives.KeepVoices,
     objectives.LanguageModel,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from t5music.data.objective import LOSS_WEIGHTS, Example, Objective
+from t5music.data.objective import LOSS_WEIGHTS, READ_TARGETS, Example, Objective
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import DataError
 
@@ -45,4 +45,7 @@ class EchoNotes(Objective):
         echoed[seen, 0] = notes
         echoed[:, 1] = labels
         counted = np.stack([np.zeros_like(weights), weights], axis=1)
-        return {**example, "targets": echoed.reshape(-1), LOSS_WEIGHTS: counted.reshape(-1)}
+        made = {**example, "targets": echoed.reshape(-1), LOSS_WEIGHTS: counted.reshape(-1)}
+        if READ_TARGETS in example:
+            made[READ_TARGETS] = np.stack([echoed[:, 0], example[READ_TARGETS]], axis=1).reshape(-1)
+        return made

@@ -60,7 +60,7 @@ class MaskNotes(Objective):
         masked[heads - 1] |= around[heads - 1] == VELOCITY
         masked[heads + 1] |= around[heads + 1] == DURATION
         made = {**example, "inputs": np.where(masked[:-1], _mask(inputs, vocabulary), inputs)}
-        if len(targets) and _is_label(vocabulary)[targets].all():
+        if label_notes(targets, vocabulary):
             weights = np.array(example.get(LOSS_WEIGHTS, np.ones(len(targets))), np.float32)
             weights[hidden[hidden < len(targets)]] = 0.0
             made[LOSS_WEIGHTS] = weights
@@ -81,6 +81,11 @@ def _kinds(vocabulary: Vocabulary) -> NDArray[np.int64]:
     kinds = np.full(vocabulary.size, -1)
     kinds[vocabulary.event_ids("remi")] = KIND_OF
     return kinds
+
+
+def label_notes(targets: Ids, vocabulary: Vocabulary) -> bool:
+    """Whether targets are labels of single notes, and nothing else."""
+    return bool(len(targets) and _is_label(vocabulary)[targets].all())
 
 
 @functools.lru_cache(maxsize=8)

@@ -16,6 +16,8 @@ from t5music.errors import ConfigError
 Example = dict[str, Any]  # feature name -> int32 tokens [n] without EOS, or str for a feature of kind "text"
 # A feature that a step may add: float32 [targets], what each target token's loss counts; EOS always counts 1.
 LOSS_WEIGHTS = "loss_weights"
+# A feature that a step may add: int32 [targets], what the decoder reads of each target once it is past it.
+READ_TARGETS = "read_targets"
 
 
 @dataclasses.dataclass(frozen=True)

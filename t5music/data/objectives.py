@@ -18,6 +18,7 @@ import numpy as np
 from t5music.data.augment import Transpose
 from t5music.data.augment_nes import KeepVoices, SwapPulses
 from t5music.data.augment_time import TimeStretch
+from t5music.data.disturbing import DisturbLabels
 from t5music.data.echoing import EchoNotes
 from t5music.data.masking_notes import MaskNotes
 from t5music.data.noise import IidDenoising, SpanCorruption
@@ -28,6 +29,7 @@ from t5music.errors import ConfigError, DataError, nearest
 __all__ = [
     "OBJECTIVES",
     "Deshuffle",
+    "DisturbLabels",
     "EchoNotes",
     "Example",
     "IidDenoising",
@@ -141,6 +143,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
         SwapPulses,
         TimeStretch,
         MaskNotes,
+        DisturbLabels,
         EchoNotes,
     )
 }

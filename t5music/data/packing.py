@@ -36,12 +36,14 @@ Key = TypeVar("Key", bound=Hashable)
 class Pair(NamedTuple):
     """Inputs and targets of one example, int32 [n] and [m], EOS included, no longer than a row.
 
-    `weights`, float32 [m], are what the loss of each target counts; None where each counts 1.
+    `weights`, float32 [m], are what the loss of each target counts; None where each counts 1. `read`, int32 [m], are
+    what the decoder reads of the targets, the last one never; None where it reads the targets themselves.
     """
 
     inputs: Ids
     targets: Ids
     weights: NDArray[np.float32] | None = None
+    read: Ids | None = None
 
 
 class _OpenRow(Generic[Key]):
@@ -157,7 +159,7 @@ def assemble(
     targets, target_segments = _lay_out([[pair.targets for pair in row] for row in rows], lengths["targets"])
     batch: dict[str, NDArray] = {
         "encoder_input_tokens": encoder,
-        "decoder_input_tokens": _shifted(targets, target_segments),
+        "decoder_input_tokens": _shifted(_read(targets, target_segments > 0, rows), target_segments),
         "decoder_target_tokens": targets,
         "decoder_loss_weights": _loss_weights(target_segments > 0, rows),
     }
@@ -172,18 +174,29 @@ def _assemble_joint(rows: Sequence[Sequence[Pair]], length: int, *, packed: bool
     tokens, numbers = _lay_out(parts, length)
     segments = (numbers + 1) // 2
     inputs = numbers % 2 == 1
+    is_target = (segments > 0) & ~inputs
     starts = np.diff(segments, axis=1, prepend=0) != 0
     # What is predicted at a position is read at the next one, and the first target is predicted with all inputs read.
-    read = np.pad(inputs[:, :-1], ((0, 0), (1, 0))) & ~starts
+    seen = np.pad(inputs[:, :-1], ((0, 0), (1, 0))) & ~starts
     batch: dict[str, NDArray] = {
-        "decoder_input_tokens": _shifted(tokens, segments),
+        "decoder_input_tokens": _shifted(_read(tokens, is_target, rows), segments),
         "decoder_target_tokens": tokens,
-        "decoder_loss_weights": _loss_weights((segments > 0) & ~inputs, rows),
-        "decoder_causal_attention": ((segments > 0) & (starts | read)).astype(np.int32),
+        "decoder_loss_weights": _loss_weights(is_target, rows),
+        "decoder_causal_attention": ((segments > 0) & (starts | seen)).astype(np.int32),
     }
     if packed:
         batch["decoder_segment_ids"] = segments
     return batch
+
+
+def _read(tokens: Ids, is_target: NDArray[np.bool_], rows: Sequence[Sequence[Pair]]) -> Ids:
+    """int32 [rows, length]: the tokens, of targets what the decoder reads of them instead."""
+    pairs = list(itertools.chain.from_iterable(rows))
+    if all(pair.read is None for pair in pairs):
+        return tokens
+    read = tokens.copy()
+    read[is_target] = np.concatenate([pair.targets if pair.read is None else pair.read for pair in pairs])
+    return read
 
 
 def _loss_weights(is_target: NDArray[np.bool_], rows: Sequence[Sequence[Pair]]) -> NDArray[np.float32]:

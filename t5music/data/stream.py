@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import objectives
-from t5music.data.objective import LOSS_WEIGHTS, Objective
+from t5music.data.objective import LOSS_WEIGHTS, READ_TARGETS, Objective
 from t5music.data.packing import Pair
 from t5music.data.store import TokenStore
 from t5music.data.vocabulary import EOS_ID, Ids, Vocabulary
@@ -93,8 +93,13 @@ class TaskStream:
             for step in self._steps:
                 example = step(example, rng, self._lengths, self._vocabulary)
         inputs, targets = self._end(example["inputs"], "inputs"), self._end(example["targets"], "targets")
-        weights = example.get(LOSS_WEIGHTS)
-        return Pair(inputs, targets) if weights is None else Pair(inputs, targets, self._weights(weights, len(targets)))
+        weights, read = example.get(LOSS_WEIGHTS), example.get(READ_TARGETS)
+        return Pair(
+            inputs,
+            targets,
+            None if weights is None else self._weights(weights, len(targets)),
+            None if read is None else self._end(read, "targets"),
+        )
 
     def has_targets(self, pair: Pair) -> bool:
         """Whether there is anything to predict but EOS."""

@@ -81,6 +81,22 @@ def test_without_packing_there_are_no_segments():
     }
 
 
+def test_what_a_decoder_reads_may_be_other_than_what_it_is_to_write():
+    other = pair([7, 8, 1], [11, 12, 13, 1])._replace(read=np.array([21, 22, 23, 1], np.int32))
+    rows = [[pair([4, 5, 6, 1], [9, 10, 1]), other], [other], []]
+    golden = {
+        False: [[0, 9, 10, 0, 21, 22, 23, 0], [0, 21, 22, 23, 0, 0, 0, 0], [0] * 8],
+        True: [[0, 4, 5, 6, 1, 9, 10, 0, 7, 8, 1, 21, 22, 23, 0, 0], [0, 7, 8, 1, 21, 22, 23] + [0] * 9, [0] * 16],
+    }
+    for decoder_only, read in golden.items():
+        batch = assemble(rows, {"inputs": 8, "targets": 8}, packed=True, decoder_only=decoder_only)
+        plain = [[each._replace(read=None) for each in row] for row in rows]
+        expected = assemble(plain, {"inputs": 8, "targets": 8}, packed=True, decoder_only=decoder_only)
+        assert batch.pop("decoder_input_tokens").tolist() == read
+        assert batch.keys() == expected.keys() - {"decoder_input_tokens"}
+        assert all(np.array_equal(expected[name], array) for name, array in batch.items())
+
+
 def test_empty_inputs_keep_segments_in_step():
     row = [pair([], [5, 1]), pair([6, 1], [7, 1])]
     batch = assemble([row], {"inputs": 4, "targets": 4}, packed=True)
