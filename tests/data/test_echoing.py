@@ -16,10 +16,8 @@ V = default()
 
 
 def run(*steps: objectives.Objective, inputs: str, targets: str, seed: int = 0) -> dict[str, np.ndarray]:
-    rng, example = np.random.default_rng(seed), {"inputs": V.encode(inputs), "targets": V.encode(targets)}
-    for step in steps:
-        example = step(example, rng, {}, V)
-    return example
+    example = {"inputs": V.encode(inputs), "targets": V.encode(targets)}
+    return objectives.apply(steps, example, np.random.default_rng(seed), {}, V)
 
 
 def test_golden():
