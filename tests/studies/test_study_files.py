@@ -53,4 +53,6 @@ def test_the_plan_of_every_training_can_be_made(name: str, capsys: pytest.Captur
     if not commands:
         commands = [f'study --gin_file={name} --plan --plan_device "TPU v4" --plan_count {4 if "paper" in name else 1}']
     assert main(shlex.split(commands[0])) == 0
-    assert "All runs: " in capsys.readouterr().out
+    plan = capsys.readouterr().out
+    assert "All runs: " in plan
+    assert "TOO MUCH" not in plan
