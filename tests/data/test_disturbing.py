@@ -61,7 +61,7 @@ def test_shares_that_are_none(share: float):
         DisturbLabels(share)
 
 
-def test_a_stream_gives_both_and_each_epoch_another_order(tmp_path):
+def test_a_stream_gives_both_and_draws_anew_in_each_epoch(tmp_path):
     labels = [DYNAMICS[place % len(DYNAMICS)] for place in range(24)]
     features = {"inputs": FeatureSpec("tokens"), "targets": FeatureSpec("tokens")}
     with StoreWriter(tmp_path / "task", features=features, vocabulary=V, encoding="remi") as writer:

@@ -7,11 +7,14 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from t5music.cli import main
 from t5music.data import vocabulary
@@ -130,6 +133,14 @@ def test_only_what_is_gone_runs_again_and_gives_the_same_figures(place: Path, mo
     assert read(place)[1][before.stage.fingerprint].results == before.results  # to the last bit
     assert untouched.stat().st_mtime_ns == stamp
     assert without_time(place / "studies" / "tiny" / "table.csv") == table
+
+
+@given(st.floats(1e-3, 1e5), st.integers(1, 10**15), st.integers(1, 10**6))
+def test_what_a_run_cost_does_not_depend_on_its_speed(rate: float, flops: int, tokens: int):
+    line = {"step": 3, "steps_per_second": rate, "tokens_per_second": tokens * rate, "flops_per_second": flops * rate}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "timing.jsonl").write_text(json.dumps(line) + "\n")
+        assert records.cost(Path(folder)) == (3 * tokens, 3 * flops)
 
 
 def without_time(path: Path) -> list[dict[str, str]]:
