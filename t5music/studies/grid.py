@@ -27,6 +27,7 @@ _SHARES = ("accuracy", "f1", "recall", "precision")
 _UNITS = {"bits_per_note": "bits/note", "bits_per_second": "bits/s", "loss": "nats/token"}
 
 Bindings = Mapping[str, Any]
+Changes = Sequence[tuple[str, Bindings | None]]  # of stages, in the order they are made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,9 @@ class Description:
             as "@Proportional()". {"seed_offset": n} adds n to the cell's seed, {"gin_files": files} adds files.
         settings: row of the table -> {stage: what differs}. A stage that is None is left out, and what comes after it
             comes after what was before it. A stage of a new name is one more. A name with a * stands for all stages
-            that it fits, "*" alone for all that train, and what is said of a stage by its own name wins.
+            that it fits, "*" alone for all that train. One of these that is None leaves a stage out, whatever others
+            say; what is said of a stage by its own name wins.
+        shared: what every setting says first: {stage: what differs from `stages`}, read as a setting's.
         columns: column of the table -> "stage/task/metric".
         seeds: of every setting.
         more_seeds: setting -> further seeds.
@@ -152,6 +155,7 @@ class Description:
     stages: Mapping[str, Bindings]
     settings: Mapping[str, Mapping[str, Bindings | None]]
     columns: Mapping[str, str]
+    shared: Mapping[str, Bindings | None] = dataclasses.field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
     more_seeds: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
     baseline: str | None = None
@@ -225,7 +229,7 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
     seeds = {setting: (*told["seeds"], *told["more_seeds"].get(setting, ())) for setting in settings}
     every_seed = sorted({seed for own in seeds.values() for seed in own})
     cells = [
-        Cell(setting, seed, maker.stages(setting, settings[setting], seed))
+        Cell(setting, seed, maker.stages(setting, [*told["shared"].items(), *settings[setting].items()], seed))
         for seed in every_seed
         for setting in settings
         if seed in seeds[setting]
@@ -264,16 +268,16 @@ class _Maker:
         self._macros: dict[tuple[str, ...], set[str]] = {}
         self._read: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
-    def stages(self, setting: str, changes: Mapping[str, Bindings | None], seed: int) -> dict[str, Stage]:
+    def stages(self, setting: str, changes: Changes, seed: int) -> dict[str, Stage]:
         where = f"setting {setting!r}"
         specs = {name: dict(spec) for name, spec in self._stages.items()}
-        for name, change in changes.items():
+        for name, change in changes:
             if ANY not in name and name not in specs:
                 if change is None or not set(self._kinds) & set(change):
                     raise ConfigError(f"{where}: no stage {name!r}{nearest(name, specs)}")
                 specs[name] = {}
         own = {name: self._change(name, specs[name], changes) for name in specs}
-        for name in changes:
+        for name, _ in changes:
             if ANY in name and not any(fnmatchcase(each, name) for each in specs):
                 raise ConfigError(f"{where}: no stage is called like {name!r}{nearest(name, specs)}")
         made: dict[str, tuple[Stage, ...]] = {}  # the stage, or those that stand for one that is left out
@@ -298,17 +302,17 @@ class _Maker:
             make(name, ())
         return {name: found[0] for name, found in made.items() if own[name] is not None and found}
 
-    def _change(self, name: str, spec: Bindings, changes: Mapping[str, Bindings | None]) -> Bindings | None:
+    def _change(self, name: str, spec: Bindings, changes: Changes) -> Bindings | None:
         """What a setting changes of a stage, by names with a * that fit it and then by its own; None leaves it out."""
-        trains = TRAIN in {**spec, **(changes.get(name) or {})}
-        told: dict[str, Any] | None = {}
-        fitting = [key for key in changes if ANY in key and (trains if key == ANY else fnmatchcase(name, key))]
-        for key in [*fitting, *(key for key in changes if key == name)]:
-            change = changes[key]
-            if change is None:
-                told = None
-                continue
-            told = told or {}
+        own = [change for key, change in changes if key == name]
+        trains = any(TRAIN in told for told in (spec, *own) if told)
+        fitting = [
+            change for key, change in changes if ANY in key and (trains if key == ANY else fnmatchcase(name, key))
+        ]
+        if (own[-1] is None) if own else (None in fitting):
+            return None
+        told: dict[str, Any] = {}
+        for change in filter(None, [*fitting, *own]):
             files = [*told.get("gin_files", ()), *change.get("gin_files", ())]
             told |= {**change, **({"gin_files": files} if files else {})}
         return told

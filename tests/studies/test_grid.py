@@ -94,6 +94,37 @@ def test_stages_are_left_out_added_and_moved(tmp_path: Path):
     assert list(fewer) == ["pretrain", "test"]
 
 
+def test_what_every_setting_says_comes_before_its_own(tmp_path: Path):
+    study = expand(
+        tmp_path,
+        {
+            "as shared": {},
+            "a pattern": {"fine*": {"TRAIN_STEPS": 8}, "other*": {"TRAIN_STEPS": 8}},
+            "its own": {"finetune": {"TRAIN_STEPS": 9}, "other": {}},
+        },
+        shared={
+            "fine*": {"TRAIN_STEPS": 7},
+            "finetune": {"BATCH_SIZE": 2},
+            "other": {"train": ["first.gin"], "after": "pretrain"},
+            "o*": None,
+        },
+        seeds=[0],
+    )
+    shared, pattern, own = (cell.stages for cell in study.cells)
+    assert shared["finetune"].bindings == ("TRAIN_STEPS = 7", "BATCH_SIZE = 2")
+    assert pattern["finetune"].bindings == ("TRAIN_STEPS = 8", "BATCH_SIZE = 2")
+    assert own["finetune"].bindings == ("TRAIN_STEPS = 9", "BATCH_SIZE = 2")
+    # Here the stage is asked for by its own name, and that wins over what leaves it out.
+    assert [list(cell) for cell in (shared, pattern, own)] == [["pretrain", "finetune", "test", "other"]] * 3
+
+
+def test_what_a_pattern_leaves_out_other_patterns_do_not_bring_back(tmp_path: Path):
+    settings = {"out": {"*tune": {"TRAIN_STEPS": 8}}, "back": {"finetune": {}}}
+    out, back = (cell.stages for cell in expand(tmp_path, settings, shared={"fine*": None}, seeds=[0]).cells)
+    assert list(out) == ["pretrain", "test"]
+    assert list(back) == ["pretrain", "finetune", "test"]
+
+
 def test_a_scale_chooses_gin_files_and_names_the_folder(tmp_path: Path):
     (tmp_path / "paper.gin").write_text('include "runs/pretrain.gin"\nMIXTURE_OR_TASK_NAME = "large"\n')
     stages = {"pretrain": {"train": ["{scale}.gin"]}, "test": {**STAGES["test"], "after": "pretrain"}}
