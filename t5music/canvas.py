@@ -7,9 +7,12 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 # Okabe and Ito's colours, which people tell apart however they see colours, without the yellow that white swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -17,6 +20,7 @@ DASHES = ("-", "--")
 BASELINE = "#000000"
 FAINT = "#B8B8B8"
 FAILED = "#B00020"
+NUMBERED = 16  # columns of shares, up to which every share is written
 
 
 def png(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
@@ -44,6 +48,18 @@ def tidy(axes: Axes) -> None:
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def shares(axes: Axes, percent: NDArray[np.floating], columns: Sequence[str], rows: Sequence[str]) -> None:
+    """A matrix of shares, float [rows, columns] in per cent, as shades and numbers; nan stays white."""
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="equal")
+    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    if len(columns) <= NUMBERED:
+        for (row, column), share in np.ndenumerate(percent):
+            if not np.isnan(share):
+                colour = "white" if share > 50 else "black"
+                axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour)
 
 
 def line_style(number: int) -> tuple[str, str]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LETTERS = 18  # of a label
-NUMBERED = 16  # labels, up to which every share is written
 
 
 def confusion_png(found: Mapping[str, Confusion]) -> bytes:
@@ -43,16 +42,7 @@ def _matrix(axes: Axes, task: str, confusion: Confusion) -> None:
     counts = confusion.counts[np.ix_(shown, shown)]
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [canvas.wrapped(confusion.labels[index] or "no answer", LETTERS, 2) for index in shown]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-    axes.set_yticks(
-        range(len(names)), [f"{name} ({count:,})" for name, count in zip(names, counts.sum(axis=1), strict=True)],
-        fontsize=8,
-    )  # fmt: skip
+    canvas.shares(axes, shares, names, [f"{name} ({n:,})" for name, n in zip(names, counts.sum(axis=1), strict=True)])
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
     axes.set_title(canvas.wrapped(task), fontsize=10)
-    if len(shown) <= NUMBERED:
-        for (row, column), share in np.ndenumerate(shares):
-            colour = "white" if share > 50 else "black"
-            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour)

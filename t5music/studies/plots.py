@@ -1,4 +1,4 @@
-"""Pictures of a study's figures: all settings with their deviations, and metrics against what settings differ in."""
+"""Pictures of a study's figures: settings with their deviations, metrics against what settings differ in, recalls."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PANELS = 4  # side by side
 ROOM = 24  # letters of ticks below a panel
 CLOSE = 0.06  # of a panel's width
+RECALL = "recall/"  # and a label: a metric of tasks with labels
+LETTERS = 20  # of a label
 
 
 def settings_png(found: Summary) -> bytes | None:
@@ -74,6 +76,42 @@ def axis_png(found: Summary) -> bytes | None:
         figure.supxlabel(axis.name, fontsize=10)
 
     return canvas.png(onto, max(3.1 * across, 4.2), 2.7 * down + 0.2)
+
+
+def recalls_png(found: Summary) -> bytes | None:
+    """A panel per task with labels: the recall of each label, a row per setting, means over the seeds that finished.
+
+    A label that is hardly ever found is a pale column, and a setting that leans on one label is a pale row with one
+    dark place. None where no task that a column is of has labels.
+    """
+    panels: list[tuple[str, list[str], np.ndarray]] = []
+    for index, column in enumerate(found.study.columns):
+        seeds = [
+            [
+                value.record.results[column.task]
+                for value in row.entries[index].values
+                if value.record is not None and value.value is not None
+            ]
+            for row in found.settings
+        ]
+        labels = list(dict.fromkeys(name for row in seeds for seed in row for name in seed if name.startswith(RECALL)))
+        means = [[np.mean([seed[name] for seed in row]) if row else math.nan for name in labels] for row in seeds]
+        if labels:
+            panels.append((column.name, [name.removeprefix(RECALL) for name in labels], 100 * np.array(means)))
+    if not panels:
+        return None
+    rows = [canvas.wrapped(_name(found, row), 30, 2) for row in found.settings]
+    widths = [len(labels) for _, labels, _ in panels]
+
+    def onto(figure: Figure) -> None:
+        drawn = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
+        for number, (axes, (name, labels, percent)) in enumerate(zip(drawn, panels, strict=True)):
+            names = [canvas.wrapped(label, LETTERS, 2) for label in labels]
+            canvas.shares(axes, percent, names, rows)
+            axes.tick_params(left=not number, labelleft=not number)
+            axes.set_title(canvas.wrapped(name, 14), fontsize=10)
+
+    return canvas.png(onto, 2.6 + 0.42 * sum(widths) + 0.25 * len(panels), 2.8 + 0.36 * len(rows))
 
 
 def _columns(found: Summary) -> list[int]:

@@ -14,7 +14,7 @@ from t5music.studies.grid import TRAIN, Study
 from t5music.studies.records import Record
 from t5music.studies.summary import Summary, stages_in_order, summarise
 
-SETTINGS, AXIS, CURVES = "settings.png", "axis.png", "curves_{}.png"  # {}: a stage
+SETTINGS, AXIS, RECALLS, CURVES = "settings.png", "axis.png", "recalls.png", "curves_{}.png"  # {}: a stage
 
 
 def write(study: Study, records: Mapping[str, Record], folder: Path) -> str:
@@ -39,7 +39,7 @@ def write(study: Study, records: Mapping[str, Record], folder: Path) -> str:
     files.write_text(folder / "values.csv", spreadsheets.values_csv(found))
     files.write_text(folder / "index.html", page.render(found, {caption: png for caption, png in drawn.values()}))
     files.write_text(folder / "table.md", made + "\n")
-    for path in (folder / SETTINGS, folder / AXIS, *folder.glob(CURVES.format("*"))):
+    for path in (folder / SETTINGS, folder / AXIS, folder / RECALLS, *folder.glob(CURVES.format("*"))):
         if path.name not in drawn:
             path.unlink(missing_ok=True)
     return made
@@ -60,6 +60,7 @@ def _pictures(found: Summary) -> dict[str, tuple[str, bytes]]:
             f"Against {study.axis.name}: mean and one standard deviation over seeds; the star is the baseline.",
             plots.axis_png(found),
         )
+    wanted[RECALLS] = ("Recall of each label, in per cent: means over the seeds.", plots.recalls_png(found))
     for stage in dict.fromkeys(stage.name for stage in stages_in_order(study) if stage.kind == TRAIN):
         name = "".join(letter if letter.isalnum() else "_" for letter in stage)
         wanted[CURVES.format(name)] = (

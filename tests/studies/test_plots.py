@@ -107,11 +107,35 @@ def test_settings_have_rows_and_what_failed_says_so(drawn: list[Figure], tmp_pat
     assert [text.get_text() for text in continued.texts] == ["failed"]
 
 
+def test_recalls_are_means_over_the_seeds_that_finished(drawn: list[Figure], tmp_path: Path):
+    study = fakes.study()
+    records = fakes.finished(study, tmp_path)
+    for number, record in enumerate(records.values()):
+        if composer := record.results.get("pianist8_composer"):
+            composer["recall/Bach"], composer["recall/Satie"] = 0.5, 0.01 * number
+    numbers = [number for number, record in enumerate(records.values()) if record.results]
+    fakes.stop(records, fakes.WORSE, 0, {"test": ("running", "")})
+    for seed in study.seeds:
+        fakes.stop(records, fakes.LONG, seed, {"test": ("failed", "no memory")})
+    plots.recalls_png(summary.summarise(study, records))
+    (axes,) = drawn[0].axes  # music that is continued has no labels
+    assert axes.get_title() == "composer"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["Bach", "Satie"]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert rows == ["★ 3", "10", "i.i.d. | one word", "no pre-training"]
+    written = [text.get_text() for text in axes.texts]
+    # Tests come in the order of the cells: seed by seed, and in each the four settings.
+    means = [np.mean(numbers[row::4][1:] if row == 1 else numbers[row::4]) for row in (0, 1, 3)]
+    assert written == [text for mean in means for text in ("50", f"{mean:.0f}")]
+    assert np.isnan(np.asarray(axes.images[0].get_array().filled(np.nan))[2]).all()
+
+
 def test_nothing_finished_has_no_picture():
     study = fakes.study()
     found = summary.summarise(study, {})
     assert plots.settings_png(found) is None
     assert plots.axis_png(found) is None
+    assert plots.recalls_png(found) is None
     assert curves.stage_png(study, {}, "finetune") is None
     assert plots.axis_png(summary.summarise(dataclasses.replace(study, axis=None), {})) is None
 
