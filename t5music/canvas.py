@@ -52,7 +52,7 @@ def tidy(axes: Axes) -> None:
 
 def shares(axes: Axes, percent: NDArray[np.floating], columns: Sequence[str], rows: Sequence[str]) -> None:
     """A matrix of shares, float [rows, columns] in per cent, as shades and numbers; nan stays white."""
-    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="equal")
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     if len(columns) <= NUMBERED:

@@ -309,7 +309,7 @@ class _Maker:
         fitting = [
             change for key, change in changes if ANY in key and (trains if key == ANY else fnmatchcase(name, key))
         ]
-        if (own[-1] is None) if own else (None in fitting):
+        if None in (own[-1:] or fitting):
             return None
         told: dict[str, Any] = {}
         for change in filter(None, [*fitting, *own]):

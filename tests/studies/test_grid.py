@@ -114,6 +114,7 @@ def test_what_every_setting_says_comes_before_its_own(tmp_path: Path):
     assert shared["finetune"].bindings == ("TRAIN_STEPS = 7", "BATCH_SIZE = 2")
     assert pattern["finetune"].bindings == ("TRAIN_STEPS = 8", "BATCH_SIZE = 2")
     assert own["finetune"].bindings == ("TRAIN_STEPS = 9", "BATCH_SIZE = 2")
+    assert pattern["other"].bindings == ("TRAIN_STEPS = 8",)
     # Here the stage is asked for by its own name, and that wins over what leaves it out.
     assert [list(cell) for cell in (shared, pattern, own)] == [["pretrain", "finetune", "test", "other"]] * 3
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from t5music import canvas
 from t5music.studies import curves, plots, summary
-from t5music.studies.grid import Axis
+from t5music.studies.grid import Axis, Column
 from t5music.studies.summary import Summary
 
 
@@ -108,7 +108,8 @@ def test_settings_have_rows_and_what_failed_says_so(drawn: list[Figure], tmp_pat
 
 
 def test_recalls_are_means_over_the_seeds_that_finished(drawn: list[Figure], tmp_path: Path):
-    study = fakes.study()
+    again = Column("composer, F1", "test", "pianist8_composer", "macro_f1")
+    study = fakes.study(columns=(*fakes.COLUMNS, again))
     records = fakes.finished(study, tmp_path)
     for number, record in enumerate(records.values()):
         if composer := record.results.get("pianist8_composer"):
@@ -118,7 +119,7 @@ def test_recalls_are_means_over_the_seeds_that_finished(drawn: list[Figure], tmp
     for seed in study.seeds:
         fakes.stop(records, fakes.LONG, seed, {"test": ("failed", "no memory")})
     plots.recalls_png(summary.summarise(study, records))
-    (axes,) = drawn[0].axes  # music that is continued has no labels
+    (axes,) = drawn[0].axes  # one of each task; music that is continued has no labels
     assert axes.get_title() == "composer"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Bach", "Satie"]
     rows = [label.get_text() for label in axes.get_yticklabels()]

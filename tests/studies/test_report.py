@@ -187,6 +187,19 @@ def test_the_page_is_whole_and_needs_nothing_else(made: tuple[str, Path, Study, 
     assert "url(" not in html
 
 
+def test_recalls_are_drawn_where_there_are_some(tmp_path: Path):
+    study = fakes.study()
+    records = fakes.finished(study, tmp_path)
+    for record in records.values():
+        if record.results:
+            record.results["pianist8_composer"]["recall/Bach"] = 0.5
+    report.write(study, records, tmp_path / "report")
+    picture = (tmp_path / "report" / "recalls.png").read_bytes()
+    assert base64.b64encode(picture).decode() in (tmp_path / "report" / "index.html").read_text()
+    report.write(study, {}, tmp_path / "report")
+    assert not (tmp_path / "report" / "recalls.png").exists()
+
+
 def test_the_same_run_folders_give_the_same_bytes(tmp_path: Path, made: tuple[str, Path, Study, dict[str, Record]]):
     """Elsewhere, with records found in another order, and a study whose seeds were named in another order."""
     _, folder, _, _ = made
