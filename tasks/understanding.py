@@ -14,7 +14,9 @@ chunks and answers are the published ones, on validation and test checked agains
 | `small_composer`, `small_emotion` | the same with 64 notes, for two cores: 256 and 16 |
 | `small_melody`, `small_velocity` | 256 and 132 |
 
-The split of the emotions is by clip and leaks; `..._emotion_by_song` is the same task on EMOPIA's own split.
+The split of the emotions is by clip and leaks; `..._emotion_by_song` is the same task on EMOPIA's own split. The
+published arrays' order of notes leaks, too, by track where notes begin together: `..._melody_by_track` and
+`..._velocity_by_track` have it, for comparison; the others' is by pitch.
 """
 
 from t5music.data.corpora.catalogue import CATALOGUE
@@ -122,6 +124,7 @@ for _name, _notes in CHUNKS.items():
     add_task(f"{_name}_composer", "pianist8", _composer)
     for _label in ("melody", "velocity"):
         add_task(f"{_name}_{_label}", "pop909_aligned", LabelNotes(_label, notes=_notes))
+        add_task(f"{_name}_{_label}_by_track", "pop909_aligned", LabelNotes(_label, notes=_notes, order="track"))
 
 # ------------------------------------------------------------------------------------------------------ key, meter
 

@@ -12,6 +12,10 @@ become one part; percussion is left out, and gets no label. Every note has its w
 at one position, of which remi itself would keep one (2 % of POP909's notes, a melody doubled by the piano), the longer
 one comes first, after them those of other pitches; notes equal in all of that are told apart by nothing, and the one
 whose label comes first in the label set comes first.
+
+MIDI-BERT's arrays have what begins together by track, then pitch. That gives roles away, for it is always written
+melody, bridge, accompaniment, and a pitch below the one before it begins another track. `order` "track" is this order,
+for comparison with its figures.
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ from t5music.music.score import DRUMS, Score
 
 _PROMPTS = {"melody": "extract melody", "velocity": "predict velocity"}
 _VALUES = {"melody": ROLES, "velocity": DYNAMICS}
+_ORDERS = ("pitch", "track")
 _NOTE = "Pitch_"
 _MIDDLES = (VELOCITY_EDGES[:-1] + VELOCITY_EDGES[1:]) // 2  # the velocity that stands for each class
 
@@ -59,6 +64,7 @@ class LabelNotes:
       words: the longest input, in event words; a note takes two or three of them.
       notes: cut into inputs of so many notes instead, as MIDI-BERT does with 512, whatever words they take; the last
         one has what is left. Which notes these are is decided by onset, track and pitch, as there.
+      order: of notes that begin together: 'pitch', or 'track' (and then pitch), as MIDI-BERT's, which LEAKS roles.
     """
 
     kind: ClassVar[str] = "label_notes"
@@ -68,6 +74,7 @@ class LabelNotes:
     encoding: str = "remi"
     words: int = 480
     notes: int | None = None
+    order: str = "pitch"
 
     def __post_init__(self) -> None:
         if self.label not in _PROMPTS:
@@ -78,6 +85,8 @@ class LabelNotes:
             raise DataError(f"{_PROMPTS[self.label]}: the words must be remi's, not {self.encoding}'s")
         if self.notes is not None and self.notes < 1:
             raise DataError(f"{_PROMPTS[self.label]}: an input has at least 1 note, not {self.notes}")
+        if self.order not in _ORDERS:
+            raise DataError(f"{_PROMPTS[self.label]}: notes are ordered by pitch or track, not by {self.order}")
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -157,7 +166,8 @@ class LabelNotes:
         pitched = np.flatnonzero(score.notes["program"] != DRUMS)
         for cut in spans(len(pitched), self.notes or max(1, len(pitched))):
             asked = pitched[cut]
-            part, order = _one_part(score.with_notes(score.notes[asked]), None if classes is None else classes[asked])
+            ties = None if classes is None else classes[asked]
+            part, order = _one_part(score.with_notes(score.notes[asked]), ties, by_track=self.order == "track")
             events = cutting.bare(encoding.encode(part))
             if self.notes is None:
                 segments = encoding.segments(events, self.words)
@@ -171,10 +181,11 @@ class LabelNotes:
                 done += count
 
 
-def _one_part(score: Score, classes: NDArray[np.int64] | None) -> tuple[Score, NDArray[np.int64]]:
+def _one_part(score: Score, classes: NDArray[np.int64] | None, *, by_track: bool) -> tuple[Score, NDArray[np.int64]]:
     """The notes as one part in which remi keeps all of them, and the order (indices) in which it writes them.
 
-    Of the notes of one pitch at one position the first has program 0, the next 1, and so on.
+    What begins at one position is written by program, then pitch. Of the notes of one pitch the first has program 0,
+    the next 1, and so on; by track, of all the notes there.
 
     Raises MidiError for more than 128 such notes.
     """
@@ -185,13 +196,14 @@ def _one_part(score: Score, classes: NDArray[np.int64] | None) -> tuple[Score, N
     pitches = notes["pitch"].astype(np.int64)
     lengths = (notes["onset"] + notes["duration"]) * TICKS / score.ticks_per_quarter - starts
     durations = nearest_index(lengths / POSITION, DURATIONS)
-    order = np.lexsort((np.zeros(len(notes)) if classes is None else classes, -durations, pitches, starts))
-    first = np.append(True, (np.diff(starts[order]) > 0) | (np.diff(pitches[order]) > 0))
+    tracks = notes["track"] if by_track else np.zeros(len(notes))
+    order = np.lexsort((np.zeros(len(notes)) if classes is None else classes, -durations, pitches, tracks, starts))
+    first = np.append(True, (np.diff(starts[order]) > 0) | (not by_track and np.diff(pitches[order]) > 0))
     places = np.arange(len(order))
     ranks = np.empty(len(notes), np.int64)
     ranks[order] = places - np.maximum.accumulate(np.where(first, places, 0))
     if ranks.max() >= DRUMS:
-        raise MidiError(f"more than {DRUMS} notes of one pitch begin together")
+        raise MidiError(f"more than {DRUMS} notes{'' if by_track else ' of one pitch'} begin together")
     parted = notes.copy()
     parted["program"], parted["track"], parted["velocity"] = ranks, 0, 64
     part = dataclasses.replace(score, notes=parted, pedals=score.pedals[:0], track_names=())

@@ -85,6 +85,20 @@ def test_chunks_of_so_many_notes():
     )
 
 
+def test_by_track_what_begins_together_is_melody_bridge_accompaniment():
+    kind = LabelNotes("melody", order="track")
+    [example] = kind.examples(piece(SONG))
+    assert example.inputs == (
+        "extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_72 Duration_12 Pitch_48 Duration_48 "
+        "Pos_12 Pitch_74 Duration_12 Pitch_67 Duration_12 Pos_24 Pitch_76 Duration_24"
+    )
+    assert example.targets == f"{M} {A} {M} {B} {M}"
+    doubled = song((0, 2, 60, 80, 2), (0, 1, 60, 90, 0), (0, 1, 64, 80, 2), (0, 1, 55, 80, 2))
+    [example] = kind.examples(piece(doubled))
+    assert re.findall(r"Pitch_\d+", example.inputs) == ["Pitch_60", "Pitch_55", "Pitch_60", "Pitch_64"]
+    assert example.targets == f"{M} {A} {A} {A}"
+
+
 def test_answers_are_one_id_a_note():
     [example] = MELODY.examples(piece(SONG))
     vocabulary = default()
@@ -105,7 +119,9 @@ def test_config_and_what_is_refused():
         LabelNotes("melody", "performance")
     with pytest.raises(DataError, match="at least 1 note, not 0"):
         LabelNotes("melody", notes=0)
-    before = {name: value for name, value in examples.to_config(MELODY).items() if name != "notes"}
+    with pytest.raises(DataError, match="by pitch or track, not by channel"):
+        LabelNotes("melody", order="channel")
+    before = {name: value for name, value in examples.to_config(MELODY).items() if name not in ("notes", "order")}
     assert examples.from_config(before) == MELODY  # as stores and checkpoints have it that were made without
 
 
@@ -120,10 +136,16 @@ def test_pieces_without_such_labels_are_refused():
 
 
 @settings(max_examples=50, deadline=None)
-@given(scores(max_notes=16, max_tracks=3), st.sampled_from([16, 24, 480]), st.sampled_from([None, 1, 5]), st.data())
-def test_answers_find_their_notes(score: Score, words: int, notes: int | None, data: st.DataObject):
+@given(
+    scores(max_notes=16, max_tracks=3),
+    st.sampled_from([16, 24, 480]),
+    st.sampled_from([None, 1, 5]),
+    st.sampled_from(["pitch", "track"]),
+    st.data(),
+)
+def test_answers_find_their_notes(score: Score, words: int, notes: int | None, order: str, data: st.DataObject):
     """As many note words as answers in every window; together each pitched note once; and back on the same notes."""
-    kind = LabelNotes("velocity", words=words, notes=notes)
+    kind = LabelNotes("velocity", words=words, notes=notes, order=order)
     pitched = score.notes["program"] != DRUMS
     if len(np.unique(score.notes["velocity"])) < 2:
         with pytest.raises(MidiError, match="one velocity"):
