@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Test processes share the cores: one thread each inside a process is fastest.
-TEST := XLA_FLAGS=--xla_cpu_multi_thread_eigen=false TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/pytest -n 2 --dist loadfile
+TEST := NPROC=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: quickstart test test-slow lint peers clean
 

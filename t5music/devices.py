@@ -174,10 +174,9 @@ def _processor() -> str:
 
 
 def one_thread_each() -> None:
-    """Has XLA's programs for the CPU use one thread each; to be called before there are any.
+    """Has XLA's programs for the CPU use one thread each; to be called before JAX looks for devices.
 
-    Two processes of one thread do more than one of two, and figures then do not depend on the number of cores.
+    Two processes of one thread do more than one of two, and figures then do not depend on the number of cores. NPROC is
+    the size of XLA's pool of threads; the flag xla_cpu_multi_thread_eigen no longer does anything. What is set stays.
     """
-    flag = "--xla_cpu_multi_thread_eigen=false"
-    if flag not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+    os.environ.setdefault("NPROC", "1")

@@ -74,6 +74,29 @@ def test_devices_are_described():
     assert devices.describe(mesh).endswith("1 process, mesh data=1 fsdp=1 tensor=1")
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
+@pytest.mark.parametrize(("given", "threads"), [(None, 1), ("3", 3)])
+def test_one_thread_each(given: str | None, threads: int):
+    program = """
+        from pathlib import Path
+        from t5music import devices
+        devices.one_thread_each()
+        import jax
+        jax.devices()
+        names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+        print(sum(name.startswith("tf_XLAEigen") for name in names))
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**environment, "JAX_PLATFORMS": "cpu", **({"NPROC": given} if given else {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == threads
+
+
 START = """
     import collections, json, sys
     from pathlib import Path

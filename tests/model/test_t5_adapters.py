@@ -51,12 +51,14 @@ def logits(config, params):
 
 
 def test_a_fresh_adapter_changes_nothing(adapted):
-    _, plain = parameters.initialise(PLAIN, jax.random.key(0))
     _, fresh = adapted
-    kept = {name: value for name, value in flat(fresh).items() if ".adapter." not in name}
-    jax.tree.map(np.testing.assert_array_equal, kept, flat(plain))
-    np.testing.assert_array_equal(logits(ADAPTED, fresh), logits(PLAIN, plain))
+    plain = nnx.from_flat_state({path: param for path, param in nnx.to_flat_state(fresh) if "adapter" not in path})
+    np.testing.assert_allclose(logits(ADAPTED, fresh), logits(PLAIN, plain), rtol=2e-6, atol=2e-6)
     assert np.abs(logits(ADAPTED, stirred(fresh)) - logits(PLAIN, plain)).max() > 0.1
+    # Another program draws the same numbers: the last bit, of what is near 1, is its own.
+    _, drawn = parameters.initialise(PLAIN, jax.random.key(0))
+    for name, values in flat(drawn).items():
+        np.testing.assert_allclose(flat(plain)[name], values, rtol=5e-7, atol=2.0**-23, err_msg=name)
 
 
 def test_adapters_are_two_kernels_a_layer():
