@@ -13,7 +13,8 @@ at one position, of which remi itself would keep one (2 % of POP909's notes, a m
 one comes first, after them those of other pitches; notes equal in all of that are told apart by nothing, and the one
 whose label comes first in the label set comes first.
 
-MIDI-BERT's arrays have what begins together by track, then pitch. That gives roles away, for it is always written
+MIDI-BERT's arrays have what begins together by track, then pitch (read_items of its data_creation/prepare_data/utils.py
+sorts each instrument's notes, then all of them stably by their starts). That gives roles away, for it is always written
 melody, bridge, accompaniment, and a pitch below the one before it begins another track. `order` "track" is this order,
 for comparison with its figures.
 """
