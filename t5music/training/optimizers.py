@@ -43,7 +43,9 @@ def adafactor(rate: Schedule, *, clip_norm: float | None = None) -> Optimizer:
     taken over each layer by itself.
 
     Args:
-        rate: learning rate, relative to the parameter's size.
+        rate: learning rate, relative to the parameter's size. Parameters grow, and longer runs need lower rates: after
+            12,000 steps of micro at one that fell from 0.03 to zero they were 21 times as long, from 0.01 1.4 times.
+            The former pre-trained better (loss 3.01, 3.06) and fine-tuned worse (0.504, 0.471; without it 0.480).
         clip_norm: bound of the global gradient norm, applied first; None leaves gradients as they are, as T5 does.
     """
 
