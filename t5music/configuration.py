@@ -76,6 +76,11 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
     _check_set()
 
 
+def clear() -> None:
+    """Takes every binding back."""
+    gin.clear_config()
+
+
 def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
     """The macros that gin files set, %gin.REQUIRED ones too. Raises ConfigError for files that do not parse."""
     _parse(files, (), search_paths)
@@ -86,7 +91,7 @@ def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable
     from t5music import registry  # registers what gin may configure
 
     files = list(files)
-    gin.clear_config()
+    clear()
     searched = [*map(str, search_paths), *map(str, default_search_paths())]
     for path in searched:
         gin.add_config_file_search_path(path)

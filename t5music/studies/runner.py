@@ -31,11 +31,17 @@ WAIT_SECONDS = 1.0
 
 
 def read(gin_files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[str] = ()) -> Study:
-    """The study of gin files. Raises ConfigError where they, or what their stages read, do not fit."""
-    configuration.configure(gin_files, bindings, search_paths)
-    description = registry.study()
-    configuration.check_used()
-    return grid.expand(description, registry.STAGES, search_paths)
+    """The study of gin files. Raises ConfigError where they, or what their stages read, do not fit.
+
+    Leaves gin without bindings: what a study is made of would be read by nothing in a run that the caller starts.
+    """
+    try:
+        configuration.configure(gin_files, bindings, search_paths)
+        description = registry.study()
+        configuration.check_used()
+        return grid.expand(description, registry.STAGES, search_paths)
+    finally:
+        configuration.clear()
 
 
 def choose(study: Study, names: Sequence[str]) -> list[Cell]:

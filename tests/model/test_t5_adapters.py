@@ -50,15 +50,15 @@ def logits(config, params):
     return jax.jit(lambda params: nnx.merge(parameters.abstract(config)[0], params)(tokens, targets))(params)
 
 
-def test_a_fresh_adapter_changes_nothing(adapted):
-    _, fresh = adapted
-    plain = nnx.from_flat_state({path: param for path, param in nnx.to_flat_state(fresh) if "adapter" not in path})
-    np.testing.assert_allclose(logits(ADAPTED, fresh), logits(PLAIN, plain), rtol=2e-6, atol=2e-6)
-    assert np.abs(logits(ADAPTED, stirred(fresh)) - logits(PLAIN, plain)).max() > 0.1
-    # Another program draws the same numbers: the last bit, of what is near 1, is its own.
-    _, drawn = parameters.initialise(PLAIN, jax.random.key(0))
-    for name, values in flat(drawn).items():
-        np.testing.assert_allclose(flat(plain)[name], values, rtol=5e-7, atol=2.0**-23, err_msg=name)
+def test_a_fresh_adapter_changes_nothing():
+    """Operation by operation: compiled as two programs, the two may differ in the last bit."""
+    with jax.disable_jit():
+        _, plain = parameters.initialise(PLAIN, jax.random.key(0))
+        _, fresh = parameters.initialise(ADAPTED, jax.random.key(0))
+        kept = {name: value for name, value in flat(fresh).items() if ".adapter." not in name}
+        jax.tree.map(np.testing.assert_array_equal, kept, flat(plain))
+        np.testing.assert_array_equal(logits(ADAPTED, fresh), logits(PLAIN, plain))
+        assert np.abs(logits(ADAPTED, stirred(fresh)) - logits(PLAIN, plain)).max() > 0.1
 
 
 def test_adapters_are_two_kernels_a_layer():

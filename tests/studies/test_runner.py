@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t5music import configuration
 from t5music.cli import main
 from t5music.data import vocabulary
 from t5music.data.objectives import LanguageModel
 from t5music.data.records import FeatureSpec
 from t5music.data.store import StoreWriter
+from t5music.errors import ConfigError
 from t5music.studies import records, runner
 from t5music.studies.grid import Study
 
@@ -88,6 +90,14 @@ def study(root: Path, *more: str) -> int:
 def read(root: Path) -> tuple[Study, dict[str, records.Record]]:
     found = runner.read(["study.gin"], [], [str(root)])
     return found, records.collect(found, [root / "studies" / "runs"])
+
+
+def test_reading_a_study_leaves_no_bindings_behind(place: Path):
+    read(place)
+    assert configuration.as_set().strip() == ""
+    with pytest.raises(ConfigError, match="nothing"):
+        runner.read(["study.gin"], ["study.baseline = 'nothing'"], [str(place)])
+    assert configuration.as_set().strip() == ""
 
 
 def test_what_fails_is_written_down_and_stops_nothing_else(place: Path):

@@ -48,9 +48,7 @@ def pairs(seed, count):
     return [Pair(row, row) for row in tokens]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "half")) for name in ARCHITECTURES]
-)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_it_learns_to_copy_from_packed_rows(name):
     config = ARCHITECTURES[name]
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
