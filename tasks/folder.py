@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import seqio
 
-from t5music.data.corpora.folder import LABEL
+from t5music.corpora.sources.folder import LABEL
 from t5music.data.examples import Classify, Continue, Infill, Pieces, Texts
-from t5music.data.mixing import Proportional
-from t5music.data.seqio_tasks import add_task
+from t5music.data.mixing_rates import Proportional
+from t5music.data.seqio_bridge.tasks import add_task
 from t5music.tasks.pretraining import OBJECTIVES, SPAN_CORRUPTION
 
 

@@ -11,8 +11,8 @@
 """
 
 from t5music.data.examples import Accompany, Compose, Continue, ContinueMelody, Develop, Improvise, Infill, Perform
-from t5music.data.seqio_tasks import add_task
-from t5music.tasks.corpora import forms
+from t5music.data.seqio_bridge.tasks import add_task
+from t5music.tasks.corpus_styles import forms
 
 CHORALES = ("bach_370", "bach_chorales", "jsb_chorales")
 TUNEFUL = ("adl_piano", "lakh_clean", "lakh_full", "lakh_matched", "nottingham", "pop909", "ryans_mammoth", "vgmidi")

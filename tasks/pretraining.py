@@ -21,19 +21,12 @@ of the mixture `downstream`, and whatever opens like them; it needs those corpor
 Music of the NES is there in whole songs as well, to evaluate on: `<corpus>_songs` (`nes_songs` for NES-MDB in TX1).
 """
 
-from t5music.data.corpora import synthetic
+from t5music.corpora.sources import synthetic
 from t5music.data.examples import Ensembles, Pieces, Songs, Texts
-from t5music.data.objectives import (
-    Deshuffle,
-    IidDenoising,
-    LanguageModel,
-    Objective,
-    PrefixLM,
-    SelectRandomChunk,
-    SpanCorruption,
-)
-from t5music.data.seqio_tasks import add_task
-from t5music.tasks.corpora import DOWNSTREAM, MULTITRACK, SMALL_DOWNSTREAM, forms
+from t5music.data.objectives import IidDenoising, Objective, SpanCorruption
+from t5music.data.objectives.language_model import Deshuffle, LanguageModel, PrefixLM, SelectRandomChunk
+from t5music.data.seqio_bridge.tasks import add_task
+from t5music.tasks.corpus_styles import DOWNSTREAM, MULTITRACK, SMALL_DOWNSTREAM, forms
 
 SPAN_CORRUPTION = (SelectRandomChunk(), SpanCorruption(noise_density=0.15, mean_span_length=3.0))
 SPAN_LENGTHS = (2, 3, 5, 10)

@@ -19,7 +19,7 @@ published arrays' order of notes leaks, too, by track where notes begin together
 `..._velocity_by_track` have it, for comparison; the others' is by pitch.
 """
 
-from t5music.data.corpora.catalogue import CATALOGUE
+from t5music.corpora.catalogue import CATALOGUE
 from t5music.data.examples import (
     Caption,
     Classify,
@@ -30,7 +30,7 @@ from t5music.data.examples import (
     PlayAbc,
     TranscribeAbc,
 )
-from t5music.data.seqio_tasks import add_task
+from t5music.data.seqio_bridge.tasks import add_task
 
 WORDS = 480
 

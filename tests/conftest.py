@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Tests that start processes of their own use the same helpers there (`pythonpath` in pyproject.toml is pytest's alone).
+_HELPERS = str(Path(__file__).resolve().parent / "helpers")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_HELPERS, os.environ.get("PYTHONPATH")]))
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -40,14 +45,17 @@ LITTLE = {"jax_disable_most_optimizations": True}
 
 @contextlib.contextmanager
 def _configured(settings: Mapping[str, Any]) -> Iterator[None]:
+    """JAX with these settings, here and (by the environment) in processes that tests start."""
     import jax  # a second, which tests of music alone do without
 
     former = {name: jax.config.values[name] for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
     yield
     for name, value in former.items():
         jax.config.update(name, value)
+        del os.environ[name.upper()]
 
 
 @pytest.fixture
@@ -64,10 +72,15 @@ def quickly_compiled() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests that compile the same few tiny programs keep them."""
+    return tmp_path_factory.mktemp("compilation_cache")
+
+
 @pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The same, and nothing is compiled twice: for a module whose runs compile the same few tiny programs."""
-    cache = str(tmp_path_factory.mktemp("compilation_cache"))
-    keep = {"jax_compilation_cache_dir": cache, "jax_persistent_cache_min_compile_time_secs": 0.0}
+def compiled_once(compilation_cache: Path) -> Iterator[None]:
+    """The same, and nothing is compiled twice: for modules whose runs compile the same few tiny programs."""
+    keep = {"jax_compilation_cache_dir": str(compilation_cache), "jax_persistent_cache_min_compile_time_secs": 0.0}
     with _configured({**LITTLE, **keep}):
         yield

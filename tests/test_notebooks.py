@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from t5music.data.corpora.base import Entry
+from t5music.corpora.base import Entry
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Jupyter's own
@@ -116,8 +116,8 @@ def every(step: int, entries: Callable[[Path], list[Entry]], root: Path) -> list
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a few pieces of each corpus that the notebooks use, and two compiled tasks."""
-    from t5music import building
-    from t5music.data.corpora import build, catalogue
+    from t5music.cli import data_verbs
+    from t5music.corpora import build, catalogue
 
     folder = tmp_path_factory.mktemp("data")
     for name, step in (("bach_chorales", 34), ("monteverdi", 10)):  # such that no split is empty
@@ -127,7 +127,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build.build(few, corpus.installed(), folder, workers=1, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(folder))
-        building.compile_names(["bach_chorales_continue", "monteverdi_span_corruption"], workers=1)
+        data_verbs.compile_names(["bach_chorales_continue", "monteverdi_span_corruption"], workers=1)
     return folder
 
 

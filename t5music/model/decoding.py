@@ -18,9 +18,9 @@ from flax import nnx
 
 from t5music.errors import ConfigError
 from t5music.model.config import EOS_ID, PAD_ID, PREFIX_LM
+from t5music.model.decoding_kernels import for_steps
 from t5music.model.layers import DecoderLayer, EncoderLayer, KeysValues
 from t5music.model.network import T5, causal_mask, padding_mask
-from t5music.model.stepping import for_steps
 
 
 class Grammar(Protocol):

@@ -1,8 +1,8 @@
 """Our parameters as a Hugging Face T5 state dict, and back.
 
 A pure mapping of names, layouts and config fields between dictionaries and our types; files are not its business (they
-are `t5music.exchange`'s). PyTorch keeps a linear layer as [out, in], we keep [in, out]; its table of relative biases is
-[buckets, heads], ours is [heads, buckets]; everything else is the same array.
+are `t5music.inference.hf_folder`'s). PyTorch keeps a linear layer as [out, in], we keep [in, out]; its table of
+relative biases is [buckets, heads], ours is [heads, buckets]; everything else is the same array.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from t5music.errors import MidiError
-from t5music.music.encodings.remi_grid import DURATIONS, POSITION, lay_notes
-from t5music.music.encodings.remi_words import DURATION, PITCH, parse
+from t5music.music.encodings.remi.grid import DURATIONS, POSITION, lay_notes
+from t5music.music.encodings.remi.words import DURATION, PITCH, parse
 from t5music.music.score import Score
 
 MELODY, BRIDGE, ACCOMPANIMENT = range(3)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.errors import ConfigError, MidiError
-from t5music.music.midi_writer import SUSTAIN_PEDAL, possible
+from t5music.music.midi.writer import SUSTAIN_PEDAL, possible
 from t5music.music.score import DEFAULT_TEMPO, DRUMS, KEY, METER, NOTE, PEDAL, TEMPO, Score, pedal_spans
 
 if TYPE_CHECKING:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import jax
 
-from t5music import planning
+from t5music.devices.chips import GIB
 from t5music.errors import ConfigError
-from t5music.studies import records, report, runner, table
+from t5music.runs import print_plan
+from t5music.studies import runner, stage_folders
 from t5music.studies.grid import TRAIN, Study
-from t5music.training.chips import GIB
-from t5music.training.plan import Plan, parameter_counts
+from t5music.studies.report import table, write
+from t5music.training.cost.plan import Plan, parameter_counts
 
 
-def run(arguments: argparse.Namespace, bindings: Sequence[str], request: planning.Request | None) -> None:
+def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_plan.Request | None) -> None:
     """Does what the flags say.
 
     Args:
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace, bindings: Sequence[str], request: plannin
             raise ConfigError(f"--workers {workers}: there is at least this process")
         chosen = runner.choose(study, arguments.cell)
         # The others work on the same cells; they start no processes of their own, and one table is enough.
-        command = [sys.executable, "-m", "t5music.cli", *arguments.command_line, "--workers=1", "--quiet"]
+        command = [sys.executable, "-m", "t5music", *arguments.command_line, "--workers=1", "--quiet"]
         others = runner.start_workers(command, root, workers - 1)
         try:
             runner.run(chosen, root, search_paths)
@@ -69,9 +70,9 @@ def collect(study: Study, root: Path, folders: Sequence[str]) -> None:
         root: the studies' folder; the report is written into one of the study's name below it.
         folders: further folders that hold stages.
     """
-    found = records.collect(study, [root / runner.RUNS, *map(Path, folders)])
+    found = stage_folders.collect(study, [root / runner.RUNS, *map(Path, folders)])
     folder = root / study.name
-    print(f"\n{report.write(study, found, folder)}\n")
+    print(f"\n{write.write(study, found, folder)}\n")
     failed = [record for record in found.values() if record.status == "failed"]
     if failed:
         print(f"{len(failed)} of {len(found)} stages failed: {folder / 'table.md'} says why", file=sys.stderr)
@@ -80,7 +81,7 @@ def collect(study: Study, root: Path, folders: Sequence[str]) -> None:
 
 def states(study: Study, root: Path) -> list[str]:
     """A line for every cell: its name, as `--cell` takes it, and how many of its stages are finished, failed ..."""
-    found = records.collect(study, [root / runner.RUNS])
+    found = stage_folders.collect(study, [root / runner.RUNS])
     lines = []
     for cell in study.cells:
         needs = {need.fingerprint for stage in cell.stages.values() for need in stage.all()}
@@ -100,7 +101,7 @@ def commands(study: Study, arguments: Sequence[str]) -> list[str]:
     return [shlex.join(["t5music", *kept, "--quiet", "--cell", cell.name]) for cell in study.cells]
 
 
-def plan(study: Study, request: planning.Request, search_paths: Sequence[str]) -> str:
+def plan(study: Study, request: print_plan.Request, search_paths: Sequence[str]) -> str:
     """What the trainings of a study need, a line for those alike; begins nothing and needs no data.
 
     Args:

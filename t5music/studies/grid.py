@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from t5music import configuration
+from t5music.configuration import gin_files
 from t5music.errors import ConfigError, nearest
 
 ANY = "*"  # in the name of a stage: whatever is there; alone: every stage that trains
@@ -332,7 +332,7 @@ class _Maker:
         seed += told.get("seed_offset", 0)
         files = (*told[kind], *told.get("gin_files", ()))
         bindings = tuple(
-            configuration.binding(key, value if isinstance(value, str) else repr(value))
+            gin_files.binding(key, value if isinstance(value, str) else repr(value))
             for key, value in told.items()
             if key not in _OWN and key not in self._kinds
         )
@@ -342,13 +342,13 @@ class _Maker:
 
     def _macros_of(self, files: tuple[str, ...]) -> set[str]:
         if files not in self._macros:
-            self._macros[files] = configuration.macros(files, self._search_paths)
+            self._macros[files] = gin_files.macros(files, self._search_paths)
         return self._macros[files]
 
     def _configuration(self, files: tuple[str, ...], bindings: tuple[str, ...]) -> str:
         if (files, bindings) not in self._read:
-            configuration.configure(files, bindings, self._search_paths)
-            self._read[files, bindings] = configuration.as_set()
+            gin_files.configure(files, bindings, self._search_paths)
+            self._read[files, bindings] = gin_files.as_set()
         return self._read[files, bindings]
 
 

@@ -12,11 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from t5music import configuration, files, inference, registry
+from t5music import files
+from t5music.configuration import gin_files, registry
 from t5music.data.examples import Accompany, Continue
 from t5music.errors import DataError
+from t5music.inference import generate
 from t5music.music import midi
-from t5music.studies import curves, table
+from t5music.studies.report import curves, table
 
 CONTINUE, ACCOMPANY, COMPOSER = "bach_chorales_continue", "bach_chorales_accompany", "classify_composer"
 MIXTURES = ("quickstart_pretrain", "quickstart_finetune")
@@ -71,7 +73,7 @@ def _say(stage: str) -> None:
 
 def _t5music(*arguments: str) -> None:
     """Runs a verb that needs TensorFlow in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "t5music.cli", *arguments, "--data_dir", os.environ["T5MUSIC_DATA"]])
+    done = subprocess.run([sys.executable, "-m", "t5music", *arguments, "--data_dir", os.environ["T5MUSIC_DATA"]])
     if done.returncode:
         raise SystemExit(done.returncode)  # it has said why
 
@@ -90,14 +92,14 @@ def _held_out_chorale(root: Path) -> Path:
 
 def _train(gin_file: str, model_dir: Path, **macros: str) -> None:
     settings = {"MODEL_DIR": str(model_dir), **macros}
-    configuration.configure([gin_file], [configuration.binding(name, value) for name, value in settings.items()])
+    gin_files.configure([gin_file], [gin_files.binding(name, value) for name, value in settings.items()])
     registry.train()
 
 
 def _evaluate(model_dir: Path) -> dict[str, dict[str, float]]:
     macros = {"MIXTURE_OR_TASK_NAME": MIXTURES[1], "MODEL_DIR": str(model_dir), "SPLIT": "test"}
-    bindings = [configuration.binding(name, value) for name, value in macros.items()]
-    configuration.configure(["runs/eval.gin"], [*bindings, "evaluate.samples = 4"])
+    bindings = [gin_files.binding(name, value) for name, value in macros.items()]
+    gin_files.configure(["runs/eval.gin"], [*bindings, "evaluate.samples = 4"])
     return registry.evaluate()
 
 
@@ -141,4 +143,4 @@ def _write_music(root: Path, chorale: Path) -> None:
     model_dir = str(root / RUNS["pre-trained"])
     for kind, given in ((Continue, prompt), (Accompany, chorale)):
         output = root / f"{chorale.stem}_{kind.kind}.mid"
-        inference.generate(str(given), model_dir, task=kind.kind, output=str(output), temperature=0.7)
+        generate.generate(str(given), model_dir, task=kind.kind, output=str(output), temperature=0.7)

@@ -19,9 +19,11 @@ from typing import Any
 
 import jax
 
-from t5music import configuration, files, registry
+from t5music import files
+from t5music.configuration import gin_files as configuration
+from t5music.configuration import registry
 from t5music.errors import ConfigError, T5MusicError, nearest
-from t5music.studies import grid, records
+from t5music.studies import grid, stage_folders
 from t5music.studies.grid import TRAIN, Cell, Stage, Study
 
 RUNS = "runs"  # below the studies' folder: all stages of all studies
@@ -75,17 +77,21 @@ def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> 
     while True:
         worked = waiting = False
         for stage, cell in wanted.items():
-            said = records.read(folder / stage.folder)
+            said = stage_folders.read(folder / stage.folder)
             if said.get("status") == "finished" or _failed_since(folder / stage.folder, said, began):
                 continue
-            if not all(records.read(folder / parent.folder).get("status") == "finished" for parent in stage.parents):
+            if not all(
+                stage_folders.read(folder / parent.folder).get("status") == "finished" for parent in stage.parents
+            ):
                 waiting = waiting or not _hopeless(stage, folder, began)
                 continue
-            with records.lock(folder / stage.folder) as ours:
+            with stage_folders.lock(folder / stage.folder) as ours:
                 if not ours:
                     waiting = True
                     continue
-                if records.read(folder / stage.folder).get("status") == "finished":  # by another process, just now
+                if (
+                    stage_folders.read(folder / stage.folder).get("status") == "finished"
+                ):  # by another process, just now
                     continue
                 print(clock.line(stage, cell), flush=True)
                 _run(stage, folder, search_paths)
@@ -99,20 +105,21 @@ def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> 
 
 def _failed_since(folder: Path, said: Mapping[str, Any], began: float) -> bool:
     """Whether a stage failed in this call, or in that of a process beside it; a later call tries again."""
-    return said.get("status") == "failed" and (folder / records.STAGE_FILE).stat().st_mtime >= began
+    return said.get("status") == "failed" and (folder / stage_folders.STAGE_FILE).stat().st_mtime >= began
 
 
 def _hopeless(stage: Stage, folder: Path, began: float) -> bool:
     return any(
-        _failed_since(folder / need.folder, records.read(folder / need.folder), began) for need in stage.all()[:-1]
+        _failed_since(folder / need.folder, stage_folders.read(folder / need.folder), began)
+        for need in stage.all()[:-1]
     )
 
 
 def _run(stage: Stage, root: Path, search_paths: Sequence[str]) -> None:
     """Runs one stage and writes down what came of it."""
     folder = root / stage.folder
-    said = records.begin(stage, folder)
-    records.write(folder, said)
+    said = stage_folders.begin(stage, folder)
+    stage_folders.write(folder, said)
     before, start = said["seconds"], time.monotonic()
     try:
         found = call(stage, root, search_paths)
@@ -128,7 +135,7 @@ def _run(stage: Stage, root: Path, search_paths: Sequence[str]) -> None:
         print(f"t5music: {stage.folder} failed: {said['reason']}", file=sys.stderr, flush=True)
     finally:  # an interrupted stage keeps its time
         said["seconds"] = round(before + time.monotonic() - start, 3)
-        records.write(folder, said)
+        stage_folders.write(folder, said)
         jax.clear_caches()  # a hundred runs leave a hundred programs
         gc.collect()
 
@@ -154,14 +161,14 @@ class _Clock:
 
     def line(self, stage: Stage, cell: Cell) -> str:
         """What is done, what begins now, and the time left by what stages of each name took so far."""
-        said = {each: records.read(self._folder / each.folder) for each in self._stages}
+        said = {each: stage_folders.read(self._folder / each.folder) for each in self._stages}
         done = [each for each in self._stages if said[each].get("status") == "finished"]
         seconds: dict[str, list[float]] = {}
         for each in done:
             seconds.setdefault(each.name, []).append(said[each]["seconds"])
         left = [each for each in self._stages if said[each].get("status") != "finished"]
         known = [sum(seconds[each.name]) / len(seconds[each.name]) for each in left if each.name in seconds]
-        others = max(1, sum(records.is_locked(self._folder / each.folder) for each in left))
+        others = max(1, sum(stage_folders.is_locked(self._folder / each.folder) for each in left))
         guess = ""
         if known:
             minutes = sum(known) / len(known) * len(left) / others / 60

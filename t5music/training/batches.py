@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Batches(Protocol):
-    """An endless iterator of training batches with a position in JSON values (`data.loader.TrainBatches`).
+    """An endless iterator of training batches with a position in JSON values (`data.loading.loader.TrainBatches`).
 
     It may also have `examples_per_task`: task -> examples this process has given out since the run began, a function of
     the position.

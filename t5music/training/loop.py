@@ -25,23 +25,23 @@ from tqdm import tqdm
 
 import t5music
 from t5music import files
+from t5music.devices.chips import peak_flops
 from t5music.errors import ConfigError, DataError, nearest
 from t5music.model import network, parameters, sharding
 from t5music.model.config import T5Config
 from t5music.training import divergence, freezing
-from t5music.training import state as states
+from t5music.training import train_state as states
 from t5music.training.batches import Batches
-from t5music.training.chips import peak_flops
+from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.coordination import agreed, gather, stop_signals, union
-from t5music.training.flops import train_flops
+from t5music.training.cost.flops import train_flops
 from t5music.training.freezing import GradualUnfreezing
 from t5music.training.losses import Z_LOSS
-from t5music.training.masking import Masker
+from t5music.training.metric_writers import MetricWriter
+from t5music.training.note_masking.masker import Masker
 from t5music.training.optimizers import Optimizer
 from t5music.training.profiling import Profile
 from t5music.training.progress import Best, Clock, count_examples, summarise
-from t5music.training.saving import Checkpoints
-from t5music.training.writers import MetricWriter
 
 FINISHED_FILE = "finished.json"  # in a run's folder once nothing is left to do
 STEPS_IN_FLIGHT = 2  # dispatched and not waited for: enough to keep a device busy, few enough to stop promptly
@@ -134,7 +134,7 @@ def train(
         label_smoothing: see losses.
         trainable: regular expressions of the names of the parameters that train (`freezing.choose`); None trains all.
         unfreezing: when layers begin to train; None is at once.
-        masker: chooses the notes to be masked, of the batches of `data.chunks`; None trains by teacher forcing.
+        masker: chooses the notes to be masked, of the batches of `note_chunks`; None trains by teacher forcing.
         mesh: devices; None for all, dividing the batch.
         profile_steps: (first, how many) of the steps to record a profile of, into `profile/`; see profiling.
         progress: show a bar on stderr.

@@ -12,7 +12,7 @@ import optax
 from t5music.training.batches import Batches, examples_per_task
 from t5music.training.coordination import gather
 from t5music.training.optimizers import Optimizer
-from t5music.training.state import TrainState, Window
+from t5music.training.train_state import TrainState, Window
 
 _norm = jax.jit(optax.tree.norm)
 

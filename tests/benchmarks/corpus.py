@@ -71,9 +71,9 @@ def measured(step: Callable[[Path], int], data_dir: Path) -> Measured:
 
 def build(folder: Path, copies: int, workers: int, data_dir: Path) -> int:
     """Builds the corpus; returns the number of files read."""
-    from t5music.data.corpora import build as building
-    from t5music.data.corpora.base import Corpus, Entry
-    from t5music.data.corpora.folder import find_files
+    from t5music.corpora import build as building
+    from t5music.corpora.base import Corpus, Entry
+    from t5music.corpora.sources.folder import find_files
 
     def entries(root: Path) -> list[Entry]:
         return [Entry(f"{copy}/{path.relative_to(root)}", path) for copy in range(copies) for path in find_files(root)]
@@ -87,11 +87,11 @@ def compile_(encoding: str, workers: int, data_dir: Path) -> int:
     """Compiles music alone; returns the number of examples."""
     import seqio
 
-    from t5music.data import compile as compiling
-    from t5music.data import seqio_tasks
+    from t5music.data.compilation import compile_task as compiling
     from t5music.data.examples import Pieces
+    from t5music.data.seqio_bridge import tasks
 
-    seqio_tasks.add_task("measured", "measured", Pieces(encoding))
+    tasks.add_task("measured", "measured", Pieces(encoding))
     store = compiling.compile_task(seqio.get_mixture_or_task("measured"), data_dir, workers=workers, progress=False)
     return sum(store.examples(split) for split in store.manifest["splits"])
 

@@ -159,7 +159,7 @@ def against_hugging_face(options: argparse.Namespace) -> str:
 
 def with_grammar(options: argparse.Namespace) -> str:
     """A Markdown table: encodings, sizes and batches, milliseconds a step without the grammar and with it."""
-    from t5music.data import answers
+    from t5music.data import answer_formats
     from t5music.data.vocabulary import default
 
     rows = []
@@ -168,7 +168,7 @@ def with_grammar(options: argparse.Namespace) -> str:
         for batch in options.batch:
             prompts = random_prompts(batch, options.prompt, model.config.rows)
             for encoding in options.grammar:
-                form = answers.Music(default(), encoding, fill=True)
+                form = answer_formats.Music(default(), encoding, fill=True)
                 free = ours(model, options.new, allowed=default().event_mask(encoding))
                 bound = ours(model, options.new, grammar=(form, form.start(prompts, options.new)))
                 best, tokens = take_turns([free, bound], prompts, options.rounds)

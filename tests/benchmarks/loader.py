@@ -46,9 +46,10 @@ def declare(folders: Sequence[Path], data_dir: Path) -> list[str]:
     os.environ |= {"T5MUSIC_DATA": str(data_dir), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     import seqio
 
-    from t5music.data import mixing, seqio_tasks
+    from t5music.data import mixing_rates
     from t5music.data.examples import Continue, Pieces
     from t5music.data.objectives import SpanCorruption
+    from t5music.data.seqio_bridge import tasks as seqio_tasks
 
     tasks: dict[str, list[str]] = {kind: [] for kind in ROWS}
     for name in (folder.name for folder in folders):
@@ -58,7 +59,7 @@ def declare(folders: Sequence[Path], data_dir: Path) -> list[str]:
             tasks[kind].append(f"{name}_{kind}")
     tasks["both"] = tasks["span_corruption"] + tasks["continue"]
     for kind, names in tasks.items():
-        seqio.MixtureRegistry.add(kind, names, default_rate=mixing.Proportional())
+        seqio.MixtureRegistry.add(kind, names, default_rate=mixing_rates.Proportional())
     seqio.add_global_cache_dirs([str(data_dir / "seqio")])
     return tasks["both"]
 
@@ -68,15 +69,16 @@ def prepare(folders: Sequence[Path], data_dir: Path) -> None:
     import seqio
 
     names = declare(folders, data_dir)
-    from t5music.data import compile as compiling
-    from t5music.data import seqio_cache
-    from t5music.data.corpora import build, folder
+    from t5music.corpora import build
+    from t5music.corpora.sources import folder
+    from t5music.data.compilation import compile_task as compiling
+    from t5music.data.seqio_bridge import cache
 
     for root in folders:
         build.build(folder.corpus(root, root.name), root, data_dir, progress=False)
     for name in names:
         task = seqio.get_mixture_or_task(name)
-        seqio_cache.write(task, compiling.compile_task(task, data_dir, progress=False), data_dir / "seqio")
+        cache.write(task, compiling.compile_task(task, data_dir, progress=False), data_dir / "seqio")
     for kind in ROWS:
         compiling.compile_mixture(seqio.get_mixture_or_task(kind), data_dir)
 
@@ -104,8 +106,8 @@ def seqio_batches(
 
 def our_batches(name: str, lengths: Mapping[str, int], data_dir: Path) -> Any:
     """t5music's packed batches, without end."""
-    from t5music.data.loader import train_batches
-    from t5music.data.store import find
+    from t5music.data.loading.loader import train_batches
+    from t5music.data.store.token_store import find
     from t5music.data.vocabulary import default
 
     vocabulary = default()
@@ -130,11 +132,11 @@ def fill(batches: Iterator[Mapping[str, Any]], count: int) -> dict[str, float]:
 
 def rates_off(batches: Any, name: str, data_dir: Path, examples: int) -> float:
     """The largest distance of a task's share, measured over so many examples, from its share in the mixture."""
-    from t5music.data import mixing
-    from t5music.data.store import find
+    from t5music.data.loading import mixing_order
+    from t5music.data.store.token_store import find
 
     members = find(data_dir / "stores", name)
-    wanted = mixing.resolve(
+    wanted = mixing_order.resolve(
         {store.name: rate for store, rate in members}, {store.name: store.examples("train") for store, _ in members}
     )
     while sum(batches.examples_per_task.values()) < examples:

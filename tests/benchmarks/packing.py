@@ -36,13 +36,13 @@ MINI = {"d_model": 128, "d_kv": 32, "heads": 4, "d_ff": 256, "encoder_layers": 3
 
 def compile_folder(folder: Path, data_dir: Path) -> None:
     """Builds and compiles one archive, in a process that may import TensorFlow."""
-    command = [sys.executable, "-m", "t5music.cli", "compile", "--midi", str(folder), "--name", folder.name]
+    command = [sys.executable, "-m", "t5music", "compile", "--midi", str(folder), "--name", folder.name]
     subprocess.run([*command, "--data_dir", str(data_dir)], check=True, stdout=sys.stderr)
 
 
 def batches(members: Sequence[Any], lengths: tuple[int, int], *, pack: bool) -> Any:
     """The training batches of a mixture's stores."""
-    from t5music.data.loader import train_batches
+    from t5music.data.loading.loader import train_batches
     from t5music.data.vocabulary import default
 
     sizes = dict(zip(("inputs", "targets"), lengths, strict=True))
@@ -59,20 +59,20 @@ def trainer(config: Any) -> Any:
     import jax
 
     from t5music.model import parameters, sharding
-    from t5music.training import optimizers, schedules, state
+    from t5music.training import optimizers, schedules, train_state
 
     graphdef, abstract = parameters.abstract(config)
-    transformation = optimizers.adafactor(schedules.constant(1e-3)).transformation(state.logical_axes(abstract))
+    transformation = optimizers.adafactor(schedules.constant(1e-3)).transformation(train_state.logical_axes(abstract))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    target = state.abstract_state(abstract, transformation, mesh)
-    train_step = state.make_train_step(graphdef, transformation, target)
-    now = state.create(config, transformation, target, mesh, seed=0)
+    target = train_state.abstract_state(abstract, transformation, mesh)
+    train_step = train_state.make_train_step(graphdef, transformation, target)
+    now = train_state.create(config, transformation, target, mesh, seed=0)
 
     def step(batch: Mapping[str, np.ndarray]) -> float:
         nonlocal now
         start = time.process_time()
         with jax.set_mesh(mesh):
-            now, _ = train_step(now, state.put_batch(batch, mesh))
+            now, _ = train_step(now, train_state.put_batch(batch, mesh))
         jax.block_until_ready(now)
         return time.process_time() - start
 
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     one_core()
-    from t5music.data.store import find
+    from t5music.data.store.token_store import find
     from t5music.data.vocabulary import default
     from t5music.model.config import T5Config
 

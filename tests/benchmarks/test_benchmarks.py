@@ -22,9 +22,9 @@ import tokens
 import training
 from flax import nnx
 
-from t5music.data import mixing
-from t5music.data.records import FeatureSpec
-from t5music.data.store import StoreWriter, find, write_mixture
+from t5music.data import mixing_rates
+from t5music.data.store.codec import FeatureSpec
+from t5music.data.store.token_store import StoreWriter, find, write_mixture
 from t5music.data.vocabulary import default
 from t5music.model import parameters
 from t5music.model.config import T5Config
@@ -85,7 +85,7 @@ def test_loader(tmp_path: Path):
         with StoreWriter(path, features=features, vocabulary=default(), encoding="remi") as writer:
             for size in rng.integers(5, 20, 60):
                 writer.write("train", {"inputs": rng.integers(3, 99, size), "targets": rng.integers(3, 99, size)})
-    write_mixture(tmp_path / "stores", "both", {"a": mixing.EQUAL, "b": mixing.EQUAL})
+    write_mixture(tmp_path / "stores", "both", {"a": mixing_rates.EQUAL, "b": mixing_rates.EQUAL})
     batches = loader.our_batches("both", {"inputs": 64, "targets": 64}, tmp_path)
     assert loader.examples_a_second(batches, 0.05) > 0
     filled = loader.fill(batches, 5)
@@ -194,7 +194,7 @@ def test_packing_counts_real_tokens(tmp_path: Path):
     with StoreWriter(tmp_path / "stores" / "a", features=features, vocabulary=default(), encoding="remi") as writer:
         for size in rng.integers(5, 9, 60):
             writer.write("train", {"inputs": rng.integers(3, 99, size), "targets": rng.integers(3, 99, size)})
-    members = [(find(tmp_path / "stores", "a", default()), mixing.EQUAL)]
+    members = [(find(tmp_path / "stores", "a", default()), mixing_rates.EQUAL)]
     config = T5Config(rows=default().rows, **SMALLEST)
     found = packing.measure(members, (32, 32), config, rounds=1, count=4)
     assert 3 < found["tokens"][True] / found["tokens"][False] < 5  # four or five examples in a row

@@ -70,21 +70,21 @@ def ours(config: Any, inputs: np.ndarray, targets: np.ndarray, params: Any, *, z
     from flax import nnx
 
     from t5music.model import parameters, sharding
-    from t5music.training import optimizers, schedules, state
+    from t5music.training import optimizers, schedules, train_state
 
     graphdef, abstract = parameters.abstract(config)
-    transformation = optimizers.adafactor(schedules.constant(RATE)).transformation(state.logical_axes(abstract))
+    transformation = optimizers.adafactor(schedules.constant(RATE)).transformation(train_state.logical_axes(abstract))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    target = state.abstract_state(abstract, transformation, mesh)
-    train_step = state.make_train_step(graphdef, transformation, target, z_loss=z_loss)
+    target = train_state.abstract_state(abstract, transformation, mesh)
+    train_step = train_state.make_train_step(graphdef, transformation, target, z_loss=z_loss)
     batch = {
         "encoder_input_tokens": inputs,
         "decoder_input_tokens": np.pad(targets[:, :-1], ((0, 0), (1, 0))),
         "decoder_target_tokens": targets,
         "decoder_loss_weights": (targets > 0).astype(np.float32),
     }
-    now = state.create(config, transformation, target, mesh, seed=0, params=nnx.to_pure_dict(params))
-    placed = state.put_batch(batch, mesh)
+    now = train_state.create(config, transformation, target, mesh, seed=0, params=nnx.to_pure_dict(params))
+    placed = train_state.put_batch(batch, mesh)
 
     def step() -> float:
         nonlocal now

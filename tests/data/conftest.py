@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from t5music.data.objectives import Objective
-from t5music.data.records import FeatureSpec
-from t5music.data.store import StoreWriter, TokenStore
+from t5music.data.store.codec import FeatureSpec
+from t5music.data.store.token_store import StoreWriter, TokenStore
 from t5music.data.vocabulary import FIRST_EVENT, Vocabulary, default
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is not a failure

@@ -11,7 +11,7 @@ from flax import nnx
 from t5music.errors import ConfigError
 from t5music.model import decoding, huggingface, parameters, sharding
 from t5music.model.config import named
-from t5music.training import flops, plan
+from t5music.training.cost import flops, plan
 
 PLAIN = named("v1.1", "tiny", rows=128, dropout_rate=0.0)
 ADAPTED = dataclasses.replace(PLAIN, adapter_dim=6)

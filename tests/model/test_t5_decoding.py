@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from t5music.data import answers, vocabulary
+from t5music.data import answer_formats, vocabulary
 from t5music.errors import ConfigError
 from t5music.model import decoding
 from t5music.model.config import T5Config
@@ -206,7 +206,7 @@ def composer():
 
 def check_sampled_music(composer, name, samples, max_length, key, **form):
     """Music sampled from random weights, each in a room of its own, needs no repair; returns its notes."""
-    legal = answers.Music(VOCABULARY, name, **form)
+    legal = answer_formats.Music(VOCABULARY, name, **form)
     inputs = np.random.default_rng(0).integers(3, VOCABULARY.size, (samples, 8)).astype(np.int32)
     grammar = (legal, legal.start(inputs, max_length))
     # Hot enough that EOS does not come at once, and that every word has its chance.
@@ -333,7 +333,10 @@ def test_settings_compile_nothing_anew(build, write):
     assert decoding._generate._cache_size() == before
 
 
-OF_NOTES = answers.PerNote(VOCABULARY, ("Bar",)), answers.PerNoteState(np.ones((3, 1), np.int32), np.ones(3, np.int32))
+OF_NOTES = (
+    answer_formats.PerNote(VOCABULARY, ("Bar",)),
+    answer_formats.PerNoteState(np.ones((3, 1), np.int32), np.ones(3, np.int32)),
+)
 
 
 @pytest.mark.parametrize(

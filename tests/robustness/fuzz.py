@@ -44,13 +44,15 @@ from numpy.random import Generator
 from tqdm import tqdm
 
 from t5music.errors import MidiError
-from t5music.music import midi, midi_chunks, midi_tolerant
+from t5music.music import midi
 from t5music.music.encodings import ENCODINGS
+from t5music.music.midi import chunks as midi_chunks
+from t5music.music.midi import reader, tolerant_reader
 from t5music.music.score import DRUMS, Score
 
 SLOW = 2.0  # seconds of processor time for a case
 HANG = 300.0  # seconds for a hundred cases
-LIMITS = midi_chunks.Limits(midi.MAX_TRACKS, midi.MAX_NOTES, midi.MAX_QUARTERS)
+LIMITS = midi_chunks.Limits(reader.MAX_TRACKS, midi.MAX_NOTES, midi.MAX_QUARTERS)
 
 
 @dataclass
@@ -90,12 +92,12 @@ def check_file(sources: Sources, rng: Generator) -> str:
     assert all(text and "\n" not in text for text in reading.mended)
     check_writing(reading.score)
     chunks = midi_chunks.parse(data, "case", LIMITS)
-    if not midi._is_for_symusic(chunks):
+    if not reader._is_for_symusic(chunks):
         return "read byte by byte"
-    by_symusic = midi._by_symusic(chunks, "case", LIMITS)
+    by_symusic = reader._by_symusic(chunks, "case", LIMITS)
     if by_symusic is None:
         return "read byte by byte, refused by symusic"
-    assert by_symusic.score == midi_tolerant.read(chunks, "case", LIMITS)[0], "the readers differ"
+    assert by_symusic.score == tolerant_reader.read(chunks, "case", LIMITS)[0], "the readers differ"
     return "read by symusic, the same byte by byte"
 
 

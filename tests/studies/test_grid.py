@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from t5music import registry
+from t5music.configuration import registry
 from t5music.errors import ConfigError
 from t5music.studies import grid, runner
 

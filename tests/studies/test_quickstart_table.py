@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from t5music.studies import curves, quickstart, table
+from t5music.studies import quickstart
+from t5music.studies.report import curves, table
 
 
 def test_markdown_is_aligned():

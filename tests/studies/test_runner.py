@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t5music import configuration
 from t5music.cli import main
+from t5music.configuration import gin_files
 from t5music.data import vocabulary
-from t5music.data.objectives import LanguageModel
-from t5music.data.records import FeatureSpec
-from t5music.data.store import StoreWriter
+from t5music.data.objectives.language_model import LanguageModel
+from t5music.data.store.codec import FeatureSpec
+from t5music.data.store.token_store import StoreWriter
 from t5music.errors import ConfigError
-from t5music.studies import records, runner
+from t5music.studies import runner, stage_folders
 from t5music.studies.grid import Study
 
 STUDY = """
@@ -87,17 +87,17 @@ def study(root: Path, *more: str) -> int:
     return main(["study", *paths, "--workers=1", "--data_dir", str(root / "data"), *more])
 
 
-def read(root: Path) -> tuple[Study, dict[str, records.Record]]:
+def read(root: Path) -> tuple[Study, dict[str, stage_folders.Record]]:
     found = runner.read(["study.gin"], [], [str(root)])
-    return found, records.collect(found, [root / "studies" / "runs"])
+    return found, stage_folders.collect(found, [root / "studies" / "runs"])
 
 
 def test_reading_a_study_leaves_no_bindings_behind(place: Path):
     read(place)
-    assert configuration.as_set().strip() == ""
+    assert gin_files.as_set().strip() == ""
     with pytest.raises(ConfigError, match="nothing"):
         runner.read(["study.gin"], ["study.baseline = 'nothing'"], [str(place)])
-    assert configuration.as_set().strip() == ""
+    assert gin_files.as_set().strip() == ""
 
 
 def test_what_fails_is_written_down_and_stops_nothing_else(place: Path):
@@ -150,7 +150,7 @@ def test_what_a_run_cost_does_not_depend_on_its_speed(rate: float, flops: int, t
     line = {"step": 3, "steps_per_second": rate, "tokens_per_second": tokens * rate, "flops_per_second": flops * rate}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "timing.jsonl").write_text(json.dumps(line) + "\n")
-        assert records.cost(Path(folder)) == (3 * tokens, 3 * flops)
+        assert stage_folders.cost(Path(folder)) == (3 * tokens, 3 * flops)
 
 
 def without_time(path: Path) -> list[dict[str, str]]:
@@ -171,7 +171,7 @@ def test_a_stage_another_process_has_is_waited_for(place: Path, monkeypatch: pyt
     cell = found.cells[0]
     folder = said[cell.stages["test"].fingerprint].folder
     kept = (folder / "stage.json").read_text()
-    records.write(folder, json.loads(kept) | {"status": "begun"})
+    stage_folders.write(folder, json.loads(kept) | {"status": "begun"})
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:  # the other process finishes meanwhile
@@ -181,7 +181,7 @@ def test_a_stage_another_process_has_is_waited_for(place: Path, monkeypatch: pyt
 
     monkeypatch.setattr(runner.time, "sleep", sleep)
     monkeypatch.setattr(runner, "_run", lambda *arguments: pytest.fail("it is not ours"))
-    with records.lock(folder) as ours:
+    with stage_folders.lock(folder) as ours:
         assert ours
         runner.run([cell], place / "studies")
     assert waits == [runner.WAIT_SECONDS]
@@ -212,7 +212,7 @@ def test_cells_commands_and_plans_are_printed(place: Path, capsys: pytest.Captur
 
 @pytest.mark.slow
 def test_a_killed_study_goes_on_with_two_processes_to_the_same_figures(place: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "t5music.cli", "study", "--gin_file=study.gin", f"--gin_search_paths={place}"]
+    command = [sys.executable, "-m", "t5music", "study", "--gin_file=study.gin", f"--gin_search_paths={place}"]
     command += ["--dir", str(tmp_path), "--data_dir", str(place / "data"), "--workers"]
     steps = ["--gin.study.stages=" + LONGER]
     killed = subprocess.Popen([*command, "1", *steps], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

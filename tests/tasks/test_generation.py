@@ -17,7 +17,7 @@ seqio = pytest.importorskip("seqio")
 import tiny_corpora  # noqa: E402
 
 import t5music.tasks.mixtures  # noqa: E402, F401  (declares them)
-from t5music.data import compile as compiling  # noqa: E402
+from t5music.data.compilation import compile_task as compiling  # noqa: E402
 
 LENGTHS = {"inputs": 512, "targets": 512}
 BAR = "Bar TimeSig_4/4 Pos_0 "

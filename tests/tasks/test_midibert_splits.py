@@ -1,6 +1,6 @@
 """The tasks of MIDI-BERT's paper as declared: chunks and labels of validation and test are its authors' arrays.
 
-Which notes these chunks hold is checked against them in tests/music/test_compound_words.py.
+Which notes these chunks hold is checked against them in tests/music/midibert/test_compound_words.py.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t5music.data.corpora import catalogue
-from t5music.data.corpora.base import Piece, locate
+from t5music.corpora import catalogue
+from t5music.corpora.base import Piece, locate
 from t5music.data.vocabulary import default
-from t5music.music.compound_words import chunks
+from t5music.music.midibert.compound_words import chunks
 
 seqio = pytest.importorskip("seqio")
 
-from t5music.data import compile as compiling  # noqa: E402
+from t5music.data.compilation import compile_task as compiling  # noqa: E402
 from t5music.tasks import understanding  # noqa: E402, F401
 
 SPLITS = {"validation": "valid", "test": "test"}

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from t5music.data.mixing import EQUAL, Constant, Proportional, resolve
+from t5music.data.loading.mixing_order import resolve
+from t5music.data.mixing_rates import EQUAL, Constant, Proportional
 
 seqio = pytest.importorskip("seqio")
 
 from t5music.tasks import mixtures  # noqa: E402
-from t5music.tasks.corpora import DOWNSTREAM  # noqa: E402
+from t5music.tasks.corpus_styles import DOWNSTREAM  # noqa: E402
 
 
 def members(name: str) -> set[str]:
@@ -134,7 +135,7 @@ def test_a_member_that_does_not_exist_is_an_error():
 def test_declaring_everything_takes_no_time():
     """A thousand tasks and mixtures, in less time than importing numpy takes."""
     code = """
-import time, seqio, t5music.data.seqio_tasks, t5music.data.corpora.catalogue
+import time, seqio, t5music.data.seqio_bridge.tasks, t5music.corpora.catalogue
 start = time.process_time()
 import t5music.tasks.mixtures
 print(time.process_time() - start)

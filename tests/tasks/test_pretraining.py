@@ -7,25 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from t5music.data.corpora.catalogue import CATALOGUE
+from t5music.corpora.catalogue import CATALOGUE
 from t5music.data.examples import Ensembles, Pieces, Songs
-from t5music.data.objectives import (
-    Deshuffle,
-    IidDenoising,
-    LanguageModel,
-    Objective,
-    PrefixLM,
-    SelectRandomChunk,
-    SpanCorruption,
-)
+from t5music.data.objectives import IidDenoising, Objective, SpanCorruption
+from t5music.data.objectives.language_model import Deshuffle, LanguageModel, PrefixLM, SelectRandomChunk
 
 seqio = pytest.importorskip("seqio")
 
 import tiny_corpora  # noqa: E402
 
-from t5music.data import compile as compiling  # noqa: E402
+from t5music.data.compilation import compile_task as compiling  # noqa: E402
 from t5music.data.vocabulary import default  # noqa: E402
-from t5music.tasks import corpora, pretraining  # noqa: E402
+from t5music.tasks import corpus_styles, pretraining  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +38,8 @@ def objective(task: str) -> Objective:
 
 
 def test_there_are_tasks_for_every_catalogued_corpus_and_no_other():
-    assert set(corpora.CORPORA) == {name for name, corpus in CATALOGUE.items() if not corpus.text}
-    for name in set(CATALOGUE) - set(corpora.CORPORA):
+    assert set(corpus_styles.CORPORA) == {name for name, corpus in CATALOGUE.items() if not corpus.text}
+    for name in set(CATALOGUE) - set(corpus_styles.CORPORA):
         assert {f"{name}_language_model", f"{name}_span_corruption"} <= set(seqio.TaskRegistry.names())
 
 
@@ -101,7 +94,7 @@ def test_apart_leaves_out_what_downstream_corpora_hold_out(data_dir: Path):
         return {piece["opening"] for piece in source.pieces("train")}
 
     held_out = set()
-    for corpus in corpora.DOWNSTREAM:
+    for corpus in corpus_styles.DOWNSTREAM:
         for split in ("validation", "test"):
             pieces = seqio.get_mixture_or_task(f"{corpus}_span_corruption").source.pieces(split)
             held_out |= {piece["opening"] for piece in pieces}

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from t5music import metrics
-from t5music.data import examples, objectives
-from t5music.data.corpora.base import Corpus, Entry, Piece
+from t5music.corpora.base import Corpus, Entry, Piece
+from t5music.data import answer_metrics, examples, objectives
 from t5music.data.vocabulary import DYNAMICS, ROLES, default
-from t5music.judging import NoteJudge
+from t5music.evaluation.label_scores import NoteJudge
 from t5music.music import abc_notation
 from t5music.music.keys import KEYS
 from t5music.music.score import KEY, METER, NOTE, Score
@@ -25,8 +24,8 @@ seqio = pytest.importorskip("seqio")
 
 import tiny_corpora  # noqa: E402
 
-from t5music.data import compile as compiling  # noqa: E402
-from t5music.data.corpora import build  # noqa: E402
+from t5music.corpora import build  # noqa: E402
+from t5music.data.compilation import compile_task as compiling  # noqa: E402
 from t5music.tasks import understanding  # noqa: E402
 
 LENGTHS = {"inputs": 512, "targets": 512}
@@ -205,7 +204,7 @@ def test_texts_under_seqio_s_evaluator(name: str, data_dir: Path):
     half = [text[: len(text) // 2] for text in true]
     expected = {}
     for function in seqio.get_mixture_or_task(name).metric_fns:
-        expected |= getattr(metrics, function.__name__)(true, half)
+        expected |= getattr(answer_metrics, function.__name__)(true, half)
     assert evaluated(name, half) == pytest.approx(expected)
     assert min(expected.values()) < 100
 

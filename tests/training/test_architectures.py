@@ -9,9 +9,10 @@ import pytest
 import tiny_runs
 from flax import nnx
 
-from t5music.data.packing import Pair, assemble
+from t5music.data.loading.packing import Pair, assemble
+from t5music.evaluation import likelihood
 from t5music.model import parameters, sharding
-from t5music.training import evaluation, losses, optimizers, schedules, state
+from t5music.training import losses, optimizers, schedules, train_state
 
 LENGTHS = {"inputs": 12, "targets": 12}
 STEPS = 200
@@ -54,16 +55,16 @@ def test_it_learns_to_copy_from_packed_rows(name):
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     graphdef, params = drawn(config)
     transformation = optax.adam(0.01)
-    target = state.abstract_state(parameters.abstract(config)[1], transformation, mesh)
-    now = state.create(config, transformation, target, mesh, seed=0, params=nnx.to_pure_dict(params))
-    step = state.make_train_step(graphdef, transformation, target)
+    target = train_state.abstract_state(parameters.abstract(config)[1], transformation, mesh)
+    now = train_state.create(config, transformation, target, mesh, seed=0, params=nnx.to_pure_dict(params))
+    step = train_state.make_train_step(graphdef, transformation, target)
     seen = []
     for number in range(STEPS):
         copied = pairs(number, 32)
         rows = [copied[start : start + 4] for start in range(0, 32, 4)]
         batch = assemble(rows, LENGTHS, packed=True, decoder_only=config.decoder_only)
         with jax.set_mesh(mesh):
-            now, loss = step(now, state.put_batch(batch, mesh))
+            now, loss = step(now, train_state.put_batch(batch, mesh))
         seen.append(float(loss) / batch["decoder_loss_weights"].sum())
     assert seen[0] > 3
     assert seen[-1] < 0.2  # one who knows the words but not which costs 2 log(8) / 3 = 1.39 a token
@@ -99,7 +100,7 @@ def test_the_loss_of_packed_rows_is_that_of_the_same_examples_apart(name):
 def test_evaluation_of_decoder_only_models_counts_targets_alone(name):
     model = nnx.merge(*jax.device_put(drawn(ARCHITECTURES[name], seed=1)))
     batch = assemble([*([pair] for pair in examples()), []], LENGTHS, packed=False, decoder_only=True)
-    found = evaluation.evaluate(model, [{**batch, "example_index": np.arange(4)}], tiny_runs.IS_NOTE)
+    found = likelihood.evaluate(model, [{**batch, "example_index": np.arange(4)}], tiny_runs.IS_NOTE)
     targets = np.concatenate([pair.targets for pair in examples()])
     assert (found["tokens"], found["examples"]) == (12, 3)
     assert found["notes"] == tiny_runs.IS_NOTE[targets].sum()
@@ -121,7 +122,7 @@ def test_prompts_are_the_inputs_of_every_architecture():
         for decoder_only in (False, True)
     )
     for found, pair in zip(
-        zip(evaluation.prompts(apart), evaluation.prompts(joint), strict=True), examples(), strict=True
+        zip(likelihood.prompts(apart), likelihood.prompts(joint), strict=True), examples(), strict=True
     ):
         for row in found:
             assert row[row > 0].tolist() == row[: len(pair.inputs)].tolist() == pair.inputs.tolist()
@@ -131,7 +132,7 @@ def test_adafactor_factors_what_is_shared_by_layer():
     """The state of scanned, shared layers is that of each layer by itself."""
     config = dataclasses.replace(PLAIN, shared_layers=True, scan_layers=True)
     abstract = parameters.abstract(config)[1]
-    transformation = optimizers.adafactor(schedules.constant(0.01)).transformation(state.logical_axes(abstract))
+    transformation = optimizers.adafactor(schedules.constant(0.01)).transformation(train_state.logical_axes(abstract))
     kept = jax.eval_shape(transformation.init, nnx.to_pure_dict(abstract))
     assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(kept[0]["decoder"]["layers"]))
     assert "encoder" not in kept[0]

@@ -6,12 +6,11 @@ import jax
 import numpy as np
 import pytest
 import tiny_runs
-from test_loop import params
-from tiny_runs import STEPS, Batches, train
+from tiny_runs import STEPS, Batches, params, train
 
-from t5music.training.checkpoints import load_params, read_metadata
+from t5music.training.checkpoints.checkpoint import load_params, read_metadata
 from t5music.training.divergence import DivergenceError
-from t5music.training.writers import read_metrics
+from t5music.training.metric_writers import read_metrics
 
 POISONED = 7
 

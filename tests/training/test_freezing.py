@@ -17,8 +17,9 @@ from flax import nnx
 
 from t5music.errors import CheckpointError, ConfigError
 from t5music.model import parameters, sharding
-from t5music.training import flops, freezing, loop, memory, optimizers, schedules, state
-from t5music.training.saving import Checkpoints
+from t5music.training import freezing, loop, optimizers, schedules, train_state
+from t5music.training.checkpoints.save import Checkpoints
+from t5music.training.cost import flops, memory
 
 # Wide enough for Adafactor to factor its second moments.
 CONFIG = dataclasses.replace(
@@ -62,14 +63,14 @@ def run(config, steps, *, patterns=None, unfreezing=None, optimizer=ADAFACTOR, m
     mesh = sharding.make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
     graphdef, abstract = parameters.abstract(config)
     trains = freezing.choose(abstract, patterns, unfreezing)
-    transformation = optimizer.transformation(trains.select(state.logical_axes(abstract)))
-    target = state.abstract_state(abstract, transformation, mesh, trains)
-    now = state.create(config, transformation, target, mesh, seed=0, params=drawn(config), trainable=trains)
-    step = state.make_train_step(graphdef, transformation, target, trainable=trains)
+    transformation = optimizer.transformation(trains.select(train_state.logical_axes(abstract)))
+    target = train_state.abstract_state(abstract, transformation, mesh, trains)
+    now = train_state.create(config, transformation, target, mesh, seed=0, params=drawn(config), trainable=trains)
+    step = train_state.make_train_step(graphdef, transformation, target, trainable=trains)
     seen = [named(config, now.params)]
     for number in range(steps):
         with jax.set_mesh(mesh):
-            now, _ = step(now, state.put_batch(tiny_runs.batch(number), mesh))
+            now, _ = step(now, train_state.put_batch(tiny_runs.batch(number), mesh))
         seen.append(named(config, now.params))
     return seen, now
 
@@ -110,10 +111,10 @@ def test_the_optimizer_keeps_nothing_of_what_does_not_train():
     _, abstract = parameters.abstract(UNROLLED)
     adam = optimizers.adamw(schedules.constant())
     for optimizer in (ADAFACTOR, adam):
-        whole = state.abstract_state(abstract, optimizer.transformation(state.logical_axes(abstract)), mesh)
+        whole = train_state.abstract_state(abstract, optimizer.transformation(train_state.logical_axes(abstract)), mesh)
         trains = freezing.choose(abstract, ["embedding"])
-        transformation = optimizer.transformation(trains.select(state.logical_axes(abstract)))
-        some = state.abstract_state(abstract, transformation, mesh, trains)
+        transformation = optimizer.transformation(trains.select(train_state.logical_axes(abstract)))
+        some = train_state.abstract_state(abstract, transformation, mesh, trains)
         assert some.params == whole.params
         assert kept(some) < 0.25 * kept(whole)
 
@@ -126,8 +127,8 @@ def test_the_gradient_of_what_does_not_train_is_not_computed():
     def counted(patterns):
         trains = freezing.choose(abstract, patterns)
         transformation = optax.sgd(0.1)
-        target = state.abstract_state(abstract, transformation, mesh, trains)
-        step = state.make_train_step(graphdef, transformation, target, trainable=trains)
+        target = train_state.abstract_state(abstract, transformation, mesh, trains)
+        step = train_state.make_train_step(graphdef, transformation, target, trainable=trains)
         batch = jax.eval_shape(lambda: tiny_runs.batch(0, examples=8, length=32))
         return step.lower(target, batch).cost_analysis()["flops"]
 
@@ -270,8 +271,8 @@ def test_a_run_of_before_there_were_adapters_goes_on(tmp_path):
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     _, abstract = parameters.abstract(tiny_runs.CONFIG)
     transformation = optax.sgd(0.1)
-    target = state.abstract_state(abstract, transformation, mesh)
-    now = state.create(tiny_runs.CONFIG, transformation, target, mesh, seed=0, params=drawn(tiny_runs.CONFIG))
+    target = train_state.abstract_state(abstract, transformation, mesh)
+    now = train_state.create(tiny_runs.CONFIG, transformation, target, mesh, seed=0, params=drawn(tiny_runs.CONFIG))
     here = {"config": tiny_runs.CONFIG.to_dict()}
     old = {name: value for name, value in here["config"].items() if name != "adapter_dim"}
     checkpoints.save(now, {}, {"config": old}, best_step=None)

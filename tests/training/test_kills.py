@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 import tiny_runs
-from test_loop import assert_same_run
+from tiny_runs import assert_same_run
 
-from t5music.training import checkpoints
+from t5music.training.checkpoints import checkpoint
 
 KILLS = 20
 SETTINGS = {"save_period": 1, "log_period": 3, "eval_period": 2, "keep": 2}
@@ -43,7 +43,7 @@ def run_until_killed(folder, begun, writes, delay):
 
 
 def latest(folder):
-    return max(checkpoints.steps_of(folder / "checkpoints"), default=0)
+    return max(checkpoint.steps_of(folder / "checkpoints"), default=0)
 
 
 @pytest.mark.slow
@@ -52,7 +52,7 @@ def test_killed_at_twenty_moments_and_resumed_is_never_killed(tmp_path):
     folder = tmp_path / "killed"
     # Processes begin as copies of one that has imported everything and has not yet made JAX look for devices.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["t5music.training.loop", "t5music.training.evaluation"])
+    context.set_forkserver_preload(["t5music.training.loop", "t5music.evaluation.likelihood"])
 
     died: list[tuple[int, int]] = []
     shortest = float(MOST_WAIT)  # seconds that a process lived that was to die while writing
@@ -81,5 +81,5 @@ def test_killed_at_twenty_moments_and_resumed_is_never_killed(tmp_path):
     names = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (folder, whole)]
     assert names[0] == names[1], "nothing was damaged and nothing half written is left"
     for step in names[0]:
-        both = [checkpoints.load_params(run / "checkpoints" / step, tiny_runs.CONFIG) for run in (folder, whole)]
+        both = [checkpoint.load_params(run / "checkpoints" / step, tiny_runs.CONFIG) for run in (folder, whole)]
         jax.tree.map(np.testing.assert_array_equal, *both)

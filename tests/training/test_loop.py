@@ -10,25 +10,12 @@ import jax
 import numpy as np
 import pytest
 import tiny_runs
-from flax import nnx
-from tiny_runs import STEPS, Batches, train
+from tiny_runs import STEPS, Batches, assert_same_run, params, train
 
 from t5music.errors import CheckpointError, ConfigError, DataError
 from t5music.training import loop, optimizers, schedules
-from t5music.training.checkpoints import load_params, read_metadata
-from t5music.training.writers import read_metrics
-
-
-def params(result):
-    return nnx.to_pure_dict(nnx.state(result.model))
-
-
-def assert_same_run(folder, result, uninterrupted):
-    """Parameters, best step and metrics.jsonl are those of the uninterrupted run, to the last bit."""
-    expected_folder, expected = uninterrupted
-    jax.tree.map(np.testing.assert_array_equal, params(result), params(expected))
-    assert (folder / "metrics.jsonl").read_bytes() == (expected_folder / "metrics.jsonl").read_bytes()
-    assert (result.step, result.best_step) == (expected.step, expected.best_step)
+from t5music.training.checkpoints.checkpoint import load_params, read_metadata
+from t5music.training.metric_writers import read_metrics
 
 
 def test_a_run_learns_and_writes_what_it_did(uninterrupted):

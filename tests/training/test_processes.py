@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t5music.data.records import FeatureSpec
-from t5music.data.store import StoreWriter
+from t5music.data.store.codec import FeatureSpec
+from t5music.data.store.token_store import StoreWriter
 from t5music.data.vocabulary import FIRST_EVENT, default
-from t5music.training.writers import read_metrics
+from t5music.training.metric_writers import read_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import json, sys
 import jax
-from t5music.cli import main
-from t5music.data.loader import TrainBatches
+from t5music.cli.main import main
+from t5music.data.loading.loader import TrainBatches
 
 given = TrainBatches.__next__
 

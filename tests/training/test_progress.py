@@ -6,11 +6,10 @@ import json
 import numpy as np
 import pytest
 import tiny_runs
-from test_loop import assert_same_run
-from tiny_runs import train
+from tiny_runs import assert_same_run, train
 
 from t5music.errors import ConfigError
-from t5music.training import profiling, progress, state
+from t5music.training import profiling, progress, train_state
 
 
 @pytest.fixture
@@ -26,8 +25,8 @@ def clock(monkeypatch):
 
 
 def window(**sums):
-    zeros = state.empty_window()
-    return state.Window(**{**vars(zeros), **{name: np.float32(value) for name, value in sums.items()}})
+    zeros = train_state.empty_window()
+    return train_state.Window(**{**vars(zeros), **{name: np.float32(value) for name, value in sums.items()}})
 
 
 def test_speeds_are_of_the_steps_since_the_last_lap(clock):

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Example
 from t5music.errors import MidiError
 from t5music.music import abc_notation, encodings

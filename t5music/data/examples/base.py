@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.music.score import Score
 
 
@@ -34,7 +34,7 @@ class Examples(Protocol):
 
     Attributes:
       kind: its name in manifests and checkpoints.
-      metrics: names of the functions of t5music.metrics that judge answers in text.
+      metrics: names of the functions of t5music.data.answer_metrics that judge answers in text.
       encoding: name of the encoding.
 
     Some have `objectives` of their own, steps between what is stored and what a model reads and writes, and then

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Example
 from t5music.data.examples.classification import evenly
 from t5music.errors import MidiError

@@ -23,15 +23,15 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music.corpora.base import Piece
 from t5music.data import vocabulary
-from t5music.data.augment import pitch_room
-from t5music.data.corpora.base import Piece
 from t5music.data.examples import cutting
 from t5music.data.examples.base import Example
+from t5music.data.objectives.transpose import pitch_room
 from t5music.errors import DataError
 from t5music.music import encodings
-from t5music.music.compound_words import spans
 from t5music.music.keys import KEYS, key_index
+from t5music.music.midibert.compound_words import spans
 from t5music.music.score import DRUMS, METER, TEMPO, Score
 
 T = TypeVar("T")

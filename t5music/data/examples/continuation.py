@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
 from t5music.errors import MidiError
 from t5music.music import encodings

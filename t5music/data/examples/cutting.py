@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from t5music.music import encodings
 from t5music.music.encodings import Encoding
-from t5music.music.encodings.remi import Remi
-from t5music.music.encodings.remi_words import KIND_OF, PROGRAM, VELOCITY
+from t5music.music.encodings.remi.encoding import Remi
+from t5music.music.encodings.remi.words import KIND_OF, PROGRAM, VELOCITY
 from t5music.music.score import Score
 
 Events = NDArray[np.int32]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
 from t5music.data.examples.cutting import cuts, nearest
 from t5music.data.examples.patching import put_back

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Answer, Example
 from t5music.data.examples.continuation import Continue
 from t5music.music.melodies import melody

@@ -29,16 +29,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
-from t5music.data.echoing import EchoNotes
+from t5music.corpora.base import Piece
 from t5music.data.examples import cutting
 from t5music.data.examples.base import Example
-from t5music.data.objective import Objective
+from t5music.data.objectives.base import Objective
+from t5music.data.objectives.echo_notes import EchoNotes
 from t5music.data.vocabulary import DYNAMICS, ROLES
 from t5music.errors import DataError, MidiError, nearest
 from t5music.music import encodings
-from t5music.music.compound_words import spans
-from t5music.music.encodings.remi_grid import DURATIONS, POSITION, TICKS, lay_bars, nearest_index, place
+from t5music.music.encodings.remi.grid import DURATIONS, POSITION, TICKS, lay_bars, nearest_index, place
+from t5music.music.midibert.compound_words import spans
 from t5music.music.note_classes import (
     ACCOMPANIMENT,
     POP909_TRACKS,

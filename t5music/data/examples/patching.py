@@ -9,10 +9,10 @@ import numpy as np
 
 from t5music.data.examples.cutting import Events, bars_of, last_of, opened, silence, wait_units
 from t5music.music.encodings import Encoding
-from t5music.music.encodings.remi import Remi
-from t5music.music.encodings.remi_grid import METER_UNITS, POSITION, UNIT
-from t5music.music.encodings.remi_words import FIRST, KIND_OF, POS, TIMESIG
-from t5music.music.encodings.tx1 import TX1, VOICES
+from t5music.music.encodings.remi.encoding import Remi
+from t5music.music.encodings.remi.grid import METER_UNITS, POSITION, UNIT
+from t5music.music.encodings.remi.words import FIRST, KIND_OF, POS, TIMESIG
+from t5music.music.encodings.tx1.encoding import TX1, VOICES
 
 
 def put_back(encoding: Encoding, events: Events, first: int, last: int, answer: Events) -> Events:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
 from t5music.data.examples.cutting import bar_windows, silence, units_of, wait_units
 from t5music.errors import DataError, MidiError

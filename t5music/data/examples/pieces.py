@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Example
-from t5music.music import encodings, nes
+from t5music.music import encodings
+from t5music.music.nes import adapter
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,19 @@ class Ensembles:
     metrics: ClassVar[tuple[str, ...]] = ()
     encoding: ClassVar[str] = "tx1"
     words: int = 1024
-    limit: int = nes.LIMIT
+    limit: int = adapter.LIMIT
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per segment. Raises MidiError for a piece that LakhNES leaves out."""
         encoding = encodings.get(self.encoding)
-        for ensemble in nes.ensembles(piece.score, seed=zlib.crc32(piece.id.encode()), limit=self.limit):
+        for ensemble in adapter.ensembles(piece.score, seed=zlib.crc32(piece.id.encode()), limit=self.limit):
             for segment in encoding.segments(encoding.encode(ensemble), self.words):
                 yield Example("", encoding.to_text(segment))
 
 
 @dataclass(frozen=True)
 class Songs:
-    """Whole pieces in tx1, by which LakhNES's event perplexity is measured (data.windows): targets of any length.
+    """Whole pieces in tx1, targets of any length; LakhNES's event perplexity is measured on them.
 
         inputs   (none)
         targets  P1_NOTEON_76 TR_NOTEON_40 WT_11000 P1_NOTEOFF ... TR_NOTEOFF

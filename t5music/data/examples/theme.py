@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings, themes
-from t5music.music.encodings.remi import Remi
+from t5music.music.encodings.remi.encoding import Remi
 from t5music.music.score import Score
 
 SECTION_BARS = 64  # more than `words` hold

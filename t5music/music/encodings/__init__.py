@@ -1,29 +1,47 @@
-"""The encodings: a Score as event words, and back.
+"""The encodings: a Score as event words, and back; and the grammar of each: which words may come next.
 
-encoding = encodings.get("remi")
-events = encoding.encode(score)  # int32 [events]
-text = encoding.to_text(events)  # "Bar TimeSig_4/4 Pos_0 Tempo_120 ..."
-score, repairs = encoding.decode(encoding.from_text(text))
+    encoding = encodings.get("remi")
+    events = encoding.encode(score)  # int32 [events]
+    text = encoding.to_text(events)  # "Bar TimeSig_4/4 Pos_0 Tempo_120 ..."
+    score, repairs = encoding.decode(encoding.from_text(text))
+
+    rules = encodings.grammar_of("remi")
+    report = rules.check([events])[0]  # report.share of legal words, report.illegal: which words, by which rule
+    state = rules.after([prompt], room=255)  # the state behind a prompt
+    legal = rules.allowed(state, np)  # bool [1, words]; jax.numpy in np's place inside a compiled loop
+    state = rules.advance(state, chosen, np)
+
+An encoding is a folder here, whose `Grammar` has the encoding itself; its name stands in _FOLDERS. The order is that
+of the vocabulary: a new one goes to the end.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from t5music.errors import ConfigError, nearest
 from t5music.music.encodings.base import Decoded, Encoding
-from t5music.music.encodings.performance import Performance
-from t5music.music.encodings.remi import Remi
-from t5music.music.encodings.tx1 import TX1
-from t5music.music.encodings.tx2 import TX2
+from t5music.music.encodings.grammar import Grammar, Illegal, Report
 
-__all__ = ["ENCODINGS", "Decoded", "Encoding", "get"]
+__all__ = ["ENCODINGS", "GRAMMARS", "Decoded", "Encoding", "Grammar", "Illegal", "Report", "get", "grammar_of"]
 
-ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (TX1(), Performance(), Remi(), TX2())}
+_FOLDERS = ("tx1", "performance", "remi", "tx2")
+
+GRAMMARS: dict[str, type[Grammar]] = {name: import_module(f"{__name__}.{name}").Grammar for name in _FOLDERS}
+ENCODINGS: dict[str, Encoding] = {name: grammar.encoding for name, grammar in GRAMMARS.items()}
 
 
 def get(name: str) -> Encoding:
-    """The encoding of that name: tx1, performance, remi or tx2. Raises ConfigError for another name."""
-    try:
-        return ENCODINGS[name]
-    except KeyError:
+    """Returns the encoding of that name: tx1, performance, remi or tx2. Raises ConfigError for another name."""
+    if name not in ENCODINGS:
         known = ", ".join(ENCODINGS)
-        raise ConfigError(f"there is no encoding {name!r} (there are {known}){nearest(name, ENCODINGS)}") from None
+        raise ConfigError(f"there is no encoding {name!r} (there are {known}){nearest(name, ENCODINGS)}")
+    return ENCODINGS[name]
+
+
+def grammar_of(name: str, *, complete: bool = True, inside: bool = False) -> Grammar:
+    """Returns the grammar of the encoding of that name; `complete` and `inside` as in `Grammar`.
+
+    Raises ConfigError for another name.
+    """
+    return GRAMMARS[get(name).name](complete=complete, inside=inside)

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_scores import NOTHING, chorale, piece, tune
 
+from t5music.corpora.base import Piece
 from t5music.data import examples
-from t5music.data.corpora.base import Piece
 from t5music.data.examples import Classify, ClassifyKey, ClassifyMeter, ClassifyStyle
 from t5music.errors import DataError, MidiError
 from t5music.music import midi

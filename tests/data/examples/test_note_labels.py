@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_scores import NOTHING, piece
+from strategies import scores
 
 from t5music.data import examples
 from t5music.data.examples import LabelNotes
@@ -20,9 +19,6 @@ from t5music.errors import DataError, MidiError
 from t5music.music import midi
 from t5music.music.note_classes import skyline
 from t5music.music.score import DRUMS, NOTE, PEDAL, Score
-
-sys.path.append(str(Path(__file__).parents[2] / "music"))
-from strategies import scores
 
 MELODY, VELOCITY = LabelNotes("melody"), LabelNotes("velocity")
 TRACKS = ("MELODY", "BRIDGE", "PIANO")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_scores import NOTHING, QUARTER, chorale, piece, sounding, tune
 
-from t5music.data.corpora.base import Piece
+from t5music.corpora.base import Piece
 from t5music.data.examples import Perform
 from t5music.errors import DataError
 from t5music.music import encodings

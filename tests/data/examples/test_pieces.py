@@ -10,7 +10,8 @@ from small_scores import chorale, piece, tune
 
 from t5music.data import examples
 from t5music.errors import MidiError
-from t5music.music import encodings, nes
+from t5music.music import encodings
+from t5music.music.nes import adapter
 from t5music.music.score import METER
 
 
@@ -37,7 +38,7 @@ def test_ensembles_are_the_adapters_and_depend_on_the_piece_alone():
     tx1 = encodings.get("tx1")
     assert len(texts) == 5
     notes = {len(tx1.decode(tx1.from_text(text)).score.notes) for text in texts}
-    assert notes <= {len(made.notes) for made in nes.ensembles(score, seed=0, limit=100)}
+    assert notes <= {len(made.notes) for made in adapter.ensembles(score, seed=0, limit=100)}
     other = dataclasses.replace(piece(score), id="another")
     assert [example.targets for example in kind.examples(other)] != texts
 

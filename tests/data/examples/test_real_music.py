@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t5music.data.corpora import catalogue
-from t5music.data.corpora.base import Piece, locate
+from t5music.corpora import catalogue
+from t5music.corpora.base import Piece, locate
 from t5music.data.examples import Accompany, Continue, Develop, Ensembles, Infill
 from t5music.errors import MidiError
 from t5music.music import encodings, midi

@@ -1,0 +1,1 @@
+"""Configuration: what gin may set, and a strict reading of gin files."""

@@ -1,0 +1,56 @@
+"""Reading a corpus' files in parts, in processes that know nothing of TensorFlow; the pieces wait on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from t5music import files, parallel
+from t5music.corpora import datasets
+from t5music.corpora.base import Entry, Piece, Skipped
+from t5music.music import fingerprint, midi
+
+
+class Read(NamedTuple):
+    """A piece as it waits on disk between reading and writing: its TFDS fields, and what the report needs."""
+
+    fields: dict[str, str | bytes]
+    declared_group: str
+    split: str | None
+    seconds: float
+    notes: int
+    mended: tuple[str, ...]
+
+
+def read_part(read: Callable[[Entry], Iterator[Piece | Skipped]], part: parallel.Part[Entry]) -> None:
+    """Reads the pieces of a part's entries and keeps them in the part's file."""
+    found: list[Read | Skipped] = []
+    for entry in part.items:
+        found += [item if isinstance(item, Skipped) else _to_read(item) for item in read(entry)]
+    files.write_bytes(part.file, pickle.dumps(found))
+
+
+def _to_read(piece: Piece) -> Read:
+    fields: dict[str, str | bytes] = {
+        "id": piece.id,
+        **_content(piece),
+        **piece.labels,
+        **{f"{name}{datasets.OTHER}": midi.to_bytes(score) for name, score in piece.others.items()},
+    }
+    return Read(fields, piece.group, piece.split, piece.score.duration_seconds, len(piece.score.notes), piece.mended)
+
+
+def _content(piece: Piece) -> dict[str, str | bytes]:
+    """The fields that hold the music or the text, and by what it is known again elsewhere."""
+    if piece.text:
+        opening = hashlib.sha256(" ".join(piece.text.split()).encode()).hexdigest()
+        return {"midi": b"", datasets.TEXT: piece.text, "opening": opening}
+    return {"midi": midi.to_bytes(piece.score), "opening": fingerprint.opening(piece.score)}
+
+
+def items(todo: Sequence[parallel.Part[Entry]]) -> Iterator[Read | Skipped]:
+    """What came of all the parts, in order; in memory one part at a time."""
+    for part in todo:
+        yield from pickle.loads(part.file.read_bytes())

@@ -1,0 +1,94 @@
+"""Tables that come with corpora, the splits that papers publish, and the files below a folder.
+
+`splits.csv` beside this module holds the validation and test sets of splits whose lists are not in the corpora's own
+archives: names only; whatever is not listed is training. They are facts taken from
+
+    emopia        metadata of EMOPIA_cls (github.com/seungheondoh/EMOPIA_cls @ a1fff7c9392d, dataset/split/*_SL.csv):
+                  by song
+    emopia_clips, MIDI-BERT (Chou et al., github.com/wazenmai/MIDI-BERT @ 1bc4cab67d2e, MIT licence, copyright
+    pianist8,     MidiBERT-Piano development team: Data/Dataset/*.pkl, data_creation/preprocess_pop909/split.pkl):
+    pop909        by clip, file and song
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from t5music.corpora.base import SPLITS
+from t5music.errors import DataError
+
+_SPLITS = Path(__file__).with_name("splits.csv")
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a comma-separated table, stripped of space.
+
+    Args:
+      path: the table, UTF-8.
+      columns: those it must have; every row must reach them.
+
+    Raises:
+      DataError: no such file, not a table in UTF-8, or a column that is missing, in the head or in a row.
+    """
+    rows = []
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as content:
+            table = csv.DictReader(content)
+            there = [name for name in table.fieldnames or () if name]
+            for column in columns:
+                if column not in there:
+                    raise DataError(f"{path}: no column {column!r} (its columns: {', '.join(there) or 'none'})")
+            for row in table:
+                for column in columns:
+                    if row[column] is None:
+                        raise DataError(f"{path}, line {table.line_num}: nothing in column {column!r}")
+                rows.append({name: (row[name] or "").strip() for name in there})
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    return rows
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises DataError if it is not there or not JSON."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def as_split(name: str, where: str) -> str:
+    """A split by its name in a table: 'valid' and 'val' are 'validation'.
+
+    Raises:
+      DataError: it is none; the message begins with `where`.
+    """
+    split = {"valid": "validation", "val": "validation"}.get(name.lower(), name.lower())
+    if split not in SPLITS:
+        raise DataError(f"{where}: split {name!r} is none of {', '.join(SPLITS)}")
+    return split
+
+
+@functools.cache
+def published_split(corpus: str) -> Mapping[str, str]:
+    """What a corpus' published split holds out: name -> 'validation' or 'test'. Whatever is not in it is training."""
+    rows = read_csv(_SPLITS, ("corpus", "split", "name"))
+    return {row["name"]: row["split"] for row in rows if row["corpus"] == corpus}
+
+
+def music_files(root: Path, pattern: str) -> list[Path]:
+    """The files below `root` that match a pattern, sorted; without what macOS adds to archives ('._name')."""
+    return sorted(path for path in root.glob(pattern) if not path.name.startswith(".") and "__MACOSX" not in path.parts)
+
+
+def spaced(name: str) -> str:
+    """A name in which underscores stand for spaces, as people write it."""
+    return " ".join(name.replace("_", " ").split())

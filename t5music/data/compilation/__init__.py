@@ -1,0 +1,1 @@
+"""Compilation: a task run once into a token store."""

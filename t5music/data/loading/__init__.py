@@ -1,0 +1,1 @@
+"""Loading: from token stores to batches."""

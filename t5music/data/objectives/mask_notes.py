@@ -1,0 +1,94 @@
+"""Mask fine-tuning: some of the input's notes hidden while a task is learned (Adversarial-MidiBERT, Zhao 2024).
+
+The model must answer without relying on any one note. Where the answers are one word for each note, those of the hidden
+notes count nothing: nobody can say whether a note that is not there belongs to the melody.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.data.objectives.base import LOSS_WEIGHTS, Example, Objective, check_fraction
+from t5music.data.vocabulary import NOTE_LABELS, Ids, Vocabulary
+from t5music.errors import ConfigError
+from t5music.music.encodings.remi.words import DRUM, DURATION, KIND_OF, PITCH, VELOCITY
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskNotes(Objective):
+    """A share of the notes in "inputs" masked: their words become `<extra_id_0>`, word for word.
+
+        inputs   predict velocity: Bar TimeSig_4/4 Pos_0 Pitch_60 Duration_12 Pitch_64 Duration_6 ...
+        masked   predict velocity: Bar TimeSig_4/4 Pos_0 <extra_id_0> <extra_id_0> Pitch_64 Duration_6 ...
+        targets  Dynamic_mf Dynamic_f ...
+        weights  0          1         ...
+
+    A note's words are its Pitch or Drum, its Duration, and the Velocity said for it; when it begins, and where other
+    notes are, stays to be seen. So it works on remi's words, of any task that has some among its inputs. Of inputs that
+    hold `<extra_id_0>` already, as a gap to be filled in, the masked words become the next sentinel that they lack.
+
+    The notes are drawn anew at every visit, `share` of them (rounded), each as likely as any other. The published code
+    masks 12 % of all positions with this share: 80 % of what it draws.
+    """
+
+    share: float = 0.15
+
+    name: ClassVar[str] = "mask_notes"
+
+    def __post_init__(self) -> None:
+        check_fraction("share", self.share)
+
+    def __call__(
+        self, example: Example, rng: np.random.Generator, lengths: Mapping[str, int], vocabulary: Vocabulary
+    ) -> Example:
+        inputs, targets = example["inputs"], example["targets"]
+        kinds = _kinds(vocabulary)[inputs]
+        notes = np.flatnonzero((kinds == PITCH) | (kinds == DRUM))
+        hidden = rng.choice(len(notes), round(self.share * len(notes)), replace=False)
+        if not len(hidden):
+            return dict(example)
+        heads = notes[hidden]
+        masked = np.zeros(len(inputs) + 1, bool)  # with a place before the first word, and after the last one
+        masked[heads] = True
+        around = np.append(kinds, -1)
+        masked[heads - 1] |= around[heads - 1] == VELOCITY
+        masked[heads + 1] |= around[heads + 1] == DURATION
+        made = {**example, "inputs": np.where(masked[:-1], _mask(inputs, vocabulary), inputs)}
+        if label_notes(targets, vocabulary):
+            weights = np.array(example.get(LOSS_WEIGHTS, np.ones(len(targets))), np.float32)
+            weights[hidden[hidden < len(targets)]] = 0.0
+            made[LOSS_WEIGHTS] = weights
+        return made
+
+
+def _mask(inputs: Ids, vocabulary: Vocabulary) -> np.int32:
+    """The id that masked words become: the first sentinel that is not among the inputs."""
+    for number in range(vocabulary.sentinels):
+        if not (inputs == vocabulary.sentinel(number)).any():
+            return np.int32(vocabulary.sentinel(number))
+    raise ConfigError(f"MaskNotes: the inputs hold all {vocabulary.sentinels} sentinels, and none is left for a mask")
+
+
+@functools.lru_cache(maxsize=8)
+def _kinds(vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """int64 [size], the kind of remi's word that each id is; -1 for all others."""
+    kinds = np.full(vocabulary.size, -1)
+    kinds[vocabulary.event_ids("remi")] = KIND_OF
+    return kinds
+
+
+def label_notes(targets: Ids, vocabulary: Vocabulary) -> bool:
+    """Whether targets are labels of single notes, and nothing else."""
+    return bool(len(targets) and _is_label(vocabulary)[targets].all())
+
+
+@functools.lru_cache(maxsize=8)
+def _is_label(vocabulary: Vocabulary) -> NDArray[np.bool_]:
+    """bool [size], True at the labels of single notes."""
+    return vocabulary.event_mask(NOTE_LABELS)

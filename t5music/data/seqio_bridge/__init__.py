@@ -1,0 +1,1 @@
+"""The seqio bridge: tasks, objectives, vocabulary and caches as seqio knows them."""

@@ -1,0 +1,1 @@
+"""Token stores: the compiled tokens of a task on disk."""

@@ -1,0 +1,1 @@
+"""Devices: platforms, processes and chips."""

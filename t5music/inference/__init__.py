@@ -1,0 +1,1 @@
+"""Inference: a trained model and one's own music."""

@@ -1,0 +1,122 @@
+"""A trained model for one's own MIDI files, and `t5music generate`: music by it. No TensorFlow, no seqio.
+
+What a model says about music is asked in `labelling` (labels) and `embedding` (vectors).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from t5music.data import answer_formats
+from t5music.data.examples import Answer, Composes
+from t5music.errors import ConfigError
+from t5music.inference.trained_model import TrainedModel, choose_task, encode_prompts, load, output_path
+from t5music.model import decoding
+from t5music.music import midi, pianoroll
+from t5music.music.score import NOTE, Score
+from t5music.training.checkpoints import selection
+
+
+def answer(
+    trained: TrainedModel,
+    asked: Composes,
+    score: Score,
+    name: str,
+    *,
+    words: int | None = None,
+    temperature: float = 0.9,
+    top_k: int = 0,
+    top_p: float = 0.95,
+    seed: int = 0,
+) -> Answer:
+    """Music of a score and the model's answer to it.
+
+    Args:
+      trained: the model.
+      asked: one of its tasks.
+      score: the music.
+      name: the music's name in errors.
+      words: length of the answer (of each window's); as long as the model was trained for if None.
+      temperature, top_k, top_p, seed: see `decoding.generate`.
+    """
+    tokens = encode_prompts(trained, asked.prompts(score), name)
+    length = min(words or trained.lengths["targets"], trained.lengths["targets"])
+    # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
+    form = answer_formats.Music(
+        trained.vocabulary, asked.encoding, complete=not asked.begins, begins=asked.begins, fill=not asked.ends
+    )
+    written = decoding.generate(
+        trained.model,
+        tokens,
+        max_length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        key=jax.random.key(seed),
+        grammar=(form, form.start(tokens, length, prompts=asked.before(score))),
+    )
+    return asked.music(score, [trained.vocabulary.decode_events(asked.encoding, row) for row in np.asarray(written)])
+
+
+def generate(
+    file: str | None,
+    model_dir: str,
+    *,
+    task: str | None = None,
+    output: str | None = None,
+    region: tuple[float, float] | None = None,
+    caption: str | None = None,
+    checkpoint: str = selection.LATEST,
+    **sampling: Any,
+) -> Path:
+    """`t5music generate`: writes the music as MIDI and, beside it, as a piano roll; returns the MIDI file's path.
+
+    Args:
+      file: the MIDI file; None for tasks that need none.
+      model_dir: the run whose model is used.
+      task: one of the model's tasks, or its kind; the first that makes music if None.
+      output: the MIDI file to write; named after `file` and the task if None.
+      region: (begin, end) in seconds, for tasks that fill a gap.
+      caption: for tasks that compose by a description.
+      checkpoint: of the run: "latest", "best" or a step.
+      sampling: see `answer`.
+
+    Raises:
+      ConfigError: a task the model was not trained on, or that does not go with these arguments.
+      MidiError: a file that cannot be read, or that gives nothing to ask.
+    """
+    score = midi.read(file) if file is not None else Score(480, np.empty(0, NOTE))
+    trained = load(model_dir, checkpoint)
+    asked = _asked(choose_task(trained, task, Composes, model_dir), region, caption)
+    if asked.needs_music and file is None:
+        raise ConfigError(f"{asked.kind} needs a MIDI file")
+    name = Path(file).stem if file is not None and asked.needs_music else "music"
+    path = output_path(output or f"{name}_{asked.kind}.mid", file)
+    made = answer(trained, asked, score, file or asked.kind, **sampling)
+    midi.write(made.score, path)
+    picture = path.with_suffix(".png")
+    title = f"{name}: {asked.kind}"
+    if made.cut is not None:
+        pianoroll.draw(made.score, picture, prompt_seconds=made.cut, title=title)
+    else:
+        pianoroll.draw(made.score, picture, prompt_notes=made.prompt.notes, title=title)
+    added = len(made.score.notes) - len(made.prompt.notes)
+    print(f"{path}: {added} new notes after {len(made.prompt.notes)} given ones ({made.repairs} words mended)")
+    print(f"{picture}: piano roll")
+    return path
+
+
+def _asked(asked: Any, region: tuple[float, float] | None, caption: str | None) -> Any:
+    """The task with what a person adds to it."""
+    for name, value in (("region", region), ("caption", caption)):
+        if value is None:
+            continue
+        if not hasattr(asked, name):
+            raise ConfigError(f"--{name} does not go with {asked.kind}")
+        asked = dataclasses.replace(asked, **{name: value})
+    return asked

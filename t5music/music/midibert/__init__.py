@@ -1,0 +1,1 @@
+"""MidiBERT: compound words, and POP909 aligned to its beats."""

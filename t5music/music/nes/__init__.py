@@ -1,0 +1,1 @@
+"""The NES: any music adapted to its four voices."""

@@ -1,0 +1,1 @@
+"""Runs: one training or one evaluation, from its settings to its folder."""

@@ -1,0 +1,71 @@
+"""Pre-training on masked notes, opened: the music in rows, and the masker that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from t5music.data import mixing_rates
+from t5music.data.loading import note_chunks
+from t5music.data.objectives import IidDenoising, Objective
+from t5music.data.store.token_store import TokenStore
+from t5music.data.vocabulary import Vocabulary
+from t5music.errors import ConfigError
+from t5music.model.config import T5Config
+from t5music.training.note_masking import masker, note_masks
+from t5music.training.optimizers import Optimizer
+
+IN_PLACE = ("bert", "mask_in_place")  # styles of IidDenoising in which every word keeps its place
+
+
+def open_masked(
+    settings: masker.Masking,
+    stores: Sequence[tuple[TokenStore, mixing_rates.Rate]],
+    config: T5Config,
+    optimizer: Optimizer,
+    lengths: Mapping[str, int],
+    *,
+    batch_size: int,
+    seed: int,
+    vocabulary: Vocabulary,
+    augmentations: Sequence[Objective] = (),
+) -> tuple[note_chunks.ChunkBatches, masker.Masker]:
+    """Returns the batches of this process and the masker.
+
+    Args:
+      settings: how notes are chosen.
+      stores: music alone, with rates that are those of a mixture by size: every row is seen once an epoch.
+      config: the model.
+      optimizer: its settings are the masker's, too.
+      lengths: of inputs and targets.
+      batch_size, seed, vocabulary, augmentations: see `chunks.chunk_batches`.
+
+    Raises ConfigError for other rates, for an encoder alone that validation could not ask, and as `chunk_batches` and
+    `Masker` do.
+    """
+    for store, rate in stores:
+        in_place = any(isinstance(step, IidDenoising) and step.style in IN_PLACE for step in store.objectives)
+        if config.encoder_only and not (in_place and lengths["inputs"] == lengths["targets"]):
+            raise ConfigError(
+                "train.masking of an encoder alone: validation asks for a word at each place, so train.objective must "
+                "be IidDenoising of style 'bert' and the TASK_FEATURE_LENGTHS equal; models/encoder.gin says so"
+            )
+        if len(stores) > 1 and rate != mixing_rates.Proportional():
+            raise ConfigError(
+                f"train.masking goes through all music once an epoch, and {store.name} has the rate {rate}: name a "
+                "mixture that is proportional without a limit, and leave train.rate out"
+            )
+    batches = note_chunks.chunk_batches(
+        [store for store, _ in stores],
+        length=lengths["inputs"],
+        batch_size=batch_size,
+        seed=seed,
+        vocabulary=vocabulary,
+        augmentations=augmentations,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    words = note_masks.Words(**note_chunks.note_words(vocabulary))
+    task = masker.Task(words, note_chunks.FAMILIES, len(batches.chunks), (lengths["inputs"], lengths["targets"]))
+    return batches, masker.Masker(settings, task, config, optimizer)

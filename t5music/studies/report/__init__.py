@@ -1,0 +1,1 @@
+"""Reports of studies: tables, statistics, pictures and pages."""

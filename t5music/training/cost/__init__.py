@@ -1,0 +1,1 @@
+"""Cost: memory, operations and time of a training, before it begins."""

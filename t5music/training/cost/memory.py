@@ -1,0 +1,250 @@
+"""Memory of a training step on one device, by kind, worked out on shapes: nothing is allocated or compiled.
+
+Parameters, optimizer state and batch are read off the abstract state and its shardings. What the backward pass keeps of
+the forward pass is asked of JAX itself: the function that `jax.vjp` returns is a tree whose leaves are the arrays kept,
+and under `jax.eval_shape` they are shapes. It is asked of the model as one device sees it: with its share of the heads,
+of the feed-forward layer, of the vocabulary and of the batch.
+
+XLA keeps less than asked (it recomputes what is cheap) and needs room to work: `Memory.workspace` allows for the latter
+what the largest parts of a step hold at once.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import AbstractMesh, Mesh
+
+from t5music.model import sharding
+from t5music.model.config import SEQUENCE, T5Config
+from t5music.training import freezing
+from t5music.training import train_state as states
+from t5music.training.cost.flops import abstract_parameters
+from t5music.training.losses import teacher_forced
+from t5music.training.optimizers import Optimizer
+
+Patterns = tuple[str, ...] | None  # of what trains
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes on one device.
+
+    Attributes:
+        parameters: float32, this device's share.
+        optimizer: what the optimizer keeps from step to step.
+        gradients: of this device's parameters; twice with microbatches, which are summed.
+        activations: what the backward pass keeps of the forward pass, logits apart.
+        logits: those of a (micro)batch, and what is kept with them.
+        batch: tokens and weights.
+        workspace: parameters gathered for use, gradients before they are divided, and what one layer holds at once.
+    """
+
+    parameters: int
+    optimizer: int
+    gradients: int
+    activations: int
+    logits: int
+    batch: int
+    workspace: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(dataclasses.asdict(self).values())
+
+
+def of_step(
+    config: T5Config,
+    optimizer: Optimizer,
+    mesh: Mesh | AbstractMesh,
+    *,
+    rows: int,
+    lengths: Mapping[str, int],
+    microbatches: int = 1,
+    trainable: Sequence[str] | None = None,
+) -> Memory:
+    """Returns the memory of one training step on one device of `mesh`.
+
+    Args:
+        config: the model.
+        optimizer: see optimizers.
+        mesh: real or abstract, of `model.sharding`.
+        rows: of the batch, over all devices.
+        lengths: positions of a row, {"inputs": n, "targets": n}.
+        microbatches: see `state.make_train_step`.
+        trainable: see `freezing.choose`.
+    """
+    _, abstract = abstract_parameters(config)
+    trains = freezing.choose(abstract, trainable)
+    transformation = optimizer.transformation(trains.select(states.logical_axes(abstract)))
+    target = states.abstract_state(abstract, transformation, mesh, trains)
+    gradients = _held(jax.tree.leaves(trains.select(target.params)))
+    own_rows = math.ceil(rows / _size(mesh, *sharding.BATCH_AXES))
+    step_rows = math.ceil(own_rows / microbatches)
+
+    local = _local(config, mesh)
+    patterns = None if trainable is None else tuple(trainable)
+    activations, logits = _kept(local, step_rows, lengths, patterns)
+    layer, ends = _gathered(local)
+    return Memory(
+        parameters=_held(jax.tree.leaves(target.params)),
+        optimizer=_held(jax.tree.leaves(target.opt_state)),
+        gradients=gradients * (2 if microbatches > 1 else 1),
+        activations=activations,
+        logits=logits,
+        batch=_bytes(abstract_batch(config, own_rows, lengths).values()),
+        workspace=_layer_work(local, step_rows, lengths) + (2 * layer + 2 * ends if _size(mesh, "fsdp") > 1 else 0),
+    )
+
+
+def abstract_batch(config: T5Config, rows: int, lengths: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes of a batch for the model, packed where it reads any, by names of `state.MODEL_FEATURES`."""
+    lengths = _row_lengths(config, lengths)
+    if config.encoder_only:
+        names = {"encoder_input_tokens", "decoder_target_tokens", "decoder_loss_weights"}
+    else:
+        unread = "encoder" if config.decoder_only else "decoder_causal"
+        names = {name for name in states.MODEL_FEATURES if not name.startswith(unread)}
+    return {
+        name: jax.ShapeDtypeStruct(
+            (rows, lengths["inputs" if name.startswith("encoder") else "targets"]),
+            jnp.float32 if name.endswith("weights") else jnp.int32,
+        )
+        for name in states.MODEL_FEATURES
+        if name in names
+    }
+
+
+def _row_lengths(config: T5Config, lengths: Mapping[str, int]) -> Mapping[str, int]:
+    """Positions that are read by the encoder, and those of logits; a decoder-only model has one sequence of both."""
+    if config.encoder_only:
+        return {"inputs": lengths["inputs"], "targets": 1 if config.head == SEQUENCE else lengths["inputs"]}
+    return {"inputs": 0, "targets": sum(lengths.values())} if config.decoder_only else lengths
+
+
+def _size(mesh: Mesh | AbstractMesh, *axes: str) -> int:
+    return math.prod(mesh.shape[axis] for axis in axes)
+
+
+def _bytes(leaves: Iterable[Any]) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def _held(leaves: Iterable[jax.ShapeDtypeStruct]) -> int:
+    """Bytes on one device of arrays that have a sharding."""
+    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def _local(config: T5Config, mesh: Mesh | AbstractMesh) -> T5Config:
+    """The model as one device computes it: its share of what the mesh axis `tensor` divides."""
+    parts = _size(mesh, "tensor")
+    shares = {
+        name: getattr(config, name) // parts
+        for name in ("heads", "d_ff", "adapter_dim", "rows")
+        if getattr(config, name) % parts == 0
+    }
+    return dataclasses.replace(config, **shares)
+
+
+def _kept(config: T5Config, rows: int, lengths: Mapping[str, int], trainable: Patterns) -> tuple[int, int]:
+    """Bytes that the backward pass keeps of the forward pass over so many rows: of logits, and of everything else."""
+
+    def sums(few: int) -> tuple[int, int]:
+        shape = (few, _row_lengths(config, lengths)["targets"], config.outputs)
+        leaves = _residuals(config, few, lengths["inputs"], lengths["targets"], trainable)
+        logits = [leaf for leaf in leaves if leaf.shape == shape]
+        return _bytes(leaves) - _bytes(logits), _bytes(logits)
+
+    return _of_rows(sums(1)[0], sums(2)[0], rows), _of_rows(sums(1)[1], sums(2)[1], rows)
+
+
+def _of_rows(one: int, two: int, rows: int) -> int:
+    """What is kept grows in proportion to the rows, apart from what does not depend on them (the position bias)."""
+    return one + (rows - 1) * (two - one)
+
+
+@functools.lru_cache
+def _residuals(
+    config: T5Config, rows: int, inputs: int, targets: int, trainable: Patterns
+) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes of what `jax.vjp` of the loss by what trains keeps, the parameters themselves apart.
+
+    Layers are always scanned here: tracing them one by one takes long. Unrolled they keep at most as much; how much
+    less depends on what XLA can fuse.
+    """
+    graphdef, abstract = abstract_parameters(dataclasses.replace(config, scan_layers=True))
+    params = nnx.to_pure_dict(abstract)
+    trains = freezing.choose(abstract, trainable)
+
+    def kept(params: Any, batch: Mapping[str, jax.Array], key: jax.Array) -> Any:
+        def loss(trained: Any) -> jax.Array:
+            return teacher_forced(nnx.merge(graphdef, trains.join(trained, params)), batch, key).loss
+
+        return jax.vjp(loss, trains.select(params))[1]
+
+    batch = abstract_batch(config, rows, {"inputs": inputs, "targets": targets})
+    leaves = jax.tree.leaves(jax.eval_shape(kept, params, batch, jax.eval_shape(lambda: jax.random.key(0))))
+    own = collections.Counter((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(params))
+    others = []
+    for leaf in leaves:
+        if own[leaf.shape, leaf.dtype] > 0:
+            own[leaf.shape, leaf.dtype] -= 1
+        else:
+            others.append(leaf)
+    return tuple(others)
+
+
+def _gathered(config: T5Config) -> tuple[int, int]:
+    """Bytes of the largest layer's parameters, and of the embedding and the head."""
+    layers: collections.Counter[tuple] = collections.Counter()
+    ends = 0
+    for path, param in nnx.to_flat_state(abstract_parameters(config)[1]):
+        axes = param.get_metadata()["axes"]
+        size = _bytes([param])
+        if axes[0] == "layers":
+            layers[path[:2]] += size // param.shape[0]
+        elif "layers" in path:
+            layers[path[:3]] += size
+        else:
+            ends += size
+    return max(layers.values()), ends
+
+
+def _layer_work(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
+    """Bytes that a step holds at once beside what it keeps: the larger of the gradient of the logits and a layer's.
+
+    A layer's backward pass holds the gradients of what is widest in it, and what it has to compute again.
+    """
+    own = _row_lengths(config, lengths)
+    length = max(own.values())
+    width = 2 if config.dtype == "bfloat16" else 4
+    attention = 2 * config.heads * length * length * 4
+    feed_forward = (3 if config.gated else 2) * length * config.d_ff * width
+    again = 0
+    if config.remat != "none":
+        kept = _kept_by_layer(config, rows, lengths)
+        again = max(_kept_by_layer(dataclasses.replace(config, remat="none"), rows, lengths) - kept, 0)
+    return max(rows * own["targets"] * config.outputs * 4, rows * max(attention, feed_forward) + again)
+
+
+def _kept_by_layer(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
+    """Bytes that the backward pass keeps of the larger of an encoder's and a decoder's layer."""
+    # Numbers of layers that are no other dimension tell which of the scanned arrays are whose.
+    encoder = 0 if config.decoder_only else 5
+    decoder = 0 if config.encoder_only else 5 if config.shared_layers else 7
+    few = dataclasses.replace(config, encoder_layers=encoder, decoder_layers=decoder)
+
+    def of_layer(depth: int, rows: int) -> int:
+        leaves = _residuals(few, rows, lengths["inputs"], lengths["targets"], None)
+        return _bytes(leaf for leaf in leaves if leaf.shape[:1] == (depth,)) // depth
+
+    return max(_of_rows(of_layer(depth, 1), of_layer(depth, 2), rows) for depth in {encoder, decoder} - {0})

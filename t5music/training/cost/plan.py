@@ -1,0 +1,258 @@
+"""What a training needs, worked out on shapes alone: memory, tokens, operations and time, before a device is touched.
+
+    plan = make_plan(Training(config, optimizer, rows=128, lengths={"inputs": 512, "targets": 114}, steps=100_000),
+                     make_mesh(1, None, devices=64), require("TPU v4"))
+    print(plan.report())
+
+Where it does not fit, `suggest` tries what costs least first: rematerialisation in scanned layers, microbatches,
+parameters spread over more devices, layers divided over devices.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from flax import nnx
+from jax.sharding import AbstractMesh
+
+from t5music.devices.chips import GIB, Chip
+from t5music.errors import ConfigError
+from t5music.model import sharding
+from t5music.model.config import T5Config
+from t5music.training import freezing
+from t5music.training.cost import memory
+from t5music.training.cost.flops import abstract_parameters, train_flops
+from t5music.training.optimizers import Optimizer
+
+UTILISATION = 0.4  # of the peak: what well-kept T5 trainings reach
+USABLE = 0.92  # share of a device's memory that a program gets; the rest is the runtime's and lost between buffers
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What is to be trained.
+
+    Attributes:
+        config: the model.
+        optimizer: see optimizers.
+        rows: of a batch, over all devices.
+        lengths: positions of a row, {"inputs": n, "targets": n}; an encoder alone has those of inputs only.
+        steps: updates in all.
+        microbatches: parts a batch is computed in.
+        trainable: what trains, see `freezing.choose`; None for everything.
+    """
+
+    config: T5Config
+    optimizer: Optimizer
+    rows: int
+    lengths: Mapping[str, int]
+    steps: int
+    microbatches: int = 1
+    trainable: Sequence[str] | None = None
+
+    @property
+    def row(self) -> list[int]:
+        """Tokens of a row that are read, of each of its parts, padding included."""
+        return [self.lengths["inputs"]] if self.config.encoder_only else list(self.lengths.values())
+
+    @property
+    def positions(self) -> int:
+        """Tokens of a batch, padding included."""
+        return self.rows * sum(self.row)
+
+    @property
+    def flops(self) -> float:
+        """Operations of one step."""
+        return train_flops(self.config, rows=self.rows, **self.lengths, trainable=self.trainable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What it needs.
+
+    Attributes:
+        training: what was asked for.
+        mesh: where; abstract.
+        chip: of which device, its memory 0 and peak 0 where they are not known.
+        memory: on one device.
+        seconds: for all steps, None where nothing says how fast it goes.
+        utilisation: share of the peak that `seconds` assumes; None where a throughput was given.
+    """
+
+    training: Training
+    mesh: AbstractMesh
+    chip: Chip
+    memory: memory.Memory
+    seconds: float | None
+    utilisation: float | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether a device holds it; True where its memory is not known."""
+        return not self.chip.memory or self.memory.total <= USABLE * self.chip.memory
+
+    def report(self) -> str:
+        """Returns the plan as text."""
+        training, config = self.training, self.training.config
+        sizes = " ".join(f"{axis}={size}" for axis, size in self.mesh.shape.items())
+        form = "scanned" if config.scan_layers else "unrolled"
+        lengths = " + ".join(map(str, training.row))
+        parts = parameter_counts(config)
+        lines = [
+            f"devices    {self.mesh.size} x {self.chip.name}, {_device(self.chip)}; mesh {sizes}",
+            f"model      T5 {config.version} {config.architecture}, {sum(parts.values()):,} parameters",
+            f"           {', '.join(f'{name} {count:,}' for name, count in parts.items())}",
+            f"           products in {config.dtype}, layers {form}, remat {config.remat}",
+            f"batch      {training.rows:,} rows of {lengths} = {training.positions:,} tokens, "
+            f"in {training.microbatches} microbatch{'es' if training.microbatches > 1 else ''}",
+            f"training   {training.steps:,} steps = {training.steps * training.positions:,} tokens, padding included",
+            f"compute    {training.flops:.3g} FLOPs a step, {training.flops * training.steps:.3g} in all",
+            f"time       {self._time()}",
+            "memory     of one device, estimated",
+        ]
+        if training.trainable is not None:
+            params = abstract_parameters(config)[1]
+            lines.insert(3, f"           {freezing.describe(params, freezing.choose(params, training.trainable))}")
+        for kind, size in dataclasses.asdict(self.memory).items():
+            lines.append(f"    {kind:<12} {size / GIB:10.3f} GiB")
+        room = f" of {self.chip.memory / GIB:.0f} GiB: {'fits' if self.fits else 'DOES NOT FIT'}"
+        lines.append(f"    {'total':<12} {self.memory.total / GIB:10.3f} GiB{room if self.chip.memory else ''}")
+        return "\n".join(lines)
+
+    def _time(self) -> str:
+        if self.seconds is None:
+            return f"not known for {self.chip.name}: state --plan_throughput tokens per second"
+        step = self.seconds / self.training.steps
+        basis = "at the stated throughput" if self.utilisation is None else f"at {self.utilisation:.0%} of the peak"
+        return f"{_duration(self.seconds)} {basis}: {step:.3g} s a step, {self.training.positions / step:,.0f} tokens/s"
+
+
+def make_plan(
+    training: Training,
+    mesh: AbstractMesh,
+    chip: Chip,
+    *,
+    utilisation: float = UTILISATION,
+    throughput: float | None = None,
+) -> Plan:
+    """Returns the plan of a training on an abstract mesh of such chips.
+
+    Args:
+        training: what is to be trained.
+        mesh: from `sharding.make_mesh` with a number of devices.
+        chip: from `chips`; memory 0 or peak 0 where that is not known.
+        utilisation: share of the peak that will be reached.
+        throughput: tokens per second over all devices, padding included, instead of `utilisation`.
+
+    Raises:
+        ConfigError: a batch that the devices or microbatches cannot share evenly; a share or throughput that cannot be.
+    """
+    if not 0 < utilisation <= 1:
+        raise ConfigError(f"--plan_utilisation must be above 0 and at most 1, not {utilisation:g}")
+    if throughput is not None and throughput <= 0:
+        raise ConfigError(f"--plan_throughput must be above 0, not {throughput:g}")
+    shares = math.prod(mesh.shape[axis] for axis in sharding.BATCH_AXES) * training.microbatches
+    if training.rows % shares:
+        raise ConfigError(
+            f"BATCH_SIZE {training.rows} cannot be divided over the {shares} parts of data, fsdp and microbatches: "
+            f"{math.ceil(training.rows / shares) * shares} can"
+        )
+    held = memory.of_step(
+        training.config,
+        training.optimizer,
+        mesh,
+        rows=training.rows,
+        lengths=training.lengths,
+        microbatches=training.microbatches,
+        trainable=training.trainable,
+    )
+    seconds = None
+    if throughput is not None:
+        seconds = training.steps * training.positions / throughput
+    elif chip.peak_flops:
+        seconds = training.steps * training.flops / (chip.peak_flops * mesh.size * utilisation)
+    return Plan(training, mesh, chip, held, seconds, None if throughput is not None else utilisation)
+
+
+def suggest(plan: Plan) -> tuple[Plan, list[str]] | None:
+    """Returns the first plan that fits, and the gin lines that make it; None where none of those tried does."""
+    for training, mesh in _alternatives(plan):
+        tried = make_plan(training, mesh, plan.chip)
+        if tried.fits:
+            return tried, _changes(plan, tried)
+    return None
+
+
+def parameter_counts(config: T5Config) -> dict[str, int]:
+    """Returns the number of parameters by part: embedding, encoder, decoder, head."""
+    counts: collections.Counter[str] = collections.Counter()
+    for path, param in nnx.to_flat_state(abstract_parameters(config)[1]):
+        counts[str(path[0])] += math.prod(param.shape)
+    return dict(counts)
+
+
+def _alternatives(plan: Plan) -> Iterator[tuple[Training, AbstractMesh]]:
+    """Other ways to run the same training, the cheapest first."""
+    training, config = plan.training, plan.training.config
+    layers = [config]
+    for remat in ("dots", "full"):
+        changed = dataclasses.replace(config, scan_layers=True, remat=remat)
+        if config.remat != "full" and changed != config:
+            layers.append(changed)
+    for sizes, count, layer in itertools.product(_meshes(plan.mesh), _doubled(training.microbatches), layers):
+        mesh = sharding.make_mesh(*sizes, devices=plan.mesh.size)
+        shares = math.prod(mesh.shape[axis] for axis in sharding.BATCH_AXES)
+        if training.rows % (shares * count) == 0:
+            yield dataclasses.replace(training, config=layer, microbatches=count), mesh
+
+
+def _doubled(first: int) -> Sequence[int]:
+    return [first << power for power in range(8)]
+
+
+def _meshes(mesh: AbstractMesh) -> Iterator[tuple[int, int, int]]:
+    """(data, fsdp, tensor): as it is, then parameters over more and more devices, then layers too."""
+    data, fsdp, tensor = (mesh.shape[axis] for axis in sharding.MESH_AXES)
+    while True:
+        yield data, fsdp, tensor
+        if data % 2:
+            break
+        data, fsdp = data // 2, fsdp * 2
+    data, fsdp = 1, data * fsdp
+    while fsdp % 2 == 0 and tensor < 16:
+        fsdp, tensor = fsdp // 2, tensor * 2
+        yield data, fsdp, tensor
+
+
+def _changes(before: Plan, after: Plan) -> list[str]:
+    """The gin lines that turn one plan into another."""
+    lines = []
+    for name in ("scan_layers", "remat"):
+        value = getattr(after.training.config, name)
+        if value != getattr(before.training.config, name):
+            lines.append(f"T5Config.{name} = {value!r}")
+    if after.training.microbatches != before.training.microbatches:
+        lines.append(f"train.microbatches = {after.training.microbatches}")
+    if after.mesh.shape != before.mesh.shape:
+        lines.append("train.mesh = @make_mesh")
+        lines += [f"make_mesh.{axis} = {size}" for axis, size in after.mesh.shape.items()]
+    return lines
+
+
+def _device(chip: Chip) -> str:
+    room = f"{chip.memory / GIB:.0f} GiB" if chip.memory else "memory not known"
+    return f"{room} and {chip.peak_flops / 1e12:g} TFLOP/s (bfloat16) each" if chip.peak_flops else f"{room} each"
+
+
+def _duration(seconds: float) -> str:
+    """ "3 d 4 h", "2 h 10 min", "45 s": the two largest units."""
+    units = [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)]
+    for (name, size), (below, below_size) in itertools.pairwise(units):
+        if seconds >= size:
+            count, rest = divmod(round(seconds / below_size), size // below_size)
+            return f"{count} {name} {rest} {below}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,98 @@
+"""Strict gin: what is misspelt, missing or unused is an error that suggests the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gin
+import pytest
+
+from t5music.configuration import gin_files, registry
+from t5music.errors import ConfigError
+from t5music.model.config import SIZES, T5Config, named
+
+ROOT = Path(__file__).resolve().parents[2]
+SET = ["MIXTURE_OR_TASK_NAME = 'some_task'", "MODEL_DIR = 'run'"]
+
+
+@pytest.fixture(autouse=True)
+def clear_gin():
+    yield
+    gin.clear_config()
+
+
+def test_flags_of_t5x():
+    bindings, rest = gin_files.split_flags(
+        ["train", "--gin.TRAIN_STEPS=500", "--gin.MODEL_DIR=/tmp/run", "--gin.train.optimizer=@adamw()", "--steps", "3"]
+    )
+    assert bindings == ["TRAIN_STEPS = 500", "MODEL_DIR = '/tmp/run'", "train.optimizer = @adamw()"]
+    assert rest == ["train", "--steps", "3"]
+    with pytest.raises(ConfigError, match=r"--gin\.NAME=value"):
+        gin_files.split_flags(["--gin.TRAIN_STEPS"])
+
+
+def test_run_files_parse_and_later_bindings_win():
+    gin_files.configure(["runs/train.gin"], [*SET, "TRAIN_STEPS = 7"])
+    assert gin.query_parameter("train.train_steps").config_key[0] == "TRAIN_STEPS"
+    assert gin.query_parameter("TRAIN_STEPS/macro.value") == 7
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "gin").rglob("*.gin")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_gin_file_parses(path: Path):
+    files = [str(path.relative_to(ROOT / "gin"))]
+    if path.relative_to(ROOT / "gin").parts[0] == "models":
+        files.insert(0, "runs/train.gin")
+    extra = ["INITIAL_CHECKPOINT_PATH = 'run'"] if path.stem == "finetune" else []
+    gin_files.configure(files, [*SET, *extra])
+
+
+@pytest.mark.parametrize("version", SIZES)
+def test_model_files_are_the_published_sizes(version: str):
+    folder = {"v1.0": "t5_1_0", "v1.1": "t5_1_1"}[version]
+    for size in SIZES[version]:
+        gin_files.configure(["runs/train.gin", f"models/{folder}/{size}.gin"], SET)
+        assert gin.get_configurable("T5Config")(rows=256) == named(version, size, rows=256)
+
+
+@pytest.mark.parametrize(
+    ("bindings", "message"),
+    [
+        (["tran.seed = 1"], r"nothing is called 'tran'; did you mean 'train'"),
+        (["train.sed = 1"], r"train has no parameter 'sed'; did you mean 'seed'"),
+        (["train.seed = %SEDE"], r"reads %SEDE, which is not set; did you mean 'SEED'"),
+        (["train.seed = ]"], "gin: Unable to parse"),
+    ],
+)
+def test_misspelt(bindings: list[str], message: str):
+    with pytest.raises(ConfigError, match=message):
+        gin_files.configure(["runs/train.gin"], [*SET, *bindings])
+
+
+def test_required_macro():
+    with pytest.raises(ConfigError, match=r"MODEL_DIR must be set: --gin.MODEL_DIR="):
+        gin_files.configure(["runs/train.gin"], SET[:1])
+
+
+def test_missing_gin_file_suggests_the_nearest():
+    with pytest.raises(ConfigError, match=r"runs/trian.gin: not found.*did you mean 'runs/train.gin'"):
+        gin_files.configure(["runs/trian.gin"])
+
+
+def test_unused_macro_is_an_error_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path))
+    gin_files.configure(["runs/train.gin"], [*SET, "TRAIN_STEP = 3"])
+    with pytest.raises(ConfigError, match=r"read by nothing in this run: TRAIN_STEP; did you mean 'TRAIN_STEPS'"):
+        registry.train()
+
+
+def test_unused_binding_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path))
+    gin_files.configure(["runs/train.gin"], [*SET, "adamw.weight_decay = 0.1"])
+    with pytest.raises(ConfigError, match=r"read by nothing in this run: adamw\.weight_decay"):
+        registry.train()
+
+
+def test_dataclasses_made_by_gin_equal_those_made_by_hand():
+    gin_files.configure([], ["T5Config.d_model = 32"])
+    made = gin.get_configurable("T5Config")(rows=128, d_kv=8, heads=4, d_ff=64, encoder_layers=1, decoder_layers=1)
+    assert made == T5Config(rows=128, d_model=32, d_kv=8, heads=4, d_ff=64, encoder_layers=1, decoder_layers=1)

@@ -1,0 +1,169 @@
+"""Building a corpus: what is read, dealt, written and reported; interrupted and by several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numbered_files
+import numpy as np
+import pytest
+from numbered_files import PIECES, read, score_of
+
+from t5music.corpora import datasets
+from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_report
+from t5music.errors import DataError
+from t5music.music import midi
+
+pytest.importorskip("tensorflow_datasets")
+
+from t5music.corpora import build
+
+
+def corpus(read=read) -> Corpus:
+    labels = {"style": ()}
+    return Corpus("small", "t", "free", "here", "", numbered_files.entries, read, labels=labels, others=("score",))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(PIECES):
+        (folder / f"{number:03d}.number").write_text(str(number))
+    (folder / "copy.number").write_text("7")
+    (folder / "bad.number").write_text("-1")
+    return folder
+
+
+def everything(data_dir: Path) -> dict[str, tuple[str, dict[str, bytes]]]:
+    return {
+        record["id"].decode(): (split, dict(record))
+        for split in datasets.splits("small", data_dir)
+        for record in datasets.records("small", split, data_dir)
+    }
+
+
+def test_pieces_labels_groups_and_report(root: Path, tmp_path: Path):
+    report = build.build(corpus(), root, tmp_path, progress=False)
+    assert report == read_report("small", tmp_path)
+    assert report["skipped"] == {"bad": "it is bad"}
+    assert report["mended"] == {"005": ["a"]}
+    assert report["duplicates"] == 1
+    assert report["groups"] == PIECES - 2
+    assert report["labels"] == {"style": {"even": 20, "odd": 21}}
+    assert report["notes"] == 60 * (PIECES + 1)
+    assert report["seconds"] == pytest.approx(30.0 * (PIECES + 1))
+    assert sum(report["pieces"].values()) == PIECES + 1
+    found = everything(tmp_path)
+    assert {split for split, _ in found.values()} == {"train", "validation", "test"}
+    assert found["007"][0] == found["copy"][0], "copies stay on one side"
+    assert len({found[name][0] for name in ("000", "001", "002")}) == 1, "so does a suite"
+    piece = datasets.to_piece(found["003"][1])
+    assert piece.labels == {"style": "odd"}
+    assert piece.score == midi.representable(score_of(3))
+    assert piece.others["score"].notes["program"].max() == 7
+    assert datasets.to_piece(found["004"][1]).others == {}
+
+
+def test_a_corpus_is_an_ordinary_tfds_dataset(root: Path, tmp_path: Path):
+    import tensorflow_datasets as tfds
+
+    build.build(corpus(), root, tmp_path, progress=False)
+    source = tfds.data_source("small", data_dir=str(tmp_path / "corpora"), split="train")
+    for index in range(3):
+        number = int((root / f"{source[index]['id'].decode()}.number").read_text())
+        assert np.array_equal(midi.read(source[index]["midi"]).notes, score_of(number).notes)
+
+
+def test_official_splits_hold(root: Path, tmp_path: Path):
+    def official(entry: Entry) -> Iterator[Piece | Skipped]:
+        for item in read(entry):
+            yield (
+                item
+                if isinstance(item, Skipped)
+                else Piece(item.id, item.score, split="test" if entry.id < "030" else "train")
+            )
+
+    build.build(corpus(official), root, tmp_path, progress=False)
+    assert datasets.splits("small", tmp_path) == {"train": 11, "test": 30}
+
+
+def test_an_interrupted_build_goes_on_and_workers_change_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(build, "ENTRIES_PER_PART", 8)
+    build.build(corpus(), root, tmp_path / "whole", workers=2, progress=False)
+    log = tmp_path / "log"
+    stopping = partial(read, log=log)
+
+    def interrupted(entry: Entry) -> Iterator[Piece | Skipped]:
+        if entry.id == "020":
+            raise KeyboardInterrupt
+        yield from stopping(entry)
+
+    with pytest.raises(KeyboardInterrupt):
+        build.build(corpus(interrupted), root, tmp_path / "again", workers=1, progress=False)
+    assert read_report("small", tmp_path / "again") is None
+    build.build(corpus(stopping), root, tmp_path / "again", workers=1, progress=False)
+    lines = log.read_text().split()
+    assert max(lines.count(line) for line in lines[:16]) == 1, "whole parts are not read again"
+    assert everything(tmp_path / "whole") == everything(tmp_path / "again")
+    assert not list((tmp_path / "again" / "corpora").glob(".small*")), "nothing is left of the parts"
+
+
+def test_force_reads_again(root: Path, tmp_path: Path):
+    build.build(corpus(), root, tmp_path, progress=False)
+    (root / "000.number").unlink()
+    assert sum(build.build(corpus(), root, tmp_path, progress=False)["pieces"].values()) == PIECES + 1
+    assert sum(build.build(corpus(), root, tmp_path, progress=False, force=True)["pieces"].values()) == PIECES
+
+
+def test_export_writes_midi_files(root: Path, tmp_path: Path):
+    build.build(corpus(), root, tmp_path, progress=False)
+    paths = build.export("small", tmp_path, "test", tmp_path / "out")
+    assert len(paths) == datasets.splits("small", tmp_path)["test"]
+    assert all(len(midi.read(path).notes) == 60 for path in paths)
+    with pytest.raises(DataError, match="no split 'tset'"):
+        build.export("small", tmp_path, "tset", tmp_path)
+
+
+def test_errors_name_the_corpus(root: Path, tmp_path: Path):
+    with pytest.raises(DataError, match="'absent' is not built"):
+        datasets.splits("absent", tmp_path)
+
+    def twice(entry: Entry) -> Iterator[Piece]:
+        yield Piece("same", score_of(1))
+
+    with pytest.raises(DataError, match="two pieces called 'same'"):
+        build.build(corpus(twice), root, tmp_path, progress=False)
+
+    def none(entry: Entry) -> Iterator[Skipped]:
+        yield Skipped(entry.id, "it is odd")
+
+    with pytest.raises(DataError, match=r"none of its 42 files could be used.*42 x it is odd"):
+        build.build(corpus(none), root, tmp_path, progress=False)
+
+
+def test_training_pieces_that_are_held_out_elsewhere_are_left_out(root: Path, tmp_path: Path):
+    build.build(corpus(), root, tmp_path, progress=False)
+    held = datasets.held_out("small", tmp_path)
+    target = next(name for name, (split, _) in everything(tmp_path).items() if split == "test" and name != "copy")
+
+    def training(entry: Entry) -> Iterator[Piece | Skipped]:
+        for item in read(entry):
+            yield item if isinstance(item, Skipped) else Piece(item.id, item.score, split="train")
+
+    other = Corpus("other", "t", "free", "here", "", numbered_files.entries, training)
+    build.build(other, root, tmp_path, progress=False)
+    alone = datasets.Pieces(["other"], "train", tmp_path)
+    apart = datasets.Pieces(["other"], "train", tmp_path, apart_from=["small"])
+    assert (len(alone), alone.left_out) == (PIECES + 1, 0)
+    assert len(apart) + apart.left_out == PIECES + 1
+    assert apart.left_out >= len(held) > 0
+    assert target.encode() not in {apart[index]["id"] for index in range(len(apart))}
+    mixed = datasets.Pieces(["other", "small"], "train", tmp_path)
+    assert not {mixed[index]["opening"] for index in range(len(mixed))} & held
+    assert mixed.fields == {"id", "midi", "group", "opening", "corpus"}
+    assert {mixed[index]["corpus"] for index in range(len(mixed))} == {b"other", b"small"}

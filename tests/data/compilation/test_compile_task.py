@@ -1,0 +1,331 @@
+"""seqio tasks over a built corpus: as seqio gives them, cached and not, and as token stores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from t5music.corpora.base import Corpus, Entry, Piece, Skipped
+from t5music.data.examples import Classify, Continue, Example, Pieces
+from t5music.data.objectives import SpanCorruption
+from t5music.data.objectives.language_model import LanguageModel, SelectRandomChunk
+from t5music.errors import DataError, MidiError
+from t5music.music.score import NOTE, Score
+
+seqio = pytest.importorskip("seqio")
+tf = pytest.importorskip("tensorflow")
+
+from t5music import parallel  # noqa: E402
+from t5music.corpora import build, datasets  # noqa: E402
+from t5music.data import mixing_rates  # noqa: E402
+from t5music.data.compilation import compile_task as compiling  # noqa: E402
+from t5music.data.compilation import shards  # noqa: E402
+from t5music.data.seqio_bridge import cache, tasks  # noqa: E402
+from t5music.data.store.token_store import TokenStore, find  # noqa: E402
+from t5music.data.vocabulary import default  # noqa: E402
+
+PIECES = 12
+
+
+def piece(number: int) -> Score:
+    rng = np.random.default_rng(number)
+    notes = np.zeros(60, NOTE)
+    notes["onset"] = np.arange(60) * 480
+    notes["duration"] = 480
+    notes["pitch"] = 60 + rng.integers(0, 20, 60)
+    notes["velocity"] = 80
+    return Score(480, notes)
+
+
+def entries(root: Path) -> list[Entry]:
+    pieces = [Entry(f"{n}.mid", root, {"style": "odd" if n % 2 else "even"}, more={"number": n}) for n in range(PIECES)]
+    return [*pieces, Entry("bad.mid", root)]
+
+
+def read(entry: Entry) -> Iterator[Piece | Skipped]:
+    if not entry.more:
+        yield Skipped(entry.id, "it is bad")
+    else:
+        yield Piece(entry.id, piece(entry.more["number"]), entry.labels)
+
+
+SMALL = Corpus("small", "t", "free", "here", "", entries, read, labels={"style": ("even", "odd")})
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A built corpus, and four tasks over it."""
+    folder = tmp_path_factory.mktemp("data")
+    build.build(SMALL, folder, folder, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T5MUSIC_DATA", str(folder))
+        tasks.add_task("small_continue", "small", Continue("small", "remi", words=64))
+        tasks.add_task("small_classify", "small", Classify("style", ("even", "odd"), "remi", words=64))
+        steps = [SelectRandomChunk(), SpanCorruption()]
+        tasks.add_task("small_spans", "small", Pieces("remi"), steps)
+        tasks.add_task("small_lm", "small", Pieces("remi"), [LanguageModel()])
+        yield folder
+    for name in ("small_continue", "small_classify", "small_spans", "small_lm"):
+        seqio.TaskRegistry.remove(name)
+
+
+def through_seqio(name: str, **options) -> list[dict[str, np.ndarray]]:
+    task = seqio.get_mixture_or_task(name)
+    dataset = task.get_dataset(sequence_length={"inputs": 128, "targets": 128}, shuffle=False, **options)
+    return list(dataset.as_numpy_iterator())
+
+
+def test_inputs_and_targets_are_text_to_the_letter(data_dir: Path):
+    example = through_seqio("small_continue", split="train")[0]
+    vocabulary = default()
+    assert vocabulary.decode(example["inputs"]).startswith("continue small: Bar TimeSig_4/4 Pos_0 Tempo_120 ")
+    assert example["inputs_pretokenized"].decode() == vocabulary.decode(example["inputs"])
+    assert example["targets"][-1] == 1
+    assert {vocabulary.decode(e["targets"]) for e in through_seqio("small_classify", split="train")} == {"even", "odd"}
+
+
+def test_store_holds_what_seqio_gives(data_dir: Path):
+    for name in ("small_continue", "small_classify"):
+        store = compiling.compile_task(seqio.get_mixture_or_task(name), data_dir, progress=False)
+        for split in ("train", "validation", "test"):
+            expected = through_seqio(name, split=split)
+            stored = store.split(split)
+            assert len(stored) == len(expected)
+            for one, other in zip(expected, (stored[i] for i in range(len(stored))), strict=True):
+                for feature in ("inputs", "targets"):
+                    assert np.array_equal(one[feature], np.append(other[feature], 1)[:128])
+                assert other["piece"] == one["piece"].decode()
+
+
+def test_manifest_counts_and_says_what_is_asked(data_dir: Path):
+    store = compiling.compile_task(seqio.get_mixture_or_task("small_spans"), data_dir, progress=False)
+    manifest = store.manifest
+    assert manifest["objectives"] == [step.to_config() for step in (SelectRandomChunk(), SpanCorruption())]
+    assert manifest["examples"] == {"kind": "pieces", "encoding": "remi", "words": 1024}
+    splits = manifest["splits"].values()
+    assert sum(entry["notes"] for entry in splits) == 60 * PIECES
+    assert sum(entry["seconds"] for entry in splits) == pytest.approx(30.0 * PIECES)
+
+
+def test_compiling_twice_gives_the_same_bytes(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_continue")
+
+    one, two = (contents(compiling.compile_task(task, data_dir, force=True, progress=False)) for _ in range(2))
+    assert one == two
+
+
+def test_objectives_run_in_seqio_too_and_use_its_seed(data_dir: Path):
+    one, same, other = (through_seqio("small_spans", split="train", seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(a["inputs"], b["inputs"]) for a, b in zip(one, same, strict=True))
+    assert any(not np.array_equal(a["inputs"], b["inputs"]) for a, b in zip(one, other, strict=True))
+    sentinel = default().sentinel(0)
+    assert all(sentinel in e["inputs"] and e["targets"][0] == sentinel for e in one)
+
+
+def test_seqio_cache_gives_the_same_examples(data_dir: Path, tmp_path: Path):
+    task = seqio.get_mixture_or_task("small_continue")
+    store = compiling.compile_task(task, data_dir, progress=False)
+    cache.write(task, store, tmp_path)
+    seqio.add_global_cache_dirs([str(tmp_path)])
+    cached = through_seqio("small_continue", split="train", use_cached=True)
+    uncached = through_seqio("small_continue", split="train", use_cached=False)
+    assert len(cached) == len(uncached)
+    for one, other in zip(cached, uncached, strict=True):
+        assert np.array_equal(one["inputs"], other["inputs"])
+        assert np.array_equal(one["targets"], other["targets"])
+    assert task.get_cached_stats("train")["examples"] == len(cached)
+
+
+def test_mixture_is_written_down_with_its_rates(data_dir: Path):
+    rates = [("small_continue", mixing_rates.Proportional(maximum=5)), ("small_classify", 2.0)]
+    seqio.MixtureRegistry.add("small_mixture", rates)
+    try:
+        mixture = seqio.get_mixture_or_task("small_mixture")
+        for task in seqio.get_subtasks(mixture):
+            compiling.compile_task(task, data_dir, progress=False)
+        compiling.compile_mixture(mixture, data_dir)
+        found = {store.name: rate for store, rate in find(data_dir / "stores", "small_mixture")}
+        assert found == {
+            "small_continue": mixing_rates.Proportional(maximum=5),
+            "small_classify": mixing_rates.Constant(2.0),
+        }
+        seqio.MixtureRegistry.add("small_own_rate", [("small_continue", lambda task: 3.0)])
+        with pytest.raises(DataError, match="neither a number nor a Rate"):
+            compiling.compile_mixture(seqio.get_mixture_or_task("small_own_rate"), data_dir)
+    finally:
+        for name in ("small_mixture", "small_own_rate"):
+            seqio.MixtureRegistry.remove(name)
+
+
+def test_a_task_with_other_steps_after_the_cache_cannot_be_compiled(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_continue")
+    odd = task.replace(name="odd", preprocessors=[*task.preprocessors[:3], lambda dataset: dataset])
+    with pytest.raises(DataError, match="only objectives may be"):
+        compiling.compile_task(odd, data_dir, progress=False)
+
+
+def test_label_tasks_carry_their_metrics(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_classify")
+    assert [function.__name__ for function in task.metric_fns] == ["accuracy", "macro_f1"]
+    targets = [default().decode(e["targets"]) for e in through_seqio("small_classify", split="train")]
+    for function in task.metric_fns:
+        assert next(iter(function(targets, targets).values())) == 100.0
+        assert next(iter(function(targets, ["odd"] * len(targets)).values())) < 100.0
+
+
+def test_a_changed_declaration_is_compiled_again(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_continue")
+    compiling.compile_task(task, data_dir, progress=False)
+    shorter = tasks.PiecePreprocessor(Continue("small", "remi", words=32))
+    assert compiling.compiled(task, data_dir) is not None
+    assert compiling.compiled(task.replace(preprocessors=[shorter, *task.preprocessors[1:]]), data_dir) is None
+
+
+# ------------------------------------------------------------------------------------------------------------- parts
+
+
+def contents(store: TokenStore) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(store.path.iterdir())}
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "PIECES_PER_PART", 3)
+
+
+def parts_compiled(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[str]:
+    """The names of the parts that are compiled from now on; the interrupt comes instead of number `stop_at`."""
+    names: list[str] = []
+    compile_part = shards.compile_part
+
+    def recorded(job: shards.Job, part: parallel.Part[int]) -> None:
+        if len(names) == stop_at:
+            raise KeyboardInterrupt
+        names.append(part.file.name)
+        compile_part(job, part)
+
+    monkeypatch.setattr(shards, "compile_part", recorded)
+    return names
+
+
+def test_bytes_do_not_depend_on_workers_or_interruption(data_dir: Path, small_parts: None):
+    task = seqio.get_mixture_or_task("small_continue")
+    whole = contents(compiling.compile_task(task, data_dir, workers=1, force=True, progress=False))
+    assert len([name for name in whole if name.startswith("train")]) > 1
+    assert contents(compiling.compile_task(task, data_dir, workers=2, force=True, progress=False)) == whole
+    with pytest.MonkeyPatch.context() as patch:
+        before = parts_compiled(patch, stop_at=2)
+        with pytest.raises(KeyboardInterrupt):
+            compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)
+    work = next((data_dir / "stores").glob(".small_continue.*"))
+    (work / "store" / ".train-00000-of-00009.array_record.x").write_bytes(b"left by a killed worker")
+    with pytest.MonkeyPatch.context() as patch:
+        after = parts_compiled(patch)
+        assert contents(compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)) == whole
+    assert len(before) == 2
+    assert not set(before) & set(after)
+    assert not list((data_dir / "stores").glob(".small_continue.*"))
+
+
+def test_tasks_that_differ_in_their_objectives_are_compiled_once(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    one = compiling.compile_task(seqio.get_mixture_or_task("small_spans"), data_dir, force=True, progress=False)
+    names = parts_compiled(monkeypatch)
+    task = seqio.get_mixture_or_task("small_lm")
+    shared = compiling.compile_task(task, data_dir, progress=False)
+    assert not names
+    assert shared.objectives == [LanguageModel()]
+    taken = contents(shared)
+    assert [content for name, content in taken.items() if name.endswith("array_record")] == [
+        content for name, content in contents(one).items() if name.endswith("array_record")
+    ]
+    assert contents(compiling.compile_task(task, data_dir, force=True, progress=False)) == taken
+    assert names
+
+
+@dataclass(frozen=True)
+class Picky(Pieces):
+    """Music alone, but not every piece."""
+
+    kind: ClassVar[str] = "picky"
+    refused: tuple[str, ...] = ()
+
+    def examples(self, piece: Piece) -> Iterator[Example]:
+        yield from super().examples(piece)
+        if piece.id in self.refused:
+            raise MidiError(f"{piece.id}: has {len(piece.id)} faults")
+
+
+def picky(name: str, *refused: str) -> seqio.Task:
+    task = seqio.get_mixture_or_task("small_lm")
+    steps = [tasks.PiecePreprocessor(Picky("remi", refused=refused)), *task.preprocessors[1:]]
+    return task.replace(name=name, preprocessors=steps)
+
+
+def test_pieces_that_cannot_be_said_are_left_out_and_counted(data_dir: Path, small_parts: None):
+    refused = tuple(record["id"].decode() for record in datasets.Pieces(["small"], "train", data_dir))[:3]
+    store = compiling.compile_task(picky("picky", *refused), data_dir, progress=False)
+    ids = {store.split("train")[index]["piece"] for index in range(store.examples("train"))}
+    train = store.manifest["splits"]["train"]
+    assert not ids & set(refused)  # a whole part: its shard is empty
+    assert len(train["shards"]) > 1
+    assert (train["pieces"], len(ids)) == (len(ids) + 3, train["pieces"] - 3)
+    assert train["skipped"] == {"has # faults": {"count": 3, "example": refused[0]}}
+    assert f"3 x left out: has # faults (for example {refused[0]})" in compiling.summary(store)
+    assert "| has # faults | 3 |" in (store.path / "report.md").read_text()
+
+
+def test_nothing_to_train_on_is_an_error_that_says_why(data_dir: Path):
+    task = picky("nothing", *(f"{number}.mid" for number in range(PIECES)))
+    with pytest.raises(DataError, match=r"no training example: its corpora gave \d+ train, .* x has # faults"):
+        compiling.compile_task(task, data_dir, progress=False)
+    assert not list((data_dir / "stores").glob("*nothing*"))
+
+
+def test_a_full_disk_is_an_error_and_the_old_store_stays(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    task = seqio.get_mixture_or_task("small_classify")
+    before = contents(compiling.compile_task(task, data_dir, progress=False))
+
+    class Full:
+        def write(self, record: bytes) -> None:
+            raise RuntimeError("No space left on device")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(shards, "open_shard", lambda path: Full())
+    with pytest.raises(DataError, match=r"cannot write .*array_record: No space left on device"):
+        compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)
+    monkeypatch.undo()
+    monkeypatch.setenv("T5MUSIC_DATA", str(data_dir))
+    assert contents(compiling.compile_task(task, data_dir, progress=False)) == before
+
+
+def test_a_store_of_another_corpus_or_declaration_is_not_taken(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_classify")
+    store = compiling.compile_task(task, data_dir, progress=False)
+    manifest = json.loads((store.path / "manifest.json").read_text())
+    for key, value in (("apart_from", ["other"]), ("metrics", []), ("corpora", {"small": {}}), ("corpus", ["other"])):
+        (store.path / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+        assert compiling.compiled(task, data_dir) is None, key
+    (store.path / "manifest.json").write_text(json.dumps(manifest))
+    assert compiling.compiled(task, data_dir) is not None
+
+
+def test_only_known_steps_come_before_the_cache(data_dir: Path):
+    task = seqio.get_mixture_or_task("small_continue")
+    piece_step, tokenize, *rest = task.preprocessors
+    for steps, message in (
+        ([piece_step, lambda dataset: dataset, tokenize, *rest], "there may only be"),
+        ([piece_step, *rest], "there may only be"),
+        ([tokenize, *rest], "declare it with"),
+    ):
+        with pytest.raises(DataError, match=message):
+            compiling.parts_of(task.replace(preprocessors=steps))
+    other = {name: seqio.Feature(seqio.ByteVocabulary()) for name in ("inputs", "targets")}
+    with pytest.raises(DataError, match="in T5MusicVocabulary"):
+        compiling.parts_of(task.replace(output_features=other))

@@ -1,0 +1,219 @@
+"""`t5music eval` and `t5music average` as their users would use them, on runs of random weights and random music."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from t5music.cli import main
+from t5music.data import examples, mixing_rates
+from t5music.data.store.codec import FeatureSpec
+from t5music.data.store.token_store import StoreWriter, write_mixture
+from t5music.data.vocabulary import default
+from t5music.evaluation import evaluator as evaluating
+from t5music.evaluation import follow, results
+from t5music.model import parameters
+from t5music.model.config import PREFIX_LM, T5Config
+from t5music.runs import train
+from t5music.training.checkpoints.checkpoint import steps_of
+from t5music.training.checkpoints.save import Checkpoints
+from t5music.training.loop import FINISHED_FILE
+from t5music.training.metric_writers import read_metrics
+from t5music.training.train_state import TrainState
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
+CONFIG = T5Config(
+    rows=default().rows, d_model=16, d_kv=4, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1, dropout_rate=0.0
+)
+LENGTHS = {"inputs": 24, "targets": 12}
+LABELS = ["high", "low"]
+ASKED: dict[str, dict[str, Any]] = {
+    "music": {"examples": examples.to_config(examples.Continue("folk", "remi"))},
+    "kind": {"examples": examples.to_config(examples.Classify("kind", tuple(LABELS), "remi")), "labels": LABELS},
+}
+
+
+def write_stores(folder: Path) -> None:
+    """A task of music, one of labels, and the mixture "both" of them."""
+    vocabulary = default()
+    features = {feature: FeatureSpec("tokens", True) for feature in ("inputs", "targets")}
+    rng = np.random.default_rng(0)
+    ids = vocabulary.event_ids("remi")
+    for name, settings in ASKED.items():
+        with StoreWriter(
+            folder / name, features=features, vocabulary=vocabulary, encoding="remi", **settings
+        ) as writer:
+            for split, count in (("train", 20), ("validation", 5)):
+                for number in range(count):
+                    targets = rng.choice(ids, 9) if name == "music" else vocabulary.encode(LABELS[number % 2])
+                    writer.write(split, {"inputs": rng.choice(ids, 15), "targets": targets}, notes=3)
+    write_mixture(folder, "both", {name: mixing_rates.EQUAL for name in ASKED})
+
+
+def write_run(folder: Path, seed: int, config: T5Config = CONFIG) -> None:
+    """A finished run's folder with the steps 2, 3 and 4, of which 3 is the best, each with weights of its own."""
+    vocabulary = default()
+    metadata = {
+        "config": config.to_dict(),
+        "vocabulary": {"fingerprint": vocabulary.fingerprint, "size": vocabulary.size},
+        "tasks": {name: settings["examples"] for name, settings in ASKED.items()},
+        "feature_lengths": LENGTHS,
+    }
+    checkpoints = Checkpoints(folder)
+    for step in (2, 3, 4):
+        _, params = parameters.initialise(config, jax.random.key(10 * seed + step))
+        state = TrainState(np.asarray(step), nnx.to_pure_dict(params), (), np.zeros(2), np.zeros(1))
+        checkpoints.save(state, {"best_step": 3}, metadata, best_step=3)
+    checkpoints.close()
+    (folder / FINISHED_FILE).write_text("{}")
+
+
+def data_dir(root: Path) -> list[str]:
+    return ["--data_dir", str(root / "data")]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evaluating")
+    write_stores(root / "data" / "stores")
+    for seed, run in enumerate(("a", "b")):
+        write_run(root / run, seed)
+    return root
+
+
+def evaluate(root: Path, *arguments: str) -> None:
+    assert main(["eval", "both", *arguments, *data_dir(root)]) == 0
+
+
+def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Runs a command that must fail as a mistake of the input; returns its line."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    return capsys.readouterr().err
+
+
+def test_a_checkpoint_is_chosen(place: Path):
+    run = place / "a"
+    evaluate(place, "--model_dir", str(run))
+    evaluate(place, "--model_dir", str(run), "--checkpoint=4")
+    evaluate(place, "--model_dir", str(run), "--checkpoint=best", "--gin.evaluate.samples=2")
+    evaluate(place, "--model_dir", str(run / "checkpoints" / "3"))
+    latest, last, best = (json.loads((run / f"eval_validation{name}.json").read_text()) for name in ("", "_4", "_best"))
+    assert latest == last != best
+    assert best == json.loads((run / "checkpoints" / "3" / "eval_validation.json").read_text())
+    assert latest["music"]["examples"] == latest["kind"]["examples"] == 5
+    assert (run / "samples_validation_best.txt").read_text().count("answer:") == 4
+    confused = json.loads((run / "eval_validation_confusion.json").read_text())
+    assert confused["kind"]["labels"] == LABELS
+    assert np.sum(confused["kind"]["confusion"]) == 5
+    assert (run / "eval_validation_best_confusion.png").is_file()
+
+
+def test_an_ensemble_of_two_equal_models_is_the_model_and_of_different_ones_is_not(place: Path):
+    a, b = str(place / "a"), str(place / "b")
+    evaluate(place, "--model_dir", a)
+    alone = json.loads((place / "a" / "eval_validation.json").read_text())
+    evaluate(place, "--model_dir", a, "--model_dir", a)
+    twice = json.loads((place / "a" / "ensemble_validation.json").read_text())
+    assert twice["ensemble_of"] == [a, a]
+    for task in ("music", "kind"):
+        assert twice["results"][task] == pytest.approx(alone[task], rel=1e-5)
+    evaluate(place, "--model_dir", a, "--model_dir", b)
+    both = json.loads((place / "a" / "ensemble_validation.json").read_text())
+    assert abs(both["results"]["music"]["loss"] - alone["music"]["loss"]) > 1e-4
+
+
+def test_an_average_is_evaluated(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    mean = tmp_path / "mean"
+    assert main(["average", "--model_dir", str(place / "a"), "--last=2", "--output", str(mean), *data_dir(place)]) == 0
+    assert f"{mean}: step 4, the mean of" in capsys.readouterr().out
+    evaluate(place, "--model_dir", str(mean))
+    assert json.loads((mean / "eval_validation.json").read_text())["music"]["examples"] == 5
+
+
+def test_what_goes_not_together_is_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    a, there = str(place / "a"), data_dir(place)
+    several = ["eval", "both", "--model_dir", a, "--model_dir", a, *there]
+    assert "evaluate.follow takes one model_dir" in error(capsys, *several, "--follow")
+    assert "an ensemble measures likelihoods" in error(capsys, *several, "--gin.evaluate.samples=1")
+    assert "no checkpoint of step 7; there are: 2, 3, 4" in error(capsys, *several, "--checkpoint=7")
+    write_run(tmp_path / "other", 0, dataclasses.replace(CONFIG, architecture=PREFIX_LM, encoder_layers=0))
+    mixed = ["eval", "both", "--model_dir", a, "--model_dir", str(tmp_path / "other"), *there]
+    assert "other: its decoder_only is True and the first model's False" in error(capsys, *mixed)
+    assert "two checkpoints or more" in error(capsys, "average", "--model_dir", a, "--output", str(tmp_path), *there)
+
+
+def test_following_a_finished_run_evaluates_what_is_there_once(place: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(place / "a", run)
+    evaluate(place, "--model_dir", str(run), "--follow")
+    path = run / "eval_validation" / "both" / "metrics.jsonl"
+    lines = read_metrics(path)
+    assert [line["step"] for line in lines] == [2, 3, 4]
+    evaluate(place, "--model_dir", str(run))
+    latest = json.loads((run / "eval_validation.json").read_text())
+    assert {name: value for name, value in lines[-1].items() if name.startswith("music/")} == {
+        f"music/{name}": value for name, value in latest["music"].items()
+    }
+    before = path.read_bytes()
+    evaluate(place, "--model_dir", str(run), "--follow")
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_goes_or_is_damaged_while_it_is_read_is_passed_over(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    run = tmp_path / "run"
+    shutil.copytree(place / "a", run)
+    (run / "checkpoints" / "3" / "digests.json").unlink()
+    evaluator = evaluator_of(place)
+    read = evaluator.evaluate
+
+    def deleted_meanwhile(folders: list[Path]) -> results.Results:
+        if folders[0].name == "2":
+            shutil.rmtree(folders[0])
+        return read(folders)
+
+    monkeypatch.setattr(evaluator, "evaluate", deleted_meanwhile)
+    monkeypatch.setattr(evaluating, "DELETION_SECONDS", 0.1)
+    follow.follow(evaluator, run, "both")
+    said = capsys.readouterr().err
+    assert "step 2: its run deleted it" in said
+    assert "step 3: left out" in said
+    assert [line["step"] for line in read_metrics(run / "eval_validation" / "both" / "metrics.jsonl")] == [4]
+
+
+def test_following_ends_when_nothing_comes(place: Path, tmp_path: Path):
+    assert follow.follow(evaluator_of(place), tmp_path / "never", "both", idle_minutes=0) == {}
+
+
+@pytest.mark.slow
+def test_a_run_is_followed_while_it_trains(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(evaluating, "POLL_SECONDS", 0.02)
+    run, evaluator = place / "followed", evaluator_of(place)
+    follower = threading.Thread(target=follow.follow, args=(evaluator, run, "both"), daemon=True)
+    follower.start()
+    tiny = ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin", f"--gin.TASK_FEATURE_LENGTHS={LENGTHS}"]
+    often = ["--gin.train.save_period=1", "--gin.train.keep=1", "--batch_size=2", "--steps=8"]
+    assert main(["train", "both", "--model_dir", str(run), *tiny, *often, *data_dir(place)]) == 0
+    follower.join(120)
+    assert not follower.is_alive()
+    steps = [line["step"] for line in read_metrics(run / "eval_validation" / "both" / "metrics.jsonl")]
+    assert steps == sorted(set(steps))
+    assert len(steps) > 1
+    assert steps[-1] == 8 == steps_of(run / "checkpoints")[-1]
+
+
+def evaluator_of(root: Path) -> evaluating.Evaluator:
+    stores = [store for store, _ in train.open_stores("both")]
+    return evaluating.Evaluator(stores, "validation", lengths=None, batch_size=4, limit=None)

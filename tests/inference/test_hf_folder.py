@@ -1,0 +1,310 @@
+"""Folders as Hugging Face keeps them: what is kept of a foreign model, what is exported, and what each refusal says."""
+
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import save_file
+
+from t5music.data import vocabulary
+from t5music.errors import CheckpointError, ConfigError
+from t5music.inference import hf_folder
+from t5music.model import huggingface, parameters
+from t5music.model.config import T5Config
+from t5music.runs import initial_weights
+from t5music.training.checkpoints.save import Checkpoints
+from t5music.training.train_state import TrainState
+
+PEERS = Path(__file__).resolve().parents[2] / ".venv-peers" / "bin" / "python"  # made by `make peers`
+VOCABULARY = vocabulary.default()
+FIELDS = {
+    "model_type": "t5",
+    "vocab_size": 384,
+    "d_model": 16,
+    "d_kv": 4,
+    "num_heads": 3,
+    "d_ff": 24,
+    "num_layers": 2,
+    "num_decoder_layers": 1,
+    "feed_forward_proj": "gated-gelu",
+    "tie_word_embeddings": False,
+}
+WO = "encoder.block.1.layer.1.DenseReluDense.wo.weight"
+
+
+def weights_of(fields, seed=0):
+    random = np.random.default_rng(seed)
+    shapes = huggingface.names(huggingface.config_from(fields))
+    return {name: 3 * random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make(fields, **files)` -> a model's folder and its weights."""
+
+    def made(fields=None, tokenizer=None, **files):
+        fields = {**FIELDS, **(fields or {})}
+        folder = tmp_path / "foreign"
+        folder.mkdir()
+        weights = weights_of(fields)
+        (folder / "config.json").write_text(json.dumps(fields))
+        save_file(weights, folder / "model.safetensors")
+        for name, content in ({"tokenizer": tokenizer} if tokenizer else {}).items():
+            (folder / f"{name}.json").write_text(json.dumps(content))
+        return folder, weights
+
+    return made
+
+
+def loaded(folder, **changes):
+    config = hf_folder.config_of(folder, VOCABULARY)
+    params = hf_folder.load_params(folder, config, VOCABULARY, **changes)
+    return config, huggingface.to_huggingface(params, config)
+
+
+def test_byt5_keeps_bytes_and_sentinels_and_every_other_weight(make):
+    folder, theirs = make({"tokenizer_class": "ByT5Tokenizer"})
+    config, ours = loaded(folder)
+    assert (config.rows, config.version, config.encoder_layers) == (VOCABULARY.rows, "v1.1", 2)
+    for name in theirs.keys() - set(huggingface.TABLES):
+        np.testing.assert_array_equal(ours[name], theirs[name])
+    for name in huggingface.TABLES:
+        np.testing.assert_array_equal(ours[name][:259], theirs[name][:259])
+        np.testing.assert_array_equal(ours[name][VOCABULARY.sentinel(0)], theirs[name][258])
+        np.testing.assert_array_equal(ours[name][VOCABULARY.sentinel(99)], theirs[name][159])
+        drawn = ours[name][259 : VOCABULARY.sentinel(99)]
+        assert drawn.std() == pytest.approx(theirs[name].std(), rel=0.05)
+        assert not np.isin(drawn[:, 0], theirs[name]).any()
+
+
+def test_t5_keeps_its_sentinels_and_single_characters(make):
+    pieces = [["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["\u2581", -2.0], ["\u2581the", -3.0], ["e", -4.0]]
+    pieces += [["\u00e9", -5.0]]
+    small = {"feed_forward_proj": "relu", "tie_word_embeddings": True, "vocab_size": 32128}
+    folder, theirs = make(small, tokenizer={"model": {"vocab": pieces}})
+    config, ours = loaded(folder)
+    assert config.version == "v1.0"
+    table, kept = theirs["shared.weight"], hf_folder.kept_ids(folder, VOCABULARY)
+    assert len(kept) == 3 + 100 + 2
+    ids = [0, 1, 2, VOCABULARY.sentinel(0), *VOCABULARY.encode(" "), *VOCABULARY.encode("e")]
+    np.testing.assert_array_equal(ours["shared.weight"][ids], table[[0, 1, 2, 32099, 3, 5]])
+
+
+def test_the_rows_that_are_drawn_depend_on_the_seed_alone(make):
+    folder, _ = make()
+    first, again, other = (loaded(folder, seed=seed)[1]["shared.weight"] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_weights_in_parts_are_read_through_their_index(make):
+    folder, theirs = make()
+    names = sorted(theirs)
+    parts = {"a.safetensors": names[:5], "b.safetensors": names[5:]}
+    (folder / "model.safetensors").unlink()
+    for file, held in parts.items():
+        save_file({name: theirs[name] for name in held}, folder / file)
+    where = {name: file for file, held in parts.items() for name in held}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    np.testing.assert_array_equal(loaded(folder)[1][WO], theirs[WO])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "bert"}, "'bert' model; t5music reads t5 and mt5"),
+        ({"feed_forward_proj": "gated-silu"}, "feed_forward_proj is 'gated-silu', not one of relu, gated-gelu"),
+        ({"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon is not 1e-06 but 1e-05"),
+        ({"d_ff": None}, "config.json does not describe a T5: T5Config.d_ff is missing"),
+    ],
+)
+def test_a_model_that_is_no_t5_is_refused(tmp_path, change, message):
+    (tmp_path / "config.json").write_text(json.dumps({**FIELDS, **change}))
+    with pytest.raises(CheckpointError, match=message):
+        hf_folder.config_of(tmp_path, VOCABULARY)
+
+
+def test_another_architecture_than_hugging_face_s_is_refused(make):
+    folder, _ = make()
+    config = dataclasses.replace(hf_folder.config_of(folder, VOCABULARY), architecture="prefix_lm", encoder_layers=0)
+    with pytest.raises(ConfigError, match=r"an encoder-decoder without shared layers; this model is .*'prefix_lm'"):
+        hf_folder.load_params(folder, config, VOCABULARY)
+
+
+def test_damaged_and_missing_files_are_named(make):
+    folder, weights = make()
+    config = hf_folder.config_of(folder, VOCABULARY)
+    without = {name: value for name, value in weights.items() if name != WO}
+    save_file(without, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"foreign: the state dict has no {WO}"):
+        hf_folder.load_params(folder, config, VOCABULARY)
+    (folder / "model.safetensors").write_bytes(b"\0" * 40)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
+        hf_folder.load_params(folder, config, VOCABULARY)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors; where it has pytorch_model\.bin"):
+        hf_folder.load_params(folder, config, VOCABULARY)
+    with pytest.raises(CheckpointError, match=r"has no t5music.json: train it first \(t5music train"):
+        hf_folder.read_metadata(folder)
+
+
+CONFIG = T5Config(
+    rows=VOCABULARY.rows, d_model=16, d_kv=4, heads=3, d_ff=24, encoder_layers=2, decoder_layers=1, scan_layers=True
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder with one checkpoint of random weights, and the weights."""
+    folder = tmp_path_factory.mktemp("run")
+    params = parameters.initialise(CONFIG, jax.random.key(5))[1]
+    own = {"fingerprint": VOCABULARY.fingerprint, "size": VOCABULARY.size}
+    metadata = {"version": "1", "config": CONFIG.to_dict(), "vocabulary": own, "task": "a", "tasks": {"a": {}}}
+    checkpoints = Checkpoints(folder)
+    state = TrainState(np.asarray(7), nnx.to_pure_dict(params), (), np.zeros(2), np.zeros(1))
+    checkpoints.save(state, {}, metadata, best_step=None)
+    checkpoints.close()
+    return folder, params
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    return hf_folder.export(str(run[0]), str(folder), VOCABULARY)
+
+
+def test_an_exported_model_comes_back_whole(run, exported, capsys):
+    assert {path.name for path in exported.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "t5music.json",
+        "vocabulary.json",
+    }
+    config = initial_weights.config_of(str(exported), VOCABULARY)
+    assert {**config.to_dict(), "scan_layers": True} == CONFIG.to_dict()
+    back = initial_weights.initial_params(str(exported), CONFIG, VOCABULARY, key=jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, back, nnx.to_pure_dict(run[1]))
+    assert hf_folder.read_metadata(exported)["step"] == 7
+    assert json.loads((exported / "vocabulary.json").read_text())[VOCABULARY.sentinel(3)] == "<extra_id_3>"
+
+
+def test_a_model_of_another_vocabulary_is_refused(exported):
+    other = vocabulary.Vocabulary({"tx1": ["WT_1"]})
+    with pytest.raises(CheckpointError, match=f"fingerprint is {VOCABULARY.fingerprint}, this one's"):
+        hf_folder.kept_ids(exported, other)
+
+
+def test_export_writes_over_nothing(run, exported):
+    before = (exported / "README.md").read_text()
+    with pytest.raises(ConfigError, match="is there already"):
+        hf_folder.export(str(run[0]), str(exported), VOCABULARY)
+    assert (exported / "README.md").read_text() == before
+
+
+IN_TRANSFORMERS = """
+import sys
+import numpy as np, torch
+from transformers import T5Config, T5ForConditionalGeneration
+folder, tokens, logits, own = sys.argv[1:]
+tokens = {name: torch.from_numpy(value) for name, value in np.load(tokens).items()}
+
+def run(model):
+    with torch.no_grad():
+        ids, targets = tokens["inputs"], tokens["targets"]
+        return model.eval()(input_ids=ids, attention_mask=(ids != 0).long(), labels=targets).logits.numpy()
+
+torch.manual_seed(0)
+results = {"read": run(T5ForConditionalGeneration.from_pretrained(folder))}
+for version, change in {"v1.0": {}, "v1.1": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}}.items():
+    fields = dict(vocab_size=2304, d_model=16, d_kv=4, num_heads=3, d_ff=24, num_layers=2, num_decoder_layers=1)
+    fields["decoder_start_token_id"] = 0
+    model = T5ForConditionalGeneration(T5Config(**fields, **change))
+    with torch.no_grad():
+        model.lm_head.weight = torch.nn.Parameter(model.shared.weight * (1 if version == "v1.0" else -0.5))
+    model.save_pretrained(f"{own}/{version}")
+    results[version] = run(model)
+np.savez(logits, **results)
+"""
+
+
+def test_transformers_reads_what_we_write_and_we_what_it_writes(run, exported, tmp_path):
+    if not PEERS.exists():
+        pytest.skip("Hugging Face transformers is not at hand: make peers")
+    random = np.random.default_rng(0)
+    tokens = {"inputs": random.integers(3, 2200, (2, 9)), "targets": random.integers(3, 2200, (2, 5))}
+    tokens["inputs"][1, 6:] = 0
+    np.savez(tmp_path / "tokens.npz", **tokens)
+    (tmp_path / "program.py").write_text(IN_TRANSFORMERS)
+    command = [PEERS, "program.py", exported, "tokens.npz", "logits.npz", tmp_path]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = np.load(tmp_path / "logits.npz")
+    shifted = np.pad(tokens["targets"], ((0, 0), (1, 0)))[:, :-1]
+
+    def logits(config, params):
+        return nnx.merge(parameters.abstract(config)[0], params)(tokens["inputs"], shifted)
+
+    np.testing.assert_allclose(logits(CONFIG, run[1]), expected["read"], rtol=0, atol=1e-4)
+    for version in ("v1.0", "v1.1"):
+        config = hf_folder.config_of(tmp_path / version, VOCABULARY)
+        assert config.version == version
+        weights = hf_folder._read_weights(tmp_path / version)
+        ours = logits(config, huggingface.from_huggingface(weights, config))
+        np.testing.assert_allclose(ours, expected[version], rtol=0, atol=1e-4)
+
+
+def test_some_parameters_are_restored_and_the_rest_is_as_from_scratch(run, capsys):
+    folder, saved = run
+    key = jax.random.key(9)
+    patterns = [r"encoder\..*", "embedding"]
+    params = initial_weights.initial_params(str(folder), CONFIG, VOCABULARY, patterns=patterns, key=key)
+    fresh = nnx.to_pure_dict(parameters.initialise(CONFIG, key)[1])
+    saved = nnx.to_pure_dict(saved)
+    for part, expected in (("encoder", saved), ("embedding", saved), ("decoder", fresh), ("head", fresh)):
+        jax.tree.map(np.testing.assert_array_equal, params[part], expected[part])
+    lines = capsys.readouterr().err.splitlines()
+    assert "restored encoder.layers.*.mlp.wo 24 x 16 (2 layers)" in [" ".join(line.split()) for line in lines]
+    assert any(line.split()[:2] == ["initialised", "head"] for line in lines)
+    assert any(line.split()[:2] == ["ignored", "decoder.norm.scale"] for line in lines)
+
+
+def test_adapters_that_a_checkpoint_has_not_are_put_in(run, capsys, monkeypatch):
+    folder, saved = run
+    config = dataclasses.replace(CONFIG, adapter_dim=4)
+
+    def initialise(config, key):  # without a compilation
+        graphdef, abstract = parameters.abstract(config)
+        return graphdef, jax.tree.map(lambda leaf: np.full(leaf.shape, 7, leaf.dtype), abstract)
+
+    monkeypatch.setattr(parameters, "initialise", initialise)
+    params = initial_weights.initial_params(str(folder), config, VOCABULARY, key=jax.random.key(9))
+    flat = nnx.traversals.flatten_mapping(params)
+    adapters = {path: flat.pop(path) for path in list(flat) if "adapter" in path}
+    found = {(value.shape[1:], float(value.min())) for value in adapters.values()}  # stacked
+    assert found == {((16, 4), 7), ((4, 16), 7)}
+    for path, param in nnx.to_flat_state(saved):
+        np.testing.assert_array_equal(flat.pop(path), param[...])
+    assert not flat
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    assert "initialised encoder.layers.*.adapter.wi 16 x 4 (2 layers)" in lines
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change", "error", "message"),
+    [
+        ("encodr", {}, ConfigError, "'encodr' matches no parameter"),
+        ("enc(", {}, ConfigError, r"'enc\(' is no regular expression"),
+        (r"encoder\.layers\..*", {"encoder_layers": 3}, CheckpointError, r"asks for encoder\.layers\.2\..*has not"),
+        (r".*\.wo", {"d_ff": 32}, CheckpointError, r"mlp\.wo, which is \[24, 16\] there and \[32, 16\] here"),
+    ],
+)
+def test_a_pattern_that_cannot_be_is_refused(run, pattern, change, error, message):
+    config = T5Config.from_dict({**CONFIG.to_dict(), **change})
+    with pytest.raises(error, match=message):
+        initial_weights.initial_params(str(run[0]), config, VOCABULARY, patterns=[pattern], key=jax.random.key(0))

@@ -1,0 +1,193 @@
+"""Reading and writing real files, beside readers we did not write. What is compared never leaves the test."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections import Counter, defaultdict, deque
+from pathlib import Path
+
+import mido
+import pytest
+import symusic
+from midi_files import sane, score_or_reason
+
+from t5music.music import midi
+from t5music.music.midi import chunks as midi_chunks
+from t5music.music.midi import reader, tolerant_reader
+from t5music.music.score import DRUMS
+
+pytestmark = pytest.mark.data
+
+LIMITS = midi_chunks.Limits(reader.MAX_TRACKS, midi.MAX_NOTES, midi.MAX_QUARTERS)
+FOLDERS = [
+    ("jsb_chorales", "bach370_midi", 20),
+    ("nes_nsf2midi", "midi", 20),
+    ("nottingham", "MIDI", 60),
+    ("classical_piano", "piano_midi_de", 40),
+    ("multitrack_extra", "midi", 100),
+]
+# Files that symusic alone reads as music that is not in them, and the notes that are. Nothing is left over when these
+# are paired: no note-on without its note-off, which is more than symusic (3,096 and 2,603 notes), mido and music21 say.
+RUNNING_STATUS_AFTER_SYSEX = {"My Old FlameGM.mid": 3107, "OverTheRainbowXG.MID": 2628, "Whilewereyoung.mid": 4001}
+
+
+def midi_paths(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
+
+
+def mido_notes(data: bytes) -> Counter | None:
+    """The notes of a file as (onset, duration, pitch, velocity) by mido's reader, None where it refuses the file."""
+    try:
+        file = mido.MidiFile(file=io.BytesIO(data), clip=True)
+    except Exception:  # mido raises whatever its parsing of damaged bytes raises
+        return None
+    notes: Counter = Counter()
+    for track in file.tracks:
+        tick, sounding = 0, defaultdict(deque)
+        for message in track:
+            tick += message.time
+            if message.type == "note_on" and message.velocity:
+                sounding[message.channel, message.note].append((tick, message.velocity))
+            elif message.type in ("note_on", "note_off") and sounding[message.channel, message.note]:
+                onset, velocity = sounding[message.channel, message.note].popleft()
+                notes[onset, max(tick - onset, 1), message.note, velocity] += 1
+    return notes
+
+
+def both_readers(path: Path) -> tuple[midi.Reading | None, tuple]:
+    """What symusic and the tolerant reader each make of a file; None where symusic may not or will not read it."""
+    chunks = midi_chunks.parse(path.read_bytes(), str(path), LIMITS)
+    by_symusic = reader._by_symusic(chunks, str(path), LIMITS) if reader._is_for_symusic(chunks) else None
+    return by_symusic, tolerant_reader.read(chunks, str(path), LIMITS)
+
+
+def equal_readers(paths: list[Path]) -> int:
+    """How many of the files symusic reads, after making sure that the tolerant reader makes equal Scores of them."""
+    compared = 0
+    for path in paths:
+        by_symusic, (score, _) = both_readers(path)
+        if by_symusic:
+            compared += 1
+            assert score == by_symusic.score, path
+    return compared
+
+
+@pytest.mark.parametrize(("archive", "folder", "step"), FOLDERS)
+def test_real_files_survive_writing(real_music, archive, folder, step):
+    paths = midi_paths(real_music(archive) / folder)[::step]
+    assert len(paths) > 5
+    for path in paths:
+        score = midi.read(path, require_notes=False)
+        assert midi.representable(score) == score
+        assert midi.read(midi.to_bytes(score), require_notes=False) == score, path
+
+
+@pytest.mark.parametrize(("archive", "folder", "step"), FOLDERS)
+def test_two_readers_agree(real_music, archive, folder, step):
+    paths = midi_paths(real_music(archive) / folder)[1::step]
+    assert equal_readers(paths) >= 0.9 * len(paths)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("archive", "least"),
+    [
+        ("classical_piano", 938),
+        ("jazz_piano", 304),
+        ("multitrack_extra", 1106),
+        ("nes_nsf2midi", 623),
+        ("nottingham", 3089),
+        ("pianist8", 411),
+        ("pop909", 909),
+    ],
+)
+def test_two_readers_agree_on_whole_archives(real_music, archive, least):
+    assert equal_readers(midi_paths(real_music(archive))) >= least
+
+
+def test_ticks_of_real_files_are_symusics(real_music):
+    """Nothing is lost or moved between symusic's objects, one by one, and the arrays."""
+    paths = [path for path in midi_paths(real_music("jazz_piano")) if path.name not in RUNNING_STATUS_AFTER_SYSEX]
+    for path in random.Random(0).sample(paths, 10):
+        theirs = symusic.Score(path)
+        rows = [
+            (note.time, max(note.duration, 1), note.pitch, note.velocity, DRUMS if track.is_drum else track.program)
+            for track in theirs.tracks
+            for note in track.notes
+        ]
+        fields = ["onset", "duration", "pitch", "velocity", "program"]
+        assert sorted(midi.read(path).notes[fields].tolist()) == sorted(rows)
+
+
+def test_running_status_after_sysex_in_real_files(real_music):
+    folder = real_music("jazz_piano") / "midi"
+    for name, notes in RUNNING_STATUS_AFTER_SYSEX.items():
+        reading = midi.read_mended(folder / name)
+        assert (len(reading.score.notes), reading.mended) == (notes, ()), name
+
+
+# Where we do not read what mido(clip=True) reads, and why.
+NOT_AS_MIDO = {
+    "test-2-tracks-type-2.mid": "two patterns, which its own text says 'must play sequentially'; mido lays them over",
+    "zero-ticks-per-beat.mid": "refused: no time has a meaning; mido finds no notes in it",
+    "negative-ticks-per-beat.mid": "refused: 0xFFFF is one frame a second of 255 ticks; mido finds no notes in it",
+}
+
+
+def compare_with_mido(paths: list[Path]) -> Counter:
+    """Makes sure that of each file at least mido's notes are read. Returns how many files each reader reads."""
+    found: Counter = Counter()
+    for path in paths:
+        reading, theirs = score_or_reason(path), mido_notes(path.read_bytes())
+        if isinstance(reading, str):
+            assert reading.startswith(f"{path}: ")
+            assert "\n" not in reading
+            assert theirs is None or path.name in NOT_AS_MIDO, path
+            found["refused"] += 1
+            continue
+        assert sane(reading)
+        assert midi.read(midi.to_bytes(reading), require_notes=False) == reading
+        found["read"] += 1
+        if theirs is None:
+            found["more than mido"] += 1
+        elif path.name not in NOT_AS_MIDO:
+            assert theirs == Counter(reading.notes[["onset", "duration", "pitch", "velocity"]].tolist()), path
+            found["same notes as mido"] += 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        (range(20_000), {"read": 187, "refused": 4, "same notes as mido": 178, "more than mido": 8}),
+        pytest.param(
+            range(20_000, 10**9), {"read": 40, "refused": 1, "same notes as mido": 40}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_hard_files(real_music, sizes, expected):
+    """Test files of a dozen MIDI libraries: all music in them is read, and the same as by mido."""
+    folder = real_music("hard_midi")
+    with open(folder / "manifest.csv", newline="") as file:
+        paths = [folder / row["file"] for row in csv.DictReader(file) if int(row["bytes"]) in sizes]
+    assert compare_with_mido(paths) == expected
+
+
+@pytest.mark.slow
+def test_web_files_that_symusic_refuses(real_music):
+    """111 files of the web: 63 are no MIDI files, one is empty; of the others, mido reads 33 and we read all."""
+    folder = real_music("web_midi_multitrack")
+    with open(folder / "manifest.csv", newline="") as file:
+        paths = [folder / row["file"] for row in csv.DictReader(file) if row["parses"] == "0"]
+    assert len(paths) == 111
+    found = compare_with_mido(paths)
+    assert found == {"read": 50, "refused": 61, "same notes as mido": 33, "more than mido": 17}
+    for path in paths:
+        reading = score_or_reason(path)
+        if isinstance(reading, str):
+            assert "not a standard MIDI file but " in reading or "the file is empty" in reading
+            assert b"MThd" not in path.read_bytes()
+        else:
+            assert midi.read_mended(path).mended, path

@@ -1,0 +1,192 @@
+"""The house: who may import whom, what stays at the root, and which libraries each room may need.
+
+`ROOMS` is the order of CONTRIBUTING.md's table: a room may import itself, what stands after it, and the leaves.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorflow_text", "seqio", "note_seq", "music21"}
+
+# From the top to the ground. `corpora` and `devices` stand below the rooms that use them.
+ROOMS = (
+    "cli",
+    "studies",
+    "configuration",
+    "analysis",
+    "runs",
+    "evaluation",
+    "inference",
+    "tasks",
+    "data",
+    "training",
+    "corpora",
+    "devices",
+    "music",
+    "model",
+)
+LEAVES = {"errors", "files", "figures", "parallel"}
+# Neighbours that do not know each other, though one stands above the other in the list.
+STRANGERS = {("data", "training"), ("data", "model"), ("data", "devices"), ("training", "corpora"), ("training", "music"),
+             ("corpora", "devices"), ("corpora", "model"), ("devices", "music"), ("devices", "model"), ("music", "model"),
+             ("tasks", "training"), ("tasks", "model")}  # fmt: skip
+# Gin stays at the door.
+WITH_GIN = {"cli", "studies", "configuration"}
+# Only these may need the [data] extra; nothing else imports TensorFlow or seqio, at the top or inside a function.
+WITH_TENSORFLOW = {
+    "t5music/cli/data_verbs.py",
+    "t5music/data/compilation/compile_task.py",
+    "t5music/corpora/build.py",
+    "t5music/corpora/datasets.py",  # TFDS alone, which reads without TensorFlow
+    "t5music/corpora/sources/music21_corpus.py",
+    "t5music/data/seqio_bridge/cache.py",
+    "t5music/data/seqio_bridge/objectives.py",
+    "t5music/data/seqio_bridge/tasks.py",
+    "t5music/data/seqio_bridge/vocabulary.py",
+    "t5music/music/note_sequence.py",  # note_seq, inside its functions
+}
+
+
+def modules() -> dict[str, Path]:
+    """Full name -> file, of every module of the package; `tasks/` is `t5music.tasks`."""
+    found = {}
+    for path in [*(ROOT / "t5music").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")]:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts if parts[0] == "t5music" else ("t5music", *parts))
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+@cache
+def imported(name: str, *, at_import: bool = False) -> frozenset[str]:
+    """Full names of what a module imports, wherever in the file, or only what its own import runs."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    if at_import:
+        tree.body = [
+            node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+        ]
+    names: set[str] = set()
+    nodes = list(tree.body) if at_import else list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if full in MODULES else node.module)
+    return frozenset(names - {name})
+
+
+def room_of(name: str) -> str:
+    """The room of a module: the folder under `t5music`, or the module's own name at the root."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def own(name: str, **how: bool) -> set[str]:
+    """The modules of t5music that a module imports."""
+    return {other for other in imported(name, **how) if other.split(".")[0] == "t5music"}
+
+
+def outside(name: str) -> set[str]:
+    """The libraries that a module imports, without Python's own."""
+    return {other.split(".")[0] for other in imported(name)} - set(sys.stdlib_module_names) - {"t5music"}
+
+
+def test_every_folder_is_a_room_and_every_module_at_the_root_a_leaf():
+    rooms = {room_of(name) for name in MODULES} - {""}
+    assert rooms == {*ROOMS, *LEAVES, "__main__"}
+    assert {path.stem for path in (ROOT / "t5music").glob("*.py")} == {"__init__", "__main__", *LEAVES}
+
+
+@pytest.mark.parametrize("leaf", sorted(LEAVES))
+def test_leaves_import_only_leaves(leaf: str):
+    assert {room_of(other) for other in own(f"t5music.{leaf}")} <= LEAVES | {""}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_down_only(room: str):
+    below = {*ROOMS[ROOMS.index(room) :], *LEAVES, ""} - {other for one, other in STRANGERS if one == room}
+    for name in MODULES:
+        if room_of(name) == room:
+            wrong = {other for other in own(name) if room_of(other) not in below}
+            assert not wrong, f"{name} may not import {sorted(wrong)}"
+
+
+def test_no_circle_of_files():
+    """A file that imports another, in the end, is imported by none of those that it needs."""
+    state: dict[str, str] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if state.get(name) == "done":
+            return
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        for other in sorted(own(name, at_import=True) & MODULES.keys()):
+            visit(other, (*path, name))
+        state[name] = "done"
+
+    for name in MODULES:
+        visit(name, ())
+
+
+def test_gin_stays_at_the_door():
+    assert {room_of(name) for name in MODULES if "gin" in outside(name)} <= WITH_GIN
+
+
+def test_only_the_bridges_need_tensorflow():
+    for name, path in MODULES.items():
+        if path.relative_to(ROOT).as_posix() not in WITH_TENSORFLOW and room_of(name) != "tasks":
+            assert not outside(name) & TENSORFLOW, name
+
+
+@pytest.mark.parametrize(
+    ("room", "libraries"),
+    [("music", {"numpy", "symusic", "mido", "matplotlib", "note_seq"}), ("model", {"numpy", "jax", "flax"})],
+)
+def test_music_and_model_need_little(room: str, libraries: set[str]):
+    for name in MODULES:
+        if room_of(name) == room:
+            assert outside(name) <= libraries, name
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "t5music.inference.labels, t5music.inference.embed, t5music.inference.generate",
+        "t5music.runs.train, t5music.runs.evaluate",
+        "t5music.configuration.registry",
+        "t5music.studies.quickstart",
+    ],
+)
+def test_using_and_training_import_no_tensorflow(module: str):
+    code = f"import {module}, sys; print(sorted({TENSORFLOW!r} & set(sys.modules)))"
+    assert run_python(code) == "[]"
+
+
+def test_the_command_line_imports_nothing_heavy():
+    heavy = {"jax", "flax", "numpy", "tensorflow", "symusic", "matplotlib"}
+    code = f"import t5music.cli.main, sys; print(sorted({heavy!r} & set(sys.modules)))"
+    assert run_python(code) == "[]"
+
+
+def test_gin_folder_does_not_shadow_gin():
+    assert not (ROOT / "gin" / "__init__.py").exists()
+
+
+def test_built_corpora_are_read_without_tensorflow():
+    code = "import t5music.corpora.datasets, tensorflow_datasets, sys; print('tensorflow' in sys.modules)"
+    assert run_python(code) == "False"

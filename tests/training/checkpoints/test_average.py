@@ -1,0 +1,93 @@
+"""Averages of checkpoints against numpy, what they are read by, and what is refused."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs
+from flax import nnx
+
+from t5music.errors import CheckpointError, ConfigError
+from t5music.model import parameters
+from t5music.training.checkpoints import average, selection
+from t5music.training.checkpoints.checkpoint import load_params, read_metadata
+from t5music.training.checkpoints.save import Checkpoints
+from t5music.training.train_state import TrainState
+
+
+@pytest.fixture(scope="module")
+def averaged(uninterrupted, tmp_path_factory):
+    """The mean of all three checkpoints of a run: (its folder, theirs)."""
+    run, _ = uninterrupted
+    output = tmp_path_factory.mktemp("averaged") / "mean"
+    folders = average.sources([run], last=3)
+    assert average.average(folders, output) == tiny_runs.STEPS
+    return output, folders
+
+
+def test_an_average_is_the_mean_rounded_once(averaged):
+    output, folders = averaged
+    assert [folder.name for folder in folders] == ["8", "10", "12"]
+    loaded = [load_params(folder, tiny_runs.CONFIG) for folder in folders]
+
+    def mean(*leaves):
+        return np.mean([np.asarray(leaf, np.float64) for leaf in leaves], axis=0).astype(np.float32)
+
+    jax.tree.map(np.testing.assert_array_equal, load_params(output, tiny_runs.CONFIG), jax.tree.map(mean, *loaded))
+
+
+def test_it_says_what_it_is_of_and_keeps_the_rest(averaged, uninterrupted):
+    output, folders = averaged
+    run, _ = uninterrupted
+    expected = {**read_metadata(run), "average_of": [str(folder) for folder in folders]}
+    assert read_metadata(output) == expected
+
+
+def test_training_starts_from_it_and_does_not_go_on_with_it(averaged, tmp_path):
+    output, _ = averaged
+    params = load_params(output, tiny_runs.CONFIG, fingerprint="0123abcd")
+    assert tiny_runs.train(tmp_path, 1, initial_params=lambda: params, evaluations={}).step == 1
+    with pytest.raises(CheckpointError, match="average_of"):
+        tiny_runs.train(output)
+
+
+def test_one_checkpoint_of_each_run(uninterrupted, tmp_path):
+    run, _ = uninterrupted
+    folders = average.sources([run, run / "checkpoints" / "8"], checkpoint="latest")
+    assert [folder.name for folder in folders] == ["12", "8"]
+    assert [folder.name for folder in average.sources([run, run], checkpoint="best")] == ["12", "12"]
+    assert [folder.name for folder in average.sources([run, run], checkpoint=10)] == ["10", "10"]
+
+
+def test_a_checkpoint_is_chosen_by_name_or_step(uninterrupted):
+    run, result = uninterrupted
+    assert selection.step_folder(run) == run / "checkpoints" / "12"
+    assert selection.step_folder(run, "best") == run / "checkpoints" / str(result.best_step)
+    assert selection.step_folder(run / "checkpoints", "8") == run / "checkpoints" / "8"
+    with pytest.raises(CheckpointError, match="no checkpoint of step 9; there are: 8, 10, 12"):
+        selection.step_folder(run, 9)
+    with pytest.raises(ConfigError, match="checkpoint is 'lastest'; it must be 'latest', 'best' or"):
+        selection.step_folder(run, "lastest")
+
+
+def test_what_cannot_be_averaged_is_refused(averaged, uninterrupted, tmp_path):
+    run, _ = uninterrupted
+    output, folders = averaged
+    with pytest.raises(CheckpointError, match=r"--last 4: .* has 3 checkpoints \(8, 10, 12\)"):
+        average.sources([run], last=4)
+    with pytest.raises(ConfigError, match="two checkpoints or more"):
+        average.sources([run])
+    with pytest.raises(CheckpointError, match="holds a run already"):
+        average.average(folders, output)
+    config = dataclasses.replace(tiny_runs.CONFIG, d_ff=48)
+    _, params = parameters.initialise(config, jax.random.key(0))
+    checkpoints = Checkpoints(tmp_path / "other")
+    other = TrainState(np.asarray(1), nnx.to_pure_dict(params), (), np.zeros(2), np.zeros(1))
+    checkpoints.save(other, {}, {**read_metadata(run), "config": config.to_dict()}, best_step=None)
+    checkpoints.close()
+    with pytest.raises(
+        CheckpointError, match=r"another model: decoder.layers.mlp.wi is .*48.* there and .*32.* in this"
+    ):
+        average.average([run, tmp_path / "other"], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()

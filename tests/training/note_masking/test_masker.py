@@ -1,0 +1,194 @@
+"""The masker: what it chooses, learns and freezes, against its rules written out in numpy; and whole runs."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_notes
+import tiny_runs
+from flax import nnx
+from numpy.testing import assert_allclose, assert_array_equal
+
+from t5music.errors import ConfigError
+from t5music.model import parameters, sharding
+from t5music.training import loop, train_state
+from t5music.training.checkpoints.checkpoint import load_masker, load_params
+from t5music.training.metric_writers import read_metrics
+from t5music.training.note_masking import note_masks
+from t5music.training.note_masking.masker import Chosen, Masker, Masking, Recovered
+
+CONFIG = dataclasses.replace(tiny_runs.CONFIG, version="v1.1", scan_layers=False)
+OFTEN = {"epochs": 1, "frozen": (0.5, 0.6), "thawed": 0.5}
+IS_HEAD = tiny_notes.WORDS.head[np.stack([tiny_notes.row(number) for number in range(tiny_notes.CHUNKS)])]
+
+
+def masker(config=CONFIG, **settings):
+    return Masker(Masking(**settings), tiny_notes.TASK, config, tiny_runs.OPTIMIZER)
+
+
+def begin(made, config=CONFIG, devices=1):
+    mesh = sharding.make_mesh(devices=jax.devices()[:devices])
+    graphdef, abstract = parameters.abstract(config)
+    transformation = tiny_runs.OPTIMIZER.transformation(train_state.logical_axes(abstract))
+    target = train_state.abstract_state(abstract, transformation, mesh, masker=made.abstract())
+    step = made.make_train_step(graphdef, transformation, target)
+
+    def apply(now, batch):
+        with jax.set_mesh(mesh):
+            return step(now, train_state.put_batch(batch, mesh))
+
+    return train_state.create(config, transformation, target, mesh, seed=0, masker=made.create(0)), apply
+
+
+def run(made, batches, config=CONFIG, devices=1):
+    now, step = begin(made, config, devices)
+    losses = []
+    for batch in batches:
+        now, loss = step(now, batch)
+        losses.append(float(loss))
+    return now, losses
+
+
+@pytest.mark.parametrize("chooser", ["learned", "random"])
+def test_so_many_notes_are_masked_and_never_a_frozen_one(chooser):
+    made = masker(chooser=chooser, freezing="none", share=(0.4, 0.5), most=0.5)
+    batch = tiny_notes.batch(range(8))
+    graphdef, params = parameters.initialise(CONFIG, jax.random.key(0))
+    heads = IS_HEAD[:8]
+    is_open = np.ones_like(heads)
+    is_open[:, :6] = False  # the first bar's notes
+    notes = note_masks.heads(batch["encoder_input_tokens"], tiny_notes.WORDS)
+    keys = jax.random.split(jax.random.key(1), 4)
+    head = made.create(0).params
+    chosen = jax.jit(lambda params: made.choose(nnx.merge(graphdef, params), head, is_open, batch, notes, keys))(params)
+    assert_array_equal(chosen.is_head, heads)
+    assert_array_equal(chosen.allowed, heads & is_open)
+    counts = np.asarray(chosen.masked).sum(axis=1)
+    assert set(counts[::2]) == {1}  # of four open notes 1.6 to 2
+    assert set(counts[1::2]) == {1}  # of two
+    assert not np.any(chosen.masked & ~chosen.allowed)
+    for scores, allowed, masked in zip(*map(np.asarray, (chosen.scores, chosen.allowed, chosen.masked)), strict=True):
+        assert scores[masked].min() >= scores[allowed & ~masked].max()
+
+
+@pytest.mark.parametrize("labels", ["paper", "inverted"])
+def test_the_masker_is_taught_which_masked_notes_were_hardest(labels):
+    made = masker(labels=labels, labelled=0.5)
+    rng = np.random.default_rng(0)
+    scores, hardness = rng.random((2, 4, 24))
+    changed = np.zeros((4, 24), bool)
+    for row in changed:
+        row[rng.choice(24, 4, replace=False)] = True
+    expected = []
+    for number in range(4):
+        places = np.flatnonzero(changed[number])
+        order = places[np.argsort(hardness[number][places])]
+        easy, hard = order[:2], order[2:]
+        if labels == "inverted" and number % 2:
+            easy, hard = hard, easy
+        expected.append(np.mean((scores[number][hard] - 1) ** 2) + np.mean(scores[number][easy] ** 2))
+    chosen = Chosen(*map(jnp.asarray, (scores, changed, changed, changed)))
+    recovered = Recovered(None, jnp.asarray(changed), jnp.asarray(hardness), None, None)
+    assert_allclose(made._teach(chosen, recovered), np.mean(expected), rtol=1e-6)
+
+
+def test_families_weigh_by_the_inverse_of_the_last_epochs_accuracy():
+    made = masker()
+    first = made.create(0)
+    assert_array_equal(made._weights(first), [1, 1, 1])
+    within = dataclasses.replace(first, correct=jnp.array([8.0, 2.0, 0.0]), total=jnp.array([10.0, 10.0, 0.0]))
+    assert_array_equal(made._turned(within, jnp.array([0, 0])).accuracy, [1, 1, 1])
+    after = made._turned(within, jnp.array([1, 1]))
+    assert_allclose(after.accuracy, [0.8, 0.2, 1.0], rtol=1e-6)
+    assert_array_equal(after.total, [0, 0, 0])
+    inverse = np.array([1 / 0.8, 1 / 0.2, 1.0])
+    assert_allclose(made._weights(after), inverse / inverse.mean(), rtol=1e-6)
+    assert_array_equal(masker(weighting=False)._weights(after), [1, 1, 1])
+
+
+@pytest.mark.parametrize("freezing", ["hardest", "random"])
+def test_notes_are_frozen_in_every_so_many_epochs_and_some_thaw(freezing):
+    scores = jnp.asarray(np.random.default_rng(0).random((4, 24)))
+
+    def freeze(epoch, **settings):
+        made = masker(freezing=freezing, epochs=2, frozen=(0.5, 0.6), **settings)
+        before = dataclasses.replace(made.create(0), epoch=jnp.array(epoch))
+        chosen = Chosen(*map(jnp.asarray, (scores, IS_HEAD[4:8], IS_HEAD[4:8], IS_HEAD[4:8])))
+        return np.asarray(made._freeze(before, chosen, tiny_notes.batch(range(4, 8)), jax.random.key(1)))
+
+    assert freeze(0, thawed=0.0).all()
+    frozen = ~freeze(1, thawed=0.0)
+    assert_array_equal(frozen.any(axis=1), [False] * 4 + [True] * 4 + [False] * 4)  # rows that were not visited
+    assert_array_equal(frozen[4:8].sum(axis=1), [3, 2, 3, 2])  # half of 6 and of 4; a share of .6 is no note more
+    assert not np.any(frozen[4:8] & ~IS_HEAD[4:8])
+    lowest = np.where(frozen[4:8], scores, 1).min(axis=1) > np.where(IS_HEAD[4:8] & ~frozen[4:8], scores, 0).max(axis=1)
+    assert lowest.all() == (freezing == "hardest")
+    thawed = ~freeze(1, thawed=1.0)
+    assert 0 < (thawed & frozen).sum() == thawed.sum() < frozen.sum()
+
+
+@pytest.mark.slow
+def test_eight_devices_choose_as_one():
+    batches = [tiny_notes.batch(range(8), epoch) for epoch in range(3)]
+    made = masker(**OFTEN)
+    one, losses = run(made, batches)
+    eight, others = run(made, batches, devices=8)
+    assert_allclose(others, losses, rtol=1e-5)
+    assert_array_equal(eight.masker.open, one.masker.open)
+    jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight.params, one.params)
+
+
+def test_a_run_that_was_stopped_is_one_that_was_not(tmp_path):
+    settings = {"evaluations": {}, "save_period": 100, "log_period": 3}
+    made = masker(**OFTEN)
+    whole = tiny_runs.train(tmp_path / "whole", 9, tiny_notes.Batches(), config=CONFIG, masker=made, **settings)
+    with pytest.raises(loop.Interrupted):
+        tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(stop_at=5), config=CONFIG, masker=made, **settings)
+    again = tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(), config=CONFIG, masker=made, **settings)
+    jax.tree.map(assert_array_equal, nnx.state(whole.model), nnx.state(again.model))
+    lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.5  # it learns to recover
+    assert lines == read_metrics(tmp_path / "parts" / "metrics.jsonl")
+    assert lines[0]["masker/frozen"] == 0
+    assert lines[-1]["masker/frozen"] > 0
+    assert 0 <= lines[-1]["masker/accuracy/Pitch"] < 1
+    load_params(tmp_path / "whole", CONFIG)  # as of any run
+    assert {name: array.shape for name, array in load_masker(tmp_path / "whole").items()} == {
+        "wi": (16, 256),
+        "bi": (256,),
+        "wo": (256,),
+        "bo": (),
+    }
+    with pytest.raises(Exception, match=r"masking.labels is paper there and inverted here"):
+        tiny_runs.train(
+            tmp_path / "whole",
+            12,
+            tiny_notes.Batches(),
+            config=CONFIG,
+            masker=masker(labels="inverted", **OFTEN),
+            **settings,
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"chooser": "learnt"}, "chooser must be one of learned, random, not 'learnt'; did you mean 'learned'"),
+        ({"share": (0.3, 0.1)}, "share must be two shares, 0 < low <= high < 1, not 0.3 and 0.1"),
+        ({"frozen": (0.0, 0.1)}, "frozen must be two shares"),
+        ({"labelled": 0.6}, "labelled must be from 0 to 0.5, not 0.6"),
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"chooser": "random"}, '"hardest" needs a masker'),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Masking(**settings)
+
+
+def test_a_model_without_an_encoder_is_refused():
+    alone = dataclasses.replace(CONFIG, architecture="language_model", encoder_layers=0)
+    with pytest.raises(ConfigError, match=r"train.masking needs a model with an encoder, not a language_model"):
+        masker(alone)
