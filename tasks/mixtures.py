@@ -26,7 +26,8 @@ A name alone is examples-proportional without a limit. To those with more than o
 | `_k16` .. `_k21` | examples-proportional, K = 2^16 .. 2^21, as T5's study has them |
 | `_t2`, `_t4`, `_t8` | temperature 2, 4, 8, with K = 2^21 as there |
 
-Music has fewer examples than T5's text: any other K is `train.rate = @Proportional()` and `Proportional.maximum = 4096`
+Music has fewer examples than T5's text; any other K is `TrainingData.rate = @Proportional()` and
+`Proportional.maximum = 4096`
 in gin, which holds for all the tasks of a mixture.
 """
 

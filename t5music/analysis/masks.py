@@ -23,7 +23,7 @@ from t5music.data.examples.classification import evenly
 from t5music.data.loading import note_chunks
 from t5music.evaluation.results import Results, show
 from t5music.inference import trained_model
-from t5music.runs import train
+from t5music.runs.stores import open_stores
 from t5music.training.checkpoints import checkpoint as checkpoints
 from t5music.training.checkpoints import selection
 from t5music.training.note_masking import masker, note_masks
@@ -48,7 +48,7 @@ def masks(
     """Measures which notes a run's masker chooses.
 
     Args:
-      model_dir: the run, trained with `train.masking`; where chance chose, so it does here.
+      model_dir: the run, trained with `Update.masking`; where chance chose, so it does here.
       mixture_or_task_name: music alone.
       output_dir: where `masks.json` and `masks.png` go; None for nowhere.
       split: the split.
@@ -64,15 +64,12 @@ def masks(
 
     Raises CheckpointError for a run that did not mask notes, ConfigError for other music than in remi's words.
     """
-    from t5music.configuration import gin_files
-
-    gin_files.check_used()
     vocab = vocabulary.default()
     folder = str(selection.step_folder(model_dir, checkpoint))
     head = checkpoints.load_masker(folder)
     settings = checkpoints.read_metadata(folder)["masking"]
     trained = trained_model.load(folder)
-    stores = [store for store, _ in train.open_stores(mixture_or_task_name)]
+    stores = [store for store, _ in open_stores(mixture_or_task_name)]
     found = list(evenly(note_chunks.find_chunks(stores, split, trained.lengths["inputs"], vocab), limit))
     rows = note_chunks.rows_of(stores, split, found, trained.lengths["inputs"])
     words = note_masks.Words(**note_chunks.note_words(vocab))

@@ -42,7 +42,7 @@ from t5music.model import decoding
 from t5music.model.network import T5
 from t5music.music import encodings
 from t5music.music.score import Score
-from t5music.runs import train
+from t5music.runs.stores import open_stores
 from t5music.training import losses
 from t5music.training.checkpoints import selection
 from t5music.training.metric_writers import METRICS_FILE, read_metrics
@@ -85,14 +85,11 @@ def memorisation(
       ConfigError: no scikit-learn, not two models, a mixture or a task with labels, samples of no language model.
       DataError, CheckpointError: what cannot be read, too little music.
     """
-    from t5music.configuration import gin_files
-
-    gin_files.check_used()
     if find_spec("sklearn") is None:
         raise ConfigError("memorisation needs scikit-learn, which is not installed: pip install 't5music[study]'")
     if isinstance(model_dir, str) or len(model_dir) != 2:
         raise ConfigError(f"memorisation.model_dir must be the trained run and its reference, not {model_dir!r}")
-    members = train.open_stores(task)
+    members = open_stores(task)
     if len(members) != 1 or not members[0][0].objectives:
         raise ConfigError(f"memorisation.task: {task} must be one task of music alone, as NAME_language_model")
     store = plant(members[0][0], planting)

@@ -32,7 +32,7 @@ from t5music.evaluation.results import Results, show
 from t5music.inference import trained_model
 from t5music.model import parameters
 from t5music.model.network import T5
-from t5music.runs import train
+from t5music.runs.stores import open_stores
 from t5music.training.checkpoints import selection
 from t5music.training.train_state import initial_key
 
@@ -81,14 +81,11 @@ def probe(
       ConfigError: no scikit-learn, a model without an encoder, a task that classifies nothing, a split with one class.
       DataError, CheckpointError: what cannot be read.
     """
-    from t5music.configuration import gin_files
-
-    gin_files.check_used()
     if find_spec("sklearn") is None:
         raise ConfigError("probe needs scikit-learn, which is not installed: pip install 't5music[study]'")
     if not tasks:
         raise ConfigError("probe.tasks names no task to classify")
-    stores = [store for task in tasks for store, _ in train.open_stores(task)]
+    stores = [store for task in tasks for store, _ in open_stores(task)]
     folder = model_dir if checkpoint == selection.LATEST else str(selection.step_folder(model_dir, checkpoint))
     model = trained_model.load(folder).model
     if random_weights:

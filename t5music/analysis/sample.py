@@ -28,7 +28,7 @@ from t5music.errors import ConfigError, DataError
 from t5music.inference import trained_model
 from t5music.model import decoding
 from t5music.music import encodings, midi, pianoroll
-from t5music.runs import train
+from t5music.runs.stores import open_stores
 from t5music.training.checkpoints import selection
 
 Events = NDArray[np.int32]
@@ -96,15 +96,12 @@ def sample(
       ConfigError: a task that gives no such samples, or a number that cannot be.
       DataError: no piece of the split is long enough.
     """
-    from t5music.configuration import gin_files
-
-    gin_files.check_used()
     for name, value, least in (("count", count, 1), ("words", words, 1), ("prompt_words", prompt_words, 1)):
         if value < least:
             raise ConfigError(f"sample.{name} must be at least {least}, not {value}")
     if not temperature > 0:
         raise ConfigError(f"sample.temperature must be above 0, not {temperature}: samples are drawn")
-    stores = [store for store, _ in train.open_stores(mixture_or_task_name)]
+    stores = [store for store, _ in open_stores(mixture_or_task_name)]
     trained = trained_model.load(model_dir, str(checkpoint))
     vocab = trained.vocabulary
     made: dict[str, dict[str, float]] = {}

@@ -26,6 +26,17 @@ _MACRO = "gin.macro"
 gin.config._FILE_READERS[:] = gin.config._FILE_READERS[:1]
 
 
+def _refuse_import(context: Any, statement: Any) -> None:
+    raise ConfigError(
+        f"gin: a gin file cannot import code ({statement.module}), for strangers exchange these files: your own code "
+        f"comes in by --module_import {statement.module}"
+    )
+
+
+# A gin file is data. Gin itself would import whatever a file names, and call whatever function it finds there.
+gin.config.ParseContext.process_import = _refuse_import
+
+
 def default_search_paths() -> list[Path]:
     """Where gin files are looked for after the given paths: the current folder and the gin files of t5music."""
     spec = find_spec("t5music")
@@ -88,8 +99,6 @@ def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
 
 
 def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable[str]) -> None:
-    from t5music.configuration import registry  # registers what gin may configure
-
     files = list(files)
     clear()
     searched = [*map(str, search_paths), *map(str, default_search_paths())]
@@ -102,23 +111,29 @@ def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable
     try:
         logging.disable(logging.ERROR)  # gin logs an error for every search path a file is not in
         gin.parse_config_files_and_bindings(files, list(bindings), finalize_config=False)
-    except (ValueError, SyntaxError, OSError, TypeError, KeyError) as error:
-        raise ConfigError(_explain(str(error), registry.NAMES)) from error
+    except (ConfigError, ValueError, SyntaxError, OSError, TypeError, KeyError) as error:
+        raise ConfigError(_explain(str(error))) from error
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _explain(message: str, names: Sequence[str]) -> str:
+def _explain(message: str) -> str:
     """Gin's error in one line, with the nearest name where it is about an unknown one."""
-    line = " ".join(message.split())
+    line = " ".join(message.split()).removeprefix("gin: ")
     unknown = re.search(r"No configurable matching '([^']+)'", line)
     if unknown:
-        return f"gin: nothing is called {unknown[1]!r}{nearest(unknown[1], names)} (in: {line})"
+        return f"gin: nothing is called {unknown[1]!r}{nearest(unknown[1], _configurables())} (in: {line})"
     parameter = re.search(r"[Cc]onfigurable '([^']+)' doesn't have a parameter(?: named)? '([^']+)'", line)
     if parameter:
         known = inspect.signature(gin.config._REGISTRY.get_match(parameter[1]).wrapped).parameters
         return f"gin: {parameter[1]} has no parameter {parameter[2]!r}{nearest(parameter[2], known)}"
     return f"gin: {line}"
+
+
+def _configurables() -> list[str]:
+    """The names of what gin may configure, gin's own apart."""
+    registry = gin.config._REGISTRY
+    return [registry.minimal_selector(name) for name, _ in registry.items() if not name.startswith("gin.")]
 
 
 def _bindings() -> Iterator[tuple[str, str, str, Any]]:
@@ -187,6 +202,10 @@ def as_set() -> str:
     return "\n".join(line for line in text.splitlines() if line and not line.startswith(("#", "import "))) + "\n"
 
 
-def operative_config() -> str:
-    """The configuration that was really used, as a gin file that reproduces the run."""
+def used_config() -> str:
+    """Returns the configuration that was used, as a gin file that reproduces the run.
+
+    Raises ConfigError for what is set and was read by nothing. Call it when all objects are made.
+    """
+    check_used()
     return gin.operative_config_str(max_line_length=120)

@@ -1,41 +1,39 @@
-"""What gin may configure: registered here, once, so that no other module needs to know of gin."""
+"""The registry: what gin may configure. No other module needs to know of gin.
+
+A function or class that gin may set is a line in `_CONFIGURABLES`, an objective one in `objectives.OBJECTIVES`, a stage
+of a study one in `_STAGES`.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import gin
 
-from t5music.analysis import masks, memorisation, probe, sample
-from t5music.data import mixing_rates, objectives
-from t5music.data.objectives import language_model, recipes
+from t5music.analysis.masks import masks
+from t5music.analysis.memorisation import memorisation
+from t5music.analysis.probe import probe
+from t5music.analysis.sample import sample
+from t5music.configuration import gin_files
+from t5music.data import mixing_rates
+from t5music.data.objectives import OBJECTIVES, recipes
 from t5music.data.store import planting
 from t5music.model import config, sharding
+from t5music.runs import settings
 from t5music.runs.evaluate import evaluate as run_evaluate
 from t5music.runs.train import train as run_train
-from t5music.studies import grid
 from t5music.training import freezing, optimizers, schedules
 from t5music.training.note_masking import masker
+from t5music.training.settings import Records, Update, Validation
 
 _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     config.T5Config,
-    mixing_rates.Constant,
-    mixing_rates.Proportional,
-    language_model.Deshuffle,
-    objectives.DisturbLabels,
-    objectives.IidDenoising,
-    objectives.KeepVoices,
-    language_model.LanguageModel,
-    objectives.MaskNotes,
-    language_model.PrefixLM,
-    language_model.SelectRandomChunk,
-    objectives.SpanCorruption,
-    objectives.SwapPulses,
-    objectives.TimeStretch,
-    objectives.Transpose,
     freezing.gradual_unfreezing,
     masker.Masking,
+    mixing_rates.Constant,
+    mixing_rates.Proportional,
     optimizers.adafactor,
     optimizers.adamw,
     planting.Planting,
@@ -46,24 +44,45 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     schedules.warmup_cosine,
     schedules.warmup_linear,
     schedules.warmup_rsqrt,
+    settings.InitialModel,
+    settings.TrainingData,
+    Records,
+    Update,
+    Validation,
     sharding.make_mesh,
+    *OBJECTIVES.values(),
 )
 for _configurable in _CONFIGURABLES:
     gin.external_configurable(_configurable, module=_configurable.__module__.removeprefix("t5music."))
 
-# The entry points themselves are called through gin, so that their bindings apply.
-train = gin.external_configurable(run_train)
-evaluate = gin.external_configurable(run_evaluate)
-study = gin.external_configurable(grid.Description, name="study")
 
-# What a stage of a study may be; all but "train" return {task: {metric: figure}}.
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function, which first refuses what gin files set and nothing has read."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        gin_files.check_used()
+        return function(*args, **kwargs)
+
+    return call
+
+
+@functools.wraps(run_train)
+def _train(*args: Any, **kwargs: Any) -> Any:
+    """Trains; what is set and not read is known only once the model and the mesh are made."""
+    return run_train(*args, **{**kwargs, "read_settings": gin_files.used_config})
+
+
+# What a stage of a study may be; all but "train" return {task: {metric: figure}}. The entry points are called through
+# gin, so that their bindings apply.
+_STAGES: tuple[Callable[..., Any], ...] = (run_evaluate, masks, memorisation, probe, sample)
 STAGES: dict[str, Callable[..., Any]] = {
-    "train": train,
-    "evaluate": evaluate,
-    "masks": gin.external_configurable(masks.masks),
-    "memorisation": gin.external_configurable(memorisation.memorisation),
-    "probe": gin.external_configurable(probe.probe),
-    "sample": gin.external_configurable(sample.sample),
+    "train": gin.external_configurable(_train, name="train", module="runs.train", denylist=["plan", "read_settings"]),
+    **{
+        stage.__name__: gin.external_configurable(
+            _checked(stage), name=stage.__name__, module=stage.__module__.removeprefix("t5music.")
+        )
+        for stage in _STAGES
+    },
 }
-
-NAMES: tuple[str, ...] = (*(c.__name__ for c in _CONFIGURABLES), *STAGES, "study")
+train, evaluate = STAGES["train"], STAGES["evaluate"]

@@ -69,4 +69,4 @@ def _why_unread(folder: Path, error: Exception) -> str:
     deadline = time.monotonic() + DELETION_SECONDS
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS / 10)
-    return f"left out: {error}" if folder.exists() else "its run deleted it before it was read (train.keep)"
+    return f"left out: {error}" if folder.exists() else "its run deleted it before it was read (Records.keep)"

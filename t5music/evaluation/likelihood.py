@@ -18,7 +18,7 @@ from t5music.model import decoding, sharding
 from t5music.model.config import NOTES, WORDS, T5Config
 from t5music.model.network import T5
 from t5music.training.losses import teacher_forced
-from t5music.training.train_state import MODEL_FEATURES, require_divisible
+from t5music.training.train_step import MODEL_FEATURES, require_divisible
 
 Batch = Mapping[str, NDArray]
 

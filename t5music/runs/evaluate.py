@@ -66,9 +66,6 @@ def evaluate(
       "majority_accuracy", "skyline_accuracy", ...; "recall/<label>"; "bits_per_second" where whole pieces were scored;
       when following, of the last checkpoint.
     """
-    from t5music.configuration import gin_files
-
-    gin_files.check_used()
     runs = [model_dir] if isinstance(model_dir, str) else list(model_dir)
     if follow and (len(runs) > 1 or samples or checkpoint != selection.LATEST):
         raise ConfigError("evaluate.follow takes one model_dir, no samples and no checkpoint: it evaluates them all")

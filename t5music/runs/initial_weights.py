@@ -42,9 +42,9 @@ def with_head(config: T5Config, head: str) -> T5Config:
     """
     known = (NOTES, SEQUENCE)
     if head not in known:
-        raise ConfigError(f"train.head must be {NOTES!r} or {SEQUENCE!r}, not {head!r}{nearest(head, known)}")
+        raise ConfigError(f"InitialModel.head must be {NOTES!r} or {SEQUENCE!r}, not {head!r}{nearest(head, known)}")
     if config.decoder_only:
-        raise ConfigError(f"train.head: a classifier stands on an encoder, and a {config.architecture} has none")
+        raise ConfigError(f"InitialModel.head: a classifier stands on an encoder, and a {config.architecture} has none")
     return dataclasses.replace(
         config, architecture=ENCODER, decoder_layers=0, shared_layers=False, head=head, classes=2
     )
@@ -112,7 +112,9 @@ def _default_patterns(path: str, config: T5Config, vocabulary: Vocabulary, *, ne
         return None
     theirs = config_of(path, vocabulary)
     if new_head and theirs.decoder_only:
-        raise ConfigError(f"train.head: a classifier stands on an encoder, and {path} is a {theirs.architecture}")
+        raise ConfigError(
+            f"InitialModel.head: a classifier stands on an encoder, and {path} is a {theirs.architecture}"
+        )
     new_adapters = bool(config.adapter_dim and not theirs.adapter_dim)
     if not new_head and not new_adapters:
         return None
@@ -121,13 +123,15 @@ def _default_patterns(path: str, config: T5Config, vocabulary: Vocabulary, *, ne
 
 def choose(ours: Flat, theirs: Flat, patterns: Sequence[str]) -> set[str]:
     """Returns our names that a pattern matches whole; raises as `initial_params`."""
-    chosen = parameters.matching(ours, patterns, "train.restore")
+    chosen = parameters.matching(ours, patterns, "InitialModel.restore")
     for name in sorted(chosen):
         if name not in theirs:
-            raise CheckpointError(f"train.restore asks for {name}, which the checkpoint has not{nearest(name, theirs)}")
+            raise CheckpointError(
+                f"InitialModel.restore asks for {name}, which the checkpoint has not{nearest(name, theirs)}"
+            )
         if theirs[name].shape != ours[name].shape:
             there, here = list(theirs[name].shape), list(ours[name].shape)
-            raise CheckpointError(f"train.restore asks for {name}, which is {there} there and {here} here")
+            raise CheckpointError(f"InitialModel.restore asks for {name}, which is {there} there and {here} here")
     return chosen
 
 

@@ -41,6 +41,7 @@ class Stage:
         parents: the stages whose folders it reads.
         files: gin files.
         bindings: gin bindings after them.
+        macros: those that the gin files have.
         configuration: what gin makes of these, with the parents' names for folders; it decides what the stage is.
     """
 
@@ -50,6 +51,7 @@ class Stage:
     parents: tuple[Stage, ...]
     files: tuple[str, ...] = ()
     bindings: tuple[str, ...] = ()
+    macros: frozenset[str] = frozenset()
     configuration: str = ""
 
     @functools.cached_property
@@ -265,7 +267,7 @@ class _Maker:
 
     def __init__(self, stages: Mapping[str, Bindings], kinds: Collection[str], search_paths: Sequence[str]) -> None:
         self._stages, self._kinds, self._search_paths = stages, kinds, search_paths
-        self._macros: dict[tuple[str, ...], set[str]] = {}
+        self._macros: dict[tuple[str, ...], frozenset[str]] = {}
         self._read: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
 
     def stages(self, setting: str, changes: Changes, seed: int) -> dict[str, Stage]:
@@ -337,12 +339,14 @@ class _Maker:
             if key not in _OWN and key not in self._kinds
         )
         folders = [parent.folder for parent in parents]
-        own = places(kind, seed, folders, "", self._macros_of(files))
-        return (Stage(name, kind, seed, parents, files, bindings, self._configuration(files, (*own, *bindings))),)
+        macros = self._macros_of(files)
+        own = places(kind, seed, folders, "", macros)
+        configuration = self._configuration(files, (*own, *bindings))
+        return (Stage(name, kind, seed, parents, files, bindings, macros, configuration),)
 
-    def _macros_of(self, files: tuple[str, ...]) -> set[str]:
+    def _macros_of(self, files: tuple[str, ...]) -> frozenset[str]:
         if files not in self._macros:
-            self._macros[files] = gin_files.macros(files, self._search_paths)
+            self._macros[files] = frozenset(gin_files.macros(files, self._search_paths))
         return self._macros[files]
 
     def _configuration(self, files: tuple[str, ...], bindings: tuple[str, ...]) -> str:

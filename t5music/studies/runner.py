@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import gin
 import jax
 
 from t5music import files
-from t5music.configuration import gin_files as configuration
-from t5music.configuration import registry
+from t5music.configuration import gin_files, registry
 from t5music.errors import ConfigError, T5MusicError, nearest
 from t5music.studies import grid, stage_folders
 from t5music.studies.grid import TRAIN, Cell, Stage, Study
@@ -31,19 +31,21 @@ LOGS = "logs"
 ERROR_FILE = "error.txt"
 WAIT_SECONDS = 1.0
 
+_described = gin.external_configurable(grid.Description, name="study")
 
-def read(gin_files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[str] = ()) -> Study:
+
+def read(study_files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[str] = ()) -> Study:
     """The study of gin files. Raises ConfigError where they, or what their stages read, do not fit.
 
     Leaves gin without bindings: what a study is made of would be read by nothing in a run that the caller starts.
     """
     try:
-        configuration.configure(gin_files, bindings, search_paths)
-        description = registry.study()
-        configuration.check_used()
+        gin_files.configure(study_files, bindings, search_paths)
+        description = _described()
+        gin_files.check_used()
         return grid.expand(description, registry.STAGES, search_paths)
     finally:
-        configuration.clear()
+        gin_files.clear()
 
 
 def choose(study: Study, names: Sequence[str]) -> list[Cell]:
@@ -146,10 +148,9 @@ def _kind(error: BaseException) -> str:
 
 def call(stage: Stage, root: Path, search_paths: Sequence[str] = (), **arguments: Any) -> Any:
     """Calls a stage's entry point under its configuration, in `root`, and returns what it does."""
-    macros = configuration.macros(stage.files, search_paths)
     parents = [str(root / parent.folder) for parent in stage.parents]
-    places = grid.places(stage.kind, stage.seed, parents, str(root / stage.folder), macros)
-    configuration.configure(stage.files, (*places, *stage.bindings), search_paths)
+    places = grid.places(stage.kind, stage.seed, parents, str(root / stage.folder), stage.macros)
+    gin_files.configure(stage.files, (*places, *stage.bindings), search_paths)
     return registry.STAGES[stage.kind](**arguments)
 
 

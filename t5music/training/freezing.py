@@ -135,8 +135,8 @@ def choose(
     names = parameters.names(params)
     every = [name for own in names.values() for name in own]
     if patterns is not None and not patterns:
-        raise ConfigError("train.trainable names no parameter: nothing would train (None trains all)")
-    chosen = set(every) if patterns is None else parameters.matching(every, patterns, "train.trainable")
+        raise ConfigError("Update.trainable names no parameter: nothing would train (None trains all)")
+    chosen = set(every) if patterns is None else parameters.matching(every, patterns, "Update.trainable")
     depths = Counter(layer[0] for layer in {_layer(name) for name in every} if layer is not None)
 
     def start(name: str) -> int:

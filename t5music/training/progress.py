@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import optax
+from tqdm import tqdm
 
 from t5music.training.batches import Batches, examples_per_task
 from t5music.training.coordination import gather
@@ -95,3 +98,23 @@ class Clock:
         rate = steps / seconds
         speeds = {"steps_per_second": rate, "tokens_per_second": tokens * rate, "flops_per_second": flops * rate}
         return speeds if peak is None else {**speeds, "utilisation": flops * rate / peak}
+
+
+def progress_bar(steps: int, step: int, *, show: bool) -> tqdm:
+    """Returns a bar on stderr; where that is no terminal, a line every five seconds."""
+    bar = tqdm(
+        total=steps,
+        initial=step,
+        unit="step",
+        disable=not show,
+        file=sys.stderr,
+        mininterval=0.1 if sys.stderr.isatty() else 5.0,
+    )
+    bar.set_postfix_str("compiling")
+    return bar
+
+
+def postfix(line: Mapping[str, float], timing: Mapping[str, float]) -> str:
+    """Returns what stands behind the progress bar."""
+    speed = f"{timing.get('tokens_per_second', 0):,.0f} tokens/s"
+    return f"loss {line['loss']:.3f}, rate {line['learning_rate']:.2g}, {speed}"

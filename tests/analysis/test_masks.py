@@ -96,9 +96,9 @@ def test_a_run_masks_notes_and_says_which(tmp_path: Path):
     assert kept["results"] == found
     assert sum(kept["counts"]["pitch"]["every"]) == 144
     assert (tmp_path / "out" / "masks.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ConfigError, match=r"goes without train.trainable"):
+    with pytest.raises(ConfigError, match=r"goes without Update.trainable"):
         train(tmp_path / "other", Masking(), microbatches=2)
-    with pytest.raises(ConfigError, match=r"songs has the rate Constant\(.*leave train.rate out"):
+    with pytest.raises(ConfigError, match=r"songs has the rate Constant\(.*leave TrainingData.rate out"):
         train(tmp_path / "other", Masking(), "equal")
 
 
@@ -129,5 +129,5 @@ def test_agreement_is_spearmans_over_values_that_are_often_enough():
 
 def test_a_run_without_a_masker_is_refused(tmp_path: Path):
     train(tmp_path / "plain", None, steps=1)
-    with pytest.raises(CheckpointError, match=r"was not trained with train.masking"):
+    with pytest.raises(CheckpointError, match=r"was not trained with Update.masking"):
         masks.masks(str(tmp_path / "plain"), "both")

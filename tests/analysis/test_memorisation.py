@@ -29,7 +29,7 @@ from t5music.evaluation import likelihood
 from t5music.inference import trained_model
 from t5music.studies import runner
 from t5music.training.losses import teacher_forced
-from t5music.training.train_state import MODEL_FEATURES
+from t5music.training.train_step import MODEL_FEATURES
 
 PLANTING = Planting(repeats=(1, 8), sequences=3, words=24)
 GIN = ["Planting.repeats = (1, 8)", "Planting.sequences = 3", "Planting.words = 24"]

@@ -59,20 +59,20 @@ def trainer(config: Any) -> Any:
     import jax
 
     from t5music.model import parameters, sharding
-    from t5music.training import optimizers, schedules, train_state
+    from t5music.training import optimizers, schedules, train_state, train_step
 
     graphdef, abstract = parameters.abstract(config)
     transformation = optimizers.adafactor(schedules.constant(1e-3)).transformation(train_state.logical_axes(abstract))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     target = train_state.abstract_state(abstract, transformation, mesh)
-    train_step = train_state.make_train_step(graphdef, transformation, target)
+    train_step = train_step.make_train_step(graphdef, transformation, target)
     now = train_state.create(config, transformation, target, mesh, seed=0)
 
     def step(batch: Mapping[str, np.ndarray]) -> float:
         nonlocal now
         start = time.process_time()
         with jax.set_mesh(mesh):
-            now, _ = train_step(now, train_state.put_batch(batch, mesh))
+            now, _ = train_step(now, train_step.put_batch(batch, mesh))
         jax.block_until_ready(now)
         return time.process_time() - start
 

@@ -70,13 +70,13 @@ def ours(config: Any, inputs: np.ndarray, targets: np.ndarray, params: Any, *, z
     from flax import nnx
 
     from t5music.model import parameters, sharding
-    from t5music.training import optimizers, schedules, train_state
+    from t5music.training import optimizers, schedules, train_state, train_step
 
     graphdef, abstract = parameters.abstract(config)
     transformation = optimizers.adafactor(schedules.constant(RATE)).transformation(train_state.logical_axes(abstract))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     target = train_state.abstract_state(abstract, transformation, mesh)
-    train_step = train_state.make_train_step(graphdef, transformation, target, z_loss=z_loss)
+    train_step = train_step.make_train_step(graphdef, transformation, target, z_loss=z_loss)
     batch = {
         "encoder_input_tokens": inputs,
         "decoder_input_tokens": np.pad(targets[:, :-1], ((0, 0), (1, 0))),
@@ -84,7 +84,7 @@ def ours(config: Any, inputs: np.ndarray, targets: np.ndarray, params: Any, *, z
         "decoder_loss_weights": (targets > 0).astype(np.float32),
     }
     now = train_state.create(config, transformation, target, mesh, seed=0, params=nnx.to_pure_dict(params))
-    placed = train_state.put_batch(batch, mesh)
+    placed = train_step.put_batch(batch, mesh)
 
     def step() -> float:
         nonlocal now

@@ -48,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["T5MUSIC_DATA"] = str(root / "data")
     assert main(["compile", "--midi", str(root / "music"), "--name", "mine", *data_dir(root)]) == 0
     arguments = ["mine", "--model_dir", str(root / "run"), "--steps", "6", *TINY, LENGTHS, *data_dir(root)]
-    assert main(["train", *arguments, "--gin.train.log_period=2", "--gin.train.save_period=3"]) == 0
+    assert main(["train", *arguments, "--gin.Records.log_period=2", "--gin.Records.save_period=3"]) == 0
     return root
 
 
@@ -107,7 +107,11 @@ def test_an_exported_model_serves_where_a_run_does(
     assert main(["generate", source, *run, "--output", "ours.mid", *sampling]) == 0
     assert main(["generate", source, "--model_dir", model, "--output", "theirs.mid", *sampling]) == 0
     assert (tmp_path / "ours.mid").read_bytes() == (tmp_path / "theirs.mid").read_bytes()
-    restore = ["--gin.train.restore=['encoder.*']", "--gin_file=runs/finetune.gin", "--gin_file=models/t5_1_1/tiny.gin"]
+    restore = [
+        "--gin.InitialModel.restore=['encoder.*']",
+        "--gin_file=runs/finetune.gin",
+        "--gin_file=models/t5_1_1/tiny.gin",
+    ]
     capsys.readouterr()
     start = ["train", "mine", "--init", model, "--model_dir", "started", "--steps", "1"]
     assert main([*start, *restore, LENGTHS, *data_dir(place)]) == 0
@@ -203,7 +207,7 @@ def test_a_finished_run_called_again_does_nothing_and_another_config_is_refused(
     before = (place / "run" / "metrics.jsonl").read_bytes()
     config = (place / "run" / "config.gin").read_bytes()
     arguments = ["mine", "--model_dir", str(place / "run"), "--steps", "6", *TINY, LENGTHS, *data_dir(place)]
-    assert main(["train", *arguments, "--gin.train.log_period=2", "--gin.train.save_period=3"]) == 0
+    assert main(["train", *arguments, "--gin.Records.log_period=2", "--gin.Records.save_period=3"]) == 0
     assert (place / "run" / "metrics.jsonl").read_bytes() == before
     message = error(capsys, "train", *arguments, "--gin.T5Config.d_ff=96")
     assert "d_ff is 64 there and 96 here" in message
@@ -269,7 +273,7 @@ def test_store_of_another_vocabulary_is_refused(place: Path, capsys: pytest.Capt
 def test_interrupting_and_starting_again_is_as_if_nothing_had_happened(place: Path, tmp_path: Path):
     def command(run: str) -> list[str]:
         options = ["--model_dir", str(tmp_path / run), "--steps", "60", *TINY, LENGTHS, *data_dir(place)]
-        return [sys.executable, "-m", "t5music", "train", "mine", *options, "--gin.train.save_period=10"]
+        return [sys.executable, "-m", "t5music", "train", "mine", *options, "--gin.Records.save_period=10"]
 
     subprocess.run(command("whole"), check=True, capture_output=True)
     with subprocess.Popen(command("cut"), stderr=subprocess.PIPE, text=True) as process:

@@ -10,6 +10,7 @@ import pytest
 from t5music.configuration import gin_files, registry
 from t5music.errors import ConfigError
 from t5music.model.config import SIZES, T5Config, named
+from t5music.studies import runner  # noqa: F401  (registers "study")
 
 ROOT = Path(__file__).resolve().parents[2]
 SET = ["MIXTURE_OR_TASK_NAME = 'some_task'", "MODEL_DIR = 'run'"]
@@ -23,9 +24,16 @@ def clear_gin():
 
 def test_flags_of_t5x():
     bindings, rest = gin_files.split_flags(
-        ["train", "--gin.TRAIN_STEPS=500", "--gin.MODEL_DIR=/tmp/run", "--gin.train.optimizer=@adamw()", "--steps", "3"]
+        [
+            "train",
+            "--gin.TRAIN_STEPS=500",
+            "--gin.MODEL_DIR=/tmp/run",
+            "--gin.Update.optimizer=@adamw()",
+            "--steps",
+            "3",
+        ]
     )
-    assert bindings == ["TRAIN_STEPS = 500", "MODEL_DIR = '/tmp/run'", "train.optimizer = @adamw()"]
+    assert bindings == ["TRAIN_STEPS = 500", "MODEL_DIR = '/tmp/run'", "Update.optimizer = @adamw()"]
     assert rest == ["train", "--steps", "3"]
     with pytest.raises(ConfigError, match=r"--gin\.NAME=value"):
         gin_files.split_flags(["--gin.TRAIN_STEPS"])
@@ -42,8 +50,8 @@ def test_every_gin_file_parses(path: Path):
     files = [str(path.relative_to(ROOT / "gin"))]
     if path.relative_to(ROOT / "gin").parts[0] == "models":
         files.insert(0, "runs/train.gin")
-    extra = ["INITIAL_CHECKPOINT_PATH = 'run'"] if path.stem == "finetune" else []
-    gin_files.configure(files, [*SET, *extra])
+    required = {"finetune": ["INITIAL_CHECKPOINT_PATH = 'run'"], "macros": ["TRAIN_STEPS = 1"]}.get(path.stem, [])
+    gin_files.configure(files, [*SET, *required])
 
 
 @pytest.mark.parametrize("version", SIZES)

@@ -204,7 +204,7 @@ def test_a_run_is_followed_while_it_trains(place: Path, monkeypatch: pytest.Monk
     follower = threading.Thread(target=follow.follow, args=(evaluator, run, "both"), daemon=True)
     follower.start()
     tiny = ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin", f"--gin.TASK_FEATURE_LENGTHS={LENGTHS}"]
-    often = ["--gin.train.save_period=1", "--gin.train.keep=1", "--batch_size=2", "--steps=8"]
+    often = ["--gin.Records.save_period=1", "--gin.Records.keep=1", "--batch_size=2", "--steps=8"]
     assert main(["train", "both", "--model_dir", str(run), *tiny, *often, *data_dir(place)]) == 0
     follower.join(120)
     assert not follower.is_alive()

@@ -3,6 +3,7 @@
 python tiny_runs.py MODEL_DIR STEPS KILL_AT
 """
 
+import dataclasses
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from flax import nnx
 from t5music.evaluation import likelihood
 from t5music.model.config import T5Config
 from t5music.training import loop, optimizers, schedules
+from t5music.training.settings import Records, Update, Validation
 
 ROWS = 128
 STEPS = 12
@@ -89,15 +91,27 @@ def evaluate(model):
 
 
 def train(model_dir, steps=STEPS, batches=None, *, config=CONFIG, optimizer=OPTIMIZER, evaluations=None, **arguments):
-    settings = {"log_period": 3, "eval_period": 4, "save_period": 5, "progress": False, "metadata": METADATA}
+    """Trains; what Update, Validation (its period as `eval_period`) and Records set is named without its group."""
+    options = {"log_period": 3, "period": 4, "save_period": 5, "keep": 3, "progress": False, "metadata": METADATA}
+    options |= arguments
+    if "eval_period" in options:
+        options["period"] = options.pop("eval_period")
+
+    def group(of):
+        return {field.name: options.pop(field.name) for field in dataclasses.fields(of) if field.name in options}
+
+    update = Update(optimizer, **group(Update))
+    validation, records = Validation(**group(Validation)), Records(**group(Records))
     return loop.train(
         config,
-        optimizer,
         batches or Batches(),
+        update,
         steps=steps,
         model_dir=model_dir,
+        validation=validation,
+        records=records,
         evaluations={"validation": evaluate} if evaluations is None else evaluations,
-        **{**settings, **arguments},
+        **options,
     )
 
 

@@ -235,11 +235,11 @@ def test_a_trained_classifier_goes_on_or_gives_way_to_a_new_one(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("task", "head", "settings", "message"),
     [
-        ("melody", "tokens", {}, "train.head must be 'notes' or 'sequence', not 'tokens'"),
+        ("melody", "tokens", {}, "InitialModel.head must be 'notes' or 'sequence', not 'tokens'"),
         ("continue", "notes", {}, "needs tasks that label notes, which continue does not"),
         ("continue", "sequence", {}, "needs tasks that choose one label of a set, which continue does not"),
         ("both", "notes", {}, "one set of labels: melody has Role_melody"),
-        ("melody", "notes", {"pack": True}, "train.pack must be False"),
+        ("melody", "notes", {"pack": True}, "TrainingData.pack must be False"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, task: str, head: str, settings: dict, message: str):

@@ -21,7 +21,7 @@ FIRST = """
 include "runs/train.gin"
 MIXTURE_OR_TASK_NAME = "downstream"
 INITIAL_CHECKPOINT_PATH = None
-train.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
+InitialModel.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
 """
 
 

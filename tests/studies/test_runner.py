@@ -35,7 +35,7 @@ study.stages = {
     "finetune": {"train": ["tiny.gin"], "after": "pretrain"},
     "test": {"evaluate": ["runs/eval.gin"], "after": "finetune", "MIXTURE_OR_TASK_NAME": "song", "SPLIT": "test"},
 }
-study.settings = {"whole": {}, "broken": {"finetune": {"train.lanes": 3}}, "from nothing": {"pretrain": None}}
+study.settings = {"whole": {}, "broken": {"finetune": {"TrainingData.lanes": 3}}, "from nothing": {"pretrain": None}}
 study.columns = {"song": "test/song/bits_per_note"}
 """
 TINY = """
@@ -46,13 +46,13 @@ INITIAL_CHECKPOINT_PATH = None
 TASK_FEATURE_LENGTHS = {"inputs": 8, "targets": 32}
 TRAIN_STEPS = 3
 BATCH_SIZE = 2
-train.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
-train.log_period = 1
+InitialModel.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
+Records.log_period = 1
 """
 
 
 LONGER = """{
-    "pretrain": {"train": ["tiny.gin"], "TRAIN_STEPS": 60, "train.save_period": 20},
+    "pretrain": {"train": ["tiny.gin"], "TRAIN_STEPS": 60, "Records.save_period": 20},
     "finetune": {"train": ["tiny.gin"], "after": "pretrain"},
     "test": {"evaluate": ["runs/eval.gin"], "after": "finetune", "MIXTURE_OR_TASK_NAME": "song", "SPLIT": "test"},
 }"""

@@ -12,7 +12,7 @@ from flax import nnx
 from t5music.data.loading.packing import Pair, assemble
 from t5music.evaluation import likelihood
 from t5music.model import parameters, sharding
-from t5music.training import losses, optimizers, schedules, train_state
+from t5music.training import losses, optimizers, schedules, train_state, train_step
 
 LENGTHS = {"inputs": 12, "targets": 12}
 STEPS = 200
@@ -57,14 +57,14 @@ def test_it_learns_to_copy_from_packed_rows(name):
     transformation = optax.adam(0.01)
     target = train_state.abstract_state(parameters.abstract(config)[1], transformation, mesh)
     now = train_state.create(config, transformation, target, mesh, seed=0, params=nnx.to_pure_dict(params))
-    step = train_state.make_train_step(graphdef, transformation, target)
+    step = train_step.make_train_step(graphdef, transformation, target)
     seen = []
     for number in range(STEPS):
         copied = pairs(number, 32)
         rows = [copied[start : start + 4] for start in range(0, 32, 4)]
         batch = assemble(rows, LENGTHS, packed=True, decoder_only=config.decoder_only)
         with jax.set_mesh(mesh):
-            now, loss = step(now, train_state.put_batch(batch, mesh))
+            now, loss = step(now, train_step.put_batch(batch, mesh))
         seen.append(float(loss) / batch["decoder_loss_weights"].sum())
     assert seen[0] > 3
     assert seen[-1] < 0.2  # one who knows the words but not which costs 2 log(8) / 3 = 1.39 a token

@@ -17,7 +17,7 @@ from flax import nnx
 
 from t5music.errors import CheckpointError, ConfigError
 from t5music.model import parameters, sharding
-from t5music.training import freezing, loop, optimizers, schedules, train_state
+from t5music.training import freezing, loop, optimizers, schedules, train_state, train_step
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.cost import flops, memory
 
@@ -66,11 +66,11 @@ def run(config, steps, *, patterns=None, unfreezing=None, optimizer=ADAFACTOR, m
     transformation = optimizer.transformation(trains.select(train_state.logical_axes(abstract)))
     target = train_state.abstract_state(abstract, transformation, mesh, trains)
     now = train_state.create(config, transformation, target, mesh, seed=0, params=drawn(config), trainable=trains)
-    step = train_state.make_train_step(graphdef, transformation, target, trainable=trains)
+    step = train_step.make_train_step(graphdef, transformation, target, trainable=trains)
     seen = [named(config, now.params)]
     for number in range(steps):
         with jax.set_mesh(mesh):
-            now, _ = step(now, train_state.put_batch(tiny_runs.batch(number), mesh))
+            now, _ = step(now, train_step.put_batch(tiny_runs.batch(number), mesh))
         seen.append(named(config, now.params))
     return seen, now
 
@@ -128,7 +128,7 @@ def test_the_gradient_of_what_does_not_train_is_not_computed():
         trains = freezing.choose(abstract, patterns)
         transformation = optax.sgd(0.1)
         target = train_state.abstract_state(abstract, transformation, mesh, trains)
-        step = train_state.make_train_step(graphdef, transformation, target, trainable=trains)
+        step = train_step.make_train_step(graphdef, transformation, target, trainable=trains)
         batch = jax.eval_shape(lambda: tiny_runs.batch(0, examples=8, length=32))
         return step.lower(target, batch).cost_analysis()["flops"]
 
@@ -202,10 +202,10 @@ def test_without_a_choice_nothing_is_taken_apart():
 @pytest.mark.parametrize(
     ("patterns", "message"),
     [
-        (["embeding"], r"train.trainable: 'embeding' matches no parameter; did you mean 'embedding'"),
+        (["embeding"], r"Update.trainable: 'embeding' matches no parameter; did you mean 'embedding'"),
         (["mlp"], "matches no parameter"),  # whole names only
         (["("], "no regular expression"),
-        ([], "train.trainable names no parameter"),
+        ([], "Update.trainable names no parameter"),
     ],
 )
 def test_patterns_that_name_nothing_are_refused(patterns, message):

@@ -60,7 +60,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(data_dir: Path, run: Path, steps: int, processes: int = 1) -> list[subprocess.Popen]:
     command = [sys.executable, "-c", PROGRAM, str(run) + ".given", "train", "pairs", "--data_dir", str(data_dir)]
     command += ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin", "--model_dir", str(run)]
-    command += ["--steps", str(steps), "--platform", "cpu", "--gin.train.log_period=3"]
+    command += ["--steps", str(steps), "--platform", "cpu", "--gin.Records.log_period=3"]
     command += ['--gin.TASK_FEATURE_LENGTHS={"inputs": 32, "targets": 32}']
     with socket.socket() as found:
         found.bind(("localhost", 0))

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec
 
 from t5music.errors import ConfigError
 from t5music.model import parameters, sharding
-from t5music.training import losses, optimizers, schedules, train_state
+from t5music.training import losses, optimizers, schedules, train_state, train_step
 
 STILL = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0)
 
@@ -32,11 +32,11 @@ def begin(config, optimizer, *, mesh=None, **options):
     graphdef, abstract = parameters.abstract(config)
     transformation = optimizer.transformation(train_state.logical_axes(abstract))
     target = train_state.abstract_state(abstract, transformation, mesh)
-    step = train_state.make_train_step(graphdef, transformation, target, **options)
+    step = train_step.make_train_step(graphdef, transformation, target, **options)
 
     def apply(now, batch):
         with jax.set_mesh(mesh):
-            return step(now, train_state.put_batch(batch, mesh))
+            return step(now, train_step.put_batch(batch, mesh))
 
     return train_state.create(config, transformation, target, mesh, seed=0), apply
 
@@ -105,8 +105,8 @@ def test_input_tokens_of_a_decoder_only_batch_are_those_without_loss_weight():
     tokens = np.array([[5, 6, 7, 8, 0, 0], [5, 6, 0, 0, 0, 0]], np.int32)
     weights = np.array([[0, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]], np.float32)
     batch = {"decoder_target_tokens": tokens, "decoder_loss_weights": weights}
-    assert train_state.input_tokens(batch) == 3
-    assert train_state.input_tokens({**batch, "encoder_input_tokens": tokens[:, :3]}) == 5
+    assert train_step.input_tokens(batch) == 3
+    assert train_step.input_tokens({**batch, "encoder_input_tokens": tokens[:, :3]}) == 5
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
@@ -146,9 +146,9 @@ def test_optimizer_state_lies_where_its_parameter_lies():
 def test_a_batch_the_devices_cannot_share_is_a_config_error():
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     shared = jax.sharding.AbstractMesh((4, 1, 1), sharding.MESH_AXES)
-    train_state.require_divisible(6, mesh)
+    train_step.require_divisible(6, mesh)
     with pytest.raises(ConfigError, match="6 examples cannot be divided over the 4 devices"):
-        train_state.require_divisible(6, shared)
+        train_step.require_divisible(6, shared)
 
 
 def test_a_batch_that_is_not_divided_into_microbatches_is_a_config_error():

@@ -149,7 +149,9 @@ def _row_maker(
         check_echoes(stores)
         return partial(assemble, lengths=lengths, packed=packed, decoder_only=decoder_only)
     if packed:
-        raise ConfigError(f"train.pack must be False with the head {head!r}: a row of an encoder alone is one example")
+        raise ConfigError(
+            f"TrainingData.pack must be False with the head {head!r}: a row of an encoder alone is one example"
+        )
     return LabelRows(head, label_set(stores, head), lengths["inputs"], vocabulary)
 
 

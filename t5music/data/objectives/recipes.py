@@ -1,6 +1,6 @@
-"""The augmentations of the papers, as `train.augmentations` takes them.
+"""The augmentations of the papers, as `TrainingData.augmentations` takes them.
 
-train.augmentations = @lakhnes_augmentations()
+TrainingData.augmentations = @lakhnes_augmentations()
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def sources(
         if not 0 < last <= len(steps):
             there = ", ".join(map(str, steps)) or "none"
             raise CheckpointError(
-                f"--last {last}: {run} has {len(steps)} checkpoints ({there}); a run keeps train.keep of them"
+                f"--last {last}: {run} has {len(steps)} checkpoints ({there}); a run keeps Records.keep of them"
             )
         folders += [step_folder(run, step) for step in steps[-last:]]
     if len(folders) < 2:

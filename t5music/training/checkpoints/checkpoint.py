@@ -106,7 +106,7 @@ def load_masker(path: str | os.PathLike[str]) -> Params:
     root, step = _locate(path, "latest")
     metadata = read_json(root, step, "metadata")
     if metadata.get("masking") is None:
-        raise CheckpointError(f"{root.parent} was not trained with train.masking: there is no masker in it")
+        raise CheckpointError(f"{root.parent} was not trained with Update.masking: there is no masker in it")
     return _restore(root, step, None, "state")["masker"]["params"]
 
 

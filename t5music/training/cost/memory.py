@@ -25,7 +25,7 @@ from jax.sharding import AbstractMesh, Mesh
 
 from t5music.model import sharding
 from t5music.model.config import SEQUENCE, T5Config
-from t5music.training import freezing
+from t5music.training import freezing, train_step
 from t5music.training import train_state as states
 from t5music.training.cost.flops import abstract_parameters
 from t5music.training.losses import teacher_forced
@@ -113,13 +113,13 @@ def abstract_batch(config: T5Config, rows: int, lengths: Mapping[str, int]) -> d
         names = {"encoder_input_tokens", "decoder_target_tokens", "decoder_loss_weights"}
     else:
         unread = "encoder" if config.decoder_only else "decoder_causal"
-        names = {name for name in states.MODEL_FEATURES if not name.startswith(unread)}
+        names = {name for name in train_step.MODEL_FEATURES if not name.startswith(unread)}
     return {
         name: jax.ShapeDtypeStruct(
             (rows, lengths["inputs" if name.startswith("encoder") else "targets"]),
             jnp.float32 if name.endswith("weights") else jnp.int32,
         )
-        for name in states.MODEL_FEATURES
+        for name in train_step.MODEL_FEATURES
         if name in names
     }
 

@@ -236,7 +236,7 @@ def _changes(before: Plan, after: Plan) -> list[str]:
         if value != getattr(before.training.config, name):
             lines.append(f"T5Config.{name} = {value!r}")
     if after.training.microbatches != before.training.microbatches:
-        lines.append(f"train.microbatches = {after.training.microbatches}")
+        lines.append(f"Update.microbatches = {after.training.microbatches}")
     if after.mesh.shape != before.mesh.shape:
         lines.append("train.mesh = @make_mesh")
         lines += [f"make_mesh.{axis} = {size}" for axis, size in after.mesh.shape.items()]

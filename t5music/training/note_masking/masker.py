@@ -39,7 +39,8 @@ from t5music.training.losses import Z_LOSS, LossSums, token_losses
 from t5music.training.note_masking import note_masks
 from t5music.training.note_masking.note_masks import Words
 from t5music.training.optimizers import Optimizer
-from t5music.training.train_state import Params, Step, TrainState, advance, places
+from t5music.training.train_state import Params, TrainState, places
+from t5music.training.train_step import Step, advance
 
 LEARNED, RANDOM = CHOOSERS = ("learned", "random")
 HARDEST, NONE = "hardest", "none"
@@ -153,7 +154,7 @@ class Masker:
     def __init__(self, masking: Masking, task: Task, config: T5Config, optimizer: Optimizer) -> None:
         """Raises ConfigError for a model without an encoder."""
         if config.decoder_only:
-            raise ConfigError(f"train.masking needs a model with an encoder, not a {config.architecture}")
+            raise ConfigError(f"Update.masking needs a model with an encoder, not a {config.architecture}")
         self.masking, self.task, self._config = masking, task, config
         self._learned = masking.chooser == LEARNED
         self._alone = config.decoder_layers == 0

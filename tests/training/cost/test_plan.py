@@ -12,7 +12,7 @@ from t5music.devices import chips
 from t5music.errors import ConfigError
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config, named
-from t5music.training import optimizers, schedules
+from t5music.training import optimizers, schedules, train_step
 from t5music.training import train_state as states
 from t5music.training.cost import flops, memory, plan
 
@@ -38,7 +38,7 @@ def compiled(config: T5Config, rows: int, microbatches: int = 1):
     graphdef, abstract = parameters.abstract(config)
     transformation = ADAFACTOR.transformation(states.logical_axes(abstract))
     target = states.abstract_state(abstract, transformation, mesh)
-    step = states.make_train_step(graphdef, transformation, target, microbatches=microbatches)
+    step = train_step.make_train_step(graphdef, transformation, target, microbatches=microbatches)
     with jax.set_mesh(mesh):
         return step.lower(target, memory.abstract_batch(config, rows, LENGTHS)).compile()
 

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from t5music.errors import ConfigError
 from t5music.model import parameters, sharding
-from t5music.training import loop, train_state
+from t5music.training import loop, train_state, train_step
 from t5music.training.checkpoints.checkpoint import load_masker, load_params
 from t5music.training.metric_writers import read_metrics
 from t5music.training.note_masking import note_masks
@@ -37,7 +37,7 @@ def begin(made, config=CONFIG, devices=1):
 
     def apply(now, batch):
         with jax.set_mesh(mesh):
-            return step(now, train_state.put_batch(batch, mesh))
+            return step(now, train_step.put_batch(batch, mesh))
 
     return train_state.create(config, transformation, target, mesh, seed=0, masker=made.create(0)), apply
 
@@ -190,5 +190,5 @@ def test_settings_that_cannot_be(settings, message):
 
 def test_a_model_without_an_encoder_is_refused():
     alone = dataclasses.replace(CONFIG, architecture="language_model", encoder_layers=0)
-    with pytest.raises(ConfigError, match=r"train.masking needs a model with an encoder, not a language_model"):
+    with pytest.raises(ConfigError, match=r"Update.masking needs a model with an encoder, not a language_model"):
         masker(alone)

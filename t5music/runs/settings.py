@@ -1,0 +1,138 @@
+"""Settings of a run that gin configures: what to start from and what to read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from t5music.data import mixing_rates
+from t5music.data.loading import loader
+from t5music.data.objectives import Objective
+from t5music.data.store.planting import Planting, plant
+from t5music.data.store.token_store import TokenStore
+from t5music.data.vocabulary import Vocabulary
+from t5music.errors import ConfigError
+from t5music.model.config import T5Config
+from t5music.runs import initial_weights
+from t5music.runs.stores import open_stores
+from t5music.training.train_state import Params, initial_key
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialModel:
+    """What to start from: an architecture, weights, or both.
+
+    Attributes:
+        model: makes the model's config, given `rows`; with None the architecture is the initial checkpoint's.
+        initial_checkpoint_path: run, checkpoint or Hugging Face folder whose weights to start from.
+        restore: regular expressions of the names of parameters to take from there, as "encoder.*"; None takes all.
+        head: train a classifier on the model's encoder, of the initial checkpoint's embedding and encoder if there is
+            one: "notes" for tasks that label notes, "sequence" for those that classify pieces. It needs
+            `TrainingData.pack` False.
+        adapter_dim: width of the model's adapters; None leaves the config's. New adapters change nothing to begin with.
+        dropout_rate: of the model; None leaves the config's.
+    """
+
+    model: Callable[..., T5Config] | None = None
+    initial_checkpoint_path: str | None = None
+    restore: Sequence[str] | None = None
+    head: str | None = None
+    adapter_dim: int | None = None
+    dropout_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.restore is not None and not self.initial_checkpoint_path:
+            raise ConfigError(
+                "InitialModel.restore says what to take from a checkpoint: set INITIAL_CHECKPOINT_PATH (--init)"
+            )
+
+    def config(self, vocabulary: Vocabulary) -> T5Config:
+        """Returns the model's config; a new classifier has two classes until those of the tasks are counted."""
+        if self.model is not None:
+            config = self.model(rows=vocabulary.rows)
+        elif self.initial_checkpoint_path:
+            config = initial_weights.config_of(self.initial_checkpoint_path, vocabulary)
+        else:
+            raise ConfigError("InitialModel.model: include a model's gin file, or set INITIAL_CHECKPOINT_PATH")
+        changes: dict[str, Any] = {"dropout_rate": self.dropout_rate, "adapter_dim": self.adapter_dim}
+        config = dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
+        return config if self.head is None else initial_weights.with_head(config, self.head)
+
+    def params(self, config: T5Config, vocabulary: Vocabulary, seed: int) -> Callable[[], Params] | None:
+        """Returns a function that reads the initial checkpoint; None where all parameters are drawn."""
+        path = self.initial_checkpoint_path
+        if not path:
+            return None
+        return lambda: initial_weights.initial_params(
+            path,
+            config,
+            vocabulary,
+            patterns=self.restore,
+            new_head=self.head is not None,
+            key=initial_key(seed),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What to read.
+
+    Attributes:
+        mixture_or_task_name: what to train on.
+        task_feature_lengths: row lengths, {"inputs": n, "targets": n}.
+        batch_size: packed rows per update, over all processes.
+        pack: several examples in a row.
+        lanes: streams that make up the order, a multiple of the number of processes; see `data.loading.loader`.
+        rate: mixing rate of every task, instead of the mixture's own.
+        augmentations: applied to every training example before its objective, never in evaluation.
+        objective: takes the place of that of every task of music alone, as `@SpanCorruption()`.
+        examples: of every task of music alone, only so many training examples, evenly spread.
+        planting: sequences of every task of music alone to repeat, and others to leave out, as `@Planting()`.
+    """
+
+    mixture_or_task_name: str
+    task_feature_lengths: Mapping[str, int]
+    batch_size: int
+    pack: bool = True
+    lanes: int | None = None
+    rate: mixing_rates.Rate | None = None
+    augmentations: Sequence[Objective] = ()
+    objective: Objective | None = None
+    examples: int | None = None
+    planting: Planting | None = None
+
+    def stores(self, *, compile_missing: bool = True) -> list[tuple[TokenStore, mixing_rates.Rate]]:
+        """Returns the token stores with their rates, changed as the settings say. Raises as `open_stores`."""
+        members = []
+        for store, own_rate in open_stores(self.mixture_or_task_name, compile_missing=compile_missing):
+            changed = store.changed(objective=self.objective, examples=self.examples)
+            planted = changed if self.planting is None else plant(changed, self.planting)
+            members.append((planted, own_rate if self.rate is None else self.rate))
+        return members
+
+    def batches(
+        self,
+        members: Sequence[tuple[TokenStore, mixing_rates.Rate]],
+        config: T5Config,
+        vocabulary: Vocabulary,
+        seed: int,
+        batch_size: int | None = None,
+    ) -> loader.TrainBatches:
+        """Returns this process's training batches for a model, of so many rows instead of `batch_size`."""
+        return loader.train_batches(
+            members,
+            batch_size=batch_size or self.batch_size,
+            feature_lengths=self.task_feature_lengths,
+            seed=seed,
+            vocabulary=vocabulary,
+            pack=self.pack,
+            augmentations=self.augmentations,
+            decoder_only=config.decoder_only,
+            head=config.encoder_head,
+            lanes=self.lanes,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )

@@ -1,0 +1,104 @@
+"""Settings of a training run: how to step, what to evaluate, what to write and keep. Each is declared here alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from t5music.errors import ConfigError
+from t5music.training.freezing import GradualUnfreezing
+from t5music.training.losses import Z_LOSS
+from t5music.training.note_masking.masker import Masking
+from t5music.training.optimizers import Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """How to step.
+
+    Attributes:
+        optimizer: from `training.optimizers`.
+        z_loss: factor of the squared log normaliser (see `training.losses`).
+        label_smoothing: share of the probability that is spread over the vocabulary (see `training.losses`).
+        microbatches: parts a batch is computed in, one after the other, to save memory.
+        trainable: regular expressions of the names of the parameters that train, as ".*norm[.]scale"; None trains all.
+        unfreezing: when layers begin to train, as `@gradual_unfreezing()`; None is at once.
+        masking: pre-train on masked notes of music alone, as `@Masking()`, whatever the tasks' own objectives are;
+            validation still uses those. Rows are not packed, and all parameters train.
+    """
+
+    optimizer: Optimizer
+    z_loss: float = Z_LOSS
+    label_smoothing: float = 0.0
+    microbatches: int = 1
+    trainable: Sequence[str] | None = None
+    unfreezing: GradualUnfreezing | None = None
+    masking: Masking | None = None
+
+    def __post_init__(self) -> None:
+        _require_at_least_one("Update", microbatches=self.microbatches)
+        partial = self.trainable is not None or self.unfreezing is not None or self.microbatches > 1
+        if self.masking is not None and partial:
+            raise ConfigError("Update.masking goes without Update.trainable, Update.unfreezing and Update.microbatches")
+
+    def to_json(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the run, as JSON values."""
+        return {
+            "optimizer": self.optimizer.settings,
+            "trainable": None if self.trainable is None else list(self.trainable),
+            "unfreezing": None if self.unfreezing is None else self.unfreezing.settings,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """What is evaluated while the run trains, and which evaluation is the best.
+
+    Attributes:
+        period: steps between evaluations; the last step is evaluated, too.
+        examples: validation examples per task and evaluation, evenly spread.
+        best_metric: "evaluation/metric" that says which checkpoint is best, as "validation/TASK/loss"; None for the
+            loss over all tasks.
+        higher_is_better: of that metric.
+        patience: stop after this many evaluations in a row without a better one; None never stops early.
+    """
+
+    period: int = 500
+    examples: int = 256
+    best_metric: str | None = None
+    higher_is_better: bool = False
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_at_least_one("Validation", period=self.period, examples=self.examples)
+        if self.patience is not None:
+            _require_at_least_one("Validation", patience=self.patience)
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """What a run writes down and keeps.
+
+    Attributes:
+        log_period: steps between lines of metrics.
+        save_period: steps between checkpoints; the last step and every better evaluation are saved, too.
+        keep: checkpoints to keep, the latest ones, beside the best.
+        profile_steps: (first, how many) of the steps to record a profile of, into MODEL_DIR/profile; see
+            `training.profiling`.
+    """
+
+    log_period: int = 50
+    save_period: int = 500
+    keep: int = 2
+    profile_steps: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        _require_at_least_one("Records", log_period=self.log_period, save_period=self.save_period, keep=self.keep)
+
+
+def _require_at_least_one(group: str, **numbers: int) -> None:
+    """Raises ConfigError for a setting that is not a whole number of at least 1."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ConfigError(f"{group}.{name} must be a whole number of at least 1, not {number!r}")
