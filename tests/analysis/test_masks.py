@@ -6,6 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import flat_settings
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,7 +22,7 @@ from t5music.data.store.token_store import StoreWriter, write_mixture
 from t5music.data.vocabulary import default
 from t5music.errors import CheckpointError, ConfigError
 from t5music.model.config import T5Config
-from t5music.runs import train as runs
+from t5music.runs.stores import STORES
 from t5music.training import optimizers, schedules
 from t5music.training.metric_writers import read_metrics
 from t5music.training.note_masking.masker import Masking
@@ -38,7 +39,7 @@ def music(tmp_path_factory: pytest.TempPathFactory):
     vocabulary, rng = default(), np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(tmp_path_factory.mktemp("data")))
-        folder = files.data_dir() / runs.STORES
+        folder = files.data_dir() / STORES
         for name in ("tunes", "songs"):
             features = {feature: FeatureSpec("tokens", True) for feature in ("inputs", "targets")}
             steps = [SelectRandomChunk(), SpanCorruption()]
@@ -64,13 +65,13 @@ def music(tmp_path_factory: pytest.TempPathFactory):
 
 
 def train(folder: Path, masking: Masking | None, name: str = "both", model=CONFIG, steps: int = 3, targets=24, **more):
-    return runs.train(
-        name,
-        str(folder),
-        {"inputs": 40, "targets": targets},
-        steps,
-        4,
-        optimizers.adafactor(schedules.constant(0.05)),
+    return flat_settings.train(
+        mixture_or_task_name=name,
+        model_dir=str(folder),
+        task_feature_lengths={"inputs": 40, "targets": targets},
+        train_steps=steps,
+        batch_size=4,
+        optimizer=optimizers.adafactor(schedules.constant(0.05)),
         model=model,
         masking=masking,
         augmentations=[Transpose()],

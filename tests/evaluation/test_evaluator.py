@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.data import examples, mixing_rates
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, write_mixture
@@ -23,7 +23,7 @@ from t5music.evaluation import evaluator as evaluating
 from t5music.evaluation import follow, results
 from t5music.model import parameters
 from t5music.model.config import PREFIX_LM, T5Config
-from t5music.runs import train
+from t5music.runs.stores import open_stores
 from t5music.training.checkpoints.checkpoint import steps_of
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.loop import FINISHED_FILE
@@ -215,5 +215,5 @@ def test_a_run_is_followed_while_it_trains(place: Path, monkeypatch: pytest.Monk
 
 
 def evaluator_of(root: Path) -> evaluating.Evaluator:
-    stores = [store for store, _ in train.open_stores("both")]
+    stores = [store for store, _ in open_stores("both")]
     return evaluating.Evaluator(stores, "validation", lengths=None, batch_size=4, limit=None)

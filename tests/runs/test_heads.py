@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import flat_settings
 import gin
 import jax
 import numpy as np
@@ -29,7 +30,7 @@ from t5music.model import parameters, sharding
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.model.network import T5
 from t5music.runs import initial_weights, print_plan
-from t5music.runs import train as runs
+from t5music.runs.stores import STORES
 from t5music.training import optimizers, schedules
 from t5music.training.checkpoints import checkpoint
 from t5music.training.checkpoints.save import Checkpoints
@@ -59,7 +60,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory):
     vocabulary, rng = default(), np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(tmp_path_factory.mktemp("data")))
-        folder = files.data_dir() / runs.STORES
+        folder = files.data_dir() / STORES
         for name, (asked, labels) in KINDS.items():
             with StoreWriter(
                 folder / name,
@@ -119,14 +120,15 @@ def train(task: str, folder: Path, head: str | None = None, **settings):
     scratch = {} if "initial_checkpoint_path" in settings else {"model": lambda rows: CONFIG}
     defaults = {"train_steps": 2, "batch_size": 16, "optimizer": OPTIMIZER, "pack": False, "save_period": 100}
     mesh = partial(sharding.make_mesh, devices=jax.devices()[:1])
-    return runs.train(task, str(folder), LENGTHS, head=head, mesh=mesh, **{**defaults, **scratch, **settings})
+    names = {"mixture_or_task_name": task, "model_dir": str(folder), "task_feature_lengths": LENGTHS, "head": head}
+    return flat_settings.train(**names, mesh=mesh, **{**defaults, **scratch, **settings})
 
 
 # ------------------------------------------------------------------------------------------------ learning
 
 
 def validation(task: str, head: str) -> loader.EvalBatches:
-    store = TokenStore.open(files.data_dir() / runs.STORES / task)
+    store = TokenStore.open(files.data_dir() / STORES / task)
     return loader.eval_batches(
         store, "validation", feature_lengths=LENGTHS, batch_size=8, vocabulary=default(), head=head
     )
@@ -144,7 +146,7 @@ def answers(model: T5, batches: loader.EvalBatches):
     [("melody", "notes", 3), pytest.param("emotion", "sequence", 2, marks=pytest.mark.slow)],
 )
 def test_a_label_that_can_be_heard_is_learnt(tmp_path: Path, task: str, head: str, classes: int):
-    result = train(task, tmp_path, head, train_steps=STEPS, eval_period=STEPS)
+    result = train(task, tmp_path, head, train_steps=STEPS, period=STEPS)
     assert result.metrics["validation/loss"] < 0.3  # one who knows the classes but not which pays log 2
     trained = trained_model.load(tmp_path)
     assert (trained.model.config.encoder_head, trained.model.config.classes) == (head, classes)
@@ -179,7 +181,7 @@ def test_figures_are_those_of_the_logits(task: str, head: str, classes: int):
 def test_a_run_resumed_is_the_run_that_was_not_stopped(tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder, steps in ((whole, 4), (parts, 2), (parts, 4)):
-        train("emotion", folder, "sequence", train_steps=steps, dropout_rate=0.3, eval_period=100)
+        train("emotion", folder, "sequence", train_steps=steps, dropout_rate=0.3, period=100)
     config = T5Config.from_dict(checkpoint.read_metadata(whole)["config"])
     assert (config.architecture, config.head, config.classes) == ("encoder", "sequence", 2)
     one, other = (checkpoint.load_params(folder, config) for folder in (whole, parts))
