@@ -20,8 +20,6 @@ TEST_FIRST = {**STAGES, "test": {**STAGES["test"], "after": "pretrain"}}
 FIRST = """
 include "runs/train.gin"
 MIXTURE_OR_TASK_NAME = "downstream"
-INITIAL_CHECKPOINT_PATH = None
-InitialModel.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
 """
 
 
@@ -148,7 +146,7 @@ def test_a_scale_chooses_gin_files_and_names_the_folder(tmp_path: Path):
         ({"a": {"pretrain": {"after": "finetune"}}}, {}, "pretrain after finetune after pretrain is a circle"),
         ({"a": {"finetune": {"after": "test"}}}, {"stages": TEST_FIRST},
          "'finetune' comes after 'test', which makes no model"),
-        ({"a": {"more": {"train": ["runs/train.gin"], "after": "pretrain", "MIXTURE_OR_TASK_NAME": "x"}}}, {},
+        ({"a": {"more": {"train": ["runs/eval.gin"], "after": "pretrain", "MIXTURE_OR_TASK_NAME": "x"}}}, {},
          "needs gin files with the macro INITIAL_CHECKPOINT_PATH"),
         ({"a": {"more": {"train": ["first.gin"], "after": ["pretrain", "finetune"]}}}, {}, "comes after one stage,"),
         ({"a": {}}, {"stages": {"test": {"evalute": ["runs/eval.gin"]}}}, "stage 'test' has none of the kinds train,"),
