@@ -84,11 +84,11 @@ def build(
     """Builds catalogued corpora and prints what each of them gave.
 
     Args:
-      names: corpora.
-      source: folder or archive of the one corpus, instead of its download.
-      accept_licence: accept the terms of what is downloaded.
-      workers: processes that read; the machine's cores if None.
-      force: build again what is built already.
+        names: corpora.
+        source: folder or archive of the one corpus, instead of its download.
+        accept_licence: accept the terms of what is downloaded.
+        workers: processes that read; the machine's cores if None.
+        force: build again what is built already.
     """
     corpora = [catalogue.get(name) for name in names]
     if source is not None and len(corpora) != 1:
@@ -165,19 +165,19 @@ def compile_(
     """Compiles tasks and mixtures by name, or a folder of MIDI or text files, and prints where the stores are.
 
     Args:
-      names: tasks and mixtures; none with `midi` or `text`.
-      midi: a folder of MIDI files.
-      text: a folder of text files; see `data.corpora.texts`.
-      name: name of the folder's corpus; made of the folder's own name if None.
-      table: the folder's table, if it is not its labels.csv; see `data.corpora.folder`.
-      labels: columns of the folder's table to take as labels.
-      cache: folder that also receives seqio's own cache of each task.
-      workers: processes that share the work; the machine's cores if None.
-      beam: compile as an Apache Beam pipeline with these options; see `data.compilation.beam`.
-      force: compile again what is compiled already.
+        names: tasks and mixtures; none with `midi` or `text`.
+        midi: a folder of MIDI files.
+        text: a folder of text files; see `data.corpora.texts`.
+        name: name of the folder's corpus; made of the folder's own name if None.
+        table: the folder's table, if it is not its labels.csv; see `data.corpora.folder`.
+        labels: columns of the folder's table to take as labels.
+        cache: folder that also receives seqio's own cache of each task.
+        workers: processes that share the work; the machine's cores if None.
+        beam: compile as an Apache Beam pipeline with these options; see `data.compilation.beam`.
+        force: compile again what is compiled already.
 
     Raises:
-      DataError: an unknown name (with the nearest known one), nothing to compile, an empty corpus.
+        DataError: an unknown name (with the nearest known one), nothing to compile, an empty corpus.
     """
     if [bool(names), bool(midi), bool(text)].count(True) != 1:
         raise DataError(

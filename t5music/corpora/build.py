@@ -52,15 +52,15 @@ def build(
     """Builds the corpus unless it is there already, and returns its report (base.read_report).
 
     Args:
-      corpus: what to build.
-      root: the folder of its files.
-      data_dir: the folder that holds everything t5music builds.
-      workers: processes that read; the machine's cores if None.
-      progress: show a progress bar.
-      force: read the files again and replace what was built.
+        corpus: what to build.
+        root: the folder of its files.
+        data_dir: the folder that holds everything t5music builds.
+        workers: processes that read; the machine's cores if None.
+        progress: show a progress bar.
+        force: read the files again and replace what was built.
 
     Raises:
-      DataError: no piece could be read, or the folder cannot be written.
+        DataError: no piece could be read, or the folder cannot be written.
     """
     report = read_report(corpus.name, data_dir)
     if report is not None and not force:
@@ -166,7 +166,7 @@ def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[P
     slashes.
 
     Raises:
-      DataError: the corpus is not built, has no such split, or the folder cannot be written.
+        DataError: the corpus is not built, has no such split, or the folder cannot be written.
     """
     pieces = datasets.records(corpus_name, split, data_dir)
     if pieces and datasets.TEXT in pieces[0]:

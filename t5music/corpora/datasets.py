@@ -38,7 +38,7 @@ def records(corpus_name: str, split: str, data_dir: Path) -> Sequence[Mapping[st
     """The pieces of a split, in the order in which they are stored.
 
     Raises:
-      DataError: the corpus is not built, or has no such split.
+        DataError: the corpus is not built, or has no such split.
     """
     builder = _builder(corpus_name, data_dir)
     if split not in builder.info.splits:
@@ -76,8 +76,8 @@ class Pieces(Sequence[Mapping[str, bytes]]):
     apart from. Within one corpus its own splits hold.
 
     Attributes:
-      fields: names of the fields that the records of all the corpora have; others are left out.
-      left_out: number of training pieces that are held out elsewhere.
+        fields: names of the fields that the records of all the corpora have; others are left out.
+        left_out: number of training pieces that are held out elsewhere.
     """
 
     def __init__(self, corpora: Sequence[str], split: str, data_dir: Path, apart_from: Sequence[str] = ()) -> None:

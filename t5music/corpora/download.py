@@ -43,15 +43,15 @@ def obtain(
     """The folder with a corpus' files: fetches and unpacks whatever is not there yet.
 
     Args:
-      corpus: the corpus.
-      data_dir: the folder that holds everything t5music builds.
-      source: a folder or an archive (zip or tar) of the official layout, instead of the download.
-      accept_licence: accept the corpus' terms; otherwise a person is asked, once, before the first download.
-      progress: show progress bars.
+        corpus: the corpus.
+        data_dir: the folder that holds everything t5music builds.
+        source: a folder or an archive (zip or tar) of the official layout, instead of the download.
+        accept_licence: accept the corpus' terms; otherwise a person is asked, once, before the first download.
+        progress: show progress bars.
 
     Raises:
-      DataError: the terms were not accepted, the address does not answer, what arrived is not what was published, or
-        the layout is another.
+        DataError: the terms were not accepted, the address does not answer, what arrived is not what was published, or
+            the layout is another.
     """
     home = data_dir / "downloads" / corpus.name
     if source is not None:
@@ -104,7 +104,7 @@ def fetch(download: Download, folder: Path, *, progress: bool = True) -> Path:
     """Fetches a file into `folder` unless it is there; goes on with what an earlier attempt left. Returns its path.
 
     Raises:
-      DataError: the address does not answer, or what arrived has another size or checksum than was published.
+        DataError: the address does not answer, or what arrived has another size or checksum than was published.
     """
     path = folder / download.name
     if path.is_file():

@@ -29,11 +29,11 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a comma-separated table, stripped of space.
 
     Args:
-      path: the table, UTF-8.
-      columns: those it must have; every row must reach them.
+        path: the table, UTF-8.
+        columns: those it must have; every row must reach them.
 
     Raises:
-      DataError: no such file, not a table in UTF-8, or a column that is missing, in the head or in a row.
+        DataError: no such file, not a table in UTF-8, or a column that is missing, in the head or in a row.
     """
     rows = []
     try:
@@ -69,7 +69,7 @@ def as_split(name: str, where: str) -> str:
     """A split by its name in a table: 'valid' and 'val' are 'validation'.
 
     Raises:
-      DataError: it is none; the message begins with `where`.
+        DataError: it is none; the message begins with `where`.
     """
     split = {"valid": "validation", "val": "validation"}.get(name.lower(), name.lower())
     if split not in SPLITS:

@@ -49,10 +49,10 @@ def pool(
     Layers are those of `T5.encoder_states`; every row is shown with EOS at its end, as in training.
 
     Args:
-      model: with an encoder.
-      rows: int32 [n] each, without EOS; at least one.
-      counted: bool [vocabulary size], True for the ids at whose positions states are pooled.
-      batch_size: rows at a time.
+        model: with an encoder.
+        rows: int32 [n] each, without EOS; at least one.
+        counted: bool [vocabulary size], True for the ids at whose positions states are pooled.
+        batch_size: rows at a time.
     """
     graphdef, params = nnx.split(model)
     vectors = np.empty((model.config.encoder_layers + 1, len(rows), 2 * model.config.d_model), np.float32)
@@ -180,18 +180,18 @@ def embed(
     """`t5music embed`: writes one vector for each MIDI file below a folder; files that cannot be read are left out.
 
     Args:
-      folder: where the files are.
-      model_dir: the run whose encoder is used.
-      output: the file to write, .npz or .parquet: see `vector_files`.
-      layer: of the encoder, 0 the embeddings; the last if None.
-      checkpoint: of the run: "latest", "best" or a step.
+        folder: where the files are.
+        model_dir: the run whose encoder is used.
+        output: the file to write, .npz or .parquet: see `vector_files`.
+        layer: of the encoder, 0 the embeddings; the last if None.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      The path of the file.
+        The path of the file.
 
     Raises:
-      ConfigError: an output of another suffix, a model without an encoder, a layer that it does not have.
-      DataError: no file in the folder could be used, or the output cannot be written.
+        ConfigError: an output of another suffix, a model without an encoder, a layer that it does not have.
+        DataError: no file in the folder could be used, or the output cannot be written.
     """
     path = vector_files.check_path(output, "--output")
     trained = trained_model.load(model_dir, checkpoint)
@@ -214,20 +214,20 @@ def similar(
     """`t5music similar`: prints the pieces of a collection that are most like a MIDI file, the most alike first.
 
     Args:
-      file: the MIDI file.
-      collection: a folder of MIDI files, or a file that `t5music embed` made of one with the same weights.
-      model_dir: the run whose encoder is used.
-      top: how many pieces to print.
-      layer: as of `embed`; that of the collection's file if None.
-      checkpoint: of the run: "latest", "best" or a step.
+        file: the MIDI file.
+        collection: a folder of MIDI files, or a file that `t5music embed` made of one with the same weights.
+        model_dir: the run whose encoder is used.
+        top: how many pieces to print.
+        layer: as of `embed`; that of the collection's file if None.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      (file, similarity from -1 to 1; see `similarities`) of each, in order.
+        (file, similarity from -1 to 1; see `similarities`) of each, in order.
 
     Raises:
-      ConfigError: as `embed`; a file of vectors of other weights or of another layer; a `top` below 1.
-      DataError: a collection that cannot be read, or of fewer than two pieces.
-      MidiError: the file cannot be read.
+        ConfigError: as `embed`; a file of vectors of other weights or of another layer; a `top` below 1.
+        DataError: a collection that cannot be read, or of fewer than two pieces.
+        MidiError: the file cannot be read.
     """
     if top < 1:
         raise ConfigError(f"--top {top}: at least one piece must be asked for")

@@ -144,18 +144,18 @@ def classify(
     """`t5music classify`: prints a line for each file, its labels with their probabilities, likeliest first.
 
     Args:
-      files: MIDI files.
-      model_dir: the run whose model is asked.
-      task: one of the model's tasks, by its name, kind or label; the first that classifies if None.
-      table: a CSV file to write: a line for each file with the likeliest label, then every label's probability.
-      checkpoint: of the run: "latest", "best" or a step.
+        files: MIDI files.
+        model_dir: the run whose model is asked.
+        task: one of the model's tasks, by its name, kind or label; the first that classifies if None.
+        table: a CSV file to write: a line for each file with the likeliest label, then every label's probability.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      file -> label -> probability, likeliest first.
+        file -> label -> probability, likeliest first.
 
     Raises:
-      ConfigError: a task the model was not trained on.
-      MidiError: a file that cannot be read, or has nothing to classify.
+        ConfigError: a task the model was not trained on.
+        MidiError: a file that cannot be read, or has nothing to classify.
     """
     scores = {file: midi.read(file) for file in files}
     trained = trained_model.load(model_dir, checkpoint)
@@ -194,18 +194,18 @@ def label(
     velocity of its class (`LabelNotes.labelled`).
 
     Args:
-      file: the MIDI file.
-      model_dir: the run whose model is asked.
-      task: one of the model's tasks, by its name or label; the first that labels notes if None.
-      output: the MIDI file to write; named after `file` and the label if None.
-      checkpoint: of the run: "latest", "best" or a step.
+        file: the MIDI file.
+        model_dir: the run whose model is asked.
+        task: one of the model's tasks, by its name or label; the first that labels notes if None.
+        output: the MIDI file to write; named after `file` and the label if None.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      The path of the MIDI file.
+        The path of the MIDI file.
 
     Raises:
-      ConfigError: a task the model was not trained on, or an output that is the file itself.
-      MidiError: a file that cannot be read, or has no pitched notes.
+        ConfigError: a task the model was not trained on, or an output that is the file itself.
+        MidiError: a file that cannot be read, or has no pitched notes.
     """
     score = midi.read(file)
     trained = trained_model.load(model_dir, checkpoint)

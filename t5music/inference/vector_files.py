@@ -31,13 +31,13 @@ class Settings:
     """How vectors were made.
 
     Attributes:
-      model: the folder of the run, as it was given.
-      step: of the run; None for an exported model.
-      fingerprint: SHA-256 of the model's weights, wherever they are kept: see `embedding.fingerprint`.
-      layer: of the encoder, 0 the embeddings.
-      encoding: name of the encoding that the music was read in.
-      words: the longest segment, in event words.
-      version: of t5music.
+        model: the folder of the run, as it was given.
+        step: of the run; None for an exported model.
+        fingerprint: SHA-256 of the model's weights, wherever they are kept: see `embedding.fingerprint`.
+        layer: of the encoder, 0 the embeddings.
+        encoding: name of the encoding that the music was read in.
+        words: the longest segment, in event words.
+        version: of t5music.
     """
 
     model: str
@@ -54,9 +54,9 @@ class Collection:
     """Vectors of pieces.
 
     Attributes:
-      settings: how they were made.
-      files: the file of each piece, below the folder that was read, in order.
-      vectors: float32 [pieces, n].
+        settings: how they were made.
+        files: the file of each piece, below the folder that was read, in order.
+        vectors: float32 [pieces, n].
     """
 
     settings: Settings

@@ -45,8 +45,8 @@ def read_table(table: Path, root: Path) -> list[Entry]:
     """The entries of a table, in the order of their files.
 
     Raises:
-      DataError: the table has no column `file`, names a file that is not there, a split that does not exist, or a file
-        twice.
+        DataError: the table has no column `file`, names a file that is not there, a split that does not exist, or a
+            file twice.
     """
     entries: dict[str, Entry] = {}
     with open(table, encoding="utf-8-sig", newline="") as content:
@@ -88,15 +88,15 @@ def corpus(root: Path, name: str, labels: Sequence[str] = (), table: Path | None
     """A corpus of the MIDI files below `root`.
 
     Args:
-      root: the folder.
-      name: the corpus' name.
-      labels: columns of the table to take as labels; if none are named, those with 2 to MOST_VALUES values that are not
-        all numbers.
-      table: a CSV file; `labels.csv` in the folder, if it is there, without one.
+        root: the folder.
+        name: the corpus' name.
+        labels: columns of the table to take as labels; if none are named, those with 2 to MOST_VALUES values that are
+            not all numbers.
+        table: a CSV file; `labels.csv` in the folder, if it is there, without one.
 
     Raises:
-      DataError: no such folder, no MIDI file in it, a table that does not fit, a label that is not in it, or a name
-        that TFDS and seqio could not take.
+        DataError: no such folder, no MIDI file in it, a table that does not fit, a label that is not in it, or a name
+            that TFDS and seqio could not take.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise DataError(f"--name {name}: a corpus' name is lower-case letters, digits and _, beginning with a letter")

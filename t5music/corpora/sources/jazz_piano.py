@@ -46,3 +46,5 @@ JAZZ_PIANO = Corpus(
     labels={"solo_piano": ("no", "yes"), "title": ()},
     files=307,
 )
+
+CORPORA = (JAZZ_PIANO,)

@@ -29,7 +29,7 @@ _WAIT = re.compile(r"\bWT_(\d+)\b")
 def entries(root: Path, suffix: str) -> list[Entry]:
     """The files of the folders train, valid and test, in this order. Raises DataError for a damaged composer table."""
     composers = _composers(root)
-    found = []
+    listing = []
     for folder in _SPLITS:
         for path in music_files(root, f"{folder}/*{suffix}"):
             name = path.name.removesuffix(suffix)
@@ -37,8 +37,8 @@ def entries(root: Path, suffix: str) -> list[Entry]:
             game, title = (match["game"], match["title"]) if match else (name, "")
             composer, year = composers.get(game, ("", ""))
             labels = {"game": game.partition("_")[2] or game, "title": title, "composer": composer, "year": year}
-            found.append(Entry(f"{folder}/{name}", path, labels, game, as_split(folder, str(path))))
-    return found
+            listing.append(Entry(f"{folder}/{name}", path, labels, game, as_split(folder, str(path))))
+    return listing
 
 
 def _composers(root: Path) -> dict[str, tuple[str, str]]:
@@ -46,15 +46,15 @@ def _composers(root: Path) -> dict[str, tuple[str, str]]:
     tables = [path for folder in (root, root.parent) for path in sorted(folder.glob("nesmdb_meta*.json"))]
     if not tables:
         return {}
-    known = {}
+    composers = {}
     try:
         for game, facts in read_json(tables[0]).items():
             texts = (", ".join(facts["composers"]), str(facts.get("release_year", "")))
             composer, year = ("" if text == "Unknown" else text for text in texts)
-            known[game] = (composer, year)
+            composers[game] = (composer, year)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{tables[0]}: not a table of games with 'composers'") from error
-    return known
+    return composers
 
 
 def read_tx1(entry: Entry) -> Iterator[Piece | Skipped]:
@@ -135,3 +135,5 @@ NES_MDB_TX1 = _corpus(
     "https://github.com/chrisdonahue/LakhNES",
     f"{_NES_MDB}; Donahue et al., LakhNES, ISMIR 2019",
 )
+
+CORPORA = (NES_MDB_MIDI, NES_MDB_TX1)

@@ -37,12 +37,12 @@ def entries(root: Path) -> list[Entry]:
     """The songs by game and number, of the repository's folder `data`, or of a copy with a table of its files."""
     if (root / _TABLE).is_file():
         rows = read_csv(root / _TABLE, ("file", "game", "is_song", "split"))
-        found = [(root / row["file"], row["split"]) for row in rows if row["is_song"] == "1"]
+        paths = [(root / row["file"], row["split"]) for row in rows if row["is_song"] == "1"]
     else:
-        found = [(path, split) for folder, split in _FOLDERS.items() for path in music_files(root, f"{folder}/*/*.mid")]
+        paths = [(path, split) for folder, split in _FOLDERS.items() for path in music_files(root, f"{folder}/*/*.mid")]
     songs = [
         Entry(f"{path.parent.name}/{path.stem}", path, {"game": path.parent.name}, split=as_split(split, str(path)))
-        for path, split in found
+        for path, split in paths
     ]
     return sorted(songs, key=lambda entry: entry.id)
 
@@ -112,3 +112,5 @@ NES_NSF = Corpus(
     hours=4.1,
     files=528,
 )
+
+CORPORA = (NES_NSF,)

@@ -56,3 +56,5 @@ PIANO_E_COMPETITION = Corpus(
     splits="ours: 80/10/10 by piece, whoever plays it (found by the music)",
     files=2730,
 )
+
+CORPORA = (PIANO_E_COMPETITION,)

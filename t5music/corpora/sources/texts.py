@@ -39,9 +39,9 @@ def read(entry: Entry, whole: bool, firsts: Mapping[bytes, str]) -> Iterator[Pie
     """The chunks of a file, UTF-8.
 
     Args:
-      entry: the file.
-      whole: its chunks stay on one side of a split.
-      firsts: of every chunk that is there more than once, its digest and the first one's id.
+        entry: the file.
+        whole: its chunks stay on one side of a split.
+        firsts: of every chunk that is there more than once, its digest and the first one's id.
     """
     try:
         found = _chunks_of(entry)
@@ -121,7 +121,7 @@ def corpus(root: Path, name: str) -> Corpus:
     """A corpus of the text files below `root`.
 
     Raises:
-      DataError: no such folder, no text file in it, or a name that TFDS and seqio could not take.
+        DataError: no such folder, no text file in it, or a name that TFDS and seqio could not take.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise DataError(f"--name {name}: a corpus' name is lower-case letters, digits and _, beginning with a letter")
