@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from t5music.corpora.listing import is_hidden
 from t5music.errors import DataError, MidiError
+from t5music.files import printable_name
 from t5music.music import midi
 from t5music.music.score import NOTE, Score
 
@@ -80,9 +83,9 @@ class Skipped:
 def read_midi(entry: Entry) -> Iterator[Piece | Skipped]:
     """The reader of corpora that keep one piece in one MIDI file."""
     try:
-        reading = midi.read_mended(entry.path)
+        reading = midi.read_mended(entry.path, name=entry.id)
     except MidiError as error:
-        yield Skipped(entry.id, str(error).removeprefix(f"{entry.path}: "))
+        yield Skipped(entry.id, str(error).removeprefix(f"{entry.id}: "))
         return
     yield Piece(entry.id, reading.score, entry.labels, entry.group, entry.split, mended=reading.mended)
 
@@ -130,6 +133,7 @@ class Corpus:
         splits: one line: whose the splits are.
         hours, files: its size as its authors state it; 0 where it is not known.
         version: raised when the same files would give other pieces.
+        remarks: how its files were listed, a line each, for its report.
     """
 
     name: str
@@ -149,6 +153,7 @@ class Corpus:
     hours: float = 0.0
     files: int = 0
     version: str = "1.0.0"
+    remarks: tuple[str, ...] = ()
 
 
 def locate(corpus: Corpus, folder: Path) -> Path:
@@ -158,9 +163,13 @@ def locate(corpus: Corpus, folder: Path) -> Path:
         DataError: there is none.
     """
     for candidate in (folder, *sorted(folder.glob("*")), *sorted(folder.glob("*/*"))):
-        if candidate.is_dir() and next(candidate.glob(corpus.layout), None) is not None:
+        if is_hidden(candidate.relative_to(folder)) or not os.path.isdir(candidate):
+            continue
+        if any(not is_hidden(path.relative_to(candidate)) for path in candidate.glob(corpus.layout)):
             return candidate
-    raise DataError(f"{folder} is not {corpus.name}: there is no {corpus.layout} in it or up to two levels below")
+    raise DataError(
+        f"{printable_name(folder)} is not {corpus.name}: there is no {corpus.layout} in it or up to two levels below"
+    )
 
 
 def merge_groups(openings: Sequence[str], declared: Sequence[str]) -> list[str]:
@@ -230,15 +239,10 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
     """What the build of a corpus read, or None if it is not built.
 
     Returns:
-        {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
-        'mended': {file: [reason]}, 'skipped': {file: reason}, 'labels': {label: {value: n}}, 'others': [name],
-        'licence': ..., 'source': ...}.
+        {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n, 'mended': {file:
+        [what]}, 'mended_kinds': {kind: files}, 'skipped': {file: reason}, 'skipped_kinds': {kind: files}, 'labels':
+        {label: {value: n}}, 'others': [name], 'remarks': [line], 'licence': ..., 'source': ...}.
     """
     # TFDS writes the dataset's metadata last, below <corpus>/<version>/.
-    found = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
-    return json.loads(found[-1].read_text("utf-8")) if found else None
-
-
-def relative_id(path: Path, root: Path) -> str:
-    """A file's id: its path below the corpus' root, with forward slashes on every system."""
-    return path.relative_to(root).as_posix()
+    paths = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
+    return json.loads(paths[-1].read_text("utf-8")) if paths else None

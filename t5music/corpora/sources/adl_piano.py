@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from t5music.corpora.base import Corpus, Download, Entry, relative_id
+from t5music.corpora.base import Corpus, Download, Entry
+from t5music.corpora.listing import relative_id
 from t5music.corpora.tables import music_files, spaced
 
 

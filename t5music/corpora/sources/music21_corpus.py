@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from t5music.corpora.base import Corpus, Entry, Piece, Skipped, relative_id
+from t5music.corpora.base import Corpus, Entry, Piece, Skipped
+from t5music.corpora.listing import relative_id
 from t5music.errors import DataError, MidiError
 from t5music.music.score import KEY, METER, NOTE, Score
 

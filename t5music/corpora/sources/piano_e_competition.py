@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.corpora.base import Corpus, Download, Entry, relative_id
+from t5music.corpora.base import Corpus, Download, Entry
+from t5music.corpora.listing import relative_id
 from t5music.errors import MidiError
 from t5music.music import midi, relatives
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from t5music.corpora.base import Corpus, Download, Entry
-from t5music.corpora.sources.folder import SUFFIXES
+from t5music.corpora.listing import MIDI_SUFFIXES
 from t5music.corpora.tables import music_files, read_csv, spaced
 
 # What the sites hold. Of LAURA it depends on the page.
@@ -58,7 +58,7 @@ def entries(root: Path) -> list[Entry]:
 def _of_site(source: Path, site: str) -> Iterator[Entry]:
     links = _links(source / site)
     for path in music_files(source / "assets" / site / "midi", "*"):
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in MIDI_SUFFIXES:
             yield _entry(f"{site}/{path.name}", path, site, *links.get(path.name.lower(), ("", "")))
 
 
@@ -75,7 +75,8 @@ def _entry(name: str, path: Path, site: str, page: str, title: str) -> Entry:
 def _links(folder: Path) -> dict[str, tuple[str, str]]:
     """What a site's pages link to, in lower case -> the page that does first, and its words for it."""
     links: dict[str, tuple[str, str]] = {}
-    for page in sorted(path for path in folder.glob("*") if path.suffix.lower() not in SUFFIXES and path.is_file()):
+    pages = (path for path in folder.glob("*") if path.suffix.lower() not in MIDI_SUFFIXES and path.is_file())
+    for page in sorted(pages):
         reader = _Links()
         reader.feed(page.read_text("utf-8", "replace"))
         for target, text in reader.links:
