@@ -30,6 +30,7 @@ FLOOR = 2**30
 MOST_FILES = 2_000_000
 RESERVE = 256 * 2**20  # of the disk that stays free
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+MOST_PADDING = 2**26  # bytes of nothing behind the end of a tar archive
 MOST_HEADER = 2**20  # of a tar archive's extra headers, such as long names
 _BLOCK = 1 << 20
 _T = TypeVar("_T")
@@ -200,5 +201,5 @@ def _unpack_tar(
         padding = 0
         while block := stream.read(_BLOCK):
             padding += len(block)
-            if block.strip(b"\0") or padding > FLOOR:
+            if block.strip(b"\0") or padding > MOST_PADDING:
                 raise DataError(f"{printable_name(archive)}: there is more behind the end of the tar archive: {_GO_ON}")

@@ -131,13 +131,16 @@ def _decode(data: bytes, where: str) -> tuple[str, str]:
                 return data[len(mark) :].decode(codec), encoding
             except UnicodeDecodeError as error:
                 raise DataError(f"{where}: it begins as {encoding} and is damaged: {error.reason}: {_AGAIN}") from error
-    if b"\0" in data:  # text has none, but for the upper half of UTF-16's units
+    if data.count(0) >= max(len(data) // 8, 1):  # text has none, but for the upper halves of UTF-16's units
         codec = "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
         try:
             text = data.decode(codec)
         except UnicodeDecodeError:
             text = "\0"
-        return (text, UTF_16) if "\0" not in text else (data.decode("latin-1"), WINDOWS)
+        if "\0" not in text:
+            return text, UTF_16
+    if b"\0" in data:
+        return data.decode("latin-1"), WINDOWS  # refused by the line of the first
     try:
         return data.decode("utf-8"), UTF_8
     except UnicodeDecodeError as error:
@@ -159,7 +162,8 @@ def _decode(data: bytes, where: str) -> tuple[str, str]:
 def _head(text: str, separator: str, where: str) -> list[str]:
     """The first row with something in it, stripped; empty where there is none, or none with this separator."""
     try:
-        cells = next((cells for _, cells in _records(text, separator, where) if any(map(str.strip, cells))), [])
+        rows = (cells for _, cells in _records(text, separator, where))
+        cells = next((cells for cells in rows if any(cell.strip(" \t,;") for cell in cells)), [])
     except DataError:  # told when the table itself is read
         return []
     return [cell.strip() for cell in cells]

@@ -35,7 +35,8 @@ def test_what_is_written_is_read(tmp_path: Path, suffix: str):
 def test_an_npz_needs_nothing_of_ours_and_no_pickles(tmp_path: Path):
     vector_files.write(tmp_path / "vectors.npz", COLLECTION)
     with np.load(tmp_path / "vectors.npz", allow_pickle=False) as content:
-        assert sorted(content) == ["files", "settings", "vectors"]
+        assert sorted(content) == ["files", "left_out", "settings", "vectors"]
+        assert json.loads(str(content["left_out"])) == LEFT_OUT
         assert content["files"].tolist() == list(NAMES)
         assert json.loads(str(content["settings"])) == dataclasses.asdict(SETTINGS)
 

@@ -81,11 +81,9 @@ def corpus(
         columns = {LABEL: "the sub-folders", **columns}
         entries = [replace(entry, labels={LABEL: _sub_folder(entry.path, root), **entry.labels}) for entry in entries]
     values = {label: {entry.labels.get(label, "") for entry in entries} - {""} for label in columns}
-    chosen = [_chosen(label, columns, table or root) for label in labels]
+    chosen = [_chosen(label, columns, table or root) for label in labels] or _label_sets(values, columns, table or root)
     if folders_are_labels and LABEL not in chosen:
         chosen.insert(0, LABEL)
-    elif not chosen:
-        chosen = _label_sets(values, columns, table or root)
     chosen = [label for label in chosen if label != LABEL or len(values[label]) > 1]
     return Corpus(
         name=name,

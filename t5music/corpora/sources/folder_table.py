@@ -147,7 +147,8 @@ class _Names:
 
     def resolve(self, text: str) -> Path:
         """The file of that name. Raises DataError that says what is wrong with it."""
-        for spelling in dict.fromkeys((text, text.replace("\\", "/"))):
+        name = ""
+        for spelling in (text, text.replace("\\", "/")):
             name = self._below_root(spelling)
             if name in self.exact:
                 return self.exact[name]
@@ -157,6 +158,8 @@ class _Names:
             if names:
                 choices = " or ".join(sorted(map(printable_name, names)))
                 raise DataError(f"{text!r} may be {choices}: write it as the file is called")
+        if not name or re.match(r"[A-Za-z]:[\\/]", text):
+            raise DataError(f"{text!r} lies outside {printable_name(self.root)}: write paths below it")
         path = self.root / name
         if os.path.isdir(path):
             raise DataError(f"{text!r} is a folder")
@@ -167,14 +170,12 @@ class _Names:
         raise DataError(f"no file {text!r} below {printable_name(self.root)}{nearest(text, list(self.exact)[:2000])}")
 
     def _below_root(self, text: str) -> str:
-        """A path in its shortest form, relative to the folder."""
+        """A path in its shortest form, relative to the folder; '' if it lies outside."""
         root = f"{self.root.as_posix().rstrip('/')}/"
         name = posixpath.normpath(text.removeprefix(root))
-        if name.startswith(("/", "../")) or name == ".." or re.match(r"[A-Za-z]:[\\/]", text):
-            raise DataError(f"{text!r} lies outside {printable_name(self.root)}: write paths below it")
-        return name
+        return "" if name.startswith(("/", "../")) or name == ".." else name
 
 
 def _fold(name: str) -> str:
-    """What names have in common that differ only in case or Unicode form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    """What names have in common that differ only in case, Unicode form or space at their ends."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
