@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import shutil
 import sys
 import time
 import urllib.error
@@ -175,6 +176,9 @@ def _transfer(download: Download, partial: Path, progress: bool) -> None:
             start = 0  # the server sends everything again
         length = answer.headers.get("Content-Length")
         expected = start + int(length) if length else 0
+        free = shutil.disk_usage(partial.parent).free
+        if (size := expected or download.bytes) - start > free:
+            raise DataError(f"{download.url} has {size:,} bytes, and the disk of {partial.parent} only {free:,} free")
         bar = tqdm(
             total=expected or download.bytes or None,
             initial=start,

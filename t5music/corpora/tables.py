@@ -22,6 +22,7 @@ from t5music.corpora import csv_tables
 from t5music.corpora.base import SPLITS
 from t5music.corpora.listing import is_hidden
 from t5music.errors import DataError
+from t5music.files import read_bytes
 
 _SPLITS = Path(__file__).with_name("splits.csv")
 
@@ -53,7 +54,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises DataError if it is not there or not JSON."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(read_bytes(path).decode("utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -268,3 +269,12 @@ def test_a_damaged_download_without_a_published_checksum_is_removed(server: Serv
     with pytest.raises(DataError, match=r"cannot be unpacked: .*without a published checksum is removed: start again"):
         download.obtain(corpus(Download(server.url)), tmp_path, accept_licence=True, progress=False)
     assert sorted(path.name for path in (tmp_path / "downloads" / "music").iterdir()) == ["LICENCE", "SHA256SUMS"]
+
+
+def test_a_download_that_the_disk_cannot_hold_is_not_begun(server: Server, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: SimpleNamespace(free=len(CONTENT) - 1))
+    with pytest.raises(
+        DataError, match=rf"has {len(CONTENT):,} bytes, and the disk of .* only {len(CONTENT) - 1:,} free"
+    ):
+        download.fetch(published(server), tmp_path, progress=False)
+    assert not [path for path in tmp_path.iterdir() if path.stat().st_size]

@@ -32,9 +32,10 @@ def find_files(root: Path) -> Listing:
 
 
 def table_of(root: Path, table: Path | None = None) -> Path | None:
-    """The folder's table: the one that is named, else its labels.csv if it has one."""
-    own_table = root / TABLE
-    return table if table is not None else own_table if own_table.exists() else None
+    """The folder's table: the one that is named, else its labels.csv, in any case, if it has one."""
+    if table is not None or not root.is_dir():
+        return table
+    return next((path for path in sorted(root.iterdir(), reverse=True) if path.name.lower() == TABLE), None)
 
 
 def sub_folders(root: Path) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
 from t5music.corpora.tables import as_split, music_files, read_json
 from t5music.errors import DataError, MidiError
+from t5music.files import read_bytes
 from t5music.music import encodings
 from t5music.music.encodings.tx1.encoding import WAITS
 
@@ -65,7 +66,7 @@ def read_tx1(entry: Entry) -> Iterator[Piece | Skipped]:
     """
     encoding = encodings.get("tx1")
     try:
-        text = _WAIT.sub(_nearest_wait, entry.path.read_text("utf-8"))
+        text = _WAIT.sub(_nearest_wait, read_bytes(entry.path).decode("utf-8"))
         decoded = encoding.decode(encoding.from_text(text))
     except FileNotFoundError:
         yield Skipped(entry.id, "no such file")

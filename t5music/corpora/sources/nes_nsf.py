@@ -24,6 +24,7 @@ import numpy as np
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, assign_splits
 from t5music.corpora.tables import as_split, music_files, read_csv
 from t5music.errors import MidiError
+from t5music.files import read_bytes
 from t5music.music import fingerprint, midi
 from t5music.music.encodings.tx1.encoding import NOISE, PROGRAMS, RANGES, VOICES
 from t5music.music.score import Score
@@ -66,7 +67,7 @@ def read(entry: Entry) -> Iterator[Piece | Skipped]:
 
 def _by_channel(path: Path) -> bytes:
     """The file's notes and tempi as a file with a named track for each channel: a Score knows nothing of channels."""
-    source = mido.MidiFile(path)
+    source = mido.MidiFile(file=io.BytesIO(read_bytes(path)))
     tracks = {None: mido.MidiTrack()} | {
         channel: mido.MidiTrack([mido.MetaMessage("track_name", name=name)]) for channel, name in _CHANNELS.items()
     }

@@ -19,7 +19,7 @@ from pathlib import Path
 from t5music.corpora.base import SILENCE, Corpus, Entry, Piece, Skipped
 from t5music.corpora.listing import list_files, relative_id
 from t5music.errors import DataError
-from t5music.files import open_regular, printable_name
+from t5music.files import printable_name, read_bytes
 
 SUFFIX = ".txt"
 CHUNK = 1000  # bytes
@@ -29,6 +29,8 @@ ENOUGH_FILES = 20  # for the files themselves to be dealt
 
 def entries(root: Path) -> list[Entry]:
     """Every text file below `root`, by its path. Raises DataError where there is no folder or no such file."""
+    if not root.is_dir():
+        raise DataError(f"--text {printable_name(root)}: no such folder")
     files = list_files(root, (SUFFIX,)).files
     if not files:
         raise DataError(f"--text {printable_name(root)}: no text in it (looked for {SUFFIX})")
@@ -63,8 +65,7 @@ def read(entry: Entry, whole: bool, firsts: Mapping[bytes, str]) -> Iterator[Pie
 
 def _chunks_of(entry: Entry) -> dict[str, str]:
     """The chunks of a file by id. Raises UnicodeDecodeError, or OSError for what cannot be read."""
-    with open_regular(entry.path) as file:
-        text = file.read().decode("utf-8-sig")
+    text = read_bytes(entry.path).decode("utf-8-sig")
     return {f"{entry.id}#{number:05d}": chunk for number, chunk in enumerate(chunks(text))}
 
 

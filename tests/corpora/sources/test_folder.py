@@ -213,3 +213,14 @@ def test_ten_thousand_columns(music: Path):
     with pytest.raises(DataError, match="10000 columns may be labels: name some with --label"):
         folder.corpus(music, "mine")
     assert folder.corpus(music, "mine", ["c7"]).labels == {"c7": ("a", "b")}
+
+
+def test_the_table_is_known_in_any_case_and_not_passed_over_where_it_cannot_be_read(music: Path):
+    table(music, "file,style\nd.mid,a\npop/c.midi,b\n", "Labels.CSV")
+    assert folder.corpus(music, "mine").labels == {"style": ("a", "b")}
+    table(music, "file,genre\nd.mid,a\npop/c.midi,b\n", "labels.csv")
+    assert folder.corpus(music, "mine").labels == {"genre": ("a", "b")}
+    (music / "labels.csv").unlink()
+    (music / "labels.csv").symlink_to("gone.csv")
+    with pytest.raises(DataError, match=r"labels\.csv: no such file"):
+        folder.corpus(music, "mine")
