@@ -1,12 +1,16 @@
-"""Where t5music builds its data, and writing files whole or not at all."""
+"""Files: where t5music builds its data, what a file is called in text, opening, and writing whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from t5music.errors import DataError
 
@@ -14,6 +18,58 @@ from t5music.errors import DataError
 def data_dir() -> Path:
     """Where corpora and token stores are built: the environment's T5MUSIC_DATA, else ~/.cache/t5music."""
     return Path(os.environ.get("T5MUSIC_DATA", "~/.cache/t5music")).expanduser()
+
+
+# What a text cannot show or store: control characters, those that break lines or turn the direction of writing, and the
+# halves of surrogate pairs, by which Python names the bytes of a file name that is not UTF-8. And the escape itself.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable_name(name: str | os.PathLike[str]) -> str:
+    r"""The name of a file in text that can be printed, stored as UTF-8 and read back; most names are their own.
+
+    A byte that is not UTF-8, and an ASCII control character, is written \xe9, any other character that cannot be shown
+    \u2028, and a backslash \\. So two names are never written alike.
+    """
+    return _UNPRINTABLE.sub(_escape, os.fspath(name))
+
+
+def _escape(character: re.Match[str]) -> str:
+    code = ord(character[0])
+    if character[0] == "\\":
+        return "\\\\"
+    if 0xDC80 <= code <= 0xDCFF:  # PEP 383: the byte less 0x80
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a file to read its bytes. A folder, pipe, socket or device is refused without opening or waiting for it.
+
+    Raises:
+        OSError: it is none of the files above, is not there or cannot be opened; `strerror` says which.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", os.fspath(path))
+    if not stat.S_ISREG(mode):
+        kind = next((text for is_kind, text in _KINDS if is_kind(mode)), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", os.fspath(path))
+    return open(path, "rb")
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file. Raises OSError as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 @contextlib.contextmanager

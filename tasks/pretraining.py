@@ -72,6 +72,6 @@ for _corpus in MULTITRACK:
     for _objective in ("language_model", "span_corruption"):
         add_task(f"{_corpus}_nes_{_objective}", _corpus, Ensembles(), OBJECTIVES[_objective])
 
-for _language in synthetic.SYNTHETIC:
+for _language in synthetic.CORPORA:
     for _objective in ("language_model", "span_corruption"):
         add_task(f"{_language.name}_{_objective}", _language.name, Texts(synthetic.ENCODING), OBJECTIVES[_objective])

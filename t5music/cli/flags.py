@@ -105,12 +105,15 @@ def build() -> argparse.ArgumentParser:
     compile_.add_argument(
         "--midi",
         metavar="FOLDER",
-        help="a folder of MIDI files; labels are its sub-folders, or those of its labels.csv",
+        help="a folder of MIDI files; labels are those of its labels.csv or, with --labels folders, its sub-folders",
     )
     compile_.add_argument("--text", metavar="FOLDER", help="a folder of text files (.txt, UTF-8), for language models")
     compile_.add_argument("--name", help="name of the folder's corpus and mixture (default: the folder's name)")
     compile_.add_argument("--table", metavar="CSV", help="the folder's table, if not its labels.csv")
     compile_.add_argument("--label", action="append", default=[], help="a column of the table, may be repeated")
+    compile_.add_argument(
+        "--labels", choices=("folders", "none"), help="whether the sub-folders are labels (default: ask at a terminal)"
+    )
     compile_.add_argument("--seqio_cache", metavar="DIR", help="also write seqio's own cache of the tasks below DIR")
     workers(compile_)
     compile_.add_argument(
@@ -204,10 +207,12 @@ def build() -> argparse.ArgumentParser:
     classify.add_argument("--csv", metavar="CSV", help="also write the labels and probabilities of all files to CSV")
 
     label = verb("label", "Label every note: melody, or loudness; writes MIDI and a coloured piano roll.")
-    label.add_argument("midi", metavar="FILE", help="the MIDI file")
+    label.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files")
     model(label)
     label.add_argument("--task", help="one of the model's tasks, or its label: melody, velocity (default: its first)")
-    label.add_argument("--output", help="MIDI file to write (default: FILE's name + the label, in this folder)")
+    label.add_argument(
+        "--output", help="MIDI file to write, of several FILEs the folder (default: FILE's name + the label, here)"
+    )
 
     def layer(added: argparse.ArgumentParser, default: str) -> None:
         added.add_argument("--layer", type=int, help=f"of the encoder, 0 the embeddings (default: {default})")

@@ -6,6 +6,7 @@ Every verb imports what it needs when it runs, so `t5music --help` answers at on
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -81,6 +82,7 @@ def _compile(arguments: argparse.Namespace) -> None:
         text=arguments.text,
         table=arguments.table,
         labels=arguments.label,
+        folder_labels=arguments.labels,
         cache=arguments.seqio_cache,
         workers=arguments.workers,
         beam=arguments.beam,
@@ -225,6 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from t5music.configuration.gin_files import split_flags
     from t5music.devices import processes
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show stops no verb
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         bindings, rest = split_flags(given)

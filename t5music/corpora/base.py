@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from t5music.corpora.listing import is_hidden
 from t5music.errors import DataError, MidiError
+from t5music.files import printable_name
 from t5music.music import midi
 from t5music.music.score import NOTE, Score
 
@@ -30,13 +33,13 @@ class Entry:
     """What is known of a corpus' file before it is opened; pickled to the processes that read.
 
     Attributes:
-      id: unique in its corpus, and stable: it names the piece in stores and reports.
-      path: the file.
-      labels: one text per label of the corpus; '' where it is unknown.
-      group: pieces of one group (clips of one song, movements of one work) stay on one side of every split of ours;
-        '' where the files say nothing about it. Near-duplicates are found by the music itself.
-      split: the official split, where the corpus has one.
-      more: whatever else the corpus' reader needs to know.
+        id: unique in its corpus, and stable: it names the piece in stores and reports.
+        path: the file.
+        labels: one text per label of the corpus; '' where it is unknown.
+        group: pieces of one group (clips of one song, movements of one work) stay on one side of every split of ours;
+            '' where the files say nothing about it. Near-duplicates are found by the music itself.
+        split: the official split, where the corpus has one.
+        more: whatever else the corpus' reader needs to know.
     """
 
     id: str
@@ -52,11 +55,11 @@ class Piece:
     """One piece of music read from a corpus.
 
     Attributes:
-      id, labels, group, split: as in Entry.
-      score: the music.
-      others: further scores that belong to it, such as the printed score of a performance.
-      mended: what was wrong with the file and was mended on reading.
-      text: what a piece says that is no music: its score is then SILENCE.
+        id, labels, group, split: as in Entry.
+        score: the music.
+        others: further scores that belong to it, such as the printed score of a performance.
+        mended: what was wrong with the file and was mended on reading.
+        text: what a piece says that is no music: its score is then SILENCE.
     """
 
     id: str
@@ -80,9 +83,9 @@ class Skipped:
 def read_midi(entry: Entry) -> Iterator[Piece | Skipped]:
     """The reader of corpora that keep one piece in one MIDI file."""
     try:
-        reading = midi.read_mended(entry.path)
+        reading = midi.read_mended(entry.path, name=entry.id)
     except MidiError as error:
-        yield Skipped(entry.id, str(error).removeprefix(f"{entry.path}: "))
+        yield Skipped(entry.id, str(error).removeprefix(f"{entry.id}: "))
         return
     yield Piece(entry.id, reading.score, entry.labels, entry.group, entry.split, mended=reading.mended)
 
@@ -92,10 +95,10 @@ class Download:
     """A file that a corpus is fetched from.
 
     Attributes:
-      url: its official address.
-      checksum: 'sha256:...' or 'md5:...' as published; '' where nobody publishes one (what arrives is then recorded).
-      bytes: its size where it is known, else 0.
-      file: the name it is kept under; the last part of `url` if ''.
+        url: its official address.
+        checksum: 'sha256:...' or 'md5:...' as published; '' where nobody publishes one (what arrives is then recorded).
+        bytes: its size where it is known, else 0.
+        file: the name it is kept under; the last part of `url` if ''.
     """
 
     url: str
@@ -114,22 +117,23 @@ class Corpus:
     """A catalogued set of files.
 
     Attributes:
-      name: its name in TFDS, in tasks and on the command line.
-      title: one line that says what it is.
-      licence: the terms as the source states them.
-      source: where the music comes from (an address or a package).
-      citation: the work to cite.
-      entries: lists the files below a folder, in a stable order; DataError if it is not this corpus' folder.
-      read: yields the Piece or Skipped of one entry; a module's function or a partial of one, for it is pickled.
-      downloads: what to fetch; empty for a corpus that is on the machine already.
-      installed: the folder of a corpus that comes with a Python package.
-      layout: a path (glob) that must be there below the corpus' folder; the folder is looked for by it.
-      labels: label name -> the values it can take; an empty tuple where they are not known beforehand.
-      others: names of the further scores that pieces have.
-      text: its pieces are text, not music.
-      splits: one line: whose the splits are.
-      hours, files: its size as its authors state it; 0 where it is not known.
-      version: raised when the same files would give other pieces.
+        name: its name in TFDS, in tasks and on the command line.
+        title: one line that says what it is.
+        licence: the terms as the source states them.
+        source: where the music comes from (an address or a package).
+        citation: the work to cite.
+        entries: lists the files below a folder, in a stable order; DataError if it is not this corpus' folder.
+        read: yields the Piece or Skipped of one entry; a module's function or a partial of one, for it is pickled.
+        downloads: what to fetch; empty for a corpus that is on the machine already.
+        installed: the folder of a corpus that comes with a Python package.
+        layout: a path (glob) that must be there below the corpus' folder; the folder is looked for by it.
+        labels: label name -> the values it can take; an empty tuple where they are not known beforehand.
+        others: names of the further scores that pieces have.
+        text: its pieces are text, not music.
+        splits: one line: whose the splits are.
+        hours, files: its size as its authors state it; 0 where it is not known.
+        version: raised when the same files would give other pieces.
+        remarks: how its files were listed, a line each, for its report.
     """
 
     name: str
@@ -149,30 +153,35 @@ class Corpus:
     hours: float = 0.0
     files: int = 0
     version: str = "1.0.0"
+    remarks: tuple[str, ...] = ()
 
 
 def locate(corpus: Corpus, folder: Path) -> Path:
     """The folder in which the corpus' layout is found: `folder` itself, or one at most two levels below it.
 
     Raises:
-      DataError: there is none.
+        DataError: there is none.
     """
     for candidate in (folder, *sorted(folder.glob("*")), *sorted(folder.glob("*/*"))):
-        if candidate.is_dir() and next(candidate.glob(corpus.layout), None) is not None:
+        if is_hidden(candidate.relative_to(folder)) or not os.path.isdir(candidate):
+            continue
+        if any(not is_hidden(path.relative_to(candidate)) for path in candidate.glob(corpus.layout)):
             return candidate
-    raise DataError(f"{folder} is not {corpus.name}: there is no {corpus.layout} in it or up to two levels below")
+    raise DataError(
+        f"{printable_name(folder)} is not {corpus.name}: there is no {corpus.layout} in it or up to two levels below"
+    )
 
 
 def merge_groups(openings: Sequence[str], declared: Sequence[str]) -> list[str]:
     """The group of each piece: together are pieces that open alike, that the corpus puts together, and so on.
 
     Args:
-      openings: each piece's fingerprint (music.fingerprint.opening).
-      declared: the corpus' own group of each piece, '' for none.
+        openings: each piece's fingerprint (music.fingerprint.opening).
+        declared: the corpus' own group of each piece, '' for none.
 
     Returns:
-      Of each piece the least fingerprint of its group, so that a piece without relatives has the same group in every
-      corpus.
+        Of each piece the least fingerprint of its group, so that a piece without relatives has the same group in every
+        corpus.
     """
     parent: dict[str, str] = {}
 
@@ -202,11 +211,11 @@ def assign_splits(groups: Sequence[str], validation: float = 0.1, test: float = 
     groups on).
 
     Args:
-      groups: the group of each piece, repeated as often as it has pieces.
-      validation, test: share of the groups, on average.
+        groups: the group of each piece, repeated as often as it has pieces.
+        validation, test: share of the groups, on average.
 
     Returns:
-      Group -> 'train', 'validation' or 'test'.
+        Group -> 'train', 'validation' or 'test'.
     """
     places = {group: int(hashlib.sha256(group.encode()).hexdigest(), 16) / 2**256 for group in set(groups)}
     ranked = sorted(places, key=lambda group: (places[group], group))
@@ -230,15 +239,10 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
     """What the build of a corpus read, or None if it is not built.
 
     Returns:
-      {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
-      'mended': {file: [reason]}, 'skipped': {file: reason}, 'labels': {label: {value: n}}, 'others': [name],
-      'licence': ..., 'source': ...}.
+        {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n, 'mended': {file:
+        [what]}, 'mended_kinds': {kind: files}, 'skipped': {file: reason}, 'skipped_kinds': {kind: files}, 'labels':
+        {label: {value: n}}, 'others': [name], 'remarks': [line], 'licence': ..., 'source': ...}.
     """
     # TFDS writes the dataset's metadata last, below <corpus>/<version>/.
-    found = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
-    return json.loads(found[-1].read_text("utf-8")) if found else None
-
-
-def relative_id(path: Path, root: Path) -> str:
-    """A file's id: its path below the corpus' root, with forward slashes on every system."""
-    return path.relative_to(root).as_posix()
+    paths = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
+    return json.loads(paths[-1].read_text("utf-8")) if paths else None

@@ -11,11 +11,12 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import tensorflow as tf
@@ -37,6 +38,7 @@ from t5music.corpora.base import (
 from t5music.errors import DataError
 
 ENTRIES_PER_PART = 128
+MIDI_RULES = 1  # to be the version of the rules by which MIDI is read, of music.midi
 MOST_VALUES = 200  # values of one label that a report counts, the most frequent ones
 
 
@@ -52,17 +54,17 @@ def build(
     """Builds the corpus unless it is there already, and returns its report (base.read_report).
 
     Args:
-      corpus: what to build.
-      root: the folder of its files.
-      data_dir: the folder that holds everything t5music builds.
-      workers: processes that read; the machine's cores if None.
-      progress: show a progress bar.
-      force: read the files again and replace what was built.
+        corpus: what to build.
+        root: the folder of its files.
+        data_dir: the folder that holds everything t5music builds.
+        workers: processes that read; the machine's cores if None.
+        progress: show a progress bar.
+        force: read the files again and replace what was built.
 
     Raises:
-      DataError: no piece could be read, or the folder cannot be written.
+        DataError: no piece could be read, or the folder cannot be written.
     """
-    report = read_report(corpus.name, data_dir)
+    report = current_report(corpus.name, data_dir)
     if report is not None and not force:
         return report
     entries = list(corpus.entries(root))
@@ -90,16 +92,23 @@ def build(
     return metadata
 
 
+def current_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
+    """The report of a corpus that was built by today's rules of reading MIDI, else None."""
+    report = read_report(corpus_name, data_dir)
+    return report if report is not None and report.get("midi_rules") == MIDI_RULES else None
+
+
 def key(corpus: Corpus, entries: Sequence[Entry]) -> str:
     """What is made of a corpus' files depends on this: the readers, what is known of each file, its size and time."""
-    digest = hashlib.sha256(f"{t5music.__version__} {corpus.version} {ENTRIES_PER_PART}".encode())
+    digest = hashlib.sha256(f"{t5music.__version__} {corpus.version} {MIDI_RULES} {ENTRIES_PER_PART}".encode())
+    digest.update(json.dumps(corpus.remarks).encode())
     for entry in entries:
-        known = json.dumps([entry.id, dict(entry.labels), entry.group, entry.split])
+        facts = json.dumps([entry.id, dict(entry.labels), entry.group, entry.split])
         size = time = -1  # a file that a table names and that is not there: its reader skips it and says so
-        if entry.path.is_file():
-            stat = entry.path.stat()
-            size, time = stat.st_size, stat.st_mtime_ns
-        digest.update(f"{known}\0{size}\0{time}\n".encode())
+        with contextlib.suppress(OSError):
+            status = entry.path.stat()
+            size, time = status.st_size, status.st_mtime_ns
+        digest.update(f"{facts}\0{size}\0{time}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -148,7 +157,11 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
         "seconds": round(seconds, 3),
         "notes": notes,
         "mended": mended,
+        "mended_kinds": _count(kind for texts in mended.values() for kind in {_kind_mended(text) for text in texts}),
         "skipped": skipped,
+        "skipped_kinds": _count(re.sub(r"\d+(\.\d+)?", "#", reason) for reason in skipped.values()),
+        "remarks": list(corpus.remarks),
+        "midi_rules": MIDI_RULES,
     }
     if read_report(corpus.name, data_dir) is not None:
         shutil.rmtree(corpora_dir(data_dir) / corpus.name)
@@ -159,23 +172,34 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
     return metadata
 
 
+def _kind_mended(text: str) -> str:
+    """The kind of what was mended: to be what music.midi says of its own texts, "what: how many"."""
+    return text.partition(":")[0]
+
+
+def _count(kinds: Iterable[str]) -> dict[str, int]:
+    """How many files there are of each kind, the most frequent first."""
+    return dict(Counter(kinds).most_common())
+
+
 def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[Path]:
     """Writes the pieces of one split as MIDI files into `folder`; returns their paths, sorted.
 
-    A file has the last part of its piece's id as its name, or, where that names several, the whole id with `__` for the
-    slashes.
+    A file has the last part of its piece's id as its name, without its suffix; where that names several, the whole id
+    with `__` for the slashes; and where that does, the suffix too.
 
     Raises:
-      DataError: the corpus is not built, has no such split, or the folder cannot be written.
+        DataError: the corpus is not built, has no such split, or the folder cannot be written.
     """
     pieces = datasets.records(corpus_name, split, data_dir)
     if pieces and datasets.TEXT in pieces[0]:
         raise DataError(f"corpus {corpus_name!r} is text: there is no MIDI to export")
-    short = Counter(Path(piece["id"].decode()).name for piece in pieces)
+    ids = [PurePosixPath(piece["id"].decode()) for piece in pieces]
+    choices = [(name.stem, str(name.with_suffix("")).replace("/", "__"), str(name).replace("/", "__")) for name in ids]
+    pieces_of = Counter(stem.casefold() for stems in choices for stem in set(stems))  # some systems ignore case
     paths = []
-    for piece in pieces:
-        name = Path(piece["id"].decode())
-        stem = name.with_suffix("").name if short[name.name] == 1 else str(name.with_suffix("")).replace("/", "__")
+    for piece, stems in zip(pieces, choices, strict=True):
+        stem = next((stem for stem in stems if pieces_of[stem.casefold()] == 1), stems[-1])
         path = folder / f"{stem}.mid"
         files.write_bytes(path, piece["midi"])
         paths.append(path)

@@ -14,10 +14,11 @@ from t5music.corpora.base import SILENCE, Piece, corpora_dir, read_report
 from t5music.errors import DataError
 from t5music.music import midi
 
-RESERVED = ("id", "midi", "group", "opening")  # fields of every corpus; no label has such a name
-TEXT = "text"  # nor this one
+RESERVED = ("id", "midi", "group", "opening")  # fields of every corpus
+TEXT = "text"
 OTHER = "_midi"
 CORPUS = "corpus"  # added on reading, so that a task can ask which corpus a piece is from
+FIELDS = (*RESERVED, TEXT, CORPUS)  # no label has such a name, or one that ends with OTHER
 
 
 def _builder(corpus_name: str, data_dir: Path) -> Any:
@@ -38,7 +39,7 @@ def records(corpus_name: str, split: str, data_dir: Path) -> Sequence[Mapping[st
     """The pieces of a split, in the order in which they are stored.
 
     Raises:
-      DataError: the corpus is not built, or has no such split.
+        DataError: the corpus is not built, or has no such split.
     """
     builder = _builder(corpus_name, data_dir)
     if split not in builder.info.splits:
@@ -76,8 +77,8 @@ class Pieces(Sequence[Mapping[str, bytes]]):
     apart from. Within one corpus its own splits hold.
 
     Attributes:
-      fields: names of the fields that the records of all the corpora have; others are left out.
-      left_out: number of training pieces that are held out elsewhere.
+        fields: names of the fields that the records of all the corpora have; others are left out.
+        left_out: number of training pieces that are held out elsewhere.
     """
 
     def __init__(self, corpora: Sequence[str], split: str, data_dir: Path, apart_from: Sequence[str] = ()) -> None:
@@ -85,18 +86,18 @@ class Pieces(Sequence[Mapping[str, bytes]]):
         self._places: list[tuple[int, int]] = []
         self.left_out = 0
         elsewhere = sorted({*corpora, *apart_from})
-        kept_out = {name: held_out(name, data_dir) for name in elsewhere} if len(elsewhere) > 1 else {}
+        openings_of = {name: held_out(name, data_dir) for name in elsewhere} if len(elsewhere) > 1 else {}
         for corpus in corpora:
             if split not in splits(corpus, data_dir):
                 continue
             source = records(corpus, split, data_dir)
-            kept: Iterable[int] = range(len(source))
-            if split == "train" and kept_out:
-                others = [openings for name, openings in kept_out.items() if name != corpus or name in apart_from]
+            places: Iterable[int] = range(len(source))
+            if split == "train" and openings_of:
+                others = [openings for name, openings in openings_of.items() if name != corpus or name in apart_from]
                 forbidden = frozenset[bytes]().union(*others)
-                kept = [index for index in kept if source[index]["opening"] not in forbidden]
-                self.left_out += len(source) - len(kept)
-            self._places += [(len(self._sources), index) for index in kept]
+                places = [index for index in places if source[index]["opening"] not in forbidden]
+                self.left_out += len(source) - len(places)
+            self._places += [(len(self._sources), index) for index in places]
             self._sources.append((corpus, source))
         shared = [frozenset(source[0]) for _, source in self._sources if len(source)]
         self._stored = frozenset.intersection(*shared) if shared else frozenset()

@@ -5,7 +5,8 @@
     <data_dir>/downloads/<corpus>/SHA256SUMS         of what arrived
     <data_dir>/downloads/<corpus>/files/             unpacked
 
-An interrupted download goes on where it stopped. What is unpacked appears whole or not at all.
+An interrupted download goes on where it stopped. What is unpacked appears whole or not at all (`archives`). An archive
+that is at hand must have the checksum that is published, as one that is fetched; a folder is taken as it is.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ import hashlib
 import http.client
 import shutil
 import sys
-import tarfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
 from pathlib import Path
 
 from tqdm import tqdm
 
 from t5music import files
+from t5music.corpora import archives
 from t5music.corpora.base import Corpus, Download, locate
 from t5music.errors import DataError
+from t5music.files import printable_name
 
 ATTEMPTS = 4  # to go on after a broken connection, with a pause that doubles from one second
 TIMEOUT = 60  # seconds without a byte
@@ -43,27 +44,19 @@ def obtain(
     """The folder with a corpus' files: fetches and unpacks whatever is not there yet.
 
     Args:
-      corpus: the corpus.
-      data_dir: the folder that holds everything t5music builds.
-      source: a folder or an archive (zip or tar) of the official layout, instead of the download.
-      accept_licence: accept the corpus' terms; otherwise a person is asked, once, before the first download.
-      progress: show progress bars.
+        corpus: the corpus.
+        data_dir: the folder that holds everything t5music builds.
+        source: a folder or an archive (zip or tar) of the official layout, instead of the download.
+        accept_licence: accept the corpus' terms; otherwise a person is asked, once, before the first download.
+        progress: show progress bars.
 
     Raises:
-      DataError: the terms were not accepted, the address does not answer, what arrived is not what was published, or
-        the layout is another.
+        DataError: the terms were not accepted, the address does not answer, what arrived is not what was published, or
+            the layout is another.
     """
     home = data_dir / "downloads" / corpus.name
     if source is not None:
-        given = Path(source).expanduser()
-        if given.is_dir():
-            return locate(corpus, given)
-        if not given.is_file():
-            raise DataError(f"--from {source}: no such file or folder")
-        key = hashlib.sha256(
-            f"{given.resolve()} {given.stat().st_size} {given.stat().st_mtime_ns}".encode()
-        ).hexdigest()
-        return locate(corpus, _unpack([given], home / f"from-{key[:12]}", progress))
+        return _at_hand(corpus, Path(source).expanduser(), home, progress)
     if corpus.installed is not None:
         return corpus.installed()
     if not corpus.downloads:
@@ -72,8 +65,45 @@ def obtain(
     unpacked = home / "files"
     if not unpacked.is_dir():
         _accept(corpus, home, accept_licence)
-        _unpack([fetch(download, home, progress=progress) for download in corpus.downloads], unpacked, progress)
+        paths = [fetch(download, home, progress=progress) for download in corpus.downloads]
+        try:
+            archives.unpack(paths, unpacked, progress)
+        except DataError as error:
+            unchecked = [path for path, download in zip(paths, corpus.downloads, strict=True) if not download.checksum]
+            for path in unchecked:
+                path.unlink()
+            again = "; what was fetched without a published checksum is removed: start again" if unchecked else ""
+            raise DataError(f"{error}{again}") from error
     return locate(corpus, unpacked)
+
+
+def _at_hand(corpus: Corpus, path: Path, home: Path, progress: bool) -> Path:
+    """The folder with a corpus' files, of a folder or an archive that is at hand."""
+    if path.is_dir():
+        return locate(corpus, path)
+    if not path.is_file():
+        raise DataError(f"--from {printable_name(path)}: no such file or folder")
+    published = [download for download in corpus.downloads if download.checksum]
+    named = [download for download in published if download.name == path.name]
+    expected = named or (published if len(corpus.downloads) == 1 else [])
+    for download in expected:
+        kind, _, checksum = download.checksum.partition(":")
+        if (digest := _digest(path, kind)) != checksum.lower():
+            raise DataError(
+                f"--from {printable_name(path)}: its {kind} is {digest} and not the published {checksum}: it is "
+                "another version or damaged; to take it all the same, unpack it and give its folder to --from"
+            )
+    status = path.stat()
+    name = printable_name(path.resolve())
+    key = hashlib.sha256(f"{name} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
+    target = home / f"from-{key[:12]}"
+    archives.unpack([path], target, progress)
+    try:
+        return locate(corpus, target)
+    except DataError as error:
+        if inner := archives.nested(target):
+            raise DataError(f"{error}, but another archive, {printable_name(inner.name)}: unpack it first") from error
+        raise
 
 
 def terms(corpus: Corpus) -> str:
@@ -104,7 +134,7 @@ def fetch(download: Download, folder: Path, *, progress: bool = True) -> Path:
     """Fetches a file into `folder` unless it is there; goes on with what an earlier attempt left. Returns its path.
 
     Raises:
-      DataError: the address does not answer, or what arrived has another size or checksum than was published.
+        DataError: the address does not answer, or what arrived has another size or checksum than was published.
     """
     path = folder / download.name
     if path.is_file():
@@ -119,9 +149,9 @@ def fetch(download: Download, folder: Path, *, progress: bool = True) -> Path:
             raise DataError(f"{download.url} answers {error.code} {error.reason}") from error
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             if attempt == ATTEMPTS - 1:
-                kept = partial.stat().st_size if partial.is_file() else 0
+                size = partial.stat().st_size if partial.is_file() else 0
                 raise DataError(
-                    f"{download.url} cannot be fetched: {error}; {kept:,} bytes are kept, start again to go on"
+                    f"{download.url} cannot be fetched: {error}; {size:,} bytes are kept, start again to go on"
                 ) from error
             time.sleep(2**attempt)
         except OSError as error:
@@ -146,6 +176,9 @@ def _transfer(download: Download, partial: Path, progress: bool) -> None:
             start = 0  # the server sends everything again
         length = answer.headers.get("Content-Length")
         expected = start + int(length) if length else 0
+        free = shutil.disk_usage(partial.parent).free
+        if (size := expected or download.bytes) - start > free:
+            raise DataError(f"{download.url} has {size:,} bytes, and the disk of {partial.parent} only {free:,} free")
         bar = tqdm(
             total=expected or download.bytes or None,
             initial=start,
@@ -171,57 +204,19 @@ def _check(download: Download, partial: Path) -> None:
         partial.unlink()
         raise DataError(f"{download.url} gave {size:,} bytes and not the {download.bytes:,} published: start again")
     kind, _, published = download.checksum.partition(":")
-    found = {name: _digest(partial, name) for name in {"sha256", kind or "sha256"}}
-    if published and found[kind] != published.lower():
+    digests = {name: _digest(partial, name) for name in {"sha256", kind or "sha256"}}
+    if published and digests[kind] != published.lower():
         partial.unlink()
-        raise DataError(f"{download.url} has {kind} {found[kind]} and not the published {published}: start again")
+        raise DataError(f"{download.url} has {kind} {digests[kind]} and not the published {published}: start again")
     if not published:
-        what = f"no checksum is published; what arrived has sha256 {found['sha256']}"
+        what = f"no checksum is published; what arrived has sha256 {digests['sha256']}"
         print(f"{download.name}: {what}", file=sys.stderr)
     sums = partial.parent / "SHA256SUMS"
     lines = sums.read_text("utf-8").splitlines() if sums.is_file() else []
     lines = [line for line in lines if not line.endswith(f"  {download.name}")]
-    files.write_text(sums, "\n".join([*lines, f"{found['sha256']}  {download.name}"]) + "\n")
+    files.write_text(sums, "\n".join([*lines, f"{digests['sha256']}  {download.name}"]) + "\n")
 
 
 def _digest(path: Path, kind: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
-
-
-def _unpack(archives: list[Path], target: Path, progress: bool) -> Path:
-    """Unpacks archives into `target`, whole or not at all; a file that is no archive is put there as it is."""
-    if target.is_dir():
-        return target
-    partial = target.with_name(f".{target.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        for archive in archives:
-            _unpack_one(archive, partial, progress)
-        partial.rename(target)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise DataError(f"{archive} cannot be unpacked: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
-
-
-def _unpack_one(archive: Path, folder: Path, progress: bool) -> None:
-    def bar(total: int | None) -> tqdm:
-        return tqdm(
-            total=total, desc=f"unpacking {archive.name}", unit="file", disable=not progress, dynamic_ncols=True
-        )
-
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as content, bar(len(content.infolist())) as shown:
-            for member in content.infolist():
-                content.extract(member, folder)  # takes absolute paths and ".." off the names
-                shown.update()
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar, bar(None) as shown:
-            for entry in tar:
-                tar.extract(entry, folder, filter="data")  # refuses what would leave the folder
-                shown.update()
-    else:
-        shutil.copy(archive, folder / archive.name)

@@ -1,4 +1,4 @@
-"""`t5music embed` and `t5music similar`: a vector for each piece of one's own music, and which pieces are like another.
+"""Embed: a vector for each piece of one's own music, and which pieces are like another (`t5music embed`, `similar`).
 
 A piece is cut into segments as long as the model was trained to read. The encoder is shown the bare words of each, as
 in pre-training; a segment's vector is the mean of a layer's states over its words, and a piece's the mean over its
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,11 +20,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from t5music import __version__
-from t5music.corpora.base import relative_id
+from t5music.corpora.listing import relative_id
 from t5music.corpora.sources.folder import find_files
 from t5music.data.vocabulary import EOS_ID, Ids
 from t5music.errors import ConfigError, DataError, MidiError
+from t5music.files import printable_name
 from t5music.inference import trained_model, vector_files
+from t5music.inference.left_out import LeftOut
 from t5music.inference.trained_model import TrainedModel
 from t5music.inference.vector_files import Collection, Settings
 from t5music.model.network import T5
@@ -49,10 +50,10 @@ def pool(
     Layers are those of `T5.encoder_states`; every row is shown with EOS at its end, as in training.
 
     Args:
-      model: with an encoder.
-      rows: int32 [n] each, without EOS; at least one.
-      counted: bool [vocabulary size], True for the ids at whose positions states are pooled.
-      batch_size: rows at a time.
+        model: with an encoder.
+        rows: int32 [n] each, without EOS; at least one.
+        counted: bool [vocabulary size], True for the ids at whose positions states are pooled.
+        batch_size: rows at a time.
     """
     graphdef, params = nnx.split(model)
     vectors = np.empty((model.config.encoder_layers + 1, len(rows), 2 * model.config.d_model), np.float32)
@@ -60,8 +61,8 @@ def pool(
         tokens = np.zeros((batch_size, width), np.int32)
         for row, place in enumerate(places):
             tokens[row, : len(rows[place]) + 1] = np.append(rows[place], EOS_ID)
-        found = _pooled(graphdef, params, tokens, counted[tokens].astype(np.float32))
-        vectors[:, places] = np.asarray(found)[:, : len(places)]
+        states = _pooled(graphdef, params, tokens, counted[tokens].astype(np.float32))
+        vectors[:, places] = np.asarray(states)[:, : len(places)]
     return vectors
 
 
@@ -107,30 +108,30 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
         raise ConfigError(f"--model_dir {model_dir}: a {config.architecture} has no encoder whose states make a vector")
     if layer is not None and not 0 <= layer <= config.encoder_layers:
         raise ConfigError(f"--layer {layer}: the model's are 0 (the embeddings) to {config.encoder_layers}")
-    known = [asked.encoding for asked in trained.tasks.values() if asked.encoding in trained.vocabulary.encodings]
-    if not known:
+    names = [task.encoding for task in trained.tasks.values() if task.encoding in trained.vocabulary.encodings]
+    if not names:
         raise ConfigError(f"--model_dir {model_dir} was trained on no music")
     return Settings(
         model=model_dir,
         step=trained.step,
         fingerprint=fingerprint(trained.model),
         layer=config.encoder_layers if layer is None else layer,
-        encoding=GENERAL if GENERAL in known else known[0],
+        encoding=GENERAL if GENERAL in names else names[0],
         words=trained.lengths["inputs"] - 1,  # and EOS
         version=__version__,
     )
 
 
-def segments_of(path: str | os.PathLike[str], trained: TrainedModel, settings: Settings) -> list[Ids]:
-    """The words of a MIDI file in segments, int32 [n] each. Raises MidiError that names the file."""
-    score = midi.read(path)
+def segments_of(path: str | os.PathLike[str], trained: TrainedModel, settings: Settings, name: str) -> list[Ids]:
+    """The words of a MIDI file in segments, int32 [n] each. Raises MidiError that calls the file `name`."""
+    score = midi.read(path, name=name)
     encoding = encodings.get(settings.encoding)
     try:
         segments = encoding.segments(encoding.encode(score), settings.words)
     except MidiError as error:
-        raise MidiError(f"{os.fspath(path)}: {error}") from error
+        raise MidiError(f"{name}: {error}") from error
     if not segments:
-        raise MidiError(f"{os.fspath(path)}: no notes in it that {encoding.name} has words for")
+        raise MidiError(f"{name}: no notes in it that {encoding.name} has words for")
     return [trained.vocabulary.encode_events(encoding.name, segment) for segment in segments]
 
 
@@ -150,25 +151,29 @@ def collect(folder: str | os.PathLike[str], trained: TrainedModel, settings: Set
     Raises DataError for a folder without a MIDI file, or without one that can be used.
     """
     root = Path(folder)
-    paths = find_files(root)
+    listing = find_files(root)
+    left_out = LeftOut(len(listing.files) + len(listing.unreadable), root)
+    for name, reason in listing.unreadable.items():
+        left_out.add(name, reason)
     names: list[str] = []
     vectors: list[NDArray[np.float32]] = []
-    with tqdm(total=len(paths), desc="embed", unit="file", dynamic_ncols=True, disable=None) as bar:
-        for first in range(0, len(paths), FILES_AT_A_TIME):
-            part, pieces = paths[first : first + FILES_AT_A_TIME], []
+    with tqdm(total=len(listing.files), desc="embed", unit="file", dynamic_ncols=True, disable=None) as bar:
+        for first in range(0, len(listing.files), FILES_AT_A_TIME):
+            part, pieces = listing.files[first : first + FILES_AT_A_TIME], []
             for path in part:
+                name = relative_id(path, root)
                 try:
-                    pieces.append(segments_of(path, trained, settings))
+                    pieces.append(segments_of(path, trained, settings, name))
                 except MidiError as error:
-                    tqdm.write(f"left out: {error}", file=sys.stderr)
+                    left_out.add(name, error)
                 else:
-                    names.append(relative_id(path, root).encode("utf-8", "replace").decode())
+                    names.append(name)
             if pieces:
                 vectors.append(vectors_of(trained, settings, pieces))
             bar.update(len(part))
-    if not names:
-        raise DataError(f"{root}: none of its {len(paths)} files could be used")
-    return Collection(settings, tuple(names), np.concatenate(vectors))
+    left_out.check()
+    left_out.count()
+    return Collection(settings, tuple(names), np.concatenate(vectors), left_out.reasons)
 
 
 # --------------------------------------------------------------------------------------------------------- the verbs
@@ -180,25 +185,26 @@ def embed(
     """`t5music embed`: writes one vector for each MIDI file below a folder; files that cannot be read are left out.
 
     Args:
-      folder: where the files are.
-      model_dir: the run whose encoder is used.
-      output: the file to write, .npz or .parquet: see `vector_files`.
-      layer: of the encoder, 0 the embeddings; the last if None.
-      checkpoint: of the run: "latest", "best" or a step.
+        folder: where the files are.
+        model_dir: the run whose encoder is used.
+        output: the file to write, .npz or .parquet: see `vector_files`.
+        layer: of the encoder, 0 the embeddings; the last if None.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      The path of the file.
+        The path of the file.
 
     Raises:
-      ConfigError: an output of another suffix, a model without an encoder, a layer that it does not have.
-      DataError: no file in the folder could be used, or the output cannot be written.
+        ConfigError: an output of another suffix, a model without an encoder, a layer that it does not have.
+        DataError: no file in the folder could be used, or the output cannot be written.
     """
     path = vector_files.check_path(output, "--output")
     trained = trained_model.load(model_dir, checkpoint)
-    found = collect(folder, trained, settings_of(trained, model_dir, layer))
-    vector_files.write(path, found)
-    pieces, width = found.vectors.shape
-    print(f"{path}: {pieces} vectors of {width} numbers, layer {found.settings.layer} of {model_dir}")
+    collection = collect(folder, trained, settings_of(trained, model_dir, layer))
+    vector_files.write(path, collection)
+    pieces, width = collection.vectors.shape
+    layer = collection.settings.layer
+    print(f"{printable_name(path)}: {pieces} vectors of {width} numbers, layer {layer} of {model_dir}")
     return path
 
 
@@ -214,37 +220,36 @@ def similar(
     """`t5music similar`: prints the pieces of a collection that are most like a MIDI file, the most alike first.
 
     Args:
-      file: the MIDI file.
-      collection: a folder of MIDI files, or a file that `t5music embed` made of one with the same weights.
-      model_dir: the run whose encoder is used.
-      top: how many pieces to print.
-      layer: as of `embed`; that of the collection's file if None.
-      checkpoint: of the run: "latest", "best" or a step.
+        file: the MIDI file.
+        collection: a folder of MIDI files, or a file that `t5music embed` made of one with the same weights.
+        model_dir: the run whose encoder is used.
+        top: how many pieces to print.
+        layer: as of `embed`; that of the collection's file if None.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      (file, similarity from -1 to 1; see `similarities`) of each, in order.
+        (file, similarity from -1 to 1; see `similarities`) of each, in order.
 
     Raises:
-      ConfigError: as `embed`; a file of vectors of other weights or of another layer; a `top` below 1.
-      DataError: a collection that cannot be read, or of fewer than two pieces.
-      MidiError: the file cannot be read.
+        ConfigError: as `embed`; a file of vectors of other weights or of another layer; a `top` below 1.
+        DataError: a collection that cannot be read, or of fewer than two pieces.
+        MidiError: the file cannot be read.
     """
     if top < 1:
         raise ConfigError(f"--top {top}: at least one piece must be asked for")
     path = Path(collection)
-    found = None if path.is_dir() else vector_files.read(vector_files.check_path(path, "the collection"))
+    stored = None if path.is_dir() else vector_files.read(vector_files.check_path(path, "the collection"))
     trained = trained_model.load(model_dir, checkpoint)
-    settings = settings_of(trained, model_dir, found.settings.layer if found and layer is None else layer)
-    if found:
-        _require_same(found.settings, settings, path)
-        settings = found.settings
-    segments = segments_of(file, trained, settings)
-    if not found:
-        found = collect(path, trained, settings)
-    if len(found.files) < 2:
-        raise DataError(f"{path} has a single piece, so there is nothing to rank")
-    likeness = similarities(vectors_of(trained, settings, [segments])[0], found.vectors)
-    ranked = [(found.files[index], float(likeness[index])) for index in np.argsort(-likeness, kind="stable")[:top]]
+    settings = settings_of(trained, model_dir, stored.settings.layer if stored and layer is None else layer)
+    if stored:
+        _require_same(stored, settings, trained.model.config.d_model, path)
+        settings = stored.settings
+    segments = segments_of(file, trained, settings, printable_name(file))
+    pieces = stored or collect(path, trained, settings)
+    if len(pieces.files) < 2:
+        raise DataError(f"{printable_name(path)} has a single piece, so there is nothing to rank")
+    likeness = similarities(vectors_of(trained, settings, [segments])[0], pieces.vectors)
+    ranked = [(pieces.files[index], float(likeness[index])) for index in np.argsort(-likeness, kind="stable")[:top]]
     for name, value in ranked:
         print(f"{value:6.3f}  {name}")
     return ranked
@@ -258,16 +263,17 @@ def similarities(vector: NDArray, vectors: NDArray) -> NDArray[np.float64]:
     left without the mean is by what pieces differ from each other.
     """
     center = vectors.mean(axis=0, dtype=np.float64)
-    own, others = vector - center, vectors - center
-    norms = np.linalg.norm(own) * np.linalg.norm(others, axis=1)
-    return others @ own / np.maximum(norms, np.finfo(np.float64).tiny)
+    piece, others = vector - center, vectors - center
+    norms = np.linalg.norm(piece) * np.linalg.norm(others, axis=1)
+    return others @ piece / np.maximum(norms, np.finfo(np.float64).tiny)
 
 
-def _require_same(theirs: Settings, settings: Settings, path: Path) -> None:
-    """Raises ConfigError for a file of vectors that cannot be compared with ones of these settings."""
+def _require_same(stored: Collection, settings: Settings, width: int, path: Path) -> None:
+    """Raises ConfigError for a file of vectors that cannot be compared with ones of these settings and width."""
     again = f"make it again with t5music embed FOLDER --model_dir {settings.model} --output {path}"
-    if theirs.fingerprint != settings.fingerprint:
-        made = theirs.model if theirs.step is None else f"step {theirs.step} of {theirs.model}"
-        raise ConfigError(f"{path} was made with other weights ({made}): {again}")
-    if theirs.layer != settings.layer:
-        raise ConfigError(f"--layer {settings.layer}: {path} is of layer {theirs.layer}: {again} --layer ...")
+    former = stored.settings
+    if former.fingerprint != settings.fingerprint or stored.vectors.shape[1] != width:
+        model = former.model if former.step is None else f"step {former.step} of {former.model}"
+        raise ConfigError(f"{path} was made with other weights ({model}): {again}")
+    if former.layer != settings.layer:
+        raise ConfigError(f"--layer {settings.layer}: {path} is of layer {former.layer}: {again} --layer ...")

@@ -1,4 +1,4 @@
-"""`t5music classify` and `t5music label`: what a trained model says of pieces of music, and of their notes.
+"""Labels: `t5music classify` and `t5music label`, what a trained model says of pieces of music and of their notes.
 
 Everything that asks a model for labels of one's own music is here, for both ways in which it may answer: in words, of
 which the likelihoods count or of which exactly one is written for each note, and by the classifier on top of an encoder
@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from scipy import special
 from tqdm import tqdm
 
+from t5music.corpora.listing import MIDI_SUFFIXES
 from t5music.data.answer_formats import PerNote
 from t5music.data.examples import Classify, LabelNotes
 from t5music.data.vocabulary import EOS_ID, PAD_ID
-from t5music.errors import MidiError
-from t5music.files import write_text
+from t5music.errors import ConfigError, MidiError
+from t5music.files import printable_name, write_text
 from t5music.inference import trained_model
+from t5music.inference.left_out import LeftOut, by_name
 from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel
 from t5music.model import decoding
 from t5music.model.config import ENCODER
@@ -46,68 +48,68 @@ _COLOURS = {
 # ------------------------------------------------------------------------------------------------- asking the model
 
 
-def piece_probabilities(trained: TrainedModel, asked: Classify, score: Score, name: str) -> NDArray[np.float64]:
-    """The probability of each of `asked.values`, float64 [values], summing to 1.
+def piece_probabilities(trained: TrainedModel, task: Classify, score: Score, name: str) -> NDArray[np.float64]:
+    """The probability of each of `task.values`, float64 [values], summing to 1.
 
     They are a softmax over the values' log-likelihoods, averaged over the piece's segments. Raises MidiError that names
     the music (`name`) where there is nothing in it to classify.
     """
-    prompts = asked.prompts(score)
+    prompts = task.prompts(score)
     if not prompts:
-        raise MidiError(f"{name}: there are no notes to classify by {asked.label}")
+        raise MidiError(f"{name}: there are no notes to classify by {task.label}")
     tokens = trained_model.encode_prompts(trained, prompts, name, trim=True)
-    found = []
+    logs = []
     for rows in _parts(tokens):
         if trained.model.config.architecture == ENCODER:
-            found.append(special.log_softmax(_class_logits(trained, rows)[:, 0], axis=-1))
+            logs.append(special.log_softmax(_class_logits(trained, rows)[:, 0], axis=-1))
         else:
-            labels = trained_model.label_ids(trained.vocabulary, asked.values)
-            found.append(np.asarray(decoding.score(trained.model, rows, labels)))  # [rows, values]
-    likelihoods = np.concatenate(found)[: len(prompts)]
+            labels = trained_model.label_ids(trained.vocabulary, task.values)
+            logs.append(np.asarray(decoding.score(trained.model, rows, labels)))  # [rows, values]
+    likelihoods = np.concatenate(logs)[: len(prompts)]
     return special.softmax(likelihoods.astype(np.float64).mean(axis=0))
 
 
-def note_classes(trained: TrainedModel, asked: LabelNotes, score: Score, name: str) -> NDArray[np.int64]:
-    """The class of every note of the score: int64 [notes], indices into `asked.values`, -1 for percussion.
+def note_classes(trained: TrainedModel, task: LabelNotes, score: Score, name: str) -> NDArray[np.int64]:
+    """The class of every note of the score: int64 [notes], indices into `task.values`, -1 for percussion.
 
     The windows of a long piece are answered together, WINDOWS at a time. Answers in words are the likeliest ones that
     have exactly one word for each note (`answers.PerNote`). Raises MidiError that names the music (`name`) where it has
     no pitched notes.
     """
     try:
-        asked, prompts = _fitted(trained, asked, score)
+        task, prompts = _fitted(trained, task, score)
     except MidiError as error:
         raise MidiError(f"{name}: {error}") from error
     tokens = trained_model.encode_prompts(trained, prompts, name)
-    form = PerNote(trained.vocabulary, asked.values)
+    form = PerNote(trained.vocabulary, task.values)
     length = -(-form.longest(tokens) // PROMPT_MULTIPLE) * PROMPT_MULTIPLE
     answers: list[str] = []
-    for rows in tqdm(_parts(tokens), desc=asked.label, unit="part", disable=len(tokens) <= WINDOWS or None):
+    for rows in tqdm(_parts(tokens), desc=task.label, unit="part", disable=len(tokens) <= WINDOWS or None):
         if trained.model.config.architecture == ENCODER:
             classes = _class_logits(trained, rows).argmax(axis=-1)  # [rows, source]
             notes = trained.vocabulary.is_note[rows]
             of_rows = (row[is_note] for row, is_note in zip(classes, notes, strict=True))
-            answers += [" ".join(asked.values[index] for index in row) for row in of_rows]
+            answers += [" ".join(task.values[index] for index in row) for row in of_rows]
         else:
             grammar = form, form.start(rows, length)
             ids = decoding.generate(trained.model, rows, max_length=length, temperature=0, grammar=grammar)
             answers += [trained.vocabulary.decode(row) for row in np.asarray(ids)]
-    return asked.classes(score, answers[: len(prompts)])
+    return task.classes(score, answers[: len(prompts)])
 
 
-def _fitted(trained: TrainedModel, asked: LabelNotes, score: Score) -> tuple[LabelNotes, list[str]]:
+def _fitted(trained: TrainedModel, task: LabelNotes, score: Score) -> tuple[LabelNotes, list[str]]:
     """The task and its prompts, in windows of fewer words where the model has no room for the task's own.
 
     A prompt that lost its end, as in training, would leave notes without an answer.
     """
-    prompts, vocab = asked.prompts(score), trained.vocabulary
+    prompts, vocab = task.prompts(score), trained.vocabulary
     longest = max((vocab.encode(prompt) for prompt in prompts), key=len)
     room = trained.lengths["inputs"] - 1
     if len(longest) > room:
-        said = int((~vocab.event_mask(asked.encoding)[longest]).sum())  # what is asked, before the music
-        asked = dataclasses.replace(asked, words=room - said, notes=None)
-        prompts = asked.prompts(score)
-    return asked, prompts
+        question = int((~vocab.event_mask(task.encoding)[longest]).sum())  # the words before the music
+        task = dataclasses.replace(task, words=room - question, notes=None)
+        prompts = task.prompts(score)
+    return task, prompts
 
 
 def _parts(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -143,91 +145,160 @@ def classify(
 ) -> dict[str, dict[str, float]]:
     """`t5music classify`: prints a line for each file, its labels with their probabilities, likeliest first.
 
+    A file that cannot be read, or has nothing to classify, is left out and named, on stderr and in the table.
+
     Args:
-      files: MIDI files.
-      model_dir: the run whose model is asked.
-      task: one of the model's tasks, by its name, kind or label; the first that classifies if None.
-      table: a CSV file to write: a line for each file with the likeliest label, then every label's probability.
-      checkpoint: of the run: "latest", "best" or a step.
+        files: MIDI files.
+        model_dir: the run whose model is asked.
+        task: one of the model's tasks, by its name, kind or label; the first that classifies if None.
+        table: a CSV file to write: a line for each file with the likeliest label, then every label's probability, and
+            last why a file is left out.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      file -> label -> probability, likeliest first.
+        file, as it is printed -> label -> probability, likeliest first.
 
     Raises:
-      ConfigError: a task the model was not trained on.
-      MidiError: a file that cannot be read, or has nothing to classify.
+        ConfigError: a task the model was not trained on.
+        DataError: none of the files can be used.
     """
-    scores = {file: midi.read(file) for file in files}
+    paths = by_name(files)
+    left_out = LeftOut(len(paths))
+    scores = _read(paths, left_out)
     trained = trained_model.load(model_dir, checkpoint)
-    asked = trained_model.choose_task(trained, task, Classify, model_dir)
+    classifying: Classify = trained_model.choose_task(trained, task, Classify, model_dir)
     results = {}
-    for file, score in scores.items():
-        shares = piece_probabilities(trained, asked, score, file)
-        results[file] = {asked.values[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
-        ranked = "  ".join(f"{label} {share:.1%}" for label, share in results[file].items())
-        print(f"{file}: {asked.label}: {ranked}", flush=True)
+    for name, score in scores.items():
+        try:
+            shares = piece_probabilities(trained, classifying, score, name)
+        except MidiError as error:
+            left_out.add(name, error)
+            continue
+        results[name] = {classifying.values[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
+        ranked = "  ".join(f"{label} {share:.1%}" for label, share in results[name].items())
+        print(f"{name}: {classifying.label}: {ranked}", flush=True)
+    left_out.check()
     if table is not None:
-        write_text(table, _as_csv(results, asked))
+        write_text(table, _as_csv(paths, results, left_out.reasons, classifying))
+    left_out.count()
     return results
 
 
-def _as_csv(results: Mapping[str, Mapping[str, float]], asked: Classify) -> str:
+def _read(paths: Mapping[str, str], left_out: LeftOut) -> dict[str, Score]:
+    """The music of the files that can be read. Raises DataError where none can."""
+    scores = {}
+    for name, path in paths.items():
+        try:
+            scores[name] = midi.read(path, name=name)
+        except MidiError as error:
+            left_out.add(name, error)
+    left_out.check()
+    return scores
+
+
+def _as_csv(
+    names: Iterable[str],
+    results: Mapping[str, Mapping[str, float]],
+    left_out: Mapping[str, str],
+    classifying: Classify,
+) -> str:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["file", asked.label, *asked.values])
-    for file, shares in results.items():
-        writer.writerow([file, next(iter(shares)), *(f"{shares[value]:.6f}" for value in asked.values)])
+    writer.writerow(["file", classifying.label, *classifying.values, "left_out"])
+    for name in names:
+        if name in left_out:
+            writer.writerow([name, "", *("" for _ in classifying.values), left_out[name]])
+        else:
+            shares = results[name]
+            writer.writerow([name, next(iter(shares)), *(f"{shares[value]:.6f}" for value in classifying.values), ""])
     return lines.getvalue()
 
 
 def label(
-    file: str,
+    files: Sequence[str],
     model_dir: str,
     *,
     task: str | None = None,
     output: str | None = None,
     checkpoint: str = selection.LATEST,
-) -> Path:
+) -> list[Path]:
     """`t5music label`: writes the music with its notes labelled and, beside it, a piano roll coloured by label.
 
     The melody task puts melody, bridge and accompaniment on a track each, the velocity task gives each note the middle
-    velocity of its class (`LabelNotes.labelled`).
+    velocity of its class (`LabelNotes.labelled`). A file that cannot be read, or has no pitched notes, is left out and
+    named.
 
     Args:
-      file: the MIDI file.
-      model_dir: the run whose model is asked.
-      task: one of the model's tasks, by its name or label; the first that labels notes if None.
-      output: the MIDI file to write; named after `file` and the label if None.
-      checkpoint: of the run: "latest", "best" or a step.
+        files: MIDI files.
+        model_dir: the run whose model is asked.
+        task: one of the model's tasks, by its name or label; the first that labels notes if None.
+        output: of one file the MIDI file to write, of several the folder to write to; by default this folder, and
+            files named after `files` and the label.
+        checkpoint: of the run: "latest", "best" or a step.
 
     Returns:
-      The path of the MIDI file.
+        The paths of the MIDI files.
 
     Raises:
-      ConfigError: a task the model was not trained on, or an output that is the file itself.
-      MidiError: a file that cannot be read, or has no pitched notes.
+        ConfigError: a task the model was not trained on, or an output that is one of the files, or that of two.
+        DataError: none of the files can be used.
     """
-    score = midi.read(file)
+    paths = by_name(files)
+    left_out = LeftOut(len(paths))
+    scores = _read(paths, left_out)
     trained = trained_model.load(model_dir, checkpoint)
-    asked: Any = trained_model.choose_task(trained, task, LabelNotes, model_dir)
-    name = Path(file).stem
-    path = trained_model.output_path(output or f"{name}_{asked.label}.mid", file)
-    classes = note_classes(trained, asked, score, file)
-    midi.write(asked.labelled(score, classes), path)
+    labelling: LabelNotes = trained_model.choose_task(trained, task, LabelNotes, model_dir)
+    outputs = _outputs(paths, labelling.label, output)
+    written = []
+    for name, score in scores.items():
+        try:
+            classes = note_classes(trained, labelling, score, name)
+        except MidiError as error:
+            left_out.add(name, error)
+            continue
+        _write_labelled(outputs[name], Path(paths[name]).stem, labelling, score, classes)
+        written.append(outputs[name])
+    left_out.check()
+    left_out.count()
+    return written
+
+
+def _outputs(paths: Mapping[str, str], label_name: str, output: str | None) -> dict[str, Path]:
+    """The MIDI file to write for each file. Raises ConfigError where one would replace another."""
+    outputs: dict[str, Path] = {}
+    sources: dict[Path, str] = {}
+    if output is not None and len(paths) > 1 and Path(output).suffix.lower() in MIDI_SUFFIXES:
+        raise ConfigError(f"--output {output}: of several files it is the folder to write to")
+    for name, path in paths.items():
+        file = Path(f"{Path(path).stem}_{label_name}.mid")
+        if output is not None:
+            file = Path(output) if len(paths) == 1 else Path(output) / file
+        for other in paths.values():
+            trained_model.output_path(os.fspath(file), other)
+        same = sources.setdefault(file.resolve(), name)
+        if same != name:
+            raise ConfigError(f"{same} and {name} would both be written to {printable_name(file)}: label them apart")
+        outputs[name] = file
+    return outputs
+
+
+def _write_labelled(path: Path, name: str, labelling: LabelNotes, score: Score, classes: NDArray[np.int64]) -> None:
+    """Writes the labelled music and its picture, and prints how many notes have each label."""
+    midi.write(labelling.labelled(score, classes), path)
     picture = path.with_suffix(".png")
-    shown = _shown(asked, classes)
-    pianoroll.draw(score, picture, classes=shown, title=f"{name}: {asked.label}")
+    shown = _shown(labelling, classes)
+    pianoroll.draw(score, picture, classes=shown, title=f"{printable_name(name)}: {labelling.label}")
     counts = np.bincount(shown.of_notes, minlength=len(shown.names))
-    print(f"{path}: " + ", ".join(f"{name} {count}" for name, count in zip(shown.names, counts, strict=True) if count))
-    print(f"{picture}: piano roll")
-    return path
+    parts = (f"{part} {count}" for part, count in zip(shown.names, counts, strict=True) if count)
+    print(f"{printable_name(path)}: {', '.join(parts)}")
+    print(f"{printable_name(picture)}: piano roll")
 
 
-def _shown(asked: LabelNotes, classes: NDArray[np.int64]) -> pianoroll.Classes:
+def _shown(labelling: LabelNotes, classes: NDArray[np.int64]) -> pianoroll.Classes:
     """The classes as a person reads them, with percussion, which has no label, after all others."""
-    names = [value.partition("_")[2] for value in asked.values]
+    names = [value.partition("_")[2] for value in labelling.values]
     return pianoroll.Classes(
         (*names, "percussion"),
-        (*_COLOURS[asked.label], pianoroll.DRUM_COLOUR),
+        (*_COLOURS[labelling.label], pianoroll.DRUM_COLOUR),
         np.where(classes < 0, len(names), classes),
     )

@@ -76,7 +76,8 @@ def build(folder: Path, copies: int, workers: int, data_dir: Path) -> int:
     from t5music.corpora.sources.folder import find_files
 
     def entries(root: Path) -> list[Entry]:
-        return [Entry(f"{copy}/{path.relative_to(root)}", path) for copy in range(copies) for path in find_files(root)]
+        paths = find_files(root).files
+        return [Entry(f"{copy}/{path.relative_to(root)}", path) for copy in range(copies) for path in paths]
 
     corpus = Corpus("measured", "", "", "", "", entries)
     report = building.build(corpus, folder, data_dir, workers=workers, progress=False)

@@ -36,7 +36,18 @@ MINI = {"d_model": 128, "d_kv": 32, "heads": 4, "d_ff": 256, "encoder_layers": 3
 
 def compile_folder(folder: Path, data_dir: Path) -> None:
     """Builds and compiles one archive, in a process that may import TensorFlow."""
-    command = [sys.executable, "-m", "t5music", "compile", "--midi", str(folder), "--name", folder.name]
+    command = [
+        sys.executable,
+        "-m",
+        "t5music",
+        "compile",
+        "--midi",
+        str(folder),
+        "--name",
+        folder.name,
+        "--labels",
+        "folders",
+    ]
     subprocess.run([*command, "--data_dir", str(data_dir)], check=True, stdout=sys.stderr)
 
 

@@ -46,7 +46,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         midi.write(tune(index, low), root / "music" / kind / f"{index}.mid")
     (root / "music" / "low" / "broken.mid").write_bytes(b"MThd, but not really")
     os.environ["T5MUSIC_DATA"] = str(root / "data")
-    assert main(["compile", "--midi", str(root / "music"), "--name", "mine", *data_dir(root)]) == 0
+    folders = ["--name", "mine", "--labels", "folders"]
+    assert main(["compile", "--midi", str(root / "music"), *folders, *data_dir(root)]) == 0
     arguments = ["mine", "--model_dir", str(root / "run"), "--steps", "6", *TINY, LENGTHS, *data_dir(root)]
     assert main(["train", *arguments, "--gin.Records.log_period=2", "--gin.Records.save_period=3"]) == 0
     return root

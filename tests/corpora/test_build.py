@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,8 +15,9 @@ from numbered_files import PIECES, read, score_of
 
 from t5music.corpora import datasets
 from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_report
-from t5music.errors import DataError
+from t5music.errors import DataError, MidiError
 from t5music.music import midi
+from t5music.music.score import Score
 
 pytest.importorskip("tensorflow_datasets")
 
@@ -49,7 +52,10 @@ def test_pieces_labels_groups_and_report(root: Path, tmp_path: Path):
     report = build.build(corpus(), root, tmp_path, progress=False)
     assert report == read_report("small", tmp_path)
     assert report["skipped"] == {"bad": "it is bad"}
+    assert report["skipped_kinds"] == {"it is bad": 1}
     assert report["mended"] == {"005": ["a"]}
+    assert report["mended_kinds"] == {"a": 1}
+    assert report["remarks"] == []
     assert report["duplicates"] == 1
     assert report["groups"] == PIECES - 2
     assert report["labels"] == {"style": {"even": 20, "odd": 21}}
@@ -167,3 +173,106 @@ def test_training_pieces_that_are_held_out_elsewhere_are_left_out(root: Path, tm
     assert not {mixed[index]["opening"] for index in range(len(mixed))} & held
     assert mixed.fields == {"id", "midi", "group", "opening", "corpus"}
     assert {mixed[index]["corpus"] for index in range(len(mixed))} == {b"other", b"small"}
+
+
+def test_what_was_mended_and_left_out_is_counted_by_kind(root: Path, tmp_path: Path):
+    def kinds(entry: Entry) -> Iterator[Piece | Skipped]:
+        if entry.id >= "030":
+            yield Skipped(entry.id, f"it has {entry.id} tracks")
+        else:
+            mended = ("stray bytes: 7", "stray bytes: 9", "a RIFF wrapper") if entry.id < "010" else ("stray bytes: 1",)
+            yield dataclasses.replace(next(read(entry)), mended=mended)
+
+    listed = dataclasses.replace(corpus(kinds), remarks=("labels: none",))
+    report = build.build(listed, root, tmp_path, progress=False)
+    assert report["mended_kinds"] == {"stray bytes": 30, "a RIFF wrapper": 10}
+    assert report["skipped_kinds"] == {"it has # tracks": 10, "it has bad tracks": 1, "it has copy tracks": 1}
+    assert report["remarks"] == ["labels: none"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MidiError("007: a bar that never ends"), "a bar that never ends"),
+        (DataError("a table without an end"), "a table without an end"),
+        (PermissionError(13, "Permission denied"), "[Errno 13] Permission denied"),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "what"), "'utf-8' codec can't decode byte 0x78 in position 0: what"),
+    ],
+)
+def test_one_bad_file_stops_no_others(root: Path, tmp_path: Path, error: Exception, reason: str):
+    def failing(entry: Entry) -> Iterator[Piece | Skipped]:
+        if entry.id == "007":
+            raise error
+        yield from read(entry)
+
+    report = build.build(corpus(failing), root, tmp_path, progress=False)
+    assert report["skipped"] == {"007": reason, "bad": "it is bad"}
+    assert sum(report["pieces"].values()) == PIECES
+
+
+def test_music_that_midi_cannot_hold_is_left_out_alone(root: Path, tmp_path: Path):
+    def late(entry: Entry) -> Iterator[Piece | Skipped]:
+        for item in read(entry):
+            if entry.id in ("007", "009"):
+                notes = score_of(7).notes.copy()
+                notes["onset"][-1] = 2**28
+                score = Score(480, notes)
+                others = {"score": score} if entry.id == "009" else {}
+                yield Piece(entry.id, score_of(9) if others else score, others=others)
+            else:
+                yield item
+
+    report = build.build(corpus(late), root, tmp_path, progress=False)
+    assert set(report["skipped"]) == {"007", "009", "bad"}
+    assert report["skipped"]["007"] == report["skipped"]["009"]
+    assert "times must be" in report["skipped"]["007"]
+
+
+def test_an_error_of_ours_names_the_file(root: Path, tmp_path: Path):
+    def failing(entry: Entry) -> Iterator[Piece | Skipped]:
+        raise KeyError("x")
+        yield
+
+    with pytest.raises(KeyError) as raised:
+        build.build(corpus(failing), root, tmp_path, progress=False)
+    assert raised.value.__notes__ == ["while reading '000'"]
+
+
+def test_texts_of_names_that_are_not_utf_8_are_stored(root: Path, tmp_path: Path):
+    def named(entry: Entry) -> Iterator[Piece | Skipped]:
+        name = os.fsdecode(b"Caf\xe9 ") + entry.id
+        for item in read(entry):
+            if isinstance(item, Skipped):
+                yield Skipped(name, item.reason)
+            else:
+                yield dataclasses.replace(item, id=name, labels={"style": name})
+
+    report = build.build(corpus(named), root, tmp_path, progress=False)
+    assert report["skipped"] == {r"Caf\xe9 bad": "it is bad"}
+    assert r"Caf\xe9 003" in report["labels"]["style"]
+    assert datasets.to_piece(everything(tmp_path)[r"Caf\xe9 003"][1]).labels == {"style": r"Caf\xe9 003"}
+
+
+def test_other_rules_of_reading_build_anew(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build.build(corpus(), root, tmp_path, progress=False)
+    entries = numbered_files.entries(root)
+    key = build.key(corpus(), entries)
+    (root / "000.number").unlink()
+    assert sum(build.build(corpus(), root, tmp_path, progress=False)["pieces"].values()) == PIECES + 1
+    monkeypatch.setattr(build, "MIDI_RULES", build.MIDI_RULES + 1)
+    assert build.current_report("small", tmp_path) is None
+    assert build.key(corpus(), entries) != key
+    assert sum(build.build(corpus(), root, tmp_path, progress=False)["pieces"].values()) == PIECES
+    assert build.current_report("small", tmp_path) == read_report("small", tmp_path)
+
+
+def test_pieces_that_are_called_alike_are_all_exported(root: Path, tmp_path: Path):
+    names = {"000": "rock/a.mid", "001": "rock/A.MID", "002": "jazz/a.mid", "003": "jazz/b.mid"}
+
+    def named(entry: Entry) -> Iterator[Piece | Skipped]:
+        if entry.id in names:
+            yield Piece(names[entry.id], score_of(int(entry.id)), split="test")
+
+    build.build(corpus(named), root, tmp_path, progress=False)
+    paths = build.export("small", tmp_path, "test", tmp_path / "out")
+    assert [path.name for path in paths] == ["b.mid", "jazz__a.mid", "rock__A.MID.mid", "rock__a.mid.mid"]

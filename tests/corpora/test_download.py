@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import tarfile
 import threading
 import zipfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -225,3 +227,54 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path):
     with pytest.raises(DataError, match=r"cut\.tar\.gz cannot be unpacked"):
         download.obtain(corpus(), tmp_path / "data", source=str(packed), progress=False)
     assert not list((tmp_path / "data").rglob("*.csv"))
+
+
+def test_an_archive_at_hand_must_have_the_published_checksum(tmp_path: Path):
+    packed = tmp_path / "music.tar.gz"
+    packed.write_bytes(CONTENT)
+    published = hashlib.md5(CONTENT).hexdigest()
+    for checksum in (f"md5:{published}", f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"):
+        music = corpus(Download("http://127.0.0.1:9/music.tar.gz", checksum))
+        assert (download.obtain(music, tmp_path / checksum[:3], source=str(packed), progress=False) / "a.mid").is_file()
+    packed.write_bytes(archive({"music-v2/index.csv": b"file\n"}))
+    for name in ("music.tar.gz", "renamed.tgz"):
+        packed = packed.rename(tmp_path / name)
+        message = (
+            rf"--from .*{name}: its md5 is \w+ and not the published {published}: .* unpack it and give its folder"
+        )
+        with pytest.raises(DataError, match=message):
+            download.obtain(corpus(Download("http://127.0.0.1:9/music.tar.gz", f"md5:{published}")), tmp_path / "data",
+                            source=str(packed), progress=False)  # fmt: skip
+    assert packed.is_file(), "what a person gives is never removed"
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_archive_in_an_archive_is_named(tmp_path: Path):
+    packed = tmp_path / "outer.tar.gz"
+    packed.write_bytes(archive({"inner.zip": b"PK"}))
+    with pytest.raises(DataError, match=r"is not music: .*, but another archive, inner\.zip: unpack it first"):
+        download.obtain(corpus(), tmp_path / "data", source=str(packed), progress=False)
+
+
+def test_what_a_system_added_to_an_archive_is_not_the_corpus(tmp_path: Path):
+    for name in ("__MACOSX/music/index.csv", "._index.csv", "b/music/index.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert download.obtain(corpus(), tmp_path, source=str(tmp_path), progress=False) == tmp_path / "b" / "music"
+
+
+def test_a_damaged_download_without_a_published_checksum_is_removed(server: Server, tmp_path: Path, monkeypatch):
+    broken = CONTENT[:-4] + bytes(4)
+    monkeypatch.setattr(sys.modules[__name__], "CONTENT", broken)
+    with pytest.raises(DataError, match=r"cannot be unpacked: .*without a published checksum is removed: start again"):
+        download.obtain(corpus(Download(server.url)), tmp_path, accept_licence=True, progress=False)
+    assert sorted(path.name for path in (tmp_path / "downloads" / "music").iterdir()) == ["LICENCE", "SHA256SUMS"]
+
+
+def test_a_download_that_the_disk_cannot_hold_is_not_begun(server: Server, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: SimpleNamespace(free=len(CONTENT) - 1))
+    with pytest.raises(
+        DataError, match=rf"has {len(CONTENT):,} bytes, and the disk of .* only {len(CONTENT) - 1:,} free"
+    ):
+        download.fetch(published(server), tmp_path, progress=False)
+    assert not [path for path in tmp_path.iterdir() if path.stat().st_size]

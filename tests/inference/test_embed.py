@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,12 +70,15 @@ def test_the_file_says_how_it_was_made_and_the_broken_file_is_named(place: Path,
     path = tmp_path / "vectors.parquet"
     assert main(["embed", str(place / "music"), *run(place), "--output", str(path), "--layer", "0"]) == 0
     printed = capsys.readouterr()
-    assert f"left out: {place / 'music' / 'broken.mid'}: " in printed.err
+    lines = printed.err.splitlines()
+    assert any(line.startswith("left out: broken.mid: ") for line in lines)
+    assert "1 of 6 files left out" in lines
     assert printed.out.strip() == f"{path}: 5 vectors of 16 numbers, layer 0 of {place / 'run'}"
     zero, last = vector_files.read(path), vector_files.read(place / "vectors.npz")
     assert (last.settings.layer, last.settings.encoding, last.settings.words) == (1, "remi", 95)
     assert (last.settings.model, last.settings.step) == (str(place / "run"), 1)
     assert dataclasses.replace(last.settings, layer=0) == zero.settings
+    assert list(zero.left_out) == list(last.left_out) == ["broken.mid"]
     assert np.abs(zero.vectors - last.vectors).max() > 0.01
 
 
@@ -151,3 +155,29 @@ def test_the_fingerprint_is_of_the_weights_alone(place: Path, trained: TrainedMo
     assert embed.fingerprint(again) == embed.fingerprint(trained.model)
     again.embedding[...] = again.embedding[...].at[3, 3].add(1e-3)
     assert embed.fingerprint(again) != embed.fingerprint(trained.model)
+
+
+@pytest.mark.parametrize("suffix", vector_files.SUFFIXES)
+def test_names_that_are_not_utf_8_and_what_is_no_file(place: Path, tmp_path: Path, capsys, suffix: str):
+    """From the folder to the file of vectors and to the ranking."""
+    names = [os.fsdecode(name) for name in (b"Caf\xe9/tango \xe9.mid", b"a\nb.mid", "Ä.mid".encode())]
+    for seed, name in enumerate(names):
+        midi.write(tiny_models.band(seed), tmp_path / "music" / name)
+    os.mkfifo(tmp_path / "music" / "pipe.mid")
+    (tmp_path / "music" / ".hidden.mid").write_bytes(b"")
+    vectors, song = str(tmp_path / f"v{suffix}"), str(tmp_path / "music" / names[0])
+    assert main(["embed", str(tmp_path / "music"), *run(place), "--output", vectors]) == 0
+    assert main(["similar", song, vectors, *run(place), "--top", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == r" 1.000  Caf\xe9/tango \xe9.mid"
+    collection = vector_files.read(Path(vectors))
+    assert collection.files == (r"Caf\xe9/tango \xe9.mid", r"a\x0ab.mid", "Ä.mid")
+    assert collection.left_out == {"pipe.mid": "cannot be read: it is a pipe, not a file"}
+    assert main(["similar", str(tmp_path / "music" / "pipe.mid"), vectors, *run(place)]) == 2
+    assert "it is a pipe, not a file" in capsys.readouterr().err
+
+
+def test_vectors_of_another_width_are_not_compared(place: Path, tmp_path: Path, capsys):
+    collection = vector_files.read(place / "vectors.npz")
+    vector_files.write(tmp_path / "v.npz", dataclasses.replace(collection, vectors=collection.vectors[:, 1:]))
+    assert main(["similar", str(place / "music" / "a.mid"), str(tmp_path / "v.npz"), *run(place)]) == 2
+    assert "was made with other weights" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -210,7 +211,8 @@ def test_classify_prints_a_line_for_each_file_and_writes_a_table(song: str, run:
         rows = list(csv.DictReader(content))
     for name, line, row in zip((song, "other.mid"), lines, rows, strict=True):
         assert line.startswith(f"{name}: mood: {row['mood']} ")
-        assert list(row) == ["file", "mood", *KIND.values]
+        assert list(row) == ["file", "mood", *KIND.values, "left_out"]
+        assert row["left_out"] == ""
         shares = {value: float(row[value]) for value in KIND.values}
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
         assert max(shares, key=lambda value: shares[value]) == row["mood"]
@@ -246,3 +248,81 @@ def test_label_writes_velocities_where_it_is_told_to(song: str, run: str, capsys
     assert Path("loud/out.png").is_file()
     assert main(["label", song, "--model_dir", run, "--output", song]) == 2
     assert "is the prompt itself" in capsys.readouterr().err
+
+
+def bad_files() -> dict[str, str]:
+    """Writes files that cannot be labelled; returns them with what is said of them."""
+    Path("bad.mid").write_bytes(b"<html>no music</html>")
+    os.mkfifo("pipe.mid")
+    Path("folder.mid").mkdir()
+    midi.write(Score(480, np.array([(0, 1, 38, 90, DRUMS, 0)], NOTE)), "groove.mid")
+    return {
+        "bad.mid": "not a standard MIDI file but a web page: there is no MIDI header in it",
+        "pipe.mid": "cannot be read: it is a pipe, not a file",
+        "folder.mid": "is a folder, not a MIDI file",
+        "none.mid": "no such file",
+    }
+
+
+def test_one_bad_file_stops_no_others(song: str, run: str, capsys):
+    """They are named on stderr and in the table, and counted."""
+    bad = bad_files()
+    latin = os.fsdecode(b"Caf\xe9.mid")
+    midi.write(tiny_models.band(1), latin)
+    files = [*bad, song, latin]
+    assert main(["classify", *files, "--model_dir", run, "--task", "mood", "--csv", "labels.csv"]) == 0
+    printed = capsys.readouterr()
+    assert [line.partition(": ")[0] for line in printed.out.splitlines()] == [song, r"Caf\xe9.mid"]
+    told = [f"left out: {name}: {reason}" for name, reason in bad.items()]
+    assert printed.err.splitlines() == [*told, "4 of 6 files left out"]
+    with open("labels.csv", newline="", encoding="utf-8") as content:
+        rows = {row["file"]: row for row in csv.DictReader(content)}
+    assert list(rows) == [*bad, song, r"Caf\xe9.mid"]
+    for name, reason in bad.items():
+        assert [value for column, value in rows[name].items() if column != "file"] == ["", "", "", "", reason]
+    assert all(rows[name]["mood"] and not rows[name]["left_out"] for name in (song, r"Caf\xe9.mid"))
+
+
+def test_where_all_files_are_bad_nothing_is_written(run: str, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bad = bad_files()
+    before = sorted(tmp_path.iterdir())
+    assert main(["classify", *bad, "--model_dir", run, "--csv", "labels.csv"]) == 2
+    assert "error: none of the 4 files could be used (the first: bad.mid: not a standard" in capsys.readouterr().err
+    assert main(["classify", "bad.mid", "--model_dir", run]) == 2
+    assert capsys.readouterr().err == f"t5music: error: bad.mid: {bad['bad.mid']}\n"
+    assert main(["label", "groove.mid", "pipe.mid", "--model_dir", run]) == 2
+    assert "none of the 2 files could be used (the first: pipe.mid: " in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_label_takes_several_files(song: str, run: str, capsys):
+    bad_files()
+    latin = os.fsdecode(b"Caf\xe9.mid")
+    midi.write(tiny_models.band(1), latin)
+    assert main(["label", song, "bad.mid", "groove.mid", latin, song, "--model_dir", run, "--output", "parts"]) == 0
+    printed = capsys.readouterr()
+    assert [line.partition(": ")[0] for line in printed.out.splitlines()] == [
+        "parts/song_melody.mid",
+        "parts/song_melody.png",
+        r"parts/Caf\xe9_melody.mid",
+        r"parts/Caf\xe9_melody.png",
+    ]
+    assert printed.err.splitlines()[-1] == "2 of 4 files left out"
+    assert "left out: groove.mid: no pitched notes" in printed.err
+    stems = ("song_melody", os.fsdecode(b"Caf\xe9_melody"))
+    assert {path.name for path in Path("parts").iterdir()} == {f"{s}.{e}" for s in stems for e in ("mid", "png")}
+
+
+def test_no_file_of_label_replaces_another(song: str, run: str, capsys):
+    def error(*arguments: str) -> str:
+        assert main(["label", *arguments, "--model_dir", run]) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    midi.write(tiny_models.band(1), "deep/song.mid")
+    midi.write(tiny_models.band(2), "song_melody.mid")
+    before = Path("song_melody.mid").read_bytes()
+    assert "song.mid and deep/song.mid would both be written to song_melody.mid" in error(song, "deep/song.mid")
+    assert "song_melody.mid is the prompt itself" in error("song_melody.mid", song)
+    assert "--output out.mid: of several files it is the folder" in error(song, "deep/song.mid", "--output", "out.mid")
+    assert Path("song_melody.mid").read_bytes() == before

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from t5music.corpora.base import Corpus, Download, Entry, relative_id
+from t5music.corpora.base import Corpus, Download, Entry
+from t5music.corpora.listing import relative_id
 from t5music.corpora.tables import music_files, spaced
 
 
 def entries(root: Path) -> list[Entry]:
     """Every 'Genre/Subgenre/Artist/Title.mid'."""
-    found = []
+    listing = []
     for path in music_files(root, "*/*/*/*.mid"):
         genre, subgenre, artist = (folder.name for folder in reversed(list(path.parents)[:3]))
         labels = {"genre": genre, "subgenre": subgenre, "artist": artist, "title": spaced(path.stem)}
-        found.append(Entry(relative_id(path, root).removesuffix(".mid"), path, labels))
-    return found
+        listing.append(Entry(relative_id(path, root).removesuffix(".mid"), path, labels))
+    return listing
 
 
 ADL_PIANO = Corpus(
@@ -35,3 +36,5 @@ ADL_PIANO = Corpus(
     labels={"genre": (), "subgenre": (), "artist": (), "title": ()},
     files=11_086,  # the repository's README
 )
+
+CORPORA = (ADL_PIANO,)

@@ -25,13 +25,13 @@ def entries(root: Path) -> list[Entry]:
     """The rows of `metadata.csv`, in the order of their files. The performances of one composition are a group.
 
     Raises:
-      DataError: the table or the annotations are missing or damaged.
+        DataError: the table or the annotations are missing or damaged.
     """
     annotations = root / "asap_annotations.json"
     beats = read_json(annotations)
     if not isinstance(beats, dict):
         raise DataError(f"{annotations}: not a table of performances")
-    found = []
+    listing = []
     for row in read_csv(root / "metadata.csv", _COLUMNS):
         name = row["midi_performance"]
         performer = re.sub(r"\d+M?$", "", PurePosixPath(name).stem)  # "LeeSH01M": the first of LeeSH's, MIDI only
@@ -42,8 +42,8 @@ def entries(root: Path) -> list[Entry]:
             "alignment": _alignment(beats.get(name, {}), f"{annotations}, {name}"),
         }
         more = {"score": root / row["midi_score"]}
-        found.append(Entry(name, root / name, labels, f"{row['composer']}: {row['title']}", more=more))
-    return sorted(found, key=lambda entry: entry.id)
+        listing.append(Entry(name, root / name, labels, f"{row['composer']}: {row['title']}", more=more))
+    return sorted(listing, key=lambda entry: entry.id)
 
 
 def _alignment(annotation: Mapping[str, Any], where: str) -> str:
@@ -94,3 +94,5 @@ ASAP = Corpus(
     hours=92,  # the paper: "more than"
     files=1067,  # the repository's README
 )
+
+CORPORA = (ASAP,)

@@ -42,3 +42,5 @@ BACH_370 = Corpus(
     layout="kern/chor*.krn",
     files=370,
 )
+
+CORPORA = (BACH_370,)

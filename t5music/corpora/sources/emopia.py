@@ -22,13 +22,13 @@ _NAME = re.compile(r"(Q[1-4])_(.{11})_\d+")  # the quadrant, the song on YouTube
 def entries(root: Path, by_song: bool) -> list[Entry]:
     """Every clip 'midis/Q1_youtube_id_0.mid', with the split by song or by clip."""
     held_out = published_split("emopia" if by_song else "emopia_clips")
-    found = []
+    listing = []
     for path in music_files(root, "midis/Q*.mid"):
         if match := _NAME.fullmatch(path.stem):
             emotion, song = match.groups()
             split = held_out.get(song if by_song else path.stem, "train")
-            found.append(Entry(path.stem, path, {"emotion": emotion, "song": song}, song, split))
-    return found
+            listing.append(Entry(path.stem, path, {"emotion": emotion, "song": song}, song, split))
+    return listing
 
 
 EMOPIA = Corpus(
@@ -58,3 +58,5 @@ EMOPIA_CLIPS = replace(
     entries=partial(entries, by_song=False),
     splits="MIDI-BERT's, by clip: 864, 107 and 107; it LEAKS, 93 of the 107 test clips have their song in train",
 )
+
+CORPORA = (EMOPIA, EMOPIA_CLIPS)

@@ -1,144 +1,185 @@
-"""Anyone's folder of MIDI files as a corpus.
-
-The labels are those of a table, `labels.csv` in the folder or another that is named, or else the sub-folders:
-
-    file,split,group,genre,composer          (only `file` is required; paths are below the folder)
-    rock/a.mid,train,,rock,
-    b.mid,test,suite 1,classical,Bach
-"""
+"""Folder: anyone's own MIDI files as a corpus, with the labels of a table (`folder_table`) or of its sub-folders."""
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from t5music.corpora.base import SPLITS, Corpus, Entry, relative_id
+from t5music.corpora import datasets
+from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_midi
+from t5music.corpora.listing import MIDI_SUFFIXES, Listing, list_files, relative_id
+from t5music.corpora.sources import folder_table
 from t5music.errors import DataError, nearest
+from t5music.files import printable_name
 
-SUFFIXES = (".mid", ".midi", ".smf", ".kar", ".rmi")
-LABEL = "folder"  # the label of a folder without a table
+LABEL = "folder"  # the label of sub-folders
 TABLE = "labels.csv"
-_OWN = ("file", "split", "group")  # columns of a table that are no labels
 MOST_VALUES = 64  # a column of more values is no label set
+MOST_LABELS = 32  # taken from a table that is not asked for its labels by name
+
+_LABEL_NAME = re.compile(r"[\w.:#]+")  # what seqio takes in a task's name
 
 
-def find_files(root: Path) -> list[Path]:
-    """Every file below `root` with a MIDI suffix, sorted. Raises DataError if there is no folder or no such file."""
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not files:
-        raise DataError(f"{root}: no MIDI files in it (looked for {', '.join(SUFFIXES)})")
-    return files
+def find_files(root: Path) -> Listing:
+    """Everything below `root` with a MIDI suffix. Raises DataError if there is no folder or no such file."""
+    listing = list_files(root, MIDI_SUFFIXES)
+    if not listing.files and not listing.unreadable:
+        raise DataError(f"{printable_name(root)}: no MIDI files in it (looked for {', '.join(MIDI_SUFFIXES)})")
+    return listing
 
 
-def label_of(path: Path, root: Path) -> str:
+def table_of(root: Path, table: Path | None = None) -> Path | None:
+    """The folder's table: the one that is named, else its labels.csv, in any case, if it has one."""
+    if table is not None or not root.is_dir():
+        return table
+    return next((path for path in sorted(root.iterdir(), reverse=True) if path.name.lower() == TABLE), None)
+
+
+def sub_folders(root: Path) -> list[str]:
+    """The labels that the sub-folders of a folder with music would be, sorted."""
+    return sorted({_sub_folder(path, root) for path in find_files(root).files} - {""})
+
+
+def _sub_folder(path: Path, root: Path) -> str:
     """The first folder between `root` and the file, as a word; '' for a file that lies in `root` itself."""
     parts = path.relative_to(root).parts[:-1]
-    return _word(parts[0]) if parts else ""
+    return re.sub(r"\s+", "_", printable_name(parts[0]).strip()) if parts else ""
 
 
-def read_table(table: Path, root: Path) -> list[Entry]:
-    """The entries of a table, in the order of their files.
-
-    Raises:
-      DataError: the table has no column `file`, names a file that is not there, a split that does not exist, or a file
-        twice.
-    """
-    entries: dict[str, Entry] = {}
-    with open(table, encoding="utf-8-sig", newline="") as content:
-        rows = csv.DictReader(content)
-        columns = [column for column in rows.fieldnames or () if column]
-        if "file" not in columns:
-            raise DataError(f"{table}: no column 'file' (its columns: {', '.join(columns) or 'none'})")
-        labels = [column for column in columns if column not in _OWN]
-        for number, row in enumerate(rows, 2):
-            name, split = (row["file"] or "").strip(), (row.get("split") or "").strip().lower()
-            split = {"": None, "valid": "validation", "val": "validation", "dev": "validation"}.get(split, split)
-            if split is not None and split not in SPLITS:
-                raise DataError(f"{table}, line {number}: split {split!r} is none of {', '.join(SPLITS)}")
-            path = root / name
-            if not path.is_file():
-                raise DataError(f"{table}, line {number}: no file {name!r} below {root}")
-            if name in entries:
-                raise DataError(f"{table}, line {number}: {name!r} is there twice")
-            entries[name] = Entry(
-                id=name,
-                path=path,
-                labels={_word(label).lower(): (row[label] or "").strip() for label in labels},
-                group=(row.get("group") or "").strip(),
-                split=split,
-            )
-    if not entries:
-        raise DataError(f"{table}: no file in it")
-    return [entries[name] for name in sorted(entries)]
-
-
-def entries(root: Path, table: Path | None) -> list[Entry]:
-    """The entries of a folder: those of its table, or else every MIDI file, labelled by its sub-folder."""
-    if table is not None:
-        return read_table(table, root)
-    return [Entry(relative_id(path, root), path, {LABEL: label_of(path, root)}) for path in find_files(root)]
-
-
-def corpus(root: Path, name: str, labels: Sequence[str] = (), table: Path | None = None) -> Corpus:
-    """A corpus of the MIDI files below `root`.
+def corpus(
+    root: Path,
+    name: str,
+    labels: Sequence[str] = (),
+    table: Path | None = None,
+    *,
+    folders_are_labels: bool = False,
+) -> Corpus:
+    """A corpus of the MIDI files below `root`. No file of music is opened.
 
     Args:
-      root: the folder.
-      name: the corpus' name.
-      labels: columns of the table to take as labels; if none are named, those with 2 to MOST_VALUES values that are not
-        all numbers.
-      table: a CSV file; `labels.csv` in the folder, if it is there, without one.
+        root: the folder.
+        name: the corpus' name.
+        labels: columns of the table to take as labels; if none are named, those with 2 to MOST_VALUES values that are
+            not all numbers.
+        table: a CSV file (`folder_table`); `labels.csv` in the folder, if it is there, without one.
+        folders_are_labels: whether each file's first sub-folder is its label, called LABEL.
 
     Raises:
-      DataError: no such folder, no MIDI file in it, a table that does not fit, a label that is not in it, or a name
-        that TFDS and seqio could not take.
+        DataError: no such folder, no MIDI file in it, a table that does not fit, a label that is not in it, or a name
+            that TFDS and seqio could not take.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise DataError(f"--name {name}: a corpus' name is lower-case letters, digits and _, beginning with a letter")
     root = root.expanduser().resolve()
-    if table is None and (root / TABLE).is_file():
-        table = root / TABLE
-    elif table is not None and not table.is_file():
-        raise DataError(f"--table {table}: no such file")
-    found = entries(root, table)
-    values: dict[str, set[str]] = {}
-    for entry in found:
-        for label, value in entry.labels.items():
-            values.setdefault(label, set()).update({value} - {""})
-    for label in labels:
-        if label not in values:
-            raise DataError(f"--label {label}: not a column of {table or root}{nearest(label, values)}")
-    chosen = labels or [label for label, known in values.items() if _is_label_set(known)]
+    table = table_of(root, table)
+    entries, columns, remarks = _by_table(table, root) if table else _all_files(root)
+    if folders_are_labels:
+        if LABEL in columns:
+            raise DataError(f"{table}: column {columns[LABEL]!r} and --labels folders: rename the column or do without")
+        columns = {LABEL: "the sub-folders", **columns}
+        entries = [replace(entry, labels={LABEL: _sub_folder(entry.path, root), **entry.labels}) for entry in entries]
+    values = {label: {entry.labels.get(label, "") for entry in entries} - {""} for label in columns}
+    chosen = [_chosen(label, columns, table or root) for label in labels] or _label_sets(values, columns, table or root)
+    if folders_are_labels and LABEL not in chosen:
+        chosen.insert(0, LABEL)
+    chosen = [label for label in chosen if label != LABEL or len(values[label]) > 1]
     return Corpus(
         name=name,
-        title=f"MIDI files of the folder {root.name}",
+        title=f"MIDI files of the folder {printable_name(root.name)}",
         licence="as the owner of the files states",
-        source=root.name,
+        source=printable_name(root.name),
         citation="",
-        entries=partial(_only, table=table, labels=tuple(chosen)),
+        entries=lambda _: [
+            replace(entry, labels={label: entry.labels.get(label, "") for label in chosen}) for entry in entries
+        ],
+        read=read,
         labels={label: tuple(sorted(values[label])) for label in chosen},
         splits="those of its table, else ours: 80/10/10 by piece, near-duplicates on one side",
-        files=len(found),
+        files=len(entries),
+        remarks=(*remarks, *_remarks(chosen, values), *_on_folders(root, table, folders_are_labels)),
     )
 
 
-def _only(root: Path, table: Path | None, labels: Sequence[str]) -> list[Entry]:
-    """The entries with no other labels than these."""
-    return [
-        Entry(entry.id, entry.path, {label: entry.labels.get(label, "") for label in labels}, entry.group, entry.split)
-        for entry in entries(root, table)
+def read(entry: Entry) -> Iterator[Piece | Skipped]:
+    """Reads a MIDI file; of a sub-folder that could not be listed it says why."""
+    if "unreadable" in entry.more:
+        yield Skipped(entry.id, entry.more["unreadable"])
+    else:
+        yield from read_midi(entry)
+
+
+_Files = tuple[list[Entry], dict[str, str], tuple[str, ...]]  # with the columns of their labels, and remarks
+
+
+def _by_table(table: Path, root: Path) -> _Files:
+    files = folder_table.read(table, root)
+    return files.entries, files.columns, files.remarks
+
+
+def _all_files(root: Path) -> _Files:
+    listing = find_files(root)
+    unreadable = [Entry(name, root / name, more={"unreadable": why}) for name, why in listing.unreadable.items()]
+    return [*(Entry(relative_id(path, root), path) for path in listing.files), *unreadable], {}, ()
+
+
+def _chosen(name: str, columns: Mapping[str, str], where: Path) -> str:
+    """The label of a column that is asked for by its name."""
+    label = folder_table.label_name(name)
+    if label not in columns:
+        raise DataError(f"--label {name}: not a column of {printable_name(where)}{nearest(label, columns)}")
+    _check_label(label, columns[label], where)
+    return label
+
+
+def _label_sets(values: Mapping[str, set[str]], columns: Mapping[str, str], where: Path) -> list[str]:
+    """The columns that are label sets: of few values, not all of them numbers."""
+    labels = [
+        label
+        for label, texts in values.items()
+        if 2 <= len(texts) <= MOST_VALUES and not all(re.fullmatch(r"[-+]?\d*\.?\d+", text) for text in texts)
     ]
+    if len(labels) > MOST_LABELS:
+        raise DataError(f"{printable_name(where)}: {len(labels)} columns may be labels: name some with --label")
+    for label in labels:
+        _check_label(label, columns[label], where)
+    return labels
 
 
-def _is_label_set(values: set[str]) -> bool:
-    numbers = all(re.fullmatch(r"[-+]?\d*\.?\d+", value) for value in values)
-    return 2 <= len(values) <= MOST_VALUES and not numbers
+def _check_label(label: str, column: str, where: Path) -> None:
+    """Raises DataError for a column whose name no label can have."""
+    if not _LABEL_NAME.fullmatch(label):
+        better = re.sub(r"[^\w.:#]+", "_", label).strip("_") or "label"
+        why = f"has characters that are neither letters, digits nor _ . : #: call it {better!r}"
+    elif label in datasets.FIELDS or label.endswith(datasets.OTHER):
+        why = f"is a field that every piece has: call it {label + '_label'!r}"
+    else:
+        return
+    raise DataError(
+        f"{printable_name(where)}: column {column!r} cannot be a label: its name {why}, "
+        "or name the columns to take with --label"
+    )
 
 
-def _word(text: str) -> str:
-    return re.sub(r"\s+", "_", text.strip())
+def _remarks(chosen: Sequence[str], values: Mapping[str, set[str]]) -> Iterator[str]:
+    """What to say of the labels that are taken."""
+    yield f"labels: {', '.join(f'{label} ({len(values[label])} values)' for label in chosen) or 'none'}"
+    for label in chosen:
+        alike: dict[str, list[str]] = defaultdict(list)
+        for value in sorted(values[label]):
+            alike[value.casefold()].append(value)
+        for spellings in alike.values():
+            if len(spellings) > 1:
+                yield f"{label}: {', '.join(spellings)} differ in case alone and are {len(spellings)} labels"
+
+
+def _on_folders(root: Path, table: Path | None, folders_are_labels: bool) -> Iterator[str]:
+    """What to say of the sub-folders."""
+    if folders_are_labels or table is None:
+        number = len(sub_folders(root))
+        if folders_are_labels:
+            yield f"{number} sub-folders: taken as labels" if number > 1 else "fewer than two sub-folders: no labels"
+        elif number > 1:
+            yield f"{number} sub-folders: not taken as labels (--labels folders takes them)"

@@ -10,13 +10,13 @@ from t5music.corpora.tables import music_files
 
 def entries(root: Path) -> list[Entry]:
     """Every 'Surname, First name, Title, youtube_id.mid'. The recordings of one work are a group."""
-    found = []
+    listing = []
     for path in music_files(root, "*, *, *, ???????????.mid"):
         name, video = path.stem[:-13], path.stem[-11:]  # the title may have commas, the video's name has none
         surname, first, title = name.split(", ", 2)
         labels = {"composer": f"{first} {surname}".strip(), "title": title, "youtube": video}
-        found.append(Entry(path.stem, path, labels, name.lower()))
-    return found
+        listing.append(Entry(path.stem, path, labels, name.lower()))
+    return listing
 
 
 GIANTMIDI = Corpus(
@@ -32,3 +32,5 @@ GIANTMIDI = Corpus(
     hours=1237,  # as others quote the paper
     files=10_855,
 )
+
+CORPORA = (GIANTMIDI,)

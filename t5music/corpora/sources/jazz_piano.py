@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
-from t5music.corpora.sources.folder import SUFFIXES
+from t5music.corpora.listing import MIDI_SUFFIXES
 from t5music.corpora.tables import music_files, spaced
 
 PIANOS = 8  # General MIDI programs 0..7
@@ -18,7 +18,7 @@ def entries(root: Path) -> list[Entry]:
     return [
         Entry(path.stem, path, {"title": spaced(path.stem)})
         for path in music_files(root, "midi/*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in MIDI_SUFFIXES
     ]
 
 
@@ -46,3 +46,5 @@ JAZZ_PIANO = Corpus(
     labels={"solo_piano": ("no", "yes"), "title": ()},
     files=307,
 )
+
+CORPORA = (JAZZ_PIANO,)

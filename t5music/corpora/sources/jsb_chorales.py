@@ -83,3 +83,5 @@ JSB_CHORALES = Corpus(
     splits="official: 229, 76 and 77",
     files=382,
 )
+
+CORPORA = (JSB_CHORALES,)

@@ -40,9 +40,9 @@ def read_classes(root: Path) -> dict[str, dict[str, str]]:
     Of several values for one file the most frequent one is taken, and of those the first.
 
     Raises:
-      DataError: a table that cannot be read, or a value that is no genre or style.
+        DataError: a table that cannot be read, or a value that is no genre or style.
     """
-    found: dict[str, dict[str, str]] = {label: {} for label in _TABLES}
+    classes: dict[str, dict[str, str]] = {label: {} for label in _TABLES}
     for folder in (root.parent, root):
         for path in sorted(folder.glob("*.csv")):
             with open(path, encoding="utf-8", errors="replace") as table:
@@ -50,14 +50,14 @@ def read_classes(root: Path) -> dict[str, dict[str, str]]:
             for label, (column, _) in _TABLES.items():
                 if "file_id" in columns and column in columns:
                     for row in read_csv(path, ("file_id", column)):
-                        found[label][row["file_id"]] = _most_frequent(row[column], label, path)
+                        classes[label][row["file_id"]] = _most_frequent(row[column], label, path)
         for path in sorted(folder.glob("*.cls")):
             for label, (column, _) in _TABLES.items():
                 if f"-{column}-" in path.name.lower():
                     lines = [line.split("\t") for line in path.read_text("utf-8", "replace").splitlines()]
                     pairs = [line for line in lines if len(line) > 1 and not line[0].startswith("#")]
-                    found[label].update({track: _most_frequent(value, label, path) for track, value, *_ in pairs})
-    return found
+                    classes[label].update({track: _most_frequent(value, label, path) for track, value, *_ in pairs})
+    return classes
 
 
 def _most_frequent(text: str, label: str, path: Path) -> str:
@@ -65,11 +65,11 @@ def _most_frequent(text: str, label: str, path: Path) -> str:
     if not values:
         return ""
     value = values.most_common(1)[0][0].strip()
-    known = {name.lower().replace(" ", "_"): name for name in _TABLES[label][1]}
+    names = {name.lower().replace(" ", "_"): name for name in _TABLES[label][1]}
     word = value.lower().replace(" ", "_")
-    if word not in known:
+    if word not in names:
         raise DataError(f"{path}: {value!r} is no {label} of {_TABLES[label][0]}")
-    return known[word]
+    return names[word]
 
 
 def _labels(classes: Mapping[str, Mapping[str, str]], *keys: str) -> dict[str, str]:
@@ -172,3 +172,5 @@ LAKH_CLEAN = _corpus(
     entries=clean_entries,
     labels={"artist": (), "title": ()},
 )
+
+CORPORA = (LAKH_FULL, LAKH_MATCHED, LAKH_CLEAN)

@@ -15,18 +15,18 @@ def entries(root: Path) -> list[Entry]:
     """The rows of the dataset's table, in the order of their files. A composition's performances are one group.
 
     Raises:
-      DataError: the table is missing or damaged.
+        DataError: the table is missing or damaged.
     """
     table = next(iter(sorted(root.glob("maestro-v*.csv"))), None)
     if table is None:
         raise DataError(f"{root}: no table maestro-v*.csv in it")
-    found = []
+    listing = []
     for row in read_csv(table, _COLUMNS):
         name, composer, title = row["midi_filename"], row["canonical_composer"], row["canonical_title"]
         labels = {"composer": composer, "title": title, "year": row["year"], "duration": row["duration"]}
         split = as_split(row["split"], f"{table}, {name}")
-        found.append(Entry(name, root / name, labels, f"{composer}: {title}", split))
-    return sorted(found, key=lambda entry: entry.id)
+        listing.append(Entry(name, root / name, labels, f"{composer}: {title}", split))
+    return sorted(listing, key=lambda entry: entry.id)
 
 
 MAESTRO = Corpus(
@@ -52,3 +52,5 @@ MAESTRO = Corpus(
     hours=198.7,  # the dataset's page, v3.0.0
     files=1276,
 )
+
+CORPORA = (MAESTRO,)

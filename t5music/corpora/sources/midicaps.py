@@ -23,20 +23,20 @@ def entries(root: Path) -> list[Entry]:
     hash of the file's name.
 
     Raises:
-      DataError: the table is missing or damaged.
+        DataError: the table is missing or damaged.
     """
     table = root / "train.json"
-    found = []
+    listing = []
     try:
         with open(table, encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    found.append(_entry(line, root, f"{table}, line {number}"))
+                    listing.append(_entry(line, root, f"{table}, line {number}"))
     except FileNotFoundError as error:
         raise DataError(f"{table}: no such file") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8: {error}") from error
-    return sorted(found, key=lambda entry: entry.id)
+    return sorted(listing, key=lambda entry: entry.id)
 
 
 def _entry(line: str, root: Path, where: str) -> Entry:
@@ -80,3 +80,5 @@ MIDICAPS = Corpus(
     splits="official test set; of the rest one in twenty is validation, by the hash of its name",
     files=168_385,
 )
+
+CORPORA = (MIDICAPS,)

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from t5music.corpora.base import Corpus, Entry, Piece, Skipped, relative_id
+from t5music.corpora.base import Corpus, Entry, Piece, Skipped
+from t5music.corpora.listing import relative_id
 from t5music.errors import DataError, MidiError
 from t5music.music.score import KEY, METER, NOTE, Score
 
@@ -70,18 +71,18 @@ def to_score(stream: Any, program: int, voices: tuple[str, ...] = ()) -> Score:
     fall where they are written.
 
     Args:
-      stream: music21.stream.Score, with parts that hold measures.
-      program: General MIDI program given to every note, 0..127.
-      voices: lower-case names of the parts to keep, in their order; all parts if empty.
+        stream: music21.stream.Score, with parts that hold measures.
+        program: General MIDI program given to every note, 0..127.
+        voices: lower-case names of the parts to keep, in their order; all parts if empty.
 
     Raises:
-      MidiError: the stream has no notes, or not the voices asked for.
+        MidiError: the stream has no notes, or not the voices asked for.
     """
     parts = list(stream.parts)
     if voices:
         parts = [part for part in parts if str(part.partName).strip().lower() in voices]
-        found = tuple(str(part.partName).strip().lower() for part in parts)
-        if found != voices:
+        names = tuple(str(part.partName).strip().lower() for part in parts)
+        if names != voices:
             raise MidiError(f"its parts are not {', '.join(voices)}")
     measures = list(parts[0].getElementsByClass("Measure")) if parts else []
     upbeat = float(measures[0].paddingLeft) if measures else 0.0
@@ -191,3 +192,5 @@ TRECENTO = _corpus("trecento", "Music of the Italian Trecento: Landini, Ciconia,
                    "trecento/*.xml", "trecento", CHOIR)  # fmt: skip
 RYANS_MAMMOTH = _corpus("ryans_mammoth", "Ryan's Mammoth Collection: reels, jigs and hornpipes for the fiddle",
                         "ryansMammoth/*.abc", "traditional", VIOLIN)  # fmt: skip
+
+CORPORA = (BACH_CHORALES, MONTEVERDI, TRECENTO, RYANS_MAMMOTH)

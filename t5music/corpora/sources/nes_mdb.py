@@ -18,6 +18,7 @@ import numpy as np
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
 from t5music.corpora.tables import as_split, music_files, read_json
 from t5music.errors import DataError, MidiError
+from t5music.files import read_bytes
 from t5music.music import encodings
 from t5music.music.encodings.tx1.encoding import WAITS
 
@@ -29,7 +30,7 @@ _WAIT = re.compile(r"\bWT_(\d+)\b")
 def entries(root: Path, suffix: str) -> list[Entry]:
     """The files of the folders train, valid and test, in this order. Raises DataError for a damaged composer table."""
     composers = _composers(root)
-    found = []
+    listing = []
     for folder in _SPLITS:
         for path in music_files(root, f"{folder}/*{suffix}"):
             name = path.name.removesuffix(suffix)
@@ -37,8 +38,8 @@ def entries(root: Path, suffix: str) -> list[Entry]:
             game, title = (match["game"], match["title"]) if match else (name, "")
             composer, year = composers.get(game, ("", ""))
             labels = {"game": game.partition("_")[2] or game, "title": title, "composer": composer, "year": year}
-            found.append(Entry(f"{folder}/{name}", path, labels, game, as_split(folder, str(path))))
-    return found
+            listing.append(Entry(f"{folder}/{name}", path, labels, game, as_split(folder, str(path))))
+    return listing
 
 
 def _composers(root: Path) -> dict[str, tuple[str, str]]:
@@ -46,15 +47,15 @@ def _composers(root: Path) -> dict[str, tuple[str, str]]:
     tables = [path for folder in (root, root.parent) for path in sorted(folder.glob("nesmdb_meta*.json"))]
     if not tables:
         return {}
-    known = {}
+    composers = {}
     try:
         for game, facts in read_json(tables[0]).items():
             texts = (", ".join(facts["composers"]), str(facts.get("release_year", "")))
             composer, year = ("" if text == "Unknown" else text for text in texts)
-            known[game] = (composer, year)
+            composers[game] = (composer, year)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{tables[0]}: not a table of games with 'composers'") from error
-    return known
+    return composers
 
 
 def read_tx1(entry: Entry) -> Iterator[Piece | Skipped]:
@@ -65,7 +66,7 @@ def read_tx1(entry: Entry) -> Iterator[Piece | Skipped]:
     """
     encoding = encodings.get("tx1")
     try:
-        text = _WAIT.sub(_nearest_wait, entry.path.read_text("utf-8"))
+        text = _WAIT.sub(_nearest_wait, read_bytes(entry.path).decode("utf-8"))
         decoded = encoding.decode(encoding.from_text(text))
     except FileNotFoundError:
         yield Skipped(entry.id, "no such file")
@@ -135,3 +136,5 @@ NES_MDB_TX1 = _corpus(
     "https://github.com/chrisdonahue/LakhNES",
     f"{_NES_MDB}; Donahue et al., LakhNES, ISMIR 2019",
 )
+
+CORPORA = (NES_MDB_MIDI, NES_MDB_TX1)

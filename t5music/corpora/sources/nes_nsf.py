@@ -24,6 +24,7 @@ import numpy as np
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, assign_splits
 from t5music.corpora.tables import as_split, music_files, read_csv
 from t5music.errors import MidiError
+from t5music.files import read_bytes
 from t5music.music import fingerprint, midi
 from t5music.music.encodings.tx1.encoding import NOISE, PROGRAMS, RANGES, VOICES
 from t5music.music.score import Score
@@ -37,12 +38,12 @@ def entries(root: Path) -> list[Entry]:
     """The songs by game and number, of the repository's folder `data`, or of a copy with a table of its files."""
     if (root / _TABLE).is_file():
         rows = read_csv(root / _TABLE, ("file", "game", "is_song", "split"))
-        found = [(root / row["file"], row["split"]) for row in rows if row["is_song"] == "1"]
+        paths = [(root / row["file"], row["split"]) for row in rows if row["is_song"] == "1"]
     else:
-        found = [(path, split) for folder, split in _FOLDERS.items() for path in music_files(root, f"{folder}/*/*.mid")]
+        paths = [(path, split) for folder, split in _FOLDERS.items() for path in music_files(root, f"{folder}/*/*.mid")]
     songs = [
         Entry(f"{path.parent.name}/{path.stem}", path, {"game": path.parent.name}, split=as_split(split, str(path)))
-        for path, split in found
+        for path, split in paths
     ]
     return sorted(songs, key=lambda entry: entry.id)
 
@@ -66,7 +67,7 @@ def read(entry: Entry) -> Iterator[Piece | Skipped]:
 
 def _by_channel(path: Path) -> bytes:
     """The file's notes and tempi as a file with a named track for each channel: a Score knows nothing of channels."""
-    source = mido.MidiFile(path)
+    source = mido.MidiFile(file=io.BytesIO(read_bytes(path)))
     tracks = {None: mido.MidiTrack()} | {
         channel: mido.MidiTrack([mido.MetaMessage("track_name", name=name)]) for channel, name in _CHANNELS.items()
     }
@@ -112,3 +113,5 @@ NES_NSF = Corpus(
     hours=4.1,
     files=528,
 )
+
+CORPORA = (NES_NSF,)

@@ -27,10 +27,10 @@ def entries(root: Path) -> list[Entry]:
     """Every file of melody and chords. Tunes of one title are a group; key and meter are those of the tune's head.
 
     Raises:
-      DataError: an ABC file that cannot be read, or that has a tune without a number or a number twice.
+        DataError: an ABC file that cannot be read, or that has a tune without a number or a number twice.
     """
     tunes = {path.stem: _tunes(path) for path in music_files(root, "ABC_cleaned/*.abc")}
-    found = []
+    listing = []
     for path in music_files(root, "MIDI/*.mid"):
         match = _NAME.fullmatch(path.stem)
         tune_set, number = (match[1], int(match[2])) if match else (path.stem, 0)
@@ -43,8 +43,8 @@ def entries(root: Path) -> list[Entry]:
             "meter": _field(abc, "M"),
             "abc": abc,
         }
-        found.append(Entry(path.stem, path, labels, labels["title"].lower()))
-    return found
+        listing.append(Entry(path.stem, path, labels, labels["title"].lower()))
+    return listing
 
 
 def _tunes(path: Path) -> dict[int, str]:
@@ -98,3 +98,5 @@ NOTTINGHAM = Corpus(
     labels={"tune_set": TUNE_SETS, "title": (), "key": KEYS, "meter": METERS, "abc": ()},
     files=1034,
 )
+
+CORPORA = (NOTTINGHAM,)

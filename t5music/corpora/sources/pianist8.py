@@ -13,13 +13,13 @@ COMPOSERS = ("Bethel", "Clayderman", "Einaudi", "Hancock", "Hillsong", "Hisaishi
 def entries(root: Path) -> list[Entry]:
     """Every 'midi/Composer/Composer_Title.mid', with MIDI-BERT's split."""
     held_out = published_split("pianist8")
-    found = []
+    listing = []
     for path in music_files(root, "midi/*/*.mid"):
         composer = path.parent.name
         name = f"{composer}/{path.stem}"
         labels = {"composer": composer, "title": spaced(path.stem.removeprefix(f"{composer}_"))}
-        found.append(Entry(name, path, labels, split=held_out.get(name, "train")))
-    return found
+        listing.append(Entry(name, path, labels, split=held_out.get(name, "train")))
+    return listing
 
 
 _COMMIT = "ab9f54110cf459559acaf71c59c3aff716ef882a"
@@ -36,3 +36,5 @@ PIANIST8 = Corpus(
     splits="MIDI-BERT's: 337, 37 and 37 files",
     files=411,
 )
+
+CORPORA = (PIANIST8,)

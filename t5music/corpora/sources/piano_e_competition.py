@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.corpora.base import Corpus, Download, Entry, relative_id
+from t5music.corpora.base import Corpus, Download, Entry
+from t5music.corpora.listing import relative_id
 from t5music.errors import MidiError
 from t5music.music import midi, relatives
 
@@ -56,3 +57,5 @@ PIANO_E_COMPETITION = Corpus(
     splits="ours: 80/10/10 by piece, whoever plays it (found by the music)",
     files=2730,
 )
+
+CORPORA = (PIANO_E_COMPETITION,)

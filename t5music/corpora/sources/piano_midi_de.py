@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from t5music.corpora.base import Corpus, Download, Entry, relative_id
+from t5music.corpora.base import Corpus, Download, Entry
+from t5music.corpora.listing import relative_id
 from t5music.corpora.tables import read_csv, spaced
 
 _COLUMNS = ("composer", "title", "year", "midi")
@@ -18,16 +19,16 @@ def entries(root: Path) -> list[Entry]:
     the files' names in another case than they have.
 
     Raises:
-      DataError: the table is missing or damaged.
+        DataError: the table is missing or damaged.
     """
     there = {relative_id(path, root).lower(): path for path in root.glob("midis/*/*.mid")}
-    found = []
+    listing = []
     for row in read_csv(root / "metadata.csv", _COLUMNS):
         path = there.get(row["midi"].lower(), root / row["midi"])
         labels = {"composer": row["composer"], "title": spaced(row["title"]), "year": row["year"]}
         group = f"{row['composer']}, {row['year']}" if row["year"] else ""
-        found.append(Entry(relative_id(path, root), path, labels, group))
-    return sorted(found, key=lambda entry: entry.id)
+        listing.append(Entry(relative_id(path, root), path, labels, group))
+    return sorted(listing, key=lambda entry: entry.id)
 
 
 _COMMIT = "505aef5e7539ac56cdb4cbc72d08a98bfaf7a208"
@@ -46,3 +47,5 @@ PIANO_MIDI_DE = Corpus(
     hours=23.17,  # the repository's README, as the number of files
     files=337,
 )
+
+CORPORA = (PIANO_MIDI_DE,)

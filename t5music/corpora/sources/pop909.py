@@ -105,9 +105,9 @@ def lay_bars(score: Score, first: int, between: NDArray[np.int64]) -> Score:
     """The score moved, by less than a bar, so that bars begin at its downbeats.
 
     Args:
-      score: the score.
-      first: the tick of the first downbeat.
-      between: int64 [downbeats - 1], quarters from each downbeat to the next.
+        score: the score.
+        first: the tick of the first downbeat.
+        between: int64 [downbeats - 1], quarters from each downbeat to the next.
     """
     usual = _mode(between)
     shift = -first % (usual * score.ticks_per_quarter)
@@ -173,3 +173,5 @@ POP909_ALIGNED = dataclasses.replace(
     read=partial(read, lay=_aligned),
     splits="MIDI-BERT's: 693, 86 and 86 songs",
 )
+
+CORPORA = (POP909, POP909_ALIGNED)

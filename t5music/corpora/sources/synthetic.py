@@ -76,12 +76,12 @@ def distances(longest: int) -> NDArray[np.float64]:
     A pair with k pairs within it spans 2 k + 1 words; it comes about in Catalan(k) ways, each of probability
     OPEN^k (1 - OPEN)^(k + 1).
     """
-    found = np.zeros(longest + 1)
+    shares = np.zeros(longest + 1)
     share = 1 - OPEN
     for within in range((longest + 1) // 2):
-        found[2 * within + 1] = share
+        shares[2 * within + 1] = share
         share *= 2 * (2 * within + 1) / (within + 2) * OPEN * (1 - OPEN)
-    return found / found.sum()
+    return shares / shares.sum()
 
 
 def flat(rng: np.random.Generator, count: int, ranks: int) -> Ranks:
@@ -142,7 +142,7 @@ def _corpus(language: str, title: str) -> Corpus:
     )
 
 
-SYNTHETIC = (
+CORPORA = (
     _corpus("random", "Made-up words, drawn evenly"),
     _corpus("zipf", "Made-up words, drawn by Zipf's law"),
     _corpus("nested", "Made-up words in nested pairs"),

@@ -16,8 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from t5music.corpora.base import SILENCE, Corpus, Entry, Piece, Skipped, relative_id
+from t5music.corpora.base import SILENCE, Corpus, Entry, Piece, Skipped
+from t5music.corpora.listing import list_files, relative_id
 from t5music.errors import DataError
+from t5music.files import printable_name, read_bytes
 
 SUFFIX = ".txt"
 CHUNK = 1000  # bytes
@@ -28,10 +30,10 @@ ENOUGH_FILES = 20  # for the files themselves to be dealt
 def entries(root: Path) -> list[Entry]:
     """Every text file below `root`, by its path. Raises DataError where there is no folder or no such file."""
     if not root.is_dir():
-        raise DataError(f"--text {root}: no such folder")
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() == SUFFIX and path.is_file())
+        raise DataError(f"--text {printable_name(root)}: no such folder")
+    files = list_files(root, (SUFFIX,)).files
     if not files:
-        raise DataError(f"--text {root}: no text in it (looked for {SUFFIX})")
+        raise DataError(f"--text {printable_name(root)}: no text in it (looked for {SUFFIX})")
     return [Entry(relative_id(path, root), path) for path in files]
 
 
@@ -39,18 +41,21 @@ def read(entry: Entry, whole: bool, firsts: Mapping[bytes, str]) -> Iterator[Pie
     """The chunks of a file, UTF-8.
 
     Args:
-      entry: the file.
-      whole: its chunks stay on one side of a split.
-      firsts: of every chunk that is there more than once, its digest and the first one's id.
+        entry: the file.
+        whole: its chunks stay on one side of a split.
+        firsts: of every chunk that is there more than once, its digest and the first one's id.
     """
     try:
-        found = _chunks_of(entry)
+        texts = _chunks_of(entry)
     except UnicodeDecodeError as error:
         yield Skipped(entry.id, f"it is not UTF-8 ({error.reason} at byte {error.start})")
         return
-    if not found:
+    except OSError as error:
+        yield Skipped(entry.id, f"it cannot be read: {error.strerror or error}")
+        return
+    if not texts:
         yield Skipped(entry.id, "there is no text in it")
-    for number, (name, chunk) in enumerate(found.items()):
+    for number, (name, chunk) in enumerate(texts.items()):
         if firsts.get(_digest(chunk), name) != name:
             yield Skipped(name, "the same is said before")
         else:
@@ -59,21 +64,21 @@ def read(entry: Entry, whole: bool, firsts: Mapping[bytes, str]) -> Iterator[Pie
 
 
 def _chunks_of(entry: Entry) -> dict[str, str]:
-    """The chunks of a file by id. Raises UnicodeDecodeError."""
-    made = chunks(entry.path.read_text("utf-8-sig"))
-    return {f"{entry.id}#{number:05d}": chunk for number, chunk in enumerate(made)}
+    """The chunks of a file by id. Raises UnicodeDecodeError, or OSError for what cannot be read."""
+    text = read_bytes(entry.path).decode("utf-8-sig")
+    return {f"{entry.id}#{number:05d}": chunk for number, chunk in enumerate(chunks(text))}
 
 
 def _digest(chunk: str) -> bytes:
     return hashlib.sha256(" ".join(chunk.split()).encode()).digest()
 
 
-def _firsts(found: Sequence[Entry]) -> dict[bytes, str]:
+def _firsts(entries: Sequence[Entry]) -> dict[bytes, str]:
     """The first of every chunk that is there more than once, by digest."""
     seen: dict[bytes, str] = {}
     repeated: dict[bytes, str] = {}
-    for entry in found:
-        with contextlib.suppress(UnicodeDecodeError):  # told on reading
+    for entry in entries:
+        with contextlib.suppress(UnicodeDecodeError, OSError):  # told on reading
             for name, chunk in _chunks_of(entry).items():
                 digest = _digest(chunk)
                 if digest in seen:
@@ -121,22 +126,22 @@ def corpus(root: Path, name: str) -> Corpus:
     """A corpus of the text files below `root`.
 
     Raises:
-      DataError: no such folder, no text file in it, or a name that TFDS and seqio could not take.
+        DataError: no such folder, no text file in it, or a name that TFDS and seqio could not take.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise DataError(f"--name {name}: a corpus' name is lower-case letters, digits and _, beginning with a letter")
     root = root.expanduser().resolve()
-    found = entries(root)
-    whole = len(found) >= ENOUGH_FILES
+    listing = entries(root)
+    whole = len(listing) >= ENOUGH_FILES
     return Corpus(
         name=name,
-        title=f"Text files of the folder {root.name}",
+        title=f"Text files of the folder {printable_name(root.name)}",
         licence="as the owner of the files states",
-        source=root.name,
+        source=printable_name(root.name),
         citation="",
         entries=entries,
-        read=partial(read, whole=whole, firsts=_firsts(found)),
+        read=partial(read, whole=whole, firsts=_firsts(listing)),
         text=True,
         splits=f"ours: 80/10/10 by {'file' if whole else f'runs of {RUN} chunks'}, without copies",
-        files=len(found),
+        files=len(listing),
     )

@@ -18,10 +18,10 @@ def entries(root: Path) -> list[Entry]:
     The tables' paths are those of the repository's archives or older still, so files are found by their names.
 
     Raises:
-      DataError: a table is missing or damaged.
+        DataError: a table is missing or damaged.
     """
     files = {path.name: path for path in music_files(root, "**/*.mid")}
-    found: dict[str, Entry] = {}
+    listing: dict[str, Entry] = {}
     for part, extra in (("labelled", ("valence", "arousal")), ("unlabelled", ())):
         table = root / f"vgmidi_{part}.csv"
         for row in read_csv(table, (*_COLUMNS, *extra)):
@@ -35,8 +35,8 @@ def entries(root: Path) -> list[Entry]:
                 labels,
                 f"{row['series']}, {row['game']}: {row['piece']}",
             )
-            found.setdefault(piece.id, piece)  # the tables name a few pieces twice
-    return list(found.values())
+            listing.setdefault(piece.id, piece)  # the tables name a few pieces twice
+    return list(listing.values())
 
 
 def _quadrant(valence: str, arousal: str, table: Path, name: str) -> str:
@@ -72,3 +72,5 @@ VGMIDI = Corpus(
     },
     files=4054,  # the rows of its tables
 )
+
+CORPORA = (VGMIDI,)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from t5music.corpora.base import Corpus, Download, Entry
-from t5music.corpora.sources.folder import SUFFIXES
+from t5music.corpora.listing import MIDI_SUFFIXES
 from t5music.corpora.tables import music_files, read_csv, spaced
 
 # What the sites hold. Of LAURA it depends on the page.
@@ -46,19 +46,19 @@ def entries(root: Path) -> list[Entry]:
     """Every file of every site, of the repository's folder or of a copy with a table of its files."""
     if (root / _TABLE).is_file():
         rows = read_csv(root / _TABLE, ("file", "site", "page", "title"))
-        found = [
+        listing = [
             _entry(row["file"].removeprefix("midi/"), root / row["file"], row["site"], row["page"], row["title"])
             for row in rows
         ]
     else:
-        found = [entry for site in SITES for entry in _of_site(root / "src", site)]
-    return sorted(found, key=lambda entry: entry.id)
+        listing = [entry for site in SITES for entry in _of_site(root / "src", site)]
+    return sorted(listing, key=lambda entry: entry.id)
 
 
 def _of_site(source: Path, site: str) -> Iterator[Entry]:
     links = _links(source / site)
     for path in music_files(source / "assets" / site / "midi", "*"):
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in MIDI_SUFFIXES:
             yield _entry(f"{site}/{path.name}", path, site, *links.get(path.name.lower(), ("", "")))
 
 
@@ -74,15 +74,16 @@ def _entry(name: str, path: Path, site: str, page: str, title: str) -> Entry:
 
 def _links(folder: Path) -> dict[str, tuple[str, str]]:
     """What a site's pages link to, in lower case -> the page that does first, and its words for it."""
-    found: dict[str, tuple[str, str]] = {}
-    for page in sorted(path for path in folder.glob("*") if path.suffix.lower() not in SUFFIXES and path.is_file()):
+    links: dict[str, tuple[str, str]] = {}
+    pages = (path for path in folder.glob("*") if path.suffix.lower() not in MIDI_SUFFIXES and path.is_file())
+    for page in sorted(pages):
         reader = _Links()
         reader.feed(page.read_text("utf-8", "replace"))
-        for target, text in reader.found:
+        for target, text in reader.links:
             name = posixpath.basename(urllib.parse.unquote(target)).lower()
-            if not found.get(name, ("", ""))[1]:  # a picture may be a link too, and say nothing
-                found[name] = (page.name, text)
-    return found
+            if not links.get(name, ("", ""))[1]:  # a picture may be a link too, and say nothing
+                links[name] = (page.name, text)
+    return links
 
 
 class _Links(html.parser.HTMLParser):
@@ -90,7 +91,7 @@ class _Links(html.parser.HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, str]] = []
+        self.links: list[tuple[str, str]] = []
         self._target: str | None = None
         self._text: list[str] = []
 
@@ -104,7 +105,7 @@ class _Links(html.parser.HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a" and self._target:
-            self.found.append((self._target, " ".join("".join(self._text).split())))
+            self.links.append((self._target, " ".join("".join(self._text).split())))
             self._target = None
 
 
@@ -123,3 +124,5 @@ WEB_MIDI = Corpus(
     hours=126,
     files=3098,
 )
+
+CORPORA = (WEB_MIDI,)

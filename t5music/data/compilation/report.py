@@ -34,6 +34,7 @@ def digest(report: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": report.get("seconds", 0.0),
         "notes": report.get("notes", 0),
         "labels": {label: dict(values) for label, values in report.get("labels", {}).items()},
+        "remarks": list(report.get("remarks", ())),
         "skipped": _plain(by_reason(skipped.items())),
         "mended_files": len(mended),
         "mended": _plain(by_reason((name, why) for name, reasons in mended.items() for why in reasons)),
@@ -126,6 +127,9 @@ def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
             ),
         )
     for name, corpus in corpora.items():
+        if corpus["remarks"]:
+            yield f"## {name}: its files\n"
+            yield "\n".join(f"- {_cell(line)[0]}" for line in corpus["remarks"]) + "\n"
         for what in ("skipped", "mended"):
             reasons = {reason: Reason(**case) for reason, case in corpus[what].items()}
             yield from _reasons(f"## {name}: {what} on reading\n", reasons)

@@ -20,6 +20,7 @@ import symusic
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
+from t5music.files import open_regular, printable_name
 from t5music.music.midi import chunks as midi_chunks
 from t5music.music.midi import conformance, tolerant_reader
 from t5music.music.midi.chunks import Chunks, Limits
@@ -124,7 +125,7 @@ def read_mended(
     if isinstance(source, (bytes, bytearray, memoryview)):
         name, data = name or "MIDI data", bytes(source)
     else:
-        name = name or os.fspath(source)
+        name = name or printable_name(source)
         data = _load(source, name, max_bytes)
     if len(data) > max_bytes:
         raise MidiError(f"{name}: larger than {max_bytes} bytes, too large for a MIDI file")
@@ -143,7 +144,7 @@ def read_mended(
 def _load(path: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
     """Returns the bytes of a file, at most one more than `max_bytes`."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.read(max_bytes + 1)
     except FileNotFoundError:
         raise MidiError(f"{name}: no such file") from None

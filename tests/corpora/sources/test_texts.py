@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -81,3 +82,19 @@ def test_a_folder_without_text_and_a_name_that_cannot_be_are_refused(tmp_path: P
         texts.corpus(tmp_path / "nowhere", "mine")
     with pytest.raises(DataError, match="--name My-Text"):
         texts.corpus(tmp_path, "My-Text")
+
+
+def test_what_cannot_be_read_is_left_out_by_name(tmp_path: Path):
+    (tmp_path / "a.TXT").write_text("Bar by bar.")
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "folder.txt").mkdir()
+    (tmp_path / os.fsdecode(b"Caf\xe9.txt")).write_bytes(b"Caf\xe9")
+    (tmp_path / ".hidden.txt").write_text("nothing")
+    corpus = texts.corpus(tmp_path, "mine")
+    items = [item for entry in corpus.entries(tmp_path) for item in corpus.read(entry)]
+    assert {item.id: getattr(item, "text", "") or item.reason for item in items} == {
+        "a.TXT#00000": "Bar by bar.",
+        "pipe.txt": "it cannot be read: it is a pipe, not a file",
+        "folder.txt": "it cannot be read: it is a folder, not a file",
+        r"Caf\xe9.txt": "it is not UTF-8 (unexpected end of data at byte 3)",
+    }

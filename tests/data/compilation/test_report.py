@@ -47,6 +47,7 @@ def test_reasons_that_differ_in_numbers_are_one():
 
 
 CORPUS = {
+    "remarks": ["labels.csv: 12 files, read as Windows-1252, semicolons"],
     "pieces": {"train": 1200, "test": 30},
     "groups": 1100,
     "duplicates": 77,

@@ -35,7 +35,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(place))
         patch.setattr(synthetic, "PIECES", {"train": 6, "validation": 2, "test": 2})
-        nested = synthetic.SYNTHETIC[2]
+        nested = synthetic.CORPORA[2]
         build.build(nested, nested.installed(), place, workers=1, progress=False)
         build.build(texts.corpus(root, NAME), root, place, workers=1, progress=False)
         for task in ("synthetic_nested_language_model", *folder.declare_text(NAME)):
@@ -52,7 +52,7 @@ def test_a_made_up_language_is_its_words(data_dir: Path):
     assert files.data_dir() == data_dir
     vocab = default()
     rows = stored(data_dir, "synthetic_nested_language_model", "train")
-    nested, words = synthetic.SYNTHETIC[2], set(vocab.event_ids(synthetic.ENCODING).tolist())
+    nested, words = synthetic.CORPORA[2], set(vocab.event_ids(synthetic.ENCODING).tolist())
     expected = {
         piece.text for entry in nested.entries(data_dir) if entry.split == "train" for piece in nested.read(entry)
     }
