@@ -55,7 +55,7 @@ def pool(
       batch_size: rows at a time.
     """
     graphdef, params = nnx.split(model)
-    vectors = np.empty((model.config.encoder_layers + 1, len(rows), 2 * model.config.d_model), np.float32)
+    vectors = np.empty((model.config.num_encoder_layers + 1, len(rows), 2 * model.config.d_model), np.float32)
     for width, places in _by_width(rows, batch_size):
         tokens = np.zeros((batch_size, width), np.int32)
         for row, place in enumerate(places):
@@ -105,8 +105,8 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
     config = trained.model.config
     if config.decoder_only:
         raise ConfigError(f"--model_dir {model_dir}: a {config.architecture} has no encoder whose states make a vector")
-    if layer is not None and not 0 <= layer <= config.encoder_layers:
-        raise ConfigError(f"--layer {layer}: the model's are 0 (the embeddings) to {config.encoder_layers}")
+    if layer is not None and not 0 <= layer <= config.num_encoder_layers:
+        raise ConfigError(f"--layer {layer}: the model's are 0 (the embeddings) to {config.num_encoder_layers}")
     known = [asked.encoding for asked in trained.tasks.values() if asked.encoding in trained.vocabulary.encodings]
     if not known:
         raise ConfigError(f"--model_dir {model_dir} was trained on no music")
@@ -114,7 +114,7 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
         model=model_dir,
         step=trained.step,
         fingerprint=fingerprint(trained.model),
-        layer=config.encoder_layers if layer is None else layer,
+        layer=config.num_encoder_layers if layer is None else layer,
         encoding=GENERAL if GENERAL in known else known[0],
         words=trained.lengths["inputs"] - 1,  # and EOS
         version=__version__,

@@ -57,7 +57,7 @@ def read_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 def config_of(folder: str | os.PathLike[str], vocabulary: Vocabulary) -> T5Config:
     """Returns the config of a folder's model with our vocabulary's rows; CheckpointError for one that is no T5."""
-    return dataclasses.replace(huggingface.config_from(_read(Path(folder) / CONFIG)), rows=vocabulary.rows)
+    return dataclasses.replace(huggingface.config_from(_read(Path(folder) / CONFIG)), vocab_size=vocabulary.rows)
 
 
 def load_params(

@@ -78,7 +78,7 @@ def generate(
         ConfigError: a setting that cannot be.
     """
     tokens = np.asarray(encoder_input_tokens, np.int32)
-    rows = model.config.rows
+    rows = model.config.vocab_size
     if max_length < 1:
         raise ConfigError(f"max_length must be at least 1, not {max_length}")
     if not temperature >= 0:
@@ -187,7 +187,7 @@ def prepare(model: T5, tokens: jax.Array) -> Prepared:
     layers: list[DecoderLayer] = model.decoder.unstacked()
     crosses = [layer.cross_attention.project_keys_values(encoded) for layer in layers]
     batch = len(tokens)
-    empty = jnp.zeros((batch * model.config.heads, 0, model.config.d_kv), model.config.dtype)
+    empty = jnp.zeros((batch * model.config.num_heads, 0, model.config.d_kv), model.config.dtype)
     first = jnp.full(batch, PAD_ID, jnp.int32)
     return Prepared(layers, crosses, padding_mask(tokens), [(empty, empty)] * len(layers), first)
 

@@ -61,7 +61,7 @@ class Classifier(nnx.Module):
         self.pooling = Pooling(config, rngs=rngs) if pooled else None
         width = config.d_model * (ASPECTS if pooled else 1)
         self.hidden = Affine((width, HIDDEN), ("embed", "mlp"), rngs=rngs)
-        self.out = Affine((HIDDEN, config.classes), ("mlp", "classes"), rngs=rngs)
+        self.out = Affine((HIDDEN, config.num_labels), ("mlp", "classes"), rngs=rngs)
 
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         """Returns the logits of the classes.

@@ -40,16 +40,16 @@ _UNREAD = re.compile(r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_at
 
 # Field of T5Config -> its name in config.json.
 _FIELDS = {
-    "rows": "vocab_size",
+    "vocab_size": "vocab_size",
     "d_model": "d_model",
     "d_kv": "d_kv",
-    "heads": "num_heads",
+    "num_heads": "num_heads",
     "d_ff": "d_ff",
-    "encoder_layers": "num_layers",
-    "decoder_layers": "num_decoder_layers",
+    "num_encoder_layers": "num_layers",
+    "num_decoder_layers": "num_decoder_layers",
     "dropout_rate": "dropout_rate",
-    "relative_buckets": "relative_attention_num_buckets",
-    "relative_max_distance": "relative_attention_max_distance",
+    "relative_attention_num_buckets": "relative_attention_num_buckets",
+    "relative_attention_max_distance": "relative_attention_max_distance",
 }
 _FEED_FORWARD = {"v1.0": "relu", "v1.1": "gated-gelu"}
 # The tables with a row for every id; v1.0 has only the first.

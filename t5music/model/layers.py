@@ -70,14 +70,14 @@ def relative_position_bucket(
     return offset + jnp.where(distance < exact, distance, wide)
 
 
-class RelativeBias(nnx.Module):
+class RelativePositionBias(nnx.Module):
     """The table of attention biases by relative position that all layers of one stack share."""
 
     def __init__(self, config: T5Config, *, bidirectional: bool, rngs: nnx.Rngs) -> None:
         initial = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
-        shape = (config.heads, config.relative_buckets)
+        shape = (config.num_heads, config.relative_attention_num_buckets)
         self.table = nnx.Param(initial(rngs.params(), shape), axes=("heads", "buckets"))
-        self.max_distance = config.relative_max_distance
+        self.max_distance = config.relative_attention_max_distance
         self.bidirectional = bidirectional
 
     def at(self, relative: jax.Array | np.ndarray) -> jax.Array:
@@ -106,7 +106,7 @@ class RelativeBias(nnx.Module):
         return rows[None, :, :, :keys]
 
 
-class Norm(nnx.Module):
+class RMSNorm(nnx.Module):
     """RMSNorm: scale only, no mean, no bias; mean square and result in float32, then cast to `dtype`."""
 
     def __init__(self, config: T5Config) -> None:
@@ -141,7 +141,7 @@ class Attention(nnx.Module):
     """
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        d_model, joined = config.d_model, config.heads * config.d_kv
+        d_model, joined = config.d_model, config.num_heads * config.d_kv
         into, out_of = ("embed", "joined_kv"), ("joined_kv", "embed")
         # The query's initial values carry the 1 / sqrt(d_kv) that attention logits are usually divided by.
         query, key, value = (rngs.params() for _ in range(3))
@@ -161,7 +161,7 @@ class Attention(nnx.Module):
 
     def _heads(self, x: jax.Array) -> jax.Array:
         # Heads before length: as XLA's CPU dot wants it, and as decoding's cache is read.
-        return x.reshape(*x.shape[:-1], self.config.heads, self.config.d_kv).swapaxes(1, 2)
+        return x.reshape(*x.shape[:-1], self.config.num_heads, self.config.d_kv).swapaxes(1, 2)
 
     def attend(
         self,
@@ -242,9 +242,9 @@ class EncoderLayer(nnx.Module):
     """Self-attention and feed-forward, each as x + dropout(f(norm(x))), and the adapter, where there is one."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        self.attention_norm = Norm(config)
+        self.attention_norm = RMSNorm(config)
         self.attention = Attention(config, rngs=rngs)
-        self.mlp_norm = Norm(config)
+        self.mlp_norm = RMSNorm(config)
         self.mlp = FeedForward(config, rngs=rngs)
         self.adapter = Adapter(config, rngs=rngs) if config.adapter_dim else None
         self.dropout_rate = config.dropout_rate
@@ -276,11 +276,11 @@ class DecoderLayer(nnx.Module):
     """Causal self-attention, attention to the encoder's output, feed-forward, and the adapter, where there is one."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        self.self_attention_norm = Norm(config)
+        self.self_attention_norm = RMSNorm(config)
         self.self_attention = Attention(config, rngs=rngs)
-        self.cross_attention_norm = Norm(config)
+        self.cross_attention_norm = RMSNorm(config)
         self.cross_attention = Attention(config, rngs=rngs)
-        self.mlp_norm = Norm(config)
+        self.mlp_norm = RMSNorm(config)
         self.mlp = FeedForward(config, rngs=rngs)
         self.adapter = Adapter(config, rngs=rngs) if config.adapter_dim else None
         self.dropout_rate = config.dropout_rate

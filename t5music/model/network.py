@@ -54,17 +54,17 @@ class T5(nnx.Module):
     """
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        shape, axes = (config.rows, config.d_model), ("vocab", "embed")
+        shape, axes = (config.vocab_size, config.d_model), ("vocab", "embed")
         self.embedding = nnx.Param(jax.nn.initializers.normal(1.0)(rngs.params(), shape), axes=axes)
         encoder = None
         if not config.decoder_only and not config.shared_layers:
-            encoder = Stack(config, EncoderLayer, config.encoder_layers, bidirectional=True, rngs=rngs)
+            encoder = Stack(config, EncoderLayer, config.num_encoder_layers, bidirectional=True, rngs=rngs)
         layer = EncoderLayer if config.decoder_only else DecoderLayer
         # A prefix LM has bidirectional buckets, as Mesh TensorFlow gives to all that is not `fully_autoregressive`. (In
         # T5X's, which came after the study, all keys ahead share bucket 0.)
         ahead = config.architecture == PREFIX_LM
         if not config.encoder_only:
-            self.decoder = Stack(config, layer, config.decoder_layers, bidirectional=ahead, rngs=rngs)
+            self.decoder = Stack(config, layer, config.num_decoder_layers, bidirectional=ahead, rngs=rngs)
         self.encoder = encoder_sharing(self.decoder) if config.shared_layers else encoder
         if config.head != WORDS:
             self.head = Classifier(config, rngs=rngs)

@@ -27,7 +27,9 @@ def initialise(config: T5Config, key: jax.Array, mesh: Mesh | None = None) -> tu
 
     The numbers depend on `config` and `key` alone, not on the mesh and not on `scan_layers`.
     """
-    make, unstack = _programs(dataclasses.replace(config, dropout_rate=0.0, remat="none", scan_layers=True), mesh)
+    make, unstack = _programs(
+        dataclasses.replace(config, dropout_rate=0.0, remat_policy="none", scan_layers=True), mesh
+    )
     params = make(key)
     return abstract(config)[0], params if config.scan_layers else unstack(params)
 

@@ -258,7 +258,7 @@ def _config(
 ) -> T5Config:
     """The model's config, with those of the changes that are not None."""
     if model is not None:
-        config = model(rows=vocab.rows)
+        config = model(vocab_size=vocab.rows)
     elif initial:
         config = initial_weights.config_of(initial, vocab)
     else:
@@ -271,12 +271,12 @@ def _count_classes(config: T5Config, stores: Sequence[TokenStore], *, new: bool)
     if config.encoder_head is None:
         return config
     labels = label_rows.label_set(stores, config.encoder_head)
-    if not new and len(labels) != config.classes:
+    if not new and len(labels) != config.num_labels:
         raise ConfigError(
-            f"the checkpoint's classifier has {config.classes} classes and the tasks have {len(labels)} "
+            f"the checkpoint's classifier has {config.num_labels} classes and the tasks have {len(labels)} "
             f"({', '.join(labels)}): train.head = {config.head!r} begins a new one"
         )
-    return dataclasses.replace(config, classes=len(labels))
+    return dataclasses.replace(config, num_labels=len(labels))
 
 
 def _validation(

@@ -200,7 +200,9 @@ VOCABULARY = vocabulary.default()
 @pytest.fixture(scope="module")
 def composer():
     """A model with random weights over the whole vocabulary."""
-    config = T5Config(rows=VOCABULARY.rows, d_model=16, d_kv=8, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1)
+    config = T5Config(
+        vocab_size=VOCABULARY.rows, d_model=16, d_kv=8, num_heads=2, d_ff=16, num_encoder_layers=1, num_decoder_layers=1
+    )
     return T5(config, rngs=nnx.Rngs(0))
 
 
