@@ -1,14 +1,16 @@
-"""The shape of a T5 model and the named sizes of the T5 papers.
+"""T5Config: the shape and numerics of a T5, checked field by field, and the named sizes of the T5 papers.
 
 A `T5Config` says everything `network.T5` needs and nothing about data or training. It is frozen and hashable, so it
 rides along as static data under `jax.jit`, and it goes to JSON and back (`to_dict`, `from_dict`) with a checkpoint.
+Its fields have the names of Hugging Face's T5Config where that has them (the stacks' depths have T5X's).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from t5music.errors import ConfigError, nearest
@@ -28,7 +30,7 @@ DTYPES = ("float32", "bfloat16")  # no float16: T5's activations overflow it
 REMAT_POLICIES = ("none", "full", "dots")
 ATTENTIONS = ("auto", "plain")
 
-_CHOICES = {
+_CHOICES: Mapping[str, Sequence[str]] = {
     "version": VERSIONS,
     "architecture": ARCHITECTURES,
     "head": HEADS,
@@ -36,6 +38,23 @@ _CHOICES = {
     "remat_policy": REMAT_POLICIES,
     "attention": ATTENTIONS,
 }
+# Field -> the least and the greatest whole number it may be. T5's 11B (d_ff 65536) and mT5's vocabulary (250112) fit
+# with room to spare; what is beyond is a slip, which would otherwise end as a failed allocation.
+_BOUNDS: Mapping[str, tuple[int, int]] = {
+    "vocab_size": (1, 2**24),
+    "d_model": (1, 2**16),
+    "d_kv": (1, 2**12),
+    "num_heads": (1, 2**12),
+    "d_ff": (1, 2**20),
+    "num_encoder_layers": (0, 2**12),
+    "num_decoder_layers": (0, 2**12),
+    "num_labels": (0, 2**20),
+    "adapter_dim": (0, 2**16),
+    "relative_attention_num_buckets": (4, 2**12),
+    "relative_attention_max_distance": (3, 2**20),
+}
+_FLAGS = ("shared_layers", "scan_layers")
+_OPTIONAL_FLAGS = ("tie_word_embeddings", "scale_decoder_outputs")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +71,10 @@ class T5Config:
         num_encoder_layers: layers of the encoder; 0 without one.
         num_decoder_layers: layers of the decoder, or of the one stack of a decoder-only model; 0 without one.
         version: "v1.0" (ReLU, logits from the shared embedding times d_model^-1/2) or "v1.1" (gated tanh-GELU,
-            a head of its own).
+            logits from a matrix of their own).
+        tie_word_embeddings: whether the logits come from the shared embedding; None as the version has it.
+        scale_decoder_outputs: whether what the logits come from is multiplied by d_model^-1/2; None as the version has
+            it. Only models from elsewhere differ from their version in these two: transformers 5 ties a new v1.1.
         architecture: "encoder_decoder", or decoder-only, which reads inputs and targets as one sequence:
             "language_model" (every position sees the ones before it) or "prefix_lm" (the inputs see each other in both
             directions). Raffel et al. 2020, section 3.2; half the layers are this class's own numbers. Or "encoder",
@@ -85,6 +107,8 @@ class T5Config:
     num_encoder_layers: int
     num_decoder_layers: int
     version: str = "v1.1"
+    tie_word_embeddings: bool | None = None
+    scale_decoder_outputs: bool | None = None
     architecture: str = ENCODER_DECODER
     head: str = WORDS
     num_labels: int = 0
@@ -99,7 +123,10 @@ class T5Config:
     attention: str = "auto"
 
     def __post_init__(self) -> None:
-        self.validate()
+        self._validate()
+        for name in _OPTIONAL_FLAGS:  # configs that mean the same are equal
+            if getattr(self, name) == (self.version == "v1.0"):
+                object.__setattr__(self, name, None)
 
     @property
     def gated(self) -> bool:
@@ -108,8 +135,13 @@ class T5Config:
 
     @property
     def tied(self) -> bool:
-        """Whether the logits come from the shared embedding (v1.0) rather than a head of their own (v1.1)."""
-        return self.version == "v1.0"
+        """Whether the logits come from the shared embedding (v1.0) rather than a matrix of their own (v1.1)."""
+        return self.version == "v1.0" if self.tie_word_embeddings is None else self.tie_word_embeddings
+
+    @property
+    def scaled(self) -> bool:
+        """Whether what the logits come from is multiplied by d_model^-1/2 (v1.0)."""
+        return self.version == "v1.0" if self.scale_decoder_outputs is None else self.scale_decoder_outputs
 
     @property
     def decoder_only(self) -> bool:
@@ -131,58 +163,77 @@ class T5Config:
         """Width of the logits: the vocabulary's rows, or a classifier's classes."""
         return self.vocab_size if self.head == WORDS else self.num_labels
 
-    def validate(self) -> None:
-        """Raises ConfigError naming the first field whose value cannot be."""
-        for name, known in _CHOICES.items():
+    def _validate(self) -> None:
+        """Raises ConfigError naming the first field whose value cannot be, or the fields that contradict each other."""
+        for name, choices in _CHOICES.items():
             value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(f"T5Config.{name} must be one of {', '.join(known)}, not {value!r}")
+            if not isinstance(value, str) or value not in choices:
+                guess = nearest(value, choices) if isinstance(value, str) else ""
+                raise ConfigError(f"T5Config.{name} must be one of {', '.join(choices)}, not {value!r}{guess}")
+        for name, (least, greatest) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= greatest:
+                raise ConfigError(
+                    f"T5Config.{name} must be a whole number from {least} to {greatest:,}, not {_shown(value)}"
+                )
+        for name in (*_FLAGS, *_OPTIONAL_FLAGS):
+            value = getattr(self, name)
+            if not isinstance(value, bool) and not (value is None and name in _OPTIONAL_FLAGS):
+                none = ", or None for the version's" if name in _OPTIONAL_FLAGS else ""
+                raise ConfigError(f"T5Config.{name} must be True or False{none}, not {_shown(value)}")
+        rate = self.dropout_rate
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise ConfigError(
+                f"T5Config.dropout_rate must be a number from 0 up to, not including, 1, not {_shown(rate)}"
+            )
+        self._validate_stacks()
+        self._validate_head()
+        buckets, distance = self.relative_attention_num_buckets, self.relative_attention_max_distance
+        if buckets % 4:  # halved for the direction, halved again for those of one distance each
+            raise ConfigError(f"T5Config.relative_attention_num_buckets must be a multiple of 4, not {buckets}")
+        if distance <= buckets // 2:
+            raise ConfigError(
+                "T5Config.relative_attention_max_distance must be more than half of relative_attention_num_buckets, "
+                f"{buckets // 2}, not {distance}"
+            )
+
+    def _validate_stacks(self) -> None:
+        """Checks that the stacks are those of the architecture."""
         kind = f"a{'n' if self.encoder_only else ''} {self.architecture}"
-        present, absent = ("encoder", "decoder") if self.encoder_only else ("decoder", "encoder")
-        alone = self.encoder_only or self.decoder_only
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if alone and field.name == f"num_{absent}_layers":
-                if not whole or value != 0:
-                    raise ConfigError(
-                        f"T5Config.{field.name} must be 0 in {kind}, not {value!r}: "
-                        f"num_{present}_layers are all its layers"
-                    )
-            elif field.name in ("adapter_dim", "num_labels"):
-                if not whole or value < 0:
-                    raise ConfigError(f"T5Config.{field.name} must be a whole number, 0 for none, not {value!r}")
-            elif field.type == "int" and (not whole or value < 1):
-                raise ConfigError(f"T5Config.{field.name} must be a positive whole number, not {value!r}")
-            if field.type == "bool" and not isinstance(value, bool):
-                raise ConfigError(f"T5Config.{field.name} must be True or False, not {value!r}")
-        if self.shared_layers and alone:
-            raise ConfigError(f"T5Config.shared_layers must be False in {kind}: it has no {absent}")
-        if self.head != WORDS and not self.encoder_only:
-            raise ConfigError(
-                f"T5Config.head is {self.head!r}, a classifier's: the architecture must be {ENCODER!r}, "
-                f"not {self.architecture!r}"
-            )
-        if self.num_labels != 0 if self.head == WORDS else self.num_labels < 2:
-            wanted = "0" if self.head == WORDS else "at least 2"
-            raise ConfigError(
-                f"T5Config.num_labels must be {wanted} with the head {self.head!r}, not {self.num_labels}"
-            )
+        for stack, other, absent in (
+            ("encoder", "decoder", self.decoder_only),
+            ("decoder", "encoder", self.encoder_only),
+        ):
+            depth = getattr(self, f"num_{stack}_layers")
+            if absent and depth:
+                raise ConfigError(
+                    f"T5Config.num_{stack}_layers must be 0 in {kind}, not {depth}: "
+                    f"num_{other}_layers are all its layers"
+                )
+            if absent and self.shared_layers:
+                raise ConfigError(f"T5Config.shared_layers must be False in {kind}: it has no {stack}")
+            if not absent and not depth:
+                raise ConfigError(f"T5Config.num_{stack}_layers must be at least 1 in {kind}, not 0")
         if self.shared_layers and self.num_encoder_layers != self.num_decoder_layers:
             raise ConfigError(
                 "T5Config.shared_layers needs num_encoder_layers and num_decoder_layers to be equal, "
                 f"not {self.num_encoder_layers} and {self.num_decoder_layers}"
             )
-        rate = self.dropout_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-            raise ConfigError(f"T5Config.dropout_rate must be at least 0 and below 1, not {rate!r}")
-        buckets, distance = self.relative_attention_num_buckets, self.relative_attention_max_distance
-        if buckets < 4 or buckets % 4:  # halved for the direction, halved again for exact
-            raise ConfigError(f"T5Config.relative_attention_num_buckets must be a multiple of 4, not {buckets!r}")
-        if distance <= buckets // 2:
+
+    def _validate_head(self) -> None:
+        """Checks that the head is one of the architecture, and that it has labels where it needs them."""
+        if self.head == WORDS:
+            if self.num_labels:
+                raise ConfigError(f"T5Config.num_labels must be 0 with the head {WORDS!r}, not {self.num_labels}")
+            return
+        if not self.encoder_only:
             raise ConfigError(
-                "T5Config.relative_attention_max_distance must exceed relative_attention_num_buckets / 2 = "
-                f"{buckets // 2}, not {distance!r}"
+                f"T5Config.head is {self.head!r}, a classifier's: the architecture must be {ENCODER!r}, "
+                f"not {self.architecture!r}"
+            )
+        if self.num_labels < 2:
+            raise ConfigError(
+                f"T5Config.num_labels must be at least 2 with the head {self.head!r}, not {self.num_labels}"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,14 +243,21 @@ class T5Config:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> T5Config:
         """Returns the config `to_dict` wrote; ConfigError names an unknown or a missing field."""
-        known = {field.name: field for field in dataclasses.fields(cls)}
+        by_name = {field.name: field for field in dataclasses.fields(cls)}
         for name in fields:
-            if name not in known:
-                raise ConfigError(f"T5Config has no field {name!r}{nearest(name, known)}")
-        for name, field in known.items():
+            if name not in by_name:
+                raise ConfigError(f"T5Config has no field {name!r}{nearest(name, by_name)}")
+        for name, field in by_name.items():
             if field.default is dataclasses.MISSING and name not in fields:
                 raise ConfigError(f"T5Config.{name} is missing")
         return cls(**fields)
+
+
+def _shown(value: object) -> str:
+    """A value as an error shows it, however long it is."""
+    if type(value) is int:
+        return f"{value:,}" if value.bit_length() < 100 else f"a number of {value.bit_length()} bits"
+    return reprlib.repr(value)
 
 
 def _size(d_model: int, d_kv: int, num_heads: int, d_ff: int, layers: int) -> Mapping[str, int]:
@@ -250,6 +308,6 @@ def named(version: str, size: str, *, vocab_size: int, **changes: Any) -> T5Conf
     if version not in SIZES:
         raise ConfigError(f"no T5 version {version!r}{nearest(version, SIZES)} (known: {', '.join(SIZES)})")
     if size not in SIZES[version]:
-        known = SIZES[version]
-        raise ConfigError(f"T5 {version} has no size {size!r}{nearest(size, known)} (known: {', '.join(known)})")
+        sizes = SIZES[version]
+        raise ConfigError(f"T5 {version} has no size {size!r}{nearest(size, sizes)} (known: {', '.join(sizes)})")
     return T5Config.from_dict({"version": version, "vocab_size": vocab_size, **SIZES[version][size], **changes})

@@ -266,10 +266,10 @@ class T5(nnx.Module):
     def logits(self, x: jax.Array) -> jax.Array:
         """Projects the last stack's normed output to the vocabulary: [..., d_model] -> float32 [..., rows]."""
         x = x.astype(jnp.float32)
-        if self.config.tied:
+        if self.config.scaled:
             # Scaling the hidden states is scaling the logits, on far fewer numbers.
-            return linear(x * self.config.d_model**-0.5, self.embedding[...].T)
-        return linear(x, self.head[...])
+            x = x * self.config.d_model**-0.5
+        return linear(x, self.embedding[...].T if self.config.tied else self.head[...])
 
     def _dropout_key(self, deterministic: bool, rngs: nnx.Rngs | jax.Array | None) -> jax.Array | None:
         if deterministic or self.config.dropout_rate == 0.0:
