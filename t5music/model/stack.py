@@ -90,7 +90,7 @@ def encoder_sharing(decoder: Stack) -> Stack:
     """Returns an encoder whose every parameter is the one of its place in `decoder`, a `Stack` of `DecoderLayer`.
 
     They are the same `nnx.Param` objects, which `nnx.split` counts once, in the decoder. The relative biases and the
-    final norm are shared as well: the study's `bi_v1_shared.gin` names the encoder "decoder", so that Mesh TensorFlow
+    final norm are shared as well: the study's own configuration names the encoder "decoder", so that Mesh TensorFlow
     gives both stacks every variable of the same name, and only the sublayer that the encoder lacks is not among them.
     Each stack still sorts relative positions into buckets in its own way.
     """
@@ -100,9 +100,9 @@ def encoder_sharing(decoder: Stack) -> Stack:
         lambda: Stack(config, EncoderLayer, config.num_encoder_layers, bidirectional=True, rngs=nnx.Rngs(0))
     )
     stacks = encoder.layers, decoder.layers
-    for own, shared in [stacks] if config.scan_layers else zip(*stacks, strict=True):
-        own.attention_norm, own.attention = shared.self_attention_norm, shared.self_attention
-        own.mlp_norm, own.mlp, own.adapter = shared.mlp_norm, shared.mlp, shared.adapter
+    for layer, shared in [stacks] if config.scan_layers else zip(*stacks, strict=True):
+        layer.attention_norm, layer.attention = shared.self_attention_norm, shared.self_attention
+        layer.mlp_norm, layer.mlp, layer.adapter = shared.mlp_norm, shared.mlp, shared.adapter
     encoder.relative_bias.table = decoder.relative_bias.table
     encoder.norm = decoder.norm
     return encoder

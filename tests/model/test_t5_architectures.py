@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from t5music.model import decoding, parameters
+from t5music.model import decoding, decoding_steps, parameters
 from t5music.model.config import T5Config
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -283,11 +283,11 @@ def test_decoder_only_steps_give_the_teacher_forced_logits(answered, architectur
     @jax.jit
     def run(params, prompts, targets):
         model = nnx.merge(graphdef, params)
-        prepared = decoding.prepare_steps(model, prompts)
-        caches = decoding.longer_caches(prepared.caches, prepared.offset + targets.shape[1])
+        prepared = decoding_steps.prepare_steps(model, prompts)
+        caches = decoding_steps.longer_caches(prepared.caches, prepared.offset + targets.shape[1])
         inputs, logits = jnp.concatenate([prepared.first[:, None], targets[:, :-1]], axis=1), []
         for step in range(targets.shape[1]):
-            found, caches = decoding.next_logits(model, prepared, inputs[:, step], step, caches)
+            found, caches = decoding_steps.next_logits(model, prepared, inputs[:, step], step, caches)
             logits.append(found)
         return jnp.stack(logits, axis=1)
 

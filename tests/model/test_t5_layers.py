@@ -17,7 +17,7 @@ from t5music.model.layers import (
 )
 from t5music.model.network import T5, Stack
 
-# NUMERICS.md, "Golden numbers": n = query - key -> bucket.
+# n = query - key -> bucket, of t5x `_relative_position_bucket` with 32 buckets up to distance 128.
 ENCODER = {n: n for n in range(8)} | {8: 8, 12: 9, 16: 10, 23: 11, 32: 12, 46: 13, 64: 14, 91: 15}
 ENCODER_FUTURE = {1: 17, 8: 24, 128: 31}
 DECODER_WIDE = [16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]
