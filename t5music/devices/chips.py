@@ -1,4 +1,4 @@
-"""What accelerators can do: matrix rate and memory of one device as JAX counts them, from the makers' data sheets.
+"""Chips: what accelerators can do, matrix rate and memory of one device as JAX counts them, by the makers' data sheets.
 
 JAX shows the two cores of a TPU v2 or v3 chip as two devices, so theirs is half of the published figure; from v4 on a
 chip is one device.

@@ -1,4 +1,4 @@
-"""What a command computes on: the platform it asks for, the processes it joins, and where compiled programs are kept.
+"""Platforms: what a command computes on, the processes it joins, and where compiled programs are kept.
 
 `prepare` runs before anything asks JAX for devices; after it `jax.devices()` are those of all processes.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t5music import files
-from t5music.devices import processes as joining
+from t5music.devices import processes as process_group
 from t5music.errors import ConfigError, nearest
 
 if TYPE_CHECKING:  # JAX takes a second to import; the command line reads this module's names before it is needed
@@ -38,7 +38,7 @@ def prepare(
     processes: int | None = None,
     process_id: int | None = None,
     distributed: bool = False,
-    wait: float = joining.WAIT,
+    wait: float = process_group.WAIT,
 ) -> None:
     """Chooses the platform, joins the other processes and turns the compilation cache on.
 
@@ -60,14 +60,15 @@ def prepare(
     if platform:
         # JAX alone knows which of its plugins is the GPU's; "cpu" is a choice, the others are what it prefers anyway.
         jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
-    keep_compiled()
+    enable_compilation_cache()
     flags = (coordinator, processes, process_id)
     if distributed and any(flag is not None for flag in flags):
         raise ConfigError("--distributed finds the processes by itself: leave out --coordinator and the like")
     if distributed or any(flag is not None for flag in flags):
         if jax.distributed.is_initialized():
             raise ConfigError("this process has joined others already")
-        joining.join(joining.detected(wait) if distributed else joining.given(*flags), wait)
+        place = process_group.place_from_cluster(wait) if distributed else process_group.place_from_flags(*flags)
+        process_group.join(place, wait)
     if platform:
         require(platform)
     elif not os.environ.get("JAX_PLATFORMS") and jax.default_backend() == "cpu":
@@ -83,8 +84,8 @@ def require(platform: str) -> None:
         return
     if platform == "cpu":
         raise ConfigError(f"--platform cpu: this process computes on {describe()} already")
-    seen = evidence(platform)
-    hardware = f"this machine has one ({seen})" if seen else "no sign of one on this machine"
+    trace = evidence(platform)
+    hardware = f"this machine has one ({trace})" if trace else "no sign of one on this machine"
     raise ConfigError(
         f"--platform {platform}: JAX found only {describe()}; {hardware}. For JAX to use one: {_INSTALL[platform]}"
     )
@@ -101,33 +102,33 @@ def require_kind(device: str | None, count: int | None) -> None:
 
     from t5music.devices import chips
 
-    own = jax.devices()
-    if device is not None and chips.require(device) != chips.find(own[0].device_kind):
+    devices = jax.devices()
+    if device is not None and chips.require(device) != chips.find(devices[0].device_kind):
         raise ConfigError(f"train.device: this run is meant for {device}, here are {describe()}; None takes any")
-    if count is not None and count != len(own):
+    if count is not None and count != len(devices):
         raise ConfigError(f"train.device_count: this run is meant for {count} devices, here are {describe()}")
 
 
 def evidence(platform: str, root: Path = Path("/")) -> str | None:
     """Returns what shows that a machine has a GPU or TPU, None where nothing does. `root` is where /dev is."""
     patterns = {"gpu": ["dev/nvidia[0-9]*", "dev/nvidiactl", "dev/dxg", "dev/kfd"], "tpu": ["dev/accel[0-9]*"]}
-    found = [f"/{path.relative_to(root)}" for pattern in patterns[platform] for path in sorted(root.glob(pattern))]
-    if platform == "gpu" and not found and shutil.which("nvidia-smi"):
-        found = ["nvidia-smi"]
-    if platform == "tpu" and not found and find_spec("libtpu"):
-        found = ["libtpu"]
-    return found[0] if found else None
+    traces = [f"/{path.relative_to(root)}" for pattern in patterns[platform] for path in sorted(root.glob(pattern))]
+    if platform == "gpu" and not traces and shutil.which("nvidia-smi"):
+        traces = ["nvidia-smi"]
+    if platform == "tpu" and not traces and find_spec("libtpu"):
+        traces = ["libtpu"]
+    return traces[0] if traces else None
 
 
 def unused_accelerators(root: Path = Path("/")) -> list[str]:
     """Returns one line for each kind of accelerator that the machine seems to have; ask it where JAX sees CPUs only."""
     lines = []
     for platform in ("gpu", "tpu"):
-        seen = evidence(platform, root)
-        if seen is not None:
+        trace = evidence(platform, root)
+        if trace is not None:
             lines.append(
-                f"this machine seems to have a {platform.upper()} ({seen}), but JAX sees only CPUs: "
-                f"{_INSTALL[platform]}; --platform cpu says that it is meant so"
+                f"this machine seems to have a {platform.upper()} ({trace}), but JAX sees only CPUs: "
+                f"{_INSTALL[platform]}; --platform cpu computes on the CPU without this warning"
             )
     return lines
 
@@ -145,7 +146,7 @@ def describe(mesh: Mesh | None = None) -> str:
     return ", ".join(parts)
 
 
-def keep_compiled() -> None:
+def enable_compilation_cache() -> None:
     """Keeps compiled programs on disk, so that a second start of the same command compiles nothing again.
 
     In the data folder, or where the environment's T5MUSIC_COMPILATION_CACHE says ("off": nowhere); JAX's own settings

@@ -1,4 +1,4 @@
-"""Several processes as one: they check in with the first of them, and only when all are there does JAX begin.
+"""Processes: several that compute as one check in with the first of them, and only when all are there does JAX begin.
 
 JAX's own start aborts a process, from C++ and without a count, when another does not show up. So before it the
 processes meet at the same address: process 0 listens, each of the others says its number, and all learn who is there.
@@ -42,7 +42,7 @@ class Place(NamedTuple):
     local_devices: list[int] | None = None
 
 
-def given(coordinator: str | None, processes: int | None, process_id: int | None) -> Place:
+def place_from_flags(coordinator: str | None, processes: int | None, process_id: int | None) -> Place:
     """Returns the place that the three flags describe; ConfigError names one that is missing or cannot be."""
     if coordinator is None or processes is None or process_id is None:
         flags = {"--coordinator": coordinator, "--processes": processes, "--process_id": process_id}
@@ -62,7 +62,7 @@ def given(coordinator: str | None, processes: int | None, process_id: int | None
     return Place(coordinator, processes, process_id)
 
 
-def detected(wait: float = WAIT) -> Place:
+def place_from_cluster(wait: float = WAIT) -> Place:
     """Returns the place that a cluster gives this process, found as JAX finds it: Cloud TPU, SLURM, Open MPI ...
 
     Raises ConfigError where there is no such cluster.
@@ -70,10 +70,10 @@ def detected(wait: float = WAIT) -> Place:
     from jax._src.clusters import ClusterEnv  # what jax.distributed.initialize() asks; it has no public name
 
     try:
-        found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, int(wait))
+        parameters = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, int(wait))
     except Exception as error:  # a cluster's own lookup may fail in any way
         raise ConfigError(f"--distributed: the cluster's environment cannot be read: {error}") from error
-    coordinator, processes, process_id, local_devices = found
+    coordinator, processes, process_id, local_devices = parameters
     if coordinator is None or processes is None or process_id is None:
         raise ConfigError(
             "--distributed: no Cloud TPU, SLURM, Open MPI or Kubernetes job found here; "
@@ -156,34 +156,34 @@ def _listen(port: int, coordinator: str) -> socket.socket:
 
 def _receive(place: Place, port: int, wait: float, deadline: float) -> None:
     """Process 0: collects the others until all are there or the time is over, and tells everybody."""
-    here: dict[int, socket.socket] = {}  # process -> its connection
-    unknown: dict[socket.socket, bytes] = {}  # connection -> what it has said so far
+    connections: dict[int, socket.socket] = {}  # process -> its connection
+    unidentified: dict[socket.socket, bytes] = {}  # connection -> what it has sent so far
     problem: str | None = None
     with _listen(port, place.coordinator) as server:
         print(f"waiting for {place.processes - 1} other processes at {place.coordinator}", file=sys.stderr)
-        while len(here) < place.processes - 1 and problem is None and time.monotonic() < deadline:
-            watched = [server, *unknown, *here.values()]
+        while len(connections) < place.processes - 1 and problem is None and time.monotonic() < deadline:
+            watched = [server, *unidentified, *connections.values()]
             ready, _, _ = select.select(watched, [], [], max(deadline - time.monotonic(), 0))
             for connection in ready:
                 if connection is server:
-                    unknown[server.accept()[0]] = b""
+                    unidentified[server.accept()[0]] = b""
                     continue
                 text = _read(connection)
                 if not text:  # it has gone
-                    unknown.pop(connection, None)
-                    here = {number: other for number, other in here.items() if other is not connection}
+                    unidentified.pop(connection, None)
+                    connections = {number: other for number, other in connections.items() if other is not connection}
                     connection.close()
-                elif connection in unknown:
-                    unknown[connection] += text
+                elif connection in unidentified:
+                    unidentified[connection] += text
                     if b"\n" in text:
-                        problem = problem or _greet(place, unknown.pop(connection), connection, here)
-            for other in here.values():
-                _send(other, {"seen": [0, *sorted(here)]})
-    if problem is None and len(here) < place.processes - 1:
-        problem = _missing(place, {0, *here}, wait)
-    for other in here.values():
+                        problem = problem or _greet(place, unidentified.pop(connection), connection, connections)
+            for other in connections.values():
+                _send(other, {"seen": [0, *sorted(connections)]})
+    if problem is None and len(connections) < place.processes - 1:
+        problem = _missing(place, {0, *connections}, wait)
+    for other in connections.values():
         _send(other, {"go": True} if problem is None else {"problem": problem})
-    for connection in (*here.values(), *unknown):
+    for connection in (*connections.values(), *unidentified):
         # Whoever closes first keeps the port busy for a while: let that be the others.
         connection.settimeout(_GRACE)
         _read(connection)
@@ -199,16 +199,19 @@ def _read(connection: socket.socket) -> bytes:
         return b""
 
 
-def _greet(place: Place, said: bytes, connection: socket.socket, here: dict[int, socket.socket]) -> str | None:
-    """Enters a process that has said who it is; returns what is wrong with it, None when it fits."""
+def _greet(
+    place: Place, message: bytes, connection: socket.socket, connections: dict[int, socket.socket]
+) -> str | None:
+    """Enters a process that has sent who it is; returns what is wrong with it, None when it fits."""
     try:
-        hello = json.loads(said)
+        hello = json.loads(message)
         number, processes = int(hello["process"]), int(hello["processes"])
     except (ValueError, KeyError, TypeError):
         connection.close()  # not one of ours
         return None
-    clash = number in here or number == 0
-    here[number if not clash else -1 - len(here)] = connection  # so that it hears of the problem as well
+    clash = number in connections or number == 0
+    # With a number that is taken it is entered under another, so that it hears of the problem as well.
+    connections[-1 - len(connections) if clash else number] = connection
     if processes != place.processes:
         return (
             f"process {number} was started with --processes {processes}, process 0 with --processes {place.processes}"
@@ -224,13 +227,13 @@ def _report(place: Place, address: tuple[str, int], wait: float, deadline: float
         if left <= 0:
             raise ConfigError(
                 f"{place.processes} processes expected at {place.coordinator}, but process 0 did not answer there "
-                f"in {wait:g} seconds (this is process {place.process_id}): is it running, and is the address its own?"
+                f"in {wait:g} seconds (this is process {place.process_id}): is it running, and is that its address?"
             )
         try:
             connection = socket.create_connection(address, timeout=left)
         except OSError:
             time.sleep(min(_RETRY, left))
-    said, seen = b"", [0, place.process_id]
+    buffer, seen = b"", [0, place.process_id]
     with connection:
         _send(connection, {"process": place.process_id, "processes": place.processes})
         while True:
@@ -243,7 +246,7 @@ def _report(place: Place, address: tuple[str, int], wait: float, deadline: float
                 text = b""
             if not text:
                 raise ConfigError(f"process 0 at {place.coordinator} ended before all processes were there")
-            *lines, said = (said + text).split(b"\n")
+            *lines, buffer = (buffer + text).split(b"\n")
             for message in map(json.loads, lines):
                 seen = message.get("seen", seen)
                 if message.get("go"):

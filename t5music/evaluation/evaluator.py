@@ -270,17 +270,17 @@ def _scored_whole(store: TokenStore, entry: Mapping[str, Any], found: Mapping[st
 
 def _require_classes(config: T5Config, task: str, labels: Sequence[str]) -> None:
     """Raises ConfigError where a classifier was trained on another number of labels."""
-    if config.encoder_head is not None and config.classes != len(labels):
+    if config.encoder_head is not None and config.num_labels != len(labels):
         raise ConfigError(
-            f"the model's classifier has {config.classes} classes and {task} has {len(labels)} ({', '.join(labels)}): "
-            "evaluate it on the task that it was trained on"
+            f"the model's classifier has {config.num_labels} classes and {task} has {len(labels)} "
+            f"({', '.join(labels)}): evaluate it on the task that it was trained on"
         )
 
 
 def _member(folder: str | Path, first: T5Config) -> T5:
     """Reads a model of an ensemble."""
     model = trained_model.load(folder).model
-    for name in ("rows", "decoder_only", "encoder_only", "head", "classes"):
+    for name in ("vocab_size", "decoder_only", "encoder_only", "head", "num_labels"):
         there, here = getattr(model.config, name), getattr(first, name)
         if there != here:
             raise ConfigError(f"an ensemble cannot hold {folder}: its {name} is {there} and the first model's {here}")

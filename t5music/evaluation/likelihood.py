@@ -53,8 +53,8 @@ def evaluate(model: T5, batches: Iterable[Batch], is_note: NDArray) -> dict[str,
 def _notes_among_targets(config: T5Config, is_note: NDArray) -> NDArray[np.bool_]:
     """Which targets stand for a note: words that begin one, or every class of a classifier of notes."""
     if config.head == WORDS:
-        return np.pad(np.asarray(is_note, bool), (0, config.rows - len(is_note)))
-    return np.full(config.classes, config.head == NOTES)
+        return np.pad(np.asarray(is_note, bool), (0, config.vocab_size - len(is_note)))
+    return np.full(config.num_labels, config.head == NOTES)
 
 
 def scores(nats: float, tokens: float, correct: float, notes: float, examples: float) -> dict[str, float]:

@@ -56,7 +56,7 @@ def pool(
         batch_size: rows at a time.
     """
     graphdef, params = nnx.split(model)
-    vectors = np.empty((model.config.encoder_layers + 1, len(rows), 2 * model.config.d_model), np.float32)
+    vectors = np.empty((model.config.num_encoder_layers + 1, len(rows), 2 * model.config.d_model), np.float32)
     for width, places in _by_width(rows, batch_size):
         tokens = np.zeros((batch_size, width), np.int32)
         for row, place in enumerate(places):

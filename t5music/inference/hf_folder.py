@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,9 @@ def read_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 def config_of(folder: str | os.PathLike[str], vocabulary: Vocabulary) -> T5Config:
     """Returns the config of a folder's model with our vocabulary's rows; CheckpointError for one that is no T5."""
-    return dataclasses.replace(huggingface.config_from(_read(Path(folder) / CONFIG)), rows=vocabulary.rows)
+    config = huggingface.config_from(_read(Path(folder) / CONFIG))
+    tied = huggingface.ties_head(_read_weights(Path(folder), huggingface.is_table))
+    return dataclasses.replace(config, tie_word_embeddings=tied, vocab_size=vocabulary.rows)
 
 
 def load_params(
@@ -131,7 +133,7 @@ def export(model_dir: str | os.PathLike[str], folder: str, vocabulary: Vocabular
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
             made = Path(temporary) / target.name
             made.mkdir()
-            _safetensors().save_file(
+            _safetensors().numpy.save_file(
                 huggingface.to_huggingface(state, config), made / WEIGHTS, metadata={"format": "pt"}
             )
             _write(made / CONFIG, fields)
@@ -168,8 +170,8 @@ In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name
 """
 
 
-def _read_weights(folder: Path) -> dict[str, NDArray]:
-    """All arrays of a folder's safetensors files."""
+def _read_weights(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, NDArray]:
+    """Arrays of a folder's safetensors files: all, or those whose name is `wanted`."""
     if (folder / INDEX).is_file():
         names = sorted(set(_read(folder / INDEX)["weight_map"].values()))
     elif (folder / WEIGHTS).is_file():
@@ -178,11 +180,12 @@ def _read_weights(folder: Path) -> dict[str, NDArray]:
         raise CheckpointError(
             f"{folder} has no {WEIGHTS}; where it has pytorch_model.bin, load it in transformers and save_pretrained it"
         )
-    load = _safetensors().load_file
+    open_file = _safetensors().safe_open
     weights: dict[str, NDArray] = {}
     for name in names:
         try:
-            weights |= load(folder / name)
+            with open_file(folder / name, framework="np") as file:
+                weights |= {array: file.get_tensor(array) for array in filter(wanted, file.keys())}
         except Exception as error:  # safetensors raises its own types, and those of the file system
             raise CheckpointError(f"{folder / name} cannot be read: {checkpoint.first_line(error)}") from error
     return weights
@@ -190,10 +193,11 @@ def _read_weights(folder: Path) -> dict[str, NDArray]:
 
 def _safetensors() -> Any:
     try:
+        import safetensors
         import safetensors.numpy
     except ImportError:
         raise ConfigError('Hugging Face folders need safetensors: pip install "t5music[hf]"') from None
-    return safetensors.numpy
+    return safetensors
 
 
 def _read(path: Path) -> Any:

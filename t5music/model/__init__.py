@@ -1,1 +1,1 @@
-"""The T5 and its decoding. Imports jax and flax only."""
+"""Model: the T5 and its decoding. Imports jax and flax only."""

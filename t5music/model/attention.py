@@ -1,4 +1,4 @@
-"""Attention with T5's position bias, by the platform's fused kernel where it has a fitting one, plainly elsewhere.
+"""Attention: T5's, with a position bias, by the platform's fused kernel where it has a fitting one, plainly elsewhere.
 
 The same numbers in either way, up to rounding: softmax(queries keys^T + bias, where the mask lets it) values, with no
 scale. Fused, the weights never leave the chip; the sum of bias and mask does, one number for every weight.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ HEADS_AXIS = "tensor"
 
 PLAIN, CUDNN, FLASH = "plain", "cudnn", "flash"
 
+Array: TypeAlias = jax.Array | jax.ShapeDtypeStruct
 Attend = Callable[..., jax.Array]
 
 
@@ -66,7 +67,7 @@ def attend(
     return over_mesh(fused, queries, keys, values, bias=bias, mask=mask)
 
 
-def choose(queries: Any, keys: Any, *, dropping: bool, device: Any) -> str:
+def choose(queries: Array, keys: Array, *, dropping: bool, device: jax.Device) -> str:
     """Returns which way `attend` takes, by shapes and type, mesh and device: PLAIN, CUDNN or FLASH.
 
     cuDNN takes bfloat16, heads of up to 128 in eights, and even lengths, from compute capability 8.0 on
@@ -88,7 +89,7 @@ def choose(queries: Any, keys: Any, *, dropping: bool, device: Any) -> str:
     return PLAIN
 
 
-def _divisible(queries: Any) -> bool:
+def _divisible(queries: Array) -> bool:
     """Whether each device can attend for its own examples and heads."""
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.axis_names != MESH_AXES:
@@ -130,8 +131,9 @@ def plain(
     leading = keys.shape[:-2]  # (batch, heads) or (batch * heads,)
     # NOTE: T5 does not divide the logits by sqrt(d_kv).
     queries = queries.reshape(*leading, length, d_kv)
+    # [*leading, queries, keys]
     logits = jnp.einsum("...qd,...kd->...qk", queries, keys, preferred_element_type=jnp.float32)
-    logits = logits.reshape(batch, heads, length, -1)
+    logits = logits.reshape(batch, heads, length, -1)  # [batch, heads, queries, keys]
     if bias is not None:
         logits = logits + bias
     if mask is not None:
@@ -139,7 +141,7 @@ def plain(
     weights = softmax(logits).astype(values.dtype)  # [batch, heads, queries, keys]
     if drop is not None:
         weights = drop(weights)
-    weights = weights.reshape(*leading, length, -1)
+    weights = weights.reshape(*leading, length, -1)  # [*leading, queries, keys]
     return jnp.einsum("...qk,...kd->...qd", weights, values).reshape(batch, heads, length, d_kv)
 
 
@@ -147,10 +149,10 @@ def cudnn(
     queries: jax.Array, keys: jax.Array, values: jax.Array, *, bias: jax.Array | None, mask: jax.Array | None
 ) -> jax.Array:
     """Attends by cuDNN's fused kernel; arguments and result are those of `attend`."""
-    added = _added(bias, mask, (*queries.shape[:3], keys.shape[2]), CUDNN_MASKED)
+    summand = _summand(bias, mask, (*queries.shape[:3], keys.shape[2]), CUDNN_MASKED)
     by_length = (x.swapaxes(1, 2) for x in (queries, keys, values))  # [batch, length, heads, d_kv]
-    added = None if added is None else added.astype(queries.dtype)
-    return jax.nn.dot_product_attention(*by_length, bias=added, scale=1.0, implementation="cudnn").swapaxes(1, 2)
+    summand = None if summand is None else summand.astype(queries.dtype)
+    return jax.nn.dot_product_attention(*by_length, bias=summand, scale=1.0, implementation="cudnn").swapaxes(1, 2)
 
 
 def flash(
@@ -159,21 +161,21 @@ def flash(
     """Attends by JAX's flash attention for TPUs; arguments and result are those of `attend`."""
     from jax.experimental.pallas.ops.tpu.flash_attention import flash_attention  # slow to import, and for TPUs only
 
-    added = _added(bias, mask, (*queries.shape[:3], keys.shape[2]), MASKED)
-    return flash_attention(queries, keys, values, added, sm_scale=1.0)
+    summand = _summand(bias, mask, (*queries.shape[:3], keys.shape[2]), MASKED)
+    return flash_attention(queries, keys, values, summand, sm_scale=1.0)
 
 
-def _added(bias: jax.Array | None, mask: jax.Array | None, shape: tuple[int, ...], masked: float) -> jax.Array | None:
-    """Bias and mask as one float32 array of the logits' whole shape.
+def _summand(bias: jax.Array | None, mask: jax.Array | None, shape: tuple[int, ...], masked: float) -> jax.Array | None:
+    """Returns what is added to the logits for bias and mask, float32 [batch, heads, queries, keys]; None for neither.
 
     The gradient comes back through it, so that it is summed over the batch, down to the bias, in float32.
     """
     if bias is None and mask is None:
         return None
-    added = jnp.zeros((), jnp.float32) if bias is None else bias.astype(jnp.float32)
+    summand = jnp.zeros((), jnp.float32) if bias is None else bias.astype(jnp.float32)
     if mask is not None:
-        added = jnp.where(mask, added, masked)
-    return jnp.broadcast_to(added, shape)
+        summand = jnp.where(mask, summand, masked)
+    return jnp.broadcast_to(summand, shape)
 
 
 def over_mesh(
@@ -194,15 +196,17 @@ def over_mesh(
         if x is None:
             return PartitionSpec()
         batch, heads = ((1,) * (4 - x.ndim) + x.shape)[:2]  # 1: the same for all
-        places = (BATCH_AXES if batch > 1 else None, HEADS_AXIS if heads > 1 else None, None, None)
-        return PartitionSpec(*places[4 - x.ndim :])
+        axes = (BATCH_AXES if batch > 1 else None, HEADS_AXIS if heads > 1 else None, None, None)
+        return PartitionSpec(*axes[4 - x.ndim :])
 
-    def local(queries: Any, keys: Any, values: Any, bias: Any, mask: Any) -> jax.Array:
+    def on_one_device(
+        queries: jax.Array, keys: jax.Array, values: jax.Array, bias: jax.Array | None, mask: jax.Array | None
+    ) -> jax.Array:
         return kernel(queries, keys, values, bias=bias, mask=mask)
 
     arrays = (queries, keys, values, bias, mask)
     divided = jax.shard_map(
-        local,
+        on_one_device,
         in_specs=tuple(spec(x) for x in arrays),
         out_specs=PartitionSpec(BATCH_AXES, HEADS_AXIS),
         check_vma=False,  # a kernel says nothing of it

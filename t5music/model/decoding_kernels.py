@@ -1,4 +1,4 @@
-"""A decoder layer whose kernels lie as decoding reads them: once for each token, and for few rows at a time.
+"""Decoding kernels: a layer whose kernels lie as decoding reads them, once for each token and for few rows at a time.
 
 A step is a matter of streaming the kernels from memory, so how they lie counts. For one row, kernels that read the same
 input are joined into one: one long stream in place of short ones. For a few rows on a CPU, a kernel is the left factor,
@@ -11,11 +11,13 @@ The layer's computation stays that of `layers.DecoderLayer`: what is here stands
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from t5music.model.layers import DecoderLayer, EncoderLayer
 
@@ -29,10 +31,10 @@ class Kernel:
         self.array = array
         self.shape = array.shape
 
-    def __getitem__(self, everything: Any) -> Kernel:
+    def __getitem__(self, index: EllipsisType) -> Kernel:
         return self
 
-    def astype(self, dtype: Any) -> Kernel:
+    def astype(self, dtype: DTypeLike) -> Kernel:
         """Itself: it was made in the config's dtype, which is that of the rows."""
         return self
 
@@ -49,8 +51,9 @@ class Left(Kernel):
         self.array = array.T
 
     def __rmatmul__(self, rows: jax.Array) -> jax.Array:
+        """[n, d_in] -> [n, d_out]."""
         # Without the barriers the compiler turns the product round again.
-        columns = jax.lax.optimization_barrier(rows.T)
+        columns = jax.lax.optimization_barrier(rows.T)  # [d_in, n]
         return jax.lax.optimization_barrier(self.array @ columns).T
 
 
@@ -63,6 +66,7 @@ class Part(Kernel):
         self.columns = slice(begin, begin + array.shape[1])
 
     def __rmatmul__(self, rows: jax.Array) -> jax.Array:
+        """[n, d_in] -> [n, d_out of this part]."""
         return super().__rmatmul__(rows)[:, self.columns]
 
 
@@ -73,14 +77,14 @@ def for_steps(layer: Layer, rows: int) -> Layer:
     cross-attention's keys and values are computed before, so theirs are not.
     """
     prepared: Any = nnx.merge(*nnx.split(layer))
-    both = isinstance(layer, DecoderLayer)
-    attention, mlp = prepared.self_attention if both else prepared.attention, prepared.mlp
+    is_decoder = isinstance(layer, DecoderLayer)
+    attention, mlp = prepared.self_attention if is_decoder else prepared.attention, prepared.mlp
     dtype = attention.config.dtype
     if rows == 1 or jax.default_backend() != "cpu":
         _join(attention, ("query", "key", "value"), dtype)
     else:
         _turn(attention, ("query", "key", "value", "out"), dtype)
-        if both:
+        if is_decoder:
             _turn(prepared.cross_attention, ("query", "out"), dtype)
         _turn(mlp, ("wi_0", "wi_1", "wo") if mlp.gated else ("wi", "wo"), dtype)
         if prepared.adapter is not None:
@@ -97,7 +101,7 @@ def _turn(module: Any, names: tuple[str, ...], dtype: str) -> None:
 def _join(module: Any, names: tuple[str, ...], dtype: str) -> None:
     """Puts the parts of one kernel where a module's parameters of these names are."""
     kernels = [getattr(module, name)[...].astype(dtype) for name in names]
-    joined, begin = jnp.concatenate(kernels, axis=1), 0
+    joined, begin = jnp.concatenate(kernels, axis=1), 0  # [d_in, sum of the d_outs]
     for name, kernel in zip(names, kernels, strict=True):
         setattr(module, name, Part(joined, begin, kernel))
         begin += kernel.shape[1]

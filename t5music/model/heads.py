@@ -1,4 +1,4 @@
-"""Classifiers on top of an encoder, of every note or of all that was read: the BERT way to understand music.
+"""Heads: classifiers on an encoder, of every note or of all that was read: the BERT way to understand music.
 
 Those of MidiBERT (Chou et al. 2021), in size and form: two layers with a ReLU between them, at every position for the
 notes; for a sequence on the self-attentive pooling of Lin et al. 2017, whose aspects each weigh the positions in a way
@@ -48,20 +48,20 @@ class Pooling(nnx.Module):
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         """[batch, length, d_model], of which bool [batch, length] counts -> [batch, aspects * d_model]."""
         scores = linear(jnp.tanh(linear(x, self.features[...])), self.aspects[...])  # [batch, length, aspects]
-        weights = jax.nn.softmax(jnp.where(mask[..., None], scores, MASKED), axis=1)
+        weights = jax.nn.softmax(jnp.where(mask[..., None], scores, MASKED), axis=1)  # [batch, length, aspects]
         means = jnp.einsum("bla,bld->bad", weights, x)  # [batch, aspects, d_model]
         return means.reshape(len(x), -1)
 
 
 class Classifier(nnx.Module):
-    """Classes of every position or, with the head "sequence", of all of them together."""
+    """Logits of `num_labels` classes for every position or, with the head "sequence", for all of them together."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
         pooled = config.head == SEQUENCE
         self.pooling = Pooling(config, rngs=rngs) if pooled else None
         width = config.d_model * (ASPECTS if pooled else 1)
         self.hidden = Affine((width, HIDDEN), ("embed", "mlp"), rngs=rngs)
-        self.out = Affine((HIDDEN, config.classes), ("mlp", "classes"), rngs=rngs)
+        self.out = Affine((HIDDEN, config.num_labels), ("mlp", "classes"), rngs=rngs)
 
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         """Returns the logits of the classes.
@@ -71,9 +71,9 @@ class Classifier(nnx.Module):
             mask: bool [batch, length], False at padding.
 
         Returns:
-            float32 [batch, length, classes], at every position, or [batch, 1, classes].
+            float32 [batch, length, num_labels], at every position, or [batch, 1, num_labels].
         """
         x = x.astype(jnp.float32)
         if self.pooling is not None:
-            x = self.pooling(x, mask)[:, None]
-        return self.out(jax.nn.relu(self.hidden(x)))
+            x = self.pooling(x, mask)[:, None]  # [batch, 1, aspects * d_model]
+        return self.out(jax.nn.relu(self.hidden(x)))  # through [batch, length or 1, HIDDEN]

@@ -1,4 +1,4 @@
-"""The layers of T5 and their parts: relative position bias, attention, norm, feed-forward and dropout.
+"""Layers: T5's relative position bias, attention, RMSNorm, feed-forward, adapter and dropout.
 
 Numbers and places follow the T5X reference (`t5x.examples.t5.layers`). Parameters are float32; products compute in the
 config's `dtype`; norms and softmax compute in float32. No linear layer has a bias and attention is not scaled: the
@@ -23,7 +23,7 @@ from t5music.model.config import T5Config
 
 NORM_EPSILON = 1e-6
 
-KeysValues = tuple[jax.Array, jax.Array]
+KeysValues = tuple[jax.Array, jax.Array]  # each [batch, heads, length, d_kv]; in caches [batch * heads, length, d_kv]
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
@@ -34,7 +34,7 @@ def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """
     if key is None or rate == 0.0:
         return x
-    shape = (*x.shape[:-2], 1, x.shape[-1])
+    shape = (*x.shape[:-2], 1, x.shape[-1])  # [..., 1, features]
     keep = jax.random.bernoulli(key, 1.0 - rate, shape)
     return x * (keep / (1.0 - rate)).astype(x.dtype)
 
@@ -54,7 +54,7 @@ def relative_position_bucket(
     (`t5x.examples.t5.layers.RelativePositionBiases._relative_position_bucket`).
     """
     distance = -jnp.asarray(relative, jnp.int32)
-    offset = jnp.zeros_like(distance)
+    offset = jnp.zeros_like(distance)  # the first bucket of this direction
     if bidirectional:
         buckets //= 2
         offset = jnp.where(distance < 0, buckets, 0)
@@ -70,14 +70,14 @@ def relative_position_bucket(
     return offset + jnp.where(distance < exact, distance, wide)
 
 
-class RelativeBias(nnx.Module):
+class RelativePositionBias(nnx.Module):
     """The table of attention biases by relative position that all layers of one stack share."""
 
     def __init__(self, config: T5Config, *, bidirectional: bool, rngs: nnx.Rngs) -> None:
         initial = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
-        shape = (config.heads, config.relative_buckets)
+        shape = (config.num_heads, config.relative_attention_num_buckets)
         self.table = nnx.Param(initial(rngs.params(), shape), axes=("heads", "buckets"))
-        self.max_distance = config.relative_max_distance
+        self.max_distance = config.relative_attention_max_distance
         self.bidirectional = bidirectional
 
     def at(self, relative: jax.Array | np.ndarray) -> jax.Array:
@@ -99,14 +99,14 @@ class RelativeBias(nnx.Module):
         period = queries + keys
         offset = np.arange(period)
         by_offset = self.at(np.where(offset < keys, offset, offset - period))  # [heads, queries + keys]
-        heads = by_offset.shape[0]
+        num_heads = by_offset.shape[0]
         # Cutting the periodic sequence into rows one shorter than its period moves each row on by one place.
-        tiled = jnp.broadcast_to(by_offset[:, None], (heads, queries, period)).reshape(heads, queries * period)
-        rows = tiled[:, : queries * (period - 1)].reshape(heads, queries, period - 1)
-        return rows[None, :, :, :keys]
+        tiled = jnp.broadcast_to(by_offset[:, None], (num_heads, queries, period)).reshape(num_heads, queries * period)
+        by_query = tiled[:, : queries * (period - 1)].reshape(num_heads, queries, period - 1)
+        return by_query[None, :, :, :keys]  # [1, heads, queries, keys]
 
 
-class Norm(nnx.Module):
+class RMSNorm(nnx.Module):
     """RMSNorm: scale only, no mean, no bias; mean square and result in float32, then cast to `dtype`."""
 
     def __init__(self, config: T5Config) -> None:
@@ -116,7 +116,7 @@ class Norm(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalises the last axis: [..., d_model] -> the same shape."""
         x = x.astype(jnp.float32)
-        mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+        mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)  # [..., 1]
         return (x * jax.lax.rsqrt(mean_square + NORM_EPSILON) * self.scale[...]).astype(self.dtype)
 
 
@@ -126,8 +126,8 @@ def linear(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Batch and length go in as one dimension: for a kernel's gradient over two, XLA's CPU dot copies the gradient that
     comes in and then multiplies at two thirds of its rate.
     """
-    rows = x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)
-    return rows.reshape(*x.shape[:-1], kernel.shape[-1])
+    product = x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)  # [batch * length, m]
+    return product.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def _normal(stddev: float) -> Callable[..., jax.Array]:
@@ -141,7 +141,7 @@ class Attention(nnx.Module):
     """
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        d_model, joined = config.d_model, config.heads * config.d_kv
+        d_model, joined = config.d_model, config.num_heads * config.d_kv
         into, out_of = ("embed", "joined_kv"), ("joined_kv", "embed")
         # The query's initial values carry the 1 / sqrt(d_kv) that attention logits are usually divided by.
         query, key, value = (rngs.params() for _ in range(3))
@@ -153,15 +153,16 @@ class Attention(nnx.Module):
 
     def project_queries(self, x: jax.Array) -> jax.Array:
         """[batch, length, d_model] -> [batch, heads, length, d_kv]."""
-        return self._heads(linear(x, self.query[...]))
+        return self._split_heads(linear(x, self.query[...]))
 
-    def project_keys_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def project_keys_values(self, x: jax.Array) -> KeysValues:
         """[batch, length, d_model] -> keys and values, each [batch, heads, length, d_kv]."""
-        return self._heads(linear(x, self.key[...])), self._heads(linear(x, self.value[...]))
+        return self._split_heads(linear(x, self.key[...])), self._split_heads(linear(x, self.value[...]))
 
-    def _heads(self, x: jax.Array) -> jax.Array:
+    def _split_heads(self, x: jax.Array) -> jax.Array:
+        """[batch, length, heads * d_kv] -> [batch, heads, length, d_kv]."""
         # Heads before length: as XLA's CPU dot wants it, and as decoding's cache is read.
-        return x.reshape(*x.shape[:-1], self.config.heads, self.config.d_kv).swapaxes(1, 2)
+        return x.reshape(*x.shape[:-1], self.config.num_heads, self.config.d_kv).swapaxes(1, 2)
 
     def attend(
         self,
@@ -189,6 +190,7 @@ class Attention(nnx.Module):
         rate = self.config.dropout_rate
         drop = None if key is None or rate == 0.0 else functools.partial(dropout, rate=rate, key=key)
         fuse = self.config.attention == "auto"
+        # [batch, heads, queries, d_kv]
         mixed = attention.attend(queries, keys, values, bias=bias, mask=mask, drop=drop, fuse=fuse)
         mixed = mixed.swapaxes(1, 2)  # [batch, queries, heads, d_kv]
         return linear(mixed.reshape(*mixed.shape[:2], -1), self.out[...])
@@ -212,7 +214,7 @@ class FeedForward(nnx.Module):
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """[batch, length, d_model] -> the same shape; `key` is the dropout key, None for none."""
         if self.gated:
-            gate = jax.nn.gelu(linear(x, self.wi_0[...]), approximate=True)
+            gate = jax.nn.gelu(linear(x, self.wi_0[...]), approximate=True)  # [batch, length, d_ff]
             hidden = gate * linear(x, self.wi_1[...])
         else:
             hidden = jax.nn.relu(linear(x, self.wi[...]))
@@ -242,9 +244,9 @@ class EncoderLayer(nnx.Module):
     """Self-attention and feed-forward, each as x + dropout(f(norm(x))), and the adapter, where there is one."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        self.attention_norm = Norm(config)
+        self.attention_norm = RMSNorm(config)
         self.attention = Attention(config, rngs=rngs)
-        self.mlp_norm = Norm(config)
+        self.mlp_norm = RMSNorm(config)
         self.mlp = FeedForward(config, rngs=rngs)
         self.adapter = Adapter(config, rngs=rngs) if config.adapter_dim else None
         self.dropout_rate = config.dropout_rate
@@ -261,26 +263,24 @@ class EncoderLayer(nnx.Module):
     ) -> tuple[jax.Array, KeysValues]:
         """[batch, length, d_model] -> the same shape, and keys and values; all as of `DecoderLayer`."""
         keys = split_key(key, 4)
-        normed = self.attention_norm(x)
-        queries, own = self.attention.project_queries(normed), self.attention.project_keys_values(normed)
-        if cache is not None:
-            own = _put(cache[0], own[0], position), _put(cache[1], own[1], position)
-        y = self.attention.attend(queries, *own, bias=bias, mask=mask, key=keys[0])
+        y, keys_values = attend_to_itself(
+            self.attention, self.attention_norm(x), bias, mask, keys[0], cache=cache, position=position
+        )
         x = x + dropout(y, self.dropout_rate, keys[1])
         y = self.mlp(self.mlp_norm(x), keys[2])
         y = y if self.adapter is None else self.adapter(y)
-        return x + dropout(y, self.dropout_rate, keys[3]), own
+        return x + dropout(y, self.dropout_rate, keys[3]), keys_values
 
 
 class DecoderLayer(nnx.Module):
     """Causal self-attention, attention to the encoder's output, feed-forward, and the adapter, where there is one."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        self.self_attention_norm = Norm(config)
+        self.self_attention_norm = RMSNorm(config)
         self.self_attention = Attention(config, rngs=rngs)
-        self.cross_attention_norm = Norm(config)
+        self.cross_attention_norm = RMSNorm(config)
         self.cross_attention = Attention(config, rngs=rngs)
-        self.mlp_norm = Norm(config)
+        self.mlp_norm = RMSNorm(config)
         self.mlp = FeedForward(config, rngs=rngs)
         self.adapter = Adapter(config, rngs=rngs) if config.adapter_dim else None
         self.dropout_rate = config.dropout_rate
@@ -314,18 +314,34 @@ class DecoderLayer(nnx.Module):
             d_kv], or the cache with those of `x` put in.
         """
         keys = split_key(key, 6)
-        normed = self.self_attention_norm(x)
-        queries, own = self.self_attention.project_queries(normed), self.self_attention.project_keys_values(normed)
-        if cache is not None:
-            own = _put(cache[0], own[0], position), _put(cache[1], own[1], position)
-        y = self.self_attention.attend(queries, *own, bias=bias, mask=mask, key=keys[0])
+        y, keys_values = attend_to_itself(
+            self.self_attention, self.self_attention_norm(x), bias, mask, keys[0], cache=cache, position=position
+        )
         x = x + dropout(y, self.dropout_rate, keys[1])
-        queries = self.cross_attention.project_queries(self.cross_attention_norm(x))
+        queries = self.cross_attention.project_queries(self.cross_attention_norm(x))  # [batch, heads, target, d_kv]
         y = self.cross_attention.attend(queries, *cross, bias=None, mask=cross_mask, key=keys[2])
         x = x + dropout(y, self.dropout_rate, keys[3])
         y = self.mlp(self.mlp_norm(x), keys[4])
         y = y if self.adapter is None else self.adapter(y)
-        return x + dropout(y, self.dropout_rate, keys[5]), own
+        return x + dropout(y, self.dropout_rate, keys[5]), keys_values
+
+
+def attend_to_itself(
+    attention: Attention,
+    x: jax.Array,
+    bias: jax.Array,
+    mask: jax.Array,
+    key: jax.Array | None,
+    *,
+    cache: KeysValues | None,
+    position: jax.Array | int,
+) -> tuple[jax.Array, KeysValues]:
+    """Self-attention, as both kinds of layers have it; arguments and result are those of `DecoderLayer`."""
+    queries, keys_values = attention.project_queries(x), attention.project_keys_values(x)
+    if cache is not None:
+        keys, values = keys_values
+        keys_values = _put(cache[0], keys, position), _put(cache[1], values, position)
+    return attention.attend(queries, *keys_values, bias=bias, mask=mask, key=key), keys_values
 
 
 def _put(cache: jax.Array, new: jax.Array, position: jax.Array | int) -> jax.Array:

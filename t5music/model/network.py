@@ -1,4 +1,4 @@
-"""T5 in every architecture of its study, and its encoder alone, unrolled or scanned, trainable under plain `jax.jit`.
+"""T5: the network, in every architecture of its study and as an encoder alone, trainable under plain `jax.jit`.
 
 `T5Config` chooses among an encoder-decoder, one whose encoder and decoder share their parameters, the decoder-only
 language model and prefix LM (Raffel et al. 2020, section 3.2), and an encoder under the head of a BERT. All are called
@@ -46,25 +46,26 @@ class T5(nnx.Module):
     """T5 v1.0 and v1.1, encoder-decoder, decoder-only, or the encoder alone.
 
     Attributes:
-        embedding: [rows, d_model], shared by all stacks, and by the logits of v1.0.
+        embedding: [vocab_size, d_model], shared by all stacks and, of a tied model (v1.0), by the logits.
         encoder: `Stack` of `EncoderLayer`, with `shared_layers` of the decoder's parameters; None in a decoder-only
             model.
         decoder: `Stack` of `DecoderLayer` or, in a decoder-only model, of `EncoderLayer`; not in an encoder alone.
-        head: [d_model, rows], v1.1 only, or the `Classifier` of a head other than "words".
+        head: [d_model, vocab_size] of a model that is not tied (v1.1), or the `Classifier` of a head other than
+            "words".
     """
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        shape, axes = (config.rows, config.d_model), ("vocab", "embed")
+        shape, axes = (config.vocab_size, config.d_model), ("vocab", "embed")
         self.embedding = nnx.Param(jax.nn.initializers.normal(1.0)(rngs.params(), shape), axes=axes)
         encoder = None
         if not config.decoder_only and not config.shared_layers:
-            encoder = Stack(config, EncoderLayer, config.encoder_layers, bidirectional=True, rngs=rngs)
+            encoder = Stack(config, EncoderLayer, config.num_encoder_layers, bidirectional=True, rngs=rngs)
         layer = EncoderLayer if config.decoder_only else DecoderLayer
         # A prefix LM has bidirectional buckets, as Mesh TensorFlow gives to all that is not `fully_autoregressive`. (In
         # T5X's, which came after the study, all keys ahead share bucket 0.)
         ahead = config.architecture == PREFIX_LM
         if not config.encoder_only:
-            self.decoder = Stack(config, layer, config.decoder_layers, bidirectional=ahead, rngs=rngs)
+            self.decoder = Stack(config, layer, config.num_decoder_layers, bidirectional=ahead, rngs=rngs)
         self.encoder = encoder_sharing(self.decoder) if config.shared_layers else encoder
         if config.head != WORDS:
             self.head = Classifier(config, rngs=rngs)
@@ -104,8 +105,8 @@ class T5(nnx.Module):
             rngs: a dropout key, or an `nnx.Rngs` with a "dropout" (or default) stream; needed unless deterministic.
 
         Returns:
-            float32 [batch, target, rows]; of an encoder alone, [batch, source, rows or classes] or, of a classifier of
-            sequences, [batch, 1, classes].
+            float32 [batch, target, vocab_size]; of an encoder alone, [batch, source, vocab_size or num_labels] or, of a
+            classifier of sequences, [batch, 1, num_labels].
         """
         kind = f"a T5 of architecture {self.config.architecture!r}"
         if (encoder_input_tokens is None) != self.config.decoder_only:
@@ -169,7 +170,7 @@ class T5(nnx.Module):
             Face's `output_hidden_states` are the same.
         """
         encoder, body = self._encoding(encoder_input_tokens, None)
-        x, states = self.embed(encoder_input_tokens), []
+        x, states = self.embed(encoder_input_tokens), []  # [batch, source, d_model]
         layers: list[EncoderLayer] = encoder.unstacked()
         for layer in layers:
             states.append(x)
@@ -181,8 +182,8 @@ class T5(nnx.Module):
         if self.encoder is None:
             raise ValueError(f"a T5 of architecture {self.config.architecture!r} has no encoder")
         length = tokens.shape[1]
-        bias = self.encoder.relative_bias(length, length)
-        mask = visible(padding_mask(tokens), None, segment_ids)
+        bias = self.encoder.relative_bias(length, length)  # [1, heads, source, source]
+        mask = visible(padding_mask(tokens), None, segment_ids)  # [batch, 1, 1 or source, source]
 
         def body(layer: EncoderLayer, x: jax.Array, key: jax.Array | None) -> jax.Array:
             return layer(x, bias, mask, key)[0]
@@ -207,14 +208,15 @@ class T5(nnx.Module):
         if (encoder_segment_ids is None) != (decoder_segment_ids is None):
             raise ValueError("encoder_segment_ids and decoder_segment_ids come together or not at all")
         length = decoder_input_tokens.shape[1]
-        bias = self.decoder.relative_bias(length, length)
+        bias = self.decoder.relative_bias(length, length)  # [1, heads, target, target]
+        # [1 or batch, 1, target, target]
         mask = visible(causal_mask(length), decoder_target_tokens, decoder_segment_ids)
-        cross_mask = padding_mask(encoder_input_tokens)
+        cross_mask = padding_mask(encoder_input_tokens)  # [batch, 1, 1 or target, source]
         if encoder_segment_ids is not None and decoder_segment_ids is not None:
             cross_mask = cross_mask & same_segment(decoder_segment_ids, encoder_segment_ids)
 
         def body(layer: DecoderLayer, x: jax.Array, key: jax.Array | None) -> jax.Array:
-            cross = layer.cross_attention.project_keys_values(encoded)
+            cross = layer.cross_attention.project_keys_values(encoded)  # each [batch, heads, source, d_kv]
             return layer(x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask, key=key)[0]
 
         key = self._dropout_key(deterministic, rngs)
@@ -232,8 +234,8 @@ class T5(nnx.Module):
     ) -> jax.Array:
         """Runs a decoder-only model over whole sequences; arguments and result are those of a call."""
         length = decoder_input_tokens.shape[1]
-        bias = self.decoder.relative_bias(length, length)
-        mask = causal_mask(length)
+        bias = self.decoder.relative_bias(length, length)  # [1, heads, target, target]
+        mask = causal_mask(length)  # [1 or batch, 1, target, target]
         if self.config.architecture == PREFIX_LM:
             if decoder_causal_attention is None:
                 raise ValueError("a prefix LM needs decoder_causal_attention, which says where its inputs are")
@@ -255,7 +257,7 @@ class T5(nnx.Module):
     ) -> jax.Array:
         """Embeds tokens and runs a stack with its final norm: int [batch, length] -> [batch, length, d_model]."""
         keys = split_key(key, 3)
-        x = dropout(self.embed(tokens), self.config.dropout_rate, keys[0])
+        x = dropout(self.embed(tokens), self.config.dropout_rate, keys[0])  # [batch, length, d_model]
         x = stack.run(body, x, keys[1])
         return dropout(stack.norm(x), self.config.dropout_rate, keys[2])
 
@@ -264,12 +266,14 @@ class T5(nnx.Module):
         return gather_table(self.embedding[...])[tokens].astype(self.config.dtype)
 
     def logits(self, x: jax.Array) -> jax.Array:
-        """Projects the last stack's normed output to the vocabulary: [..., d_model] -> float32 [..., rows]."""
+        """Projects the last stack's normed output to the vocabulary: [..., d_model] -> float32
+        [..., vocab_size].
+        """
         x = x.astype(jnp.float32)
-        if self.config.tied:
+        if self.config.scaled:
             # Scaling the hidden states is scaling the logits, on far fewer numbers.
-            return linear(x * self.config.d_model**-0.5, self.embedding[...].T)
-        return linear(x, self.head[...])
+            x = x * self.config.d_model**-0.5
+        return linear(x, self.embedding[...].T if self.config.tied else self.head[...])
 
     def _dropout_key(self, deterministic: bool, rngs: nnx.Rngs | jax.Array | None) -> jax.Array | None:
         if deterministic or self.config.dropout_rate == 0.0:

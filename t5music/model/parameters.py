@@ -1,4 +1,4 @@
-"""Making, counting and restacking a model's parameters."""
+"""Parameters: a model's made, counted, named, chosen by name and restacked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def initialise(config: T5Config, key: jax.Array, mesh: Mesh | None = None) -> tu
 
     The numbers depend on `config` and `key` alone, not on the mesh and not on `scan_layers`.
     """
-    make, unstack = _programs(dataclasses.replace(config, dropout_rate=0.0, remat="none", scan_layers=True), mesh)
+    make, unstack = _programs(
+        dataclasses.replace(config, dropout_rate=0.0, remat_policy="none", scan_layers=True), mesh
+    )
     params = make(key)
     return abstract(config)[0], params if config.scan_layers else unstack(params)
 
@@ -87,16 +89,16 @@ def matching(names: Iterable[str], patterns: Sequence[str], setting: str) -> set
 
     Raises ConfigError, which names the `setting` they come from, for one that is none or matches nothing.
     """
-    names, found = list(names), set[str]()
+    names, matches = list(names), set[str]()
     for pattern in patterns:
         try:
-            now = {name for name in names if re.fullmatch(pattern, name)}
+            of_pattern = {name for name in names if re.fullmatch(pattern, name)}
         except re.error as error:
             raise ConfigError(f"{setting}: {pattern!r} is no regular expression: {error}") from error
-        if not now:
+        if not of_pattern:
             raise ConfigError(f"{setting}: {pattern!r} matches no parameter{nearest(pattern, names)}")
-        found |= now
-    return found
+        matches |= of_pattern
+    return matches
 
 
 def stack_layers(params: nnx.State) -> nnx.State:

@@ -1,4 +1,4 @@
-"""Where parameters and batches lie on many devices: one table from logical axis names to mesh axes.
+"""Sharding: where parameters and batches lie on many devices, by one table from logical axis names to mesh axes.
 
 A mesh has three axes: `data` (each slice holds other examples), `fsdp` (other examples as well, and the parameters are
 spread over it) and `tensor` (the work inside a layer is divided over it). Parameters carry the logical names of their
@@ -67,11 +67,11 @@ def make_mesh(
     for name, size in sizes.items():
         if size is not None and size < 1:
             raise ConfigError(f"mesh axis {name} must be at least 1, not {size}")
-    known = math.prod(size for size in sizes.values() if size is not None)
+    fixed = math.prod(size for size in sizes.values() if size is not None)
     free = [name for name, size in sizes.items() if size is None]
     if len(free) > 1:
         raise ConfigError(f"one mesh axis may be None, not {' and '.join(free)}")
-    shape = tuple(max(count // known, 1) if size is None else size for size in sizes.values())
+    shape = tuple(max(count // fixed, 1) if size is None else size for size in sizes.values())
     if math.prod(shape) != count:
         named = ", ".join(f"{name}={size}" for name, size in zip(MESH_AXES, shape, strict=True))
         raise ConfigError(f"a mesh of {named} needs {math.prod(shape)} devices; there are {count}")
@@ -140,7 +140,7 @@ def constrain_batch(x: jax.Array) -> jax.Array:
 
 
 def gather_table(table: jax.Array) -> jax.Array:
-    """Gathers an embedding table [rows, d_model] over `fsdp` under `jax.set_mesh`, leaving its rows where they are.
+    """Gathers an embedding table [vocab_size, d_model] over `fsdp` under `jax.set_mesh`; its rows stay where they are.
 
     A look-up in a table divided by columns gives activations divided by columns, which XLA can only bring back to a
     division by example by replicating them.
@@ -148,23 +148,23 @@ def gather_table(table: jax.Array) -> jax.Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.axis_names != MESH_AXES:
         return table
-    rows, _ = partition_spec(("vocab", "embed"), table.shape, mesh)
-    return jax.lax.with_sharding_constraint(table, PartitionSpec(rows, None))
+    vocab_axis, _ = partition_spec(("vocab", "embed"), table.shape, mesh)
+    return jax.lax.with_sharding_constraint(table, PartitionSpec(vocab_axis, None))
 
 
 def describe(params: nnx.State, mesh: Mesh) -> str:
     """Returns a table of every parameter's name, shape, spec and bytes on one device, with the totals."""
     rows = [("parameter", "shape", "sharding", "bytes per device")]
-    count = held = 0
+    count = bytes_per_device = 0
     for path, param in nnx.to_flat_state(params):
         spec = _spec(param, mesh)
         local = NamedSharding(mesh, spec).shard_shape(param.shape)
         local_bytes = math.prod(local) * param.dtype.itemsize
         count += math.prod(param.shape)
-        held += local_bytes
+        bytes_per_device += local_bytes
         shape = " x ".join(map(str, param.shape))
         rows.append((".".join(map(str, path)), shape, ", ".join(map(str, spec)), f"{local_bytes:,}"))
-    rows.append((f"total: {count:,} parameters", "", "", f"{held:,}"))
+    rows.append((f"total: {count:,} parameters", "", "", f"{bytes_per_device:,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]:>{widths[3]}}".rstrip()

@@ -14,7 +14,7 @@ import jax
 from flax import nnx
 
 from t5music.model.config import T5Config
-from t5music.model.layers import EncoderLayer, Norm, RelativeBias
+from t5music.model.layers import EncoderLayer, RelativePositionBias, RMSNorm
 from t5music.model.sharding import constrain_batch
 
 Layer = TypeVar("Layer", bound=nnx.Module)
@@ -52,8 +52,8 @@ class Stack(nnx.Module):
                     node.set_metadata(axes=("layers", *node.get_metadata()["axes"]))
         else:
             self.layers = nnx.List(_unstacked(stacked, count))
-        self.relative_bias = RelativeBias(config, bidirectional=bidirectional, rngs=rngs)
-        self.norm = Norm(config)
+        self.relative_bias = RelativePositionBias(config, bidirectional=bidirectional, rngs=rngs)
+        self.norm = RMSNorm(config)
         self.count = count
         self.config = config
 
@@ -69,9 +69,9 @@ class Stack(nnx.Module):
         def step(graphdef: nnx.GraphDef, state: nnx.State, x: jax.Array, key: jax.Array | None) -> jax.Array:
             return constrain_batch(body(nnx.merge(graphdef, state), x, key))
 
-        if self.config.remat != "none":
+        if self.config.remat_policy != "none":
             policies = jax.checkpoint_policies
-            policy = policies.dots_with_no_batch_dims_saveable if self.config.remat == "dots" else None
+            policy = policies.dots_with_no_batch_dims_saveable if self.config.remat_policy == "dots" else None
             # Inside a scan the compiler cannot merge recomputation with the forward pass, so it need not be stopped.
             step = jax.checkpoint(step, policy=policy, prevent_cse=not self.config.scan_layers, static_argnums=0)
         keys = None if key is None else jax.random.split(key, self.count)
@@ -90,19 +90,19 @@ def encoder_sharing(decoder: Stack) -> Stack:
     """Returns an encoder whose every parameter is the one of its place in `decoder`, a `Stack` of `DecoderLayer`.
 
     They are the same `nnx.Param` objects, which `nnx.split` counts once, in the decoder. The relative biases and the
-    final norm are shared as well: the study's `bi_v1_shared.gin` names the encoder "decoder", so that Mesh TensorFlow
+    final norm are shared as well: the study's own configuration names the encoder "decoder", so that Mesh TensorFlow
     gives both stacks every variable of the same name, and only the sublayer that the encoder lacks is not among them.
     Each stack still sorts relative positions into buckets in its own way.
     """
     config = decoder.config
     # Abstract to begin with: all of it is replaced.
     encoder: Stack = nnx.eval_shape(
-        lambda: Stack(config, EncoderLayer, config.encoder_layers, bidirectional=True, rngs=nnx.Rngs(0))
+        lambda: Stack(config, EncoderLayer, config.num_encoder_layers, bidirectional=True, rngs=nnx.Rngs(0))
     )
     stacks = encoder.layers, decoder.layers
-    for own, shared in [stacks] if config.scan_layers else zip(*stacks, strict=True):
-        own.attention_norm, own.attention = shared.self_attention_norm, shared.self_attention
-        own.mlp_norm, own.mlp, own.adapter = shared.mlp_norm, shared.mlp, shared.adapter
+    for layer, shared in [stacks] if config.scan_layers else zip(*stacks, strict=True):
+        layer.attention_norm, layer.attention = shared.self_attention_norm, shared.self_attention
+        layer.mlp_norm, layer.mlp, layer.adapter = shared.mlp_norm, shared.mlp, shared.adapter
     encoder.relative_bias.table = decoder.relative_bias.table
     encoder.norm = decoder.norm
     return encoder

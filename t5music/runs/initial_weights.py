@@ -46,7 +46,7 @@ def with_head(config: T5Config, head: str) -> T5Config:
     if config.decoder_only:
         raise ConfigError(f"InitialModel.head: a classifier stands on an encoder, and a {config.architecture} has none")
     return dataclasses.replace(
-        config, architecture=ENCODER, decoder_layers=0, shared_layers=False, head=head, classes=2
+        config, architecture=ENCODER, num_decoder_layers=0, shared_layers=False, head=head, num_labels=2
     )
 
 

@@ -186,12 +186,12 @@ def _with_classes(config: T5Config, stores: Sequence[TokenStore], *, new: bool) 
     if config.encoder_head is None:
         return config
     labels = label_rows.label_set(stores, config.encoder_head)
-    if not new and len(labels) != config.classes:
+    if not new and len(labels) != config.num_labels:
         raise ConfigError(
             f"the checkpoint's classifier has {config.classes} classes and the tasks have {len(labels)} "
             f"({', '.join(labels)}): InitialModel.head = {config.head!r} begins a new one"
         )
-    return dataclasses.replace(config, classes=len(labels))
+    return dataclasses.replace(config, num_labels=len(labels))
 
 
 def _validation_losses(

@@ -29,8 +29,10 @@ from t5music.training.note_masking.masker import Masking
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
-CONFIG = partial(T5Config, d_model=16, d_kv=8, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1, dropout_rate=0.0)
-ALONE = partial(CONFIG, architecture="encoder", decoder_layers=0)
+CONFIG = partial(
+    T5Config, d_model=16, d_kv=8, num_heads=2, d_ff=16, num_encoder_layers=1, num_decoder_layers=1, dropout_rate=0.0
+)
+ALONE = partial(CONFIG, architecture="encoder", num_decoder_layers=0)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -161,7 +161,7 @@ def test_what_cannot_be_probed_is_refused(place, tmp_path, monkeypatch):
         probe(model_dir=run, tasks=["register"], segments=0)
     with pytest.raises(ConfigError, match=r"probe\.limit must be at least 1"):
         probe(model_dir=run, tasks=["register"], limit=0)
-    write_run(tmp_path, config=dataclasses.replace(CONFIG, architecture=LANGUAGE_MODEL, encoder_layers=0))
+    write_run(tmp_path, config=dataclasses.replace(CONFIG, architecture=LANGUAGE_MODEL, num_encoder_layers=0))
     with pytest.raises(ConfigError, match=r"probe\.model_dir: a language_model has no encoder"):
         probe(model_dir=str(tmp_path), tasks=["register"])
     monkeypatch.setattr(probing, "find_spec", lambda name: None)

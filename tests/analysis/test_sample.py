@@ -28,8 +28,8 @@ from t5music.training.train_state import TrainState
 
 PERFORMANCE = encodings.get("performance")
 CONFIG = T5Config(
-    rows=default().rows, d_model=8, d_kv=4, heads=2, d_ff=8, encoder_layers=0, decoder_layers=1, dropout_rate=0.0,
-    architecture=LANGUAGE_MODEL,
+    vocab_size=default().rows, d_model=8, d_kv=4, num_heads=2, d_ff=8, num_encoder_layers=0, num_decoder_layers=1,
+    dropout_rate=0.0, architecture=LANGUAGE_MODEL,
 )  # fmt: skip
 NOISE = (SelectRandomChunk(), SpanCorruption())
 PIECES, PROMPT, WORDS = 6, 16, 24

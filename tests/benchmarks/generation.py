@@ -47,7 +47,9 @@ def build(size: str, dtype: str = "float32") -> Any:
     from t5music.model import parameters
     from t5music.model.config import named
 
-    model = nnx.merge(*parameters.initialise(named("v1.1", size, rows=default().rows, dtype=dtype), jax.random.key(0)))
+    model = nnx.merge(
+        *parameters.initialise(named("v1.1", size, vocab_size=default().rows, dtype=dtype), jax.random.key(0))
+    )
     model.head[...] = model.head[...].at[:, EOS_ID].set(0.0)
     return model
 
@@ -75,13 +77,13 @@ def hugging_face(model: Any, new: int, python: Path, device: str, threads: int) 
 
     config = model.config
     arguments = {
-        "vocab_size": config.rows,
+        "vocab_size": config.vocab_size,
         "d_model": config.d_model,
         "d_kv": config.d_kv,
         "d_ff": config.d_ff,
-        "num_layers": config.encoder_layers,
-        "num_decoder_layers": config.decoder_layers,
-        "num_heads": config.heads,
+        "num_layers": config.num_encoder_layers,
+        "num_decoder_layers": config.num_decoder_layers,
+        "num_heads": config.num_heads,
         "feed_forward_proj": "gated-gelu",
         "tie_word_embeddings": False,
     }
@@ -148,7 +150,7 @@ def against_hugging_face(options: argparse.Namespace) -> str:
         device = "cuda" if options.device == "gpu" else options.device
         with hugging_face(model, options.new, options.peers, device, options.threads) as peer:
             for batch in options.batch:
-                prompts = random_prompts(batch, options.prompt, model.config.rows)
+                prompts = random_prompts(batch, options.prompt, model.config.vocab_size)
                 best, (mine, theirs) = take_turns([ours(model, options.new), peer], prompts, options.rounds)
                 if options.dtype == "float32" and rows_that_differ(model, prompts, mine, theirs):
                     raise AssertionError(f"{size}, batch {batch}: the two sides write different tokens")
@@ -166,7 +168,7 @@ def with_grammar(options: argparse.Namespace) -> str:
     for size in options.size:
         model = build(size, options.dtype)
         for batch in options.batch:
-            prompts = random_prompts(batch, options.prompt, model.config.rows)
+            prompts = random_prompts(batch, options.prompt, model.config.vocab_size)
             for encoding in options.grammar:
                 form = answer_formats.Music(default(), encoding, fill=True)
                 free = ours(model, options.new, allowed=default().event_mask(encoding))

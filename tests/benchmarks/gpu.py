@@ -60,13 +60,13 @@ def step_flops(config: T5Config, batch: int, inputs: int, targets: int) -> float
 
     Attention counts in full, the causal half that is masked included; look-ups, norms and the update do not count.
     """
-    joined = config.heads * config.d_kv
+    joined = config.num_heads * config.d_kv
     attention, mlp = 4 * config.d_model * joined, (3 if config.gated else 2) * config.d_model * config.d_ff
     encoder = inputs * (attention + mlp) + 2 * inputs * inputs * joined
     decoder = targets * (1.5 * attention + mlp) + inputs * attention / 2  # cross keys and values are of the inputs
     decoder += 2 * targets * (targets + inputs) * joined
-    head = targets * config.d_model * config.rows
-    return 6.0 * batch * (config.encoder_layers * encoder + config.decoder_layers * decoder + head)
+    head = targets * config.d_model * config.vocab_size
+    return 6.0 * batch * (config.num_encoder_layers * encoder + config.num_decoder_layers * decoder + head)
 
 
 def seconds_a_step(steps: Any, count: int) -> tuple[float, float]:
@@ -83,7 +83,7 @@ def compare(
     lines = []
     for batch in batches:
         flops = step_flops(config, batch, *lengths)
-        tokens = random_batch(config.rows, batch, *lengths)
+        tokens = random_batch(config.vocab_size, batch, *lengths)
         theirs = "-"
         peer_seconds = float("nan")
         if python is not None:
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("JAX sees no GPU here: install jax[cuda12], or pass --any_device to try the script out")
     rate = matrix_rate(options.matrix)
     print(f"{device.device_kind}: {rate / 1e12:.1f} TFLOP/s in a product of {options.matrix:,} squared, bfloat16\n")
-    config = named("v1.1", options.size, rows=options.rows, dtype="bfloat16", dropout_rate=0.0)
+    config = named("v1.1", options.size, vocab_size=options.rows, dtype="bfloat16", dropout_rate=0.0)
     print(table(HEAD, compare(config, options.batch, tuple(options.lengths), rate, options.steps, options.peers)))
 
 

@@ -31,7 +31,7 @@ LENGTHS = ((512, 256), (1024, 512), (2048, 1024))
 BATCH = 8
 BATCHES = 40  # over which tokens are counted
 # gin/models/t5_1_1/mini.gin
-MINI = {"d_model": 128, "d_kv": 32, "heads": 4, "d_ff": 256, "encoder_layers": 3, "decoder_layers": 3}
+MINI = {"d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_encoder_layers": 3, "num_decoder_layers": 3}
 
 
 def compile_folder(folder: Path, data_dir: Path) -> None:
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from t5music.data.vocabulary import default
     from t5music.model.config import T5Config
 
-    config = T5Config(rows=default().rows, **MINI)
+    config = T5Config(vocab_size=default().rows, **MINI)
     with tempfile.TemporaryDirectory() as temporary:
         data_dir = options.data_dir or Path(temporary)
         mixtures: dict[str, list[Any]] = {}

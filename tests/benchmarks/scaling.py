@@ -60,7 +60,7 @@ def run(cell: Cell, rows: int = ROWS, steps: int = 3) -> dict[str, float]:
     from t5music.model import parameters
     from t5music.model.config import named
 
-    config = named("v1.1", cell["size"], rows=rows, dropout_rate=0.0, remat=cell["remat"])
+    config = named("v1.1", cell["size"], vocab_size=rows, dropout_rate=0.0, remat_policy=cell["remat"])
     _, params = parameters.initialise(config, jax.random.key(0))
     batch = random_batch(rows, cell["batch"], cell["length"], cell["length"] // 4)
     start = time.perf_counter()

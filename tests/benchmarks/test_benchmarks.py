@@ -101,7 +101,7 @@ def test_corpus_steps_are_measured(tmp_path: Path):
     assert found.peak == 0 or found.peak > 10
 
 
-SMALLEST = {"d_model": 16, "d_kv": 8, "heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 1}
+SMALLEST = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_encoder_layers": 1, "num_decoder_layers": 1}
 
 
 def test_training_sides_take_turns_and_their_warm_up_is_not_timed(capsys: pytest.CaptureFixture[str]):
@@ -115,7 +115,7 @@ def test_training_sides_take_turns_and_their_warm_up_is_not_timed(capsys: pytest
 
 
 def test_the_peer_is_given_every_weight_and_the_batch(tmp_path: Path):
-    config = T5Config(rows=128, dropout_rate=0.0, **SMALLEST)
+    config = T5Config(vocab_size=128, dropout_rate=0.0, **SMALLEST)
     inputs, targets = training.random_batch(128, 2, 8, 4)
     targets[1, 2:] = 0
     _, params = parameters.initialise(config, jax.random.key(0))
@@ -144,7 +144,7 @@ def test_gpu_s_code_path_runs_without_a_gpu(capsys: pytest.CaptureFixture[str], 
 
 def test_gpu_s_flops_are_those_of_every_product():
     """A third of them is the forward pass, of which XLA counts the rest as well."""
-    config = T5Config(rows=512, dropout_rate=0.0, **{**SMALLEST, "d_model": 256, "d_kv": 64, "d_ff": 512})
+    config = T5Config(vocab_size=512, dropout_rate=0.0, **{**SMALLEST, "d_model": 256, "d_kv": 64, "d_ff": 512})
     graphdef, abstract = parameters.abstract(config)
 
     def forward(params: nnx.State, inputs: jax.Array, targets: jax.Array) -> jax.Array:
@@ -195,7 +195,7 @@ def test_packing_counts_real_tokens(tmp_path: Path):
         for size in rng.integers(5, 9, 60):
             writer.write("train", {"inputs": rng.integers(3, 99, size), "targets": rng.integers(3, 99, size)})
     members = [(find(tmp_path / "stores", "a", default()), mixing_rates.EQUAL)]
-    config = T5Config(rows=default().rows, **SMALLEST)
+    config = T5Config(vocab_size=default().rows, **SMALLEST)
     found = packing.measure(members, (32, 32), config, rounds=1, count=4)
     assert 3 < found["tokens"][True] / found["tokens"][False] < 5  # four or five examples in a row
     assert packing.line("a", (32, 32), found)[0] == "a, 32 -> 32"

@@ -109,13 +109,13 @@ def write_job(folder: Path, config: Any, inputs: np.ndarray, targets: np.ndarray
         labels=np.where(targets > 0, targets, -100),
     )
     peer = {
-        "vocab_size": config.rows,
+        "vocab_size": config.vocab_size,
         "d_model": config.d_model,
         "d_kv": config.d_kv,
-        "num_heads": config.heads,
+        "num_heads": config.num_heads,
         "d_ff": config.d_ff,
-        "num_layers": config.encoder_layers,
-        "num_decoder_layers": config.decoder_layers,
+        "num_layers": config.num_encoder_layers,
+        "num_decoder_layers": config.num_decoder_layers,
         "feed_forward_proj": "gated-gelu",
         "dropout_rate": config.dropout_rate,
         "tie_word_embeddings": False,
@@ -167,7 +167,7 @@ def compare(config: Any, rounds: int, python: Path, folder: Path, *, cores: int,
     from t5music.model import parameters
 
     _, params = parameters.initialise(config, jax.random.key(0))
-    inputs, targets = random_batch(config.rows, BATCH, INPUTS, TARGETS)
+    inputs, targets = random_batch(config.vocab_size, BATCH, INPUTS, TARGETS)
     with ExitStack() as stack:
         sides = {"t5music": ours(config, inputs, targets, params)}
         for name in ("eager", "compiled") if compiled else ("eager",):
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for rate in options.dropout:
-            config = named("v1.1", "small", rows=ROWS, dropout_rate=rate)
+            config = named("v1.1", "small", vocab_size=ROWS, dropout_rate=rate)
             more = {"cores": options.cores, "compiled": not options.no_compile}
             lines += compare(config, options.rounds, options.peers, Path(folder), **more)
             print(table(HEAD, lines), file=sys.stderr, flush=True)

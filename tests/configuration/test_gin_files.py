@@ -59,7 +59,7 @@ def test_model_files_are_the_published_sizes(version: str):
     folder = {"v1.0": "t5_1_0", "v1.1": "t5_1_1"}[version]
     for size in SIZES[version]:
         gin_files.configure(["runs/train.gin", f"models/{folder}/{size}.gin"], SET)
-        assert gin.get_configurable("T5Config")(rows=256) == named(version, size, rows=256)
+        assert gin.get_configurable("T5Config")(vocab_size=256) == named(version, size, vocab_size=256)
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,9 @@ def test_unused_binding_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_dataclasses_made_by_gin_equal_those_made_by_hand():
     gin_files.configure([], ["T5Config.d_model = 32"])
-    made = gin.get_configurable("T5Config")(rows=128, d_kv=8, heads=4, d_ff=64, encoder_layers=1, decoder_layers=1)
-    assert made == T5Config(rows=128, d_model=32, d_kv=8, heads=4, d_ff=64, encoder_layers=1, decoder_layers=1)
+    made = gin.get_configurable("T5Config")(
+        vocab_size=128, d_kv=8, num_heads=4, d_ff=64, num_encoder_layers=1, num_decoder_layers=1
+    )
+    assert made == T5Config(
+        vocab_size=128, d_model=32, d_kv=8, num_heads=4, d_ff=64, num_encoder_layers=1, num_decoder_layers=1
+    )

@@ -148,13 +148,13 @@ def test_the_cache_can_be_elsewhere_or_off(tmp_path: Path, monkeypatch: pytest.M
     try:
         jax.config.update("jax_compilation_cache_dir", None)
         monkeypatch.setenv(platforms.CACHE, "off")
-        platforms.keep_compiled()
+        platforms.enable_compilation_cache()
         assert jax.config.values["jax_compilation_cache_dir"] is None
         monkeypatch.setenv(platforms.CACHE, str(tmp_path))
-        platforms.keep_compiled()
+        platforms.enable_compilation_cache()
         assert Path(jax.config.values["jax_compilation_cache_dir"]).parent == tmp_path
         jax.config.update("jax_compilation_cache_dir", "/mine")
-        platforms.keep_compiled()
+        platforms.enable_compilation_cache()
         assert jax.config.values["jax_compilation_cache_dir"] == "/mine"
     finally:
         for name, value in former.items():

@@ -100,16 +100,16 @@ def test_strangers_and_those_who_leave_do_not_count(address: str):
 )
 def test_flags_that_cannot_be(flags: tuple, message: str):
     with pytest.raises(ConfigError, match=message):
-        processes.given(*flags)
+        processes.place_from_flags(*flags)
 
 
 def test_the_cluster_is_asked(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ConfigError, match="no Cloud TPU, SLURM"):
-        processes.detected(1)
+        processes.place_from_cluster(1)
     job = {"JOB_ID": "7", "STEP_NODELIST": "node[3-4]", "NTASKS": "2", "PROCID": "1", "LOCALID": "0"}
     for name, value in job.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    place = processes.detected(1)
+    place = processes.place_from_cluster(1)
     assert place.coordinator.startswith("node3:")
     assert (place.processes, place.process_id) == (2, 1)
 

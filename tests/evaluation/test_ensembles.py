@@ -91,7 +91,7 @@ def test_rank_labels_is_of_the_mean_logits(models):
 
 
 def test_decoder_only_models_continue_one_sequence():
-    config = dataclasses.replace(tiny_runs.CONFIG, architecture=PREFIX_LM, encoder_layers=0)
+    config = dataclasses.replace(tiny_runs.CONFIG, architecture=PREFIX_LM, num_encoder_layers=0)
     models = [model_of(seed, config) for seed in (1, 2)]
     prompts = [[5, 6, 7, 1], [9, 1], [4, 5, 6, 7, 8, 1]]
     batch = {name: np.zeros((3, 10), np.int32) for name in ("decoder_target_tokens", "decoder_input_tokens")}

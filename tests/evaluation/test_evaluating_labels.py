@@ -30,8 +30,17 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 V = default()
 LENGTHS = {"inputs": 30, "targets": 24}
-CONFIG = T5Config(rows=V.rows, d_model=8, d_kv=4, heads=2, d_ff=8, encoder_layers=1, decoder_layers=1, dropout_rate=0.0)
-ENCODER = dataclasses.replace(CONFIG, architecture="encoder", decoder_layers=0, head="notes", classes=3)
+CONFIG = T5Config(
+    vocab_size=V.rows,
+    d_model=8,
+    d_kv=4,
+    num_heads=2,
+    d_ff=8,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    dropout_rate=0.0,
+)
+ENCODER = dataclasses.replace(CONFIG, architecture="encoder", num_decoder_layers=0, head="notes", num_labels=3)
 COMPOSERS = ("bach", "satie")
 COUNTS = (3, 7, 1, 11, 5)  # notes of the validation examples
 SEEN = (3, 7, 1, 10, 5)  # those that the inputs have room for
@@ -108,7 +117,7 @@ def test_one_label_is_written_for_each_note_that_is_seen(
 ):
     config = CONFIG
     if architecture == PREFIX_LM:
-        config = dataclasses.replace(CONFIG, architecture=PREFIX_LM, encoder_layers=0)
+        config = dataclasses.replace(CONFIG, architecture=PREFIX_LM, num_encoder_layers=0)
     written: list[np.ndarray] = []
     write_targets = written_answers.generate_targets
 
@@ -159,11 +168,11 @@ def test_a_classifier_of_notes_says_the_same_under_the_same_names(melody: TokenS
     with pytest.raises(ConfigError, match="an encoder alone, which writes nothing"):
         evaluator.samples("0", 1)
     with pytest.raises(ConfigError, match="has 2 classes and melody has 3"):
-        evaluate(melody, model_of(dataclasses.replace(ENCODER, classes=2)))
+        evaluate(melody, model_of(dataclasses.replace(ENCODER, num_labels=2)))
 
 
 def test_a_classifier_of_pieces(composer: TokenStore, evaluate: Callable):
-    found, evaluator = evaluate(composer, model_of(dataclasses.replace(ENCODER, head="sequence", classes=2)))
+    found, evaluator = evaluate(composer, model_of(dataclasses.replace(ENCODER, head="sequence", num_labels=2)))
     counts = evaluator.confusions["composer"].counts
     assert counts.sum(axis=1).tolist() == [2, 3]
     assert found["accuracy"] == np.diag(counts).sum() / 5

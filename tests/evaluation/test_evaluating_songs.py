@@ -45,7 +45,14 @@ SONGS = {"examples": examples.to_config(examples.Songs())}
 def uniform_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """A language model to which all words of tx1 and EOS are alike."""
     config = T5Config(
-        rows=128, d_model=4, d_kv=2, heads=2, d_ff=4, encoder_layers=0, decoder_layers=1, architecture="prefix_lm"
+        vocab_size=128,
+        d_model=4,
+        d_kv=2,
+        num_heads=2,
+        d_ff=4,
+        num_encoder_layers=0,
+        num_decoder_layers=1,
+        architecture="prefix_lm",
     )
     trained = SimpleNamespace(model=SimpleNamespace(config=config), vocabulary=default(), lengths=LENGTHS)
     monkeypatch.setattr(generate, "load", lambda folder: trained)

@@ -33,7 +33,14 @@ from t5music.training.train_state import TrainState
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
 CONFIG = T5Config(
-    rows=default().rows, d_model=16, d_kv=4, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1, dropout_rate=0.0
+    vocab_size=default().rows,
+    d_model=16,
+    d_kv=4,
+    num_heads=2,
+    d_ff=16,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    dropout_rate=0.0,
 )
 LENGTHS = {"inputs": 24, "targets": 12}
 LABELS = ["high", "low"]
@@ -147,7 +154,7 @@ def test_what_goes_not_together_is_refused(place: Path, tmp_path: Path, capsys: 
     assert "evaluate.follow takes one model_dir" in error(capsys, *several, "--follow")
     assert "an ensemble measures likelihoods" in error(capsys, *several, "--gin.evaluate.samples=1")
     assert "no checkpoint of step 7; there are: 2, 3, 4" in error(capsys, *several, "--checkpoint=7")
-    write_run(tmp_path / "other", 0, dataclasses.replace(CONFIG, architecture=PREFIX_LM, encoder_layers=0))
+    write_run(tmp_path / "other", 0, dataclasses.replace(CONFIG, architecture=PREFIX_LM, num_encoder_layers=0))
     mixed = ["eval", "both", "--model_dir", a, "--model_dir", str(tmp_path / "other"), *there]
     assert "other: its decoder_only is True and the first model's False" in error(capsys, *mixed)
     assert "two checkpoints or more" in error(capsys, "average", "--model_dir", a, "--output", str(tmp_path), *there)

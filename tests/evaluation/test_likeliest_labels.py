@@ -58,7 +58,7 @@ def test_the_likeliest_word_at_every_answer(batch: dict[str, np.ndarray], seeds:
 
 @pytest.mark.parametrize("head", ["notes", "sequence"])
 def test_a_classifier_s_likeliest_class_wherever_it_is_asked(batch: dict[str, np.ndarray], head: str):
-    model = model_of(3, architecture="encoder", decoder_layers=0, head=head, classes=4)
+    model = model_of(3, architecture="encoder", num_decoder_layers=0, head=head, num_labels=4)
     size = 9 if head == "notes" else 1
     weights = np.zeros((4, size), np.float32)
     weights[0, :1], weights[2:, size // 2 :] = 1, 1

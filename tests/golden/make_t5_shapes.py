@@ -18,7 +18,7 @@ from t5music.model.config import named
 ARCHITECTURES = {
     "encoder_decoder": {},
     "shared": {"shared_layers": True},
-    "decoder_only": {"architecture": "language_model", "encoder_layers": 0},
+    "decoder_only": {"architecture": "language_model", "num_encoder_layers": 0},
 }
 
 
@@ -34,7 +34,7 @@ def shapes():
     """Returns the content of the file."""
     return {
         f"{version} {form} {architecture}": of(
-            named(version, "tiny", rows=128, scan_layers=form == "scanned", **ARCHITECTURES[architecture])
+            named(version, "tiny", vocab_size=128, scan_layers=form == "scanned", **ARCHITECTURES[architecture])
         )
         for architecture in ARCHITECTURES
         for version in ("v1.0", "v1.1")

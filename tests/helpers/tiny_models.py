@@ -21,7 +21,14 @@ from t5music.training.train_state import TrainState
 
 LENGTHS = {"inputs": 96, "targets": 64}
 CONFIG = T5Config(
-    rows=default().rows, d_model=16, d_kv=4, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1, dropout_rate=0.0
+    vocab_size=default().rows,
+    d_model=16,
+    d_kv=4,
+    num_heads=2,
+    d_ff=16,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    dropout_rate=0.0,
 )
 
 

@@ -27,7 +27,14 @@ QUARTER = 480
 LABELS = ("high", "low")
 LENGTHS = {"inputs": 64, "targets": 64}
 CONFIG = T5Config(
-    rows=default().rows, d_model=8, d_kv=4, heads=2, d_ff=8, encoder_layers=2, decoder_layers=1, dropout_rate=0.0
+    vocab_size=default().rows,
+    d_model=8,
+    d_kv=4,
+    num_heads=2,
+    d_ff=8,
+    num_encoder_layers=2,
+    num_decoder_layers=1,
+    dropout_rate=0.0,
 )
 FEATURES = {"inputs": FeatureSpec(), "targets": FeatureSpec(), "piece": FeatureSpec("text", add_eos=False)}
 

@@ -20,13 +20,13 @@ from t5music.training.settings import Records, Update, Validation
 ROWS = 128
 STEPS = 12
 CONFIG = T5Config(
-    rows=ROWS,
+    vocab_size=ROWS,
     d_model=16,
     d_kv=8,
-    heads=2,
+    num_heads=2,
     d_ff=32,
-    encoder_layers=1,
-    decoder_layers=1,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
     version="v1.0",
     dropout_rate=0.1,
     scan_layers=True,

@@ -100,7 +100,7 @@ def test_models_without_an_encoder_or_of_no_music_are_refused(trained: TrainedMo
     texts = dataclasses.replace(trained, tasks={"stories": Texts()})
     with pytest.raises(ConfigError, match="run was trained on no music"):
         embed.settings_of(texts, "run")
-    config = dataclasses.replace(tiny_models.CONFIG, architecture=LANGUAGE_MODEL, encoder_layers=0)
+    config = dataclasses.replace(tiny_models.CONFIG, architecture=LANGUAGE_MODEL, num_encoder_layers=0)
     model: Any = SimpleNamespace(config=config)
     with pytest.raises(ConfigError, match="run: a language_model has no encoder"):
         embed.settings_of(dataclasses.replace(trained, model=model), "run")

@@ -70,7 +70,7 @@ def loaded(folder, **changes):
 def test_byt5_keeps_bytes_and_sentinels_and_every_other_weight(make):
     folder, theirs = make({"tokenizer_class": "ByT5Tokenizer"})
     config, ours = loaded(folder)
-    assert (config.rows, config.version, config.encoder_layers) == (VOCABULARY.rows, "v1.1", 2)
+    assert (config.vocab_size, config.version, config.num_encoder_layers) == (VOCABULARY.rows, "v1.1", 2)
     for name in theirs.keys() - set(huggingface.TABLES):
         np.testing.assert_array_equal(ours[name], theirs[name])
     for name in huggingface.TABLES:
@@ -131,7 +131,9 @@ def test_a_model_that_is_no_t5_is_refused(tmp_path, change, message):
 
 def test_another_architecture_than_hugging_face_s_is_refused(make):
     folder, _ = make()
-    config = dataclasses.replace(hf_folder.config_of(folder, VOCABULARY), architecture="prefix_lm", encoder_layers=0)
+    config = dataclasses.replace(
+        hf_folder.config_of(folder, VOCABULARY), architecture="prefix_lm", num_encoder_layers=0
+    )
     with pytest.raises(ConfigError, match=r"an encoder-decoder without shared layers; this model is .*'prefix_lm'"):
         hf_folder.load_params(folder, config, VOCABULARY)
 
@@ -154,7 +156,14 @@ def test_damaged_and_missing_files_are_named(make):
 
 
 CONFIG = T5Config(
-    rows=VOCABULARY.rows, d_model=16, d_kv=4, heads=3, d_ff=24, encoder_layers=2, decoder_layers=1, scan_layers=True
+    vocab_size=VOCABULARY.rows,
+    d_model=16,
+    d_kv=4,
+    num_heads=3,
+    d_ff=24,
+    num_encoder_layers=2,
+    num_decoder_layers=1,
+    scan_layers=True,
 )
 
 
@@ -300,7 +309,7 @@ def test_adapters_that_a_checkpoint_has_not_are_put_in(run, capsys, monkeypatch)
     [
         ("encodr", {}, ConfigError, "'encodr' matches no parameter"),
         ("enc(", {}, ConfigError, r"'enc\(' is no regular expression"),
-        (r"encoder\.layers\..*", {"encoder_layers": 3}, CheckpointError, r"asks for encoder\.layers\.2\..*has not"),
+        (r"encoder\.layers\..*", {"num_encoder_layers": 3}, CheckpointError, r"asks for encoder\.layers\.2\..*has not"),
         (r".*\.wo", {"d_ff": 32}, CheckpointError, r"mlp\.wo, which is \[24, 16\] there and \[32, 16\] here"),
     ],
 )

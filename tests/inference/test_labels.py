@@ -161,7 +161,7 @@ def test_a_classifier_s_classes_are_read_at_note_words():
 
 
 def test_a_run_of_a_classifier_labels_notes(song: str, tmp_path: Path):
-    config = replace(tiny_models.CONFIG, architecture="encoder", decoder_layers=0, head="notes", classes=3)
+    config = replace(tiny_models.CONFIG, architecture="encoder", num_decoder_layers=0, head="notes", num_labels=3)
     run = str(tiny_models.write_run(tmp_path / "run", {"pop909_melody": MELODY}, config=config))
     assert main(["label", song, "--model_dir", run]) == 0
     made = midi.read("song_melody.mid")

@@ -14,8 +14,16 @@ from t5music.model.config import T5Config
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
-# The shape of tests/golden/make_t5_golden.py; heads * d_kv differs from d_model, the stacks differ in depth.
-SHAPE = {"rows": 128, "d_model": 32, "d_kv": 8, "heads": 3, "d_ff": 48, "encoder_layers": 2, "decoder_layers": 3}
+# The shape of tests/golden/make_t5_golden.py; num_heads * d_kv differs from d_model, the stacks differ in depth.
+SHAPE = {
+    "vocab_size": 128,
+    "d_model": 32,
+    "d_kv": 8,
+    "num_heads": 3,
+    "d_ff": 48,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 3,
+}
 
 
 @pytest.fixture(scope="session")

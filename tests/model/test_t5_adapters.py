@@ -13,9 +13,9 @@ from t5music.model import decoding, huggingface, parameters, sharding
 from t5music.model.config import named
 from t5music.training.cost import flops, plan
 
-PLAIN = named("v1.1", "tiny", rows=128, dropout_rate=0.0)
+PLAIN = named("v1.1", "tiny", vocab_size=128, dropout_rate=0.0)
 ADAPTED = dataclasses.replace(PLAIN, adapter_dim=6)
-DECODER_ONLY = {"architecture": "language_model", "encoder_layers": 0}
+DECODER_ONLY = {"architecture": "language_model", "num_encoder_layers": 0}
 
 
 def flat(params):
@@ -77,7 +77,7 @@ def test_adapters_are_two_kernels_a_layer():
 def test_adapters_of_base_have_the_parameters_they_should(version, width):
     """Two kernels of 768 x width in each of 24 layers."""
     plain, wide = (
-        sum(plan.parameter_counts(named(version, "base", rows=32128, scan_layers=True, adapter_dim=dim)).values())
+        sum(plan.parameter_counts(named(version, "base", vocab_size=32128, scan_layers=True, adapter_dim=dim)).values())
         for dim in (0, width)
     )
     assert wide - plain == 24 * 2 * 768 * width

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from t5music.model import decoding, parameters
+from t5music.model import decoding, decoding_steps, parameters
 from t5music.model.config import T5Config
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -44,7 +44,7 @@ def decoder_only(build):
 
     def make(architecture, version="v1.1", scale=1.0, **changes):
         source = build(version)
-        config = dataclasses.replace(source.config, architecture=architecture, encoder_layers=0, **changes)
+        config = dataclasses.replace(source.config, architecture=architecture, num_encoder_layers=0, **changes)
         weights = flat(nnx.state(source))
 
         def value(path):
@@ -91,7 +91,7 @@ def by_hand(model, tokens, visible):
     x = weights["embedding",][tokens]
     normed = norm(x, layer["attention_norm", "scale"])
     mixed = []
-    for head in range(config.heads):
+    for head in range(config.num_heads):
         own = slice(head * config.d_kv, (head + 1) * config.d_kv)
         query, key, value = (normed @ layer["attention", name][:, own] for name in ("query", "key", "value"))
         weight = np.zeros((len(tokens), len(tokens)))
@@ -108,7 +108,7 @@ def by_hand(model, tokens, visible):
 
 @pytest.mark.parametrize("prefix", [0, 1, 4, LENGTH])
 def test_a_prefix_lm_of_one_layer_by_hand(decoder_only, apply, tokens, prefix):
-    model = decoder_only("prefix_lm", "v1.0", decoder_layers=1)
+    model = decoder_only("prefix_lm", "v1.0", num_decoder_layers=1)
     row = tokens[0][:1]
     region = (np.arange(LENGTH) < prefix).astype(np.int32)[None]
     visible = np.array([[k <= q or max(q, k) < prefix for k in range(LENGTH)] for q in range(LENGTH)])
@@ -135,7 +135,7 @@ def test_who_sees_whom(decoder_only, apply, tokens, architecture):
 
 
 def test_padded_targets_are_hidden_without_touching_any_logit_that_counts(decoder_only, apply, tokens):
-    model = decoder_only("prefix_lm", scale=0.5, decoder_layers=2)
+    model = decoder_only("prefix_lm", scale=0.5, num_decoder_layers=2)
     rows, prefix = tokens
     targets = np.pad(rows[:, 1:6], ((0, 0), (0, LENGTH - 5)))
     with_targets = apply(model, None, rows, decoder_causal_attention=prefix, decoder_target_tokens=targets)
@@ -146,7 +146,7 @@ def test_padded_targets_are_hidden_without_touching_any_logit_that_counts(decode
 
 def test_bfloat16_computes_in_bfloat16(decoder_only, apply, tokens):
     rows, prefix = tokens
-    exact, model = (decoder_only("prefix_lm", dtype=dtype, decoder_layers=1) for dtype in ("float32", "bfloat16"))
+    exact, model = (decoder_only("prefix_lm", dtype=dtype, num_decoder_layers=1) for dtype in ("float32", "bfloat16"))
     logits, expected = (apply(m, None, rows, decoder_causal_attention=prefix) for m in (model, exact))
     assert logits.dtype == jnp.float32
     assert 1e-4 < np.abs(logits - expected).max() / np.abs(expected).max() < 0.1
@@ -169,7 +169,14 @@ def test_tokens_of_another_architecture_are_refused(build, decoder_only, tokens)
 
 
 SHARED = T5Config(
-    rows=128, d_model=32, d_kv=8, heads=3, d_ff=48, encoder_layers=2, decoder_layers=2, shared_layers=True
+    vocab_size=128,
+    d_model=32,
+    d_kv=8,
+    num_heads=3,
+    d_ff=48,
+    num_encoder_layers=2,
+    num_decoder_layers=2,
+    shared_layers=True,
 )
 
 
@@ -276,11 +283,11 @@ def test_decoder_only_steps_give_the_teacher_forced_logits(answered, architectur
     @jax.jit
     def run(params, prompts, targets):
         model = nnx.merge(graphdef, params)
-        prepared = decoding.prepare_steps(model, prompts)
-        caches = decoding.longer_caches(prepared.caches, prepared.offset + targets.shape[1])
+        prepared = decoding_steps.prepare_steps(model, prompts)
+        caches = decoding_steps.longer_caches(prepared.caches, prepared.offset + targets.shape[1])
         inputs, logits = jnp.concatenate([prepared.first[:, None], targets[:, :-1]], axis=1), []
         for step in range(targets.shape[1]):
-            found, caches = decoding.next_logits(model, prepared, inputs[:, step], step, caches)
+            found, caches = decoding_steps.next_logits(model, prepared, inputs[:, step], step, caches)
             logits.append(found)
         return jnp.stack(logits, axis=1)
 
@@ -308,7 +315,7 @@ def test_scanning_and_rematerialising_change_no_number_of_a_decoder_only_model(d
     rows, prefix = tokens
 
     def loss_and_gradients(**changes):
-        model = decoder_only("prefix_lm", dropout_rate=0.3, decoder_layers=2, **changes)
+        model = decoder_only("prefix_lm", dropout_rate=0.3, num_decoder_layers=2, **changes)
         graphdef, params = nnx.split(model)
 
         def loss(params):
@@ -319,13 +326,13 @@ def test_scanning_and_rematerialising_change_no_number_of_a_decoder_only_model(d
         value, gradient = jax.jit(jax.value_and_grad(loss))(params)
         return value, parameters.unstack_layers(gradient)
 
-    plain, other = loss_and_gradients(), loss_and_gradients(scan_layers=True, remat="dots")
+    plain, other = loss_and_gradients(), loss_and_gradients(scan_layers=True, remat_policy="dots")
     assert jax.tree.structure(plain) == jax.tree.structure(other)
     for one, two in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(two, one, rtol=0, atol=2e-5 * max(np.abs(one).max(), 1e-6))
 
 
-@pytest.mark.parametrize("changes", [{"shared_layers": True}, {"architecture": "prefix_lm", "encoder_layers": 0}])
+@pytest.mark.parametrize("changes", [{"shared_layers": True}, {"architecture": "prefix_lm", "num_encoder_layers": 0}])
 def test_stacking_and_unstacking_are_inverses(changes):
     config = dataclasses.replace(SHARED, **{"shared_layers": False, **changes})
     rng = np.random.default_rng(1)

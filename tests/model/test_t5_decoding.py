@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from t5music.data import answer_formats, vocabulary
 from t5music.errors import ConfigError
-from t5music.model import decoding
+from t5music.model import decoding, decoding_steps, sampling
 from t5music.model.config import T5Config
 from t5music.model.network import T5
 from t5music.music import encodings
@@ -38,7 +38,7 @@ def write(build, prompts):
 def stepwise(shift):
     """`stepwise(model, encoder, targets, prepare=...)` -> the logits of one step after another, [rows, LENGTH, ids]."""
 
-    def call(model, encoder, targets, prepare=decoding.prepare_steps):
+    def call(model, encoder, targets, prepare=decoding_steps.prepare_steps):
         graphdef, params = nnx.split(model)
 
         @jax.jit
@@ -48,11 +48,11 @@ def stepwise(shift):
 
             def step(caches, column):
                 last, i = column
-                logits, caches = decoding.next_logits(model, prepared, last, i, caches)
+                logits, caches = decoding_steps.next_logits(model, prepared, last, i, caches)
                 return caches, logits
 
             columns = jnp.asarray(shift(targets)).T, jnp.arange(LENGTH)
-            return jax.lax.scan(step, decoding.longer_caches(prepared.caches, LENGTH), columns)[1].swapaxes(0, 1)
+            return jax.lax.scan(step, decoding_steps.longer_caches(prepared.caches, LENGTH), columns)[1].swapaxes(0, 1)
 
         return np.asarray(run(params))
 
@@ -82,7 +82,7 @@ def test_every_step_s_logits_are_the_teacher_forced_ones(
 def test_kernels_laid_out_for_steps_change_no_bfloat16_logit_by_more_than_rounding(build, batch, stepwise, rows):
     model = build(dtype="bfloat16")
     encoder, targets = batch[0][:rows], batch[1][:rows]
-    plain = stepwise(model, encoder, targets, decoding.prepare)
+    plain = stepwise(model, encoder, targets, decoding_steps.prepare)
     assert np.abs(stepwise(model, encoder, targets) - plain).max() <= 2**-6 * np.abs(plain).max()
 
 
@@ -99,9 +99,9 @@ def test_scanned_parameters_write_the_same(build, write):
 
 
 def test_caches_that_grow_write_the_same(build, prompts, write, monkeypatch):
-    assert decoding.stages(128, 2) == [64, 128]
-    assert decoding.stages(128, 1) == [128]
-    monkeypatch.setattr(decoding, "STAGED_FROM", 1)
+    assert decoding_steps.stages(128, 2) == [64, 128]
+    assert decoding_steps.stages(128, 1) == [128]
+    monkeypatch.setattr(decoding_steps, "STAGED_FROM", 1)
     staged = decoding.generate(build(), prompts, max_length=LENGTH - 1)  # a length that nothing else has compiled
     np.testing.assert_array_equal(staged, write()[:, :-1])
 
@@ -200,7 +200,9 @@ VOCABULARY = vocabulary.default()
 @pytest.fixture(scope="module")
 def composer():
     """A model with random weights over the whole vocabulary."""
-    config = T5Config(rows=VOCABULARY.rows, d_model=16, d_kv=8, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1)
+    config = T5Config(
+        vocab_size=VOCABULARY.rows, d_model=16, d_kv=8, num_heads=2, d_ff=16, num_encoder_layers=1, num_decoder_layers=1
+    )
     return T5(config, rngs=nnx.Rngs(0))
 
 
@@ -285,7 +287,7 @@ def likeliest_by_numpy(logits, top_k, top_p):
     return set(order[: int(np.argmax(reached)) + 1 if reached.any() else len(order)].tolist())
 
 
-_keep = jax.jit(decoding.keep_likeliest)
+_filter = jax.jit(sampling.filter_top_k_top_p)
 
 
 @settings(max_examples=200, deadline=None)
@@ -296,7 +298,7 @@ _keep = jax.jit(decoding.keep_likeliest)
 )
 def test_top_k_and_top_p_keep_what_numpy_keeps(logits, top_k, top_p):
     logits = logits.astype(np.float32) / 40  # distinct
-    kept = np.asarray(_keep(logits[None], np.int32(top_k), np.float32(top_p)))[0]
+    kept = np.asarray(_filter(logits[None], np.int32(top_k), np.float32(top_p)))[0]
     ids = set(np.flatnonzero(np.isfinite(kept)).tolist())
     # At the edge of p the sums of float32 and float64 may fall on either side: bracket by a hair.
     assert likeliest_by_numpy(logits, top_k, top_p - 1e-5) <= ids <= likeliest_by_numpy(logits, top_k, top_p + 1e-5)
@@ -304,7 +306,7 @@ def test_top_k_and_top_p_keep_what_numpy_keeps(logits, top_k, top_p):
 
 
 def test_equally_likely_tokens_stay_together():
-    kept = np.asarray(_keep(np.float32([[1, 2, 2, 0]]), np.int32(1), np.float32(1)))
+    kept = np.asarray(_filter(np.float32([[1, 2, 2, 0]]), np.int32(1), np.float32(1)))
     np.testing.assert_array_equal(np.isfinite(kept), [[False, True, True, False]])
 
 

@@ -14,13 +14,21 @@ from t5music.model.network import T5
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
-SHAPE = {"rows": 64, "d_model": 24, "d_kv": 8, "heads": 2, "d_ff": 32, "encoder_layers": 1, "decoder_layers": 0}
+SHAPE = {
+    "vocab_size": 64,
+    "d_model": 24,
+    "d_kv": 8,
+    "num_heads": 2,
+    "d_ff": 32,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 0,
+}
 HEADS = {"words": 0, "notes": 5, "sequence": 3}
 TOKENS = np.array([[7, 9, 3, 20, 1, 0, 0], [5, 6, 7, 8, 9, 2, 1]], np.int32)
 
 
 def config_of(head: str, **changes) -> T5Config:
-    return T5Config(**{**SHAPE, "architecture": "encoder", "head": head, "classes": HEADS[head], **changes})
+    return T5Config(**{**SHAPE, "architecture": "encoder", "head": head, "num_labels": HEADS[head], **changes})
 
 
 def drawn(config: T5Config, seed: int = 0) -> T5:
@@ -98,13 +106,13 @@ def test_scanned_layers_change_no_number_and_dropout_is_the_config_s():
 
 
 def test_the_parameters_are_the_encoder_s_and_the_head_s():
-    plain = named("v1.1", "base", rows=128)
+    plain = named("v1.1", "base", vocab_size=128)
     for head, added in {
         "notes": 768 * 256 + 256 + 256 * 4 + 4,
         "sequence": 768 * 128 + 128 * 4 + 4 * 768 * 256 + 256 + 256 * 4 + 4,
     }.items():
         _, params = parameters.abstract(
-            dataclasses.replace(plain, architecture="encoder", decoder_layers=0, head=head, classes=4)
+            dataclasses.replace(plain, architecture="encoder", num_decoder_layers=0, head=head, num_labels=4)
         )
         flat = dict(nnx.to_flat_state(params))
         assert {path[0] for path in flat} == {"embedding", "encoder", "head"}
@@ -134,7 +142,7 @@ def test_batches_of_another_architecture_are_refused():
         model(None, None)
     with pytest.raises(ValueError, match="no decoder"):
         model.decode(np.zeros((2, 7, 24)), TOKENS, TOKENS)
-    writes = drawn(T5Config(**{**SHAPE, "decoder_layers": 1}))
+    writes = drawn(T5Config(**{**SHAPE, "num_decoder_layers": 1}))
     with pytest.raises(ValueError, match="reads batches with decoder_input_tokens"):
         writes(TOKENS, None)
 

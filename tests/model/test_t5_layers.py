@@ -10,14 +10,14 @@ from t5music.model.layers import (
     Attention,
     EncoderLayer,
     FeedForward,
-    Norm,
-    RelativeBias,
+    RelativePositionBias,
+    RMSNorm,
     dropout,
     relative_position_bucket,
 )
 from t5music.model.network import T5, Stack
 
-# NUMERICS.md, "Golden numbers": n = query - key -> bucket.
+# n = query - key -> bucket, of t5x `_relative_position_bucket` with 32 buckets up to distance 128.
 ENCODER = {n: n for n in range(8)} | {8: 8, 12: 9, 16: 10, 23: 11, 32: 12, 46: 13, 64: 14, 91: 15}
 ENCODER_FUTURE = {1: 17, 8: 24, 128: 31}
 DECODER_WIDE = [16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]
@@ -55,7 +55,9 @@ def test_decoder_buckets_are_t5_s():
     ("queries", "keys", "bidirectional"), [(1, 1, True), (1, 6, False), (6, 1, True), (40, 25, True), (25, 40, False)]
 )
 def test_the_bias_of_a_pair_is_its_distance_s_row_of_the_table(queries, keys, bidirectional):
-    bias = RelativeBias(config(relative_max_distance=17), bidirectional=bidirectional, rngs=nnx.Rngs(0))
+    bias = RelativePositionBias(
+        config(relative_attention_max_distance=17), bidirectional=bidirectional, rngs=nnx.Rngs(0)
+    )
     table = np.asarray(bias.table[...])
     relative = np.arange(keys)[None, :] - np.arange(queries)[:, None]
     rows = np.asarray(relative_position_bucket(relative, bidirectional=bidirectional, buckets=32, max_distance=17))
@@ -63,8 +65,8 @@ def test_the_bias_of_a_pair_is_its_distance_s_row_of_the_table(queries, keys, bi
 
 
 def config(**changes):
-    shape = {"rows": 640, "d_model": 256, "d_kv": 16, "heads": 20, "d_ff": 512}
-    return T5Config(**{**shape, "encoder_layers": 1, "decoder_layers": 1, **changes})
+    shape = {"vocab_size": 640, "d_model": 256, "d_kv": 16, "num_heads": 20, "d_ff": 512}
+    return T5Config(**{**shape, "num_encoder_layers": 1, "num_decoder_layers": 1, **changes})
 
 
 def assert_spread(param, stddev, *, normal=True):
@@ -106,14 +108,14 @@ def test_initial_embedding_head_norms_and_bias_tables_are_t5_s():
 
 
 def test_layers_start_differently_from_each_other():
-    model = T5(config(encoder_layers=2), rngs=nnx.Rngs(0))
+    model = T5(config(num_encoder_layers=2), rngs=nnx.Rngs(0))
     first, second = (layer.attention for layer in model.encoder.layers)
     assert not np.array_equal(first.query[...], second.query[...])
     assert not np.array_equal(first.key[...], first.value[...])
 
 
 def test_norm_is_root_mean_square_in_float32():
-    norm = Norm(config(dtype="bfloat16"))
+    norm = RMSNorm(config(dtype="bfloat16"))
     norm.scale[...] = jnp.linspace(0.5, 2, 256)
     x = np.random.default_rng(0).normal(3, 2, (2, 256)).astype(np.float32)
     expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * np.linspace(0.5, 2, 256)
@@ -121,7 +123,7 @@ def test_norm_is_root_mean_square_in_float32():
     assert got.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.asarray(got, np.float32), expected, rtol=2**-8)
     np.testing.assert_allclose(norm(jnp.zeros((1, 256))), 0)
-    assert Norm(config())(jnp.full((1, 256), 1e-3))[0, 0] == pytest.approx(2**-0.5, rel=1e-5)  # epsilon is 1e-6
+    assert RMSNorm(config())(jnp.full((1, 256), 1e-3))[0, 0] == pytest.approx(2**-0.5, rel=1e-5)  # epsilon is 1e-6
 
 
 def test_feed_forward_formulas():
@@ -136,7 +138,7 @@ def test_feed_forward_formulas():
 
 
 def attend(length=4, *, mask=None, bias=None):
-    attention = Attention(config(heads=2, d_kv=8, d_model=16), rngs=nnx.Rngs(0))
+    attention = Attention(config(num_heads=2, d_kv=8, d_model=16), rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(1), (1, length, 16))
     queries, (keys, values) = attention.project_queries(x), attention.project_keys_values(x)
     out = attention.attend(queries, keys, values, mask=mask, bias=bias)
@@ -190,7 +192,7 @@ def test_every_rematerialisation_gives_the_same_gradients_in_both_forms():
     x = jax.random.normal(jax.random.key(0), (2, 6, 16))
     bias, mask = jnp.zeros((1, 2, 6, 6)), jnp.ones((1, 1, 6, 6), bool)
     key = jax.random.key(1, impl="unsafe_rbg")
-    shape = {"d_model": 16, "d_kv": 8, "heads": 2, "d_ff": 32, "encoder_layers": 2, "dropout_rate": 0.3}
+    shape = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_encoder_layers": 2, "dropout_rate": 0.3}
 
     def gradients(**changes):
         stack = Stack(config(**shape, **changes), EncoderLayer, 2, bidirectional=True, rngs=nnx.Rngs(0))
@@ -211,12 +213,12 @@ def test_every_rematerialisation_gives_the_same_gradients_in_both_forms():
     assert max(float(np.abs(value).max()) for value in expected) > 0.1
     for scan_layers in (False, True):
         for remat in ("none", "full", "dots"):
-            for got, want in zip(gradients(scan_layers=scan_layers, remat=remat), expected, strict=True):
+            for got, want in zip(gradients(scan_layers=scan_layers, remat_policy=remat), expected, strict=True):
                 np.testing.assert_allclose(got, want, rtol=0, atol=1e-6 * max(np.abs(want).max(), 1))
 
 
 def test_norms_and_softmax_compute_in_float32_under_bfloat16_forward_and_backward():
-    layer = EncoderLayer(config(dtype="bfloat16", heads=2), rngs=nnx.Rngs(0))
+    layer = EncoderLayer(config(dtype="bfloat16", num_heads=2), rngs=nnx.Rngs(0))
     x, bias, mask = jnp.ones((1, 4, 256), jnp.bfloat16), jnp.zeros((1, 2, 4, 4)), jnp.ones((1, 1, 4, 4), bool)
 
     def backward(x, bias):

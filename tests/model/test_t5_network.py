@@ -64,9 +64,9 @@ def plain(build, batch, shift):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"scan_layers": True, "remat": "full"},
+        {"scan_layers": True, "remat_policy": "full"},
         pytest.param({"scan_layers": True}, marks=pytest.mark.slow),
-        pytest.param({"remat": "dots"}, marks=pytest.mark.slow),
+        pytest.param({"remat_policy": "dots"}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -79,7 +79,7 @@ def test_rematerialising_keeps_less_for_the_backward_pass(build, batch, shift, s
     encoder, targets = batch
 
     def kept(remat):
-        graphdef, params = nnx.split(restacked(build(), remat=remat, scan_layers=scan_layers))
+        graphdef, params = nnx.split(restacked(build(), remat_policy=remat, scan_layers=scan_layers))
 
         def forward(params):
             return nnx.merge(graphdef, params)(encoder, shift(targets)).sum()
@@ -124,7 +124,7 @@ def test_dropout_stands_where_t5_has_it(build, batch, shift, monkeypatch):
 
 def test_dropout_needs_a_key_and_takes_rngs(build, batch, shift, apply):
     tokens = batch[0], shift(batch[1])
-    model = build(dropout_rate=0.3, encoder_layers=1, decoder_layers=1)
+    model = build(dropout_rate=0.3, num_encoder_layers=1, num_decoder_layers=1)
     with pytest.raises(ValueError, match="dropout key"):
         jax.eval_shape(lambda: model(*tokens, deterministic=False))
     logits = apply(model, *tokens, KEY)

@@ -17,20 +17,20 @@ COUNTS = json.loads((GOLDEN / "t5_counts.json").read_text())
 
 
 ARCHITECTURES = json.loads((GOLDEN / "t5_architecture_counts.json").read_text())
-DECODER_ONLY = {"architecture": "prefix_lm", "encoder_layers": 0}
-CLASSIFIER = {"architecture": "encoder", "decoder_layers": 0, "head": "sequence", "classes": 3}
+DECODER_ONLY = {"architecture": "prefix_lm", "num_encoder_layers": 0}
+CLASSIFIER = {"architecture": "encoder", "num_decoder_layers": 0, "head": "sequence", "num_labels": 3}
 
 
 def halved(config):
     return dataclasses.replace(
-        config, encoder_layers=config.encoder_layers // 2, decoder_layers=config.decoder_layers // 2
+        config, num_encoder_layers=config.num_encoder_layers // 2, num_decoder_layers=config.num_decoder_layers // 2
     )
 
 
 @pytest.mark.parametrize(("version", "size"), [(version, size) for version in COUNTS for size in COUNTS[version]])
 def test_named_sizes_have_the_published_number_of_parameters(version, size):
     # Scanned, because abstract evaluation of every layer by itself takes a while; the next test ties the two forms.
-    config = named(version, size, rows=32128, scan_layers=True)
+    config = named(version, size, vocab_size=32128, scan_layers=True)
     configs = {
         "encoder_decoder": config,
         "shared": dataclasses.replace(config, shared_layers=True),
@@ -62,7 +62,7 @@ def test_the_architectures_cost_what_the_study_s_table_says():
 
     Without vocabulary, whose share depends on what is predicted; attention to the encoder's output comes on top.
     """
-    plain = named("v1.0", "base", rows=128, encoder_layers=2, decoder_layers=2, dropout_rate=0.0)
+    plain = named("v1.0", "base", vocab_size=128, num_encoder_layers=2, num_decoder_layers=2, dropout_rate=0.0)
     length = 128
 
     def flops(config):
@@ -129,7 +129,7 @@ def test_stacking_and_unstacking_are_inverses(build):
 def test_initialise_gives_a_model_by_size_and_key_alone(changes):
     made = {}
     for scan_layers in (False, True):
-        config = named("v1.1", "tiny", rows=128, scan_layers=scan_layers, **changes)
+        config = named("v1.1", "tiny", vocab_size=128, scan_layers=scan_layers, **changes)
         graphdef, params = parameters.initialise(config, jax.random.key(0))
         expected_graphdef, expected = parameters.abstract(config)
         assert graphdef == expected_graphdef

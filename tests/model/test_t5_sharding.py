@@ -31,8 +31,8 @@ PROGRAM = """
     from t5music.training.settings import Records, Update
 
     jax.config.update("jax_disable_most_optimizations", True)
-    plain = T5Config(rows=128, d_model=128, d_kv=16, heads=8, d_ff=256, encoder_layers=1, decoder_layers=1,
-                     dropout_rate=0.2)
+    plain = T5Config(vocab_size=128, d_model=128, d_kv=16, num_heads=8, d_ff=256, num_encoder_layers=1,
+                     num_decoder_layers=1, dropout_rate=0.2)
     optimizer = optimizers.adafactor(schedules.constant(0.01))
 
     def make_batch(seed):
@@ -187,7 +187,7 @@ def test_the_description_adds_up(reports):
 def test_every_axis_of_every_parameter_has_a_rule():
     for version in ("v1.0", "v1.1"):
         for scan_layers in (False, True):
-            config = named(version, "tiny", rows=128, scan_layers=scan_layers)
+            config = named(version, "tiny", vocab_size=128, scan_layers=scan_layers)
             for _, param in nnx.to_flat_state(parameters.abstract(config)[1]):
                 axes = param.get_metadata()["axes"]
                 assert len(axes) == len(param.shape)

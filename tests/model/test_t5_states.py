@@ -56,6 +56,6 @@ def test_padding_changes_no_state_of_the_music(build, batch):
 
 
 def test_a_decoder_only_model_has_no_such_states(build, batch):
-    config = dataclasses.replace(build().config, architecture=LANGUAGE_MODEL, encoder_layers=0)
+    config = dataclasses.replace(build().config, architecture=LANGUAGE_MODEL, num_encoder_layers=0)
     with pytest.raises(ValueError, match="architecture 'language_model' has no encoder"):
         nnx.merge(*parameters.abstract(config)).encoder_states(batch[0])

@@ -28,15 +28,15 @@ MODELS = {"v1.0": "t5_1_0", "v1.1": "t5_1_1"}
 
 
 def halved(config: T5Config) -> T5Config:
-    layers = config.decoder_layers // 2
-    return dataclasses.replace(config, encoder_layers=layers, decoder_layers=layers)
+    layers = config.num_decoder_layers // 2
+    return dataclasses.replace(config, num_encoder_layers=layers, num_decoder_layers=layers)
 
 
 EXPECTED: dict[str, Callable[[T5Config], T5Config]] = {
     "shared": lambda config: dataclasses.replace(config, shared_layers=True),
     "half": halved,
-    "language_model": lambda config: dataclasses.replace(config, architecture="language_model", encoder_layers=0),
-    "prefix_lm": lambda config: dataclasses.replace(config, architecture="prefix_lm", encoder_layers=0),
+    "language_model": lambda config: dataclasses.replace(config, architecture="language_model", num_encoder_layers=0),
+    "prefix_lm": lambda config: dataclasses.replace(config, architecture="prefix_lm", num_encoder_layers=0),
 }
 
 
@@ -47,18 +47,18 @@ def clear_gin():
 
 
 def file_of(architecture: str, config: T5Config) -> str:
-    return f"half_of_{config.decoder_layers}" if architecture == "half" else architecture
+    return f"half_of_{config.num_decoder_layers}" if architecture == "half" else architecture
 
 
 @pytest.mark.parametrize("version", SIZES)
 @pytest.mark.parametrize("architecture", EXPECTED)
 def test_every_size_comes_in_every_architecture(version: str, architecture: str):
     for size in SIZES[version]:
-        plain = named(version, size, rows=256)
+        plain = named(version, size, vocab_size=256)
         model, change = f"models/{MODELS[version]}/{size}.gin", file_of(architecture, plain)
         extra = ["MIXTURE_OR_TASK_NAME = 'task'", "MODEL_DIR = 'run'"]
         configuration.configure(["runs/train.gin", model, f"models/architectures/{change}.gin"], extra)
-        assert gin.get_configurable("T5Config")(rows=256) == EXPECTED[architecture](plain)
+        assert gin.get_configurable("T5Config")(vocab_size=256) == EXPECTED[architecture](plain)
 
 
 def test_the_files_state_the_parameters_they_have():
@@ -71,7 +71,7 @@ def test_the_files_state_the_parameters_they_have():
                 stated.setdefault((version, size), set()).add(path.stem)
     assert stated.keys() == {(version, size) for version in COUNTS for size in COUNTS[version]}
     for (version, size), found in stated.items():
-        assert found == {file_of(name, named(version, size, rows=256)) for name in EXPECTED}
+        assert found == {file_of(name, named(version, size, vocab_size=256)) for name in EXPECTED}
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_every_architecture_is_trained_resumed_and_evaluated_from_a_store(
                 out.write(split, {"inputs": words, "targets": words}, notes=1)
     gin_files = ["runs/train.gin", "models/t5_1_1/tiny.gin"]
     if architecture != "encoder_decoder":
-        change = file_of(architecture, named("v1.1", "tiny", rows=256))
+        change = file_of(architecture, named("v1.1", "tiny", vocab_size=256))
         gin_files.append(f"models/architectures/{change}.gin")
     run = tmp_path / "run"
     flags = [f"--gin_file={file}" for file in gin_files] + ["--gin.TASK_FEATURE_LENGTHS={'inputs': 12, 'targets': 12}"]

@@ -39,11 +39,18 @@ from t5music.training.train_state import Params, TrainState
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
 CONFIG = T5Config(
-    rows=default().rows, d_model=16, d_kv=8, heads=2, d_ff=16, encoder_layers=1, decoder_layers=1, dropout_rate=0.0
+    vocab_size=default().rows,
+    d_model=16,
+    d_kv=8,
+    num_heads=2,
+    d_ff=16,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    dropout_rate=0.0,
 )
 LENGTHS = {"inputs": 12, "targets": 6}
 LOUD, QUIET = EMOTIONS = ("loud", "quiet")
-NOTES = {"architecture": "encoder", "decoder_layers": 0, "head": "notes", "classes": 3}
+NOTES = {"architecture": "encoder", "num_decoder_layers": 0, "head": "notes", "num_labels": 3}
 STEPS = 25
 OPTIMIZER = optimizers.adamw(schedules.constant(0.02))
 KINDS: dict[str, tuple[examples.Examples, Sequence[str] | None]] = {
@@ -117,7 +124,7 @@ def written(tmp_path_factory: pytest.TempPathFactory):
 def train(task: str, folder: Path, head: str | None = None, **settings):
     """A training of a few seconds, as a gin file would set it; from scratch where no checkpoint is given."""
     gin.clear_config()
-    scratch = {} if "initial_checkpoint_path" in settings else {"model": lambda rows: CONFIG}
+    scratch = {} if "initial_checkpoint_path" in settings else {"model": lambda vocab_size: CONFIG}
     defaults = {"train_steps": 2, "batch_size": 16, "optimizer": OPTIMIZER, "pack": False, "save_period": 100}
     mesh = partial(sharding.make_mesh, devices=jax.devices()[:1])
     names = {"mixture_or_task_name": task, "model_dir": str(folder), "task_feature_lengths": LENGTHS, "head": head}
@@ -149,7 +156,7 @@ def test_a_label_that_can_be_heard_is_learnt(tmp_path: Path, task: str, head: st
     result = train(task, tmp_path, head, train_steps=STEPS, period=STEPS)
     assert result.metrics["validation/loss"] < 0.3  # one who knows the classes but not which pays log 2
     trained = trained_model.load(tmp_path)
-    assert (trained.model.config.encoder_head, trained.model.config.classes) == (head, classes)
+    assert (trained.model.config.encoder_head, trained.model.config.num_labels) == (head, classes)
     assert isinstance(trained.tasks[task], type(KINDS[task][0]))
     right = [
         logits.argmax(-1)[weights > 0] == batch["decoder_target_tokens"][weights > 0]
@@ -160,7 +167,7 @@ def test_a_label_that_can_be_heard_is_learnt(tmp_path: Path, task: str, head: st
 
 @pytest.mark.parametrize(("task", "head", "classes"), [("melody", "notes", 3), ("emotion", "sequence", 2)])
 def test_figures_are_those_of_the_logits(task: str, head: str, classes: int):
-    config = dataclasses.replace(initial_weights.with_head(CONFIG, head), classes=classes)
+    config = dataclasses.replace(initial_weights.with_head(CONFIG, head), num_labels=classes)
     model = nnx.merge(parameters.abstract(config)[0], jax.device_put(drawn(config)))
     batches, nats, right, asked = validation(task, head), 0.0, 0, 0
     for batch, (logits, weights) in answers(model, batches):
@@ -183,7 +190,7 @@ def test_a_run_resumed_is_the_run_that_was_not_stopped(tmp_path: Path):
     for folder, steps in ((whole, 4), (parts, 2), (parts, 4)):
         train("emotion", folder, "sequence", train_steps=steps, dropout_rate=0.3, period=100)
     config = T5Config.from_dict(checkpoint.read_metadata(whole)["config"])
-    assert (config.architecture, config.head, config.classes) == ("encoder", "sequence", 2)
+    assert (config.architecture, config.head, config.num_labels) == ("encoder", "sequence", 2)
     one, other = (checkpoint.load_params(folder, config) for folder in (whole, parts))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -199,7 +206,7 @@ def leaves(params: Params) -> dict[tuple, np.ndarray]:
     ("changes", "adapters"), [({}, 0), ({"shared_layers": True}, 4)], ids=["encoder_decoder", "shared, to adapters"]
 )
 def test_embedding_and_encoder_are_restored(written, capsys, changes: dict, adapters: int):
-    config = dataclasses.replace(initial_weights.with_head(CONFIG, "notes"), classes=3, adapter_dim=adapters)
+    config = dataclasses.replace(initial_weights.with_head(CONFIG, "notes"), num_labels=3, adapter_dim=adapters)
     folder = written(**changes)
     made = leaves(initial_weights.initial_params(folder, config, default(), new_head=True, key=jax.random.key(0)))
     theirs = dataclasses.replace(CONFIG, **changes)
@@ -251,7 +258,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, task: str, head: str, setting
 
 
 def test_a_decoder_only_checkpoint_has_no_encoder(tmp_path: Path, written):
-    folder = written(architecture=PREFIX_LM, encoder_layers=0)
+    folder = written(architecture=PREFIX_LM, num_encoder_layers=0)
     with pytest.raises(ConfigError, match="a classifier stands on an encoder, and a prefix_lm has none"):
         train("melody", tmp_path / "run", "notes", initial_checkpoint_path=folder)
     config = initial_weights.with_head(CONFIG, "notes")

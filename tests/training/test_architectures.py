@@ -16,13 +16,15 @@ from t5music.training import losses, optimizers, schedules, train_state, train_s
 
 LENGTHS = {"inputs": 12, "targets": 12}
 STEPS = 200
-PLAIN = dataclasses.replace(tiny_runs.CONFIG, d_model=32, d_kv=16, encoder_layers=2, decoder_layers=2, dropout_rate=0.0)
+PLAIN = dataclasses.replace(
+    tiny_runs.CONFIG, d_model=32, d_kv=16, num_encoder_layers=2, num_decoder_layers=2, dropout_rate=0.0
+)
 ARCHITECTURES = {
     "encoder_decoder": PLAIN,
     "shared": dataclasses.replace(PLAIN, shared_layers=True),
-    "half": dataclasses.replace(PLAIN, encoder_layers=1, decoder_layers=1),
-    "language_model": dataclasses.replace(PLAIN, architecture="language_model", encoder_layers=0),
-    "prefix_lm": dataclasses.replace(PLAIN, architecture="prefix_lm", encoder_layers=0),
+    "half": dataclasses.replace(PLAIN, num_encoder_layers=1, num_decoder_layers=1),
+    "language_model": dataclasses.replace(PLAIN, architecture="language_model", num_encoder_layers=0),
+    "prefix_lm": dataclasses.replace(PLAIN, architecture="prefix_lm", num_encoder_layers=0),
 }
 
 

@@ -23,9 +23,9 @@ from t5music.training.cost import flops, memory
 
 # Wide enough for Adafactor to factor its second moments.
 CONFIG = dataclasses.replace(
-    tiny_runs.CONFIG, d_model=128, d_ff=160, d_kv=64, encoder_layers=2, decoder_layers=2, dropout_rate=0.0
+    tiny_runs.CONFIG, d_model=128, d_ff=160, d_kv=64, num_encoder_layers=2, num_decoder_layers=2, dropout_rate=0.0
 )
-TINY = dataclasses.replace(tiny_runs.CONFIG, encoder_layers=2, decoder_layers=2)
+TINY = dataclasses.replace(tiny_runs.CONFIG, num_encoder_layers=2, num_decoder_layers=2)
 UNROLLED = dataclasses.replace(CONFIG, scan_layers=False)
 TOP = [r"(encoder|decoder)\.layers\.1\..*", ".*norm[.]scale"]
 ADAFACTOR = optimizers.adafactor(schedules.constant(0.05))
@@ -151,7 +151,7 @@ def test_memory_of_what_trains():
         )
         for t in (None, ["embedding"])
     )
-    embedding = UNROLLED.rows * UNROLLED.d_model * 4
+    embedding = UNROLLED.vocab_size * UNROLLED.d_model * 4
     assert (some.parameters, some.gradients) == (whole.parameters, embedding)
     assert some.optimizer == pytest.approx(2 * embedding, abs=100)
     assert some.activations < whole.activations

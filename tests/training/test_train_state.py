@@ -121,7 +121,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
 @pytest.mark.slow
 def test_scanned_layers_train_as_unrolled_ones():
     # Wide enough for Adafactor to factor its second moments.
-    config = dataclasses.replace(STILL, d_model=128, d_ff=160, d_kv=64, encoder_layers=2)
+    config = dataclasses.replace(STILL, d_model=128, d_ff=160, d_kv=64, num_encoder_layers=2)
     optimizer = optimizers.adafactor(schedules.constant(0.05))
     batches = [tiny_runs.batch(seed) for seed in range(3)]
     scanned, seen = run(config, optimizer, batches)

@@ -29,7 +29,7 @@ from t5music.training.train_state import Params
 
 FOLDER = "checkpoints"
 # Fields of T5Config that change what a model computes but not which parameters it has.
-FREE_FIELDS = ("attention", "dropout_rate", "dtype", "remat", "scan_layers")
+FREE_FIELDS = ("attention", "dropout_rate", "dtype", "remat_policy", "scan_layers")
 
 
 def read_metadata(path: str | os.PathLike[str], *, which: str = "latest") -> dict[str, Any]:

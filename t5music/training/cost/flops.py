@@ -36,7 +36,7 @@ def _forward(config: T5Config, inputs: int, targets: int) -> tuple[dict[tuple, f
     attention = 0.0
     products: dict[tuple, float] = {}
     if config.head == WORDS:  # the logits, from a head or from the embedding
-        products["embedding" if config.tied else "head",] = 2.0 * targets * config.d_model * config.rows
+        products["embedding" if config.tied else "head",] = 2.0 * targets * config.d_model * config.vocab_size
     for path, param in nnx.to_flat_state(params):
         axes = param.get_metadata()["axes"]
         if {"vocab", "buckets"} & set(axes) or len([axis for axis in axes if axis != "layers"]) < 2:

@@ -149,7 +149,7 @@ def _local(config: T5Config, mesh: Mesh | AbstractMesh) -> T5Config:
     parts = _size(mesh, "tensor")
     shares = {
         name: getattr(config, name) // parts
-        for name in ("heads", "d_ff", "adapter_dim", "rows")
+        for name in ("num_heads", "d_ff", "adapter_dim", "vocab_size")
         if getattr(config, name) % parts == 0
     }
     return dataclasses.replace(config, **shares)
@@ -227,12 +227,12 @@ def _layer_work(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
     own = _row_lengths(config, lengths)
     length = max(own.values())
     width = 2 if config.dtype == "bfloat16" else 4
-    attention = 2 * config.heads * length * length * 4
+    attention = 2 * config.num_heads * length * length * 4
     feed_forward = (3 if config.gated else 2) * length * config.d_ff * width
     again = 0
-    if config.remat != "none":
+    if config.remat_policy != "none":
         kept = _kept_by_layer(config, rows, lengths)
-        again = max(_kept_by_layer(dataclasses.replace(config, remat="none"), rows, lengths) - kept, 0)
+        again = max(_kept_by_layer(dataclasses.replace(config, remat_policy="none"), rows, lengths) - kept, 0)
     return max(rows * own["targets"] * config.outputs * 4, rows * max(attention, feed_forward) + again)
 
 
@@ -241,7 +241,7 @@ def _kept_by_layer(config: T5Config, rows: int, lengths: Mapping[str, int]) -> i
     # Numbers of layers that are no other dimension tell which of the scanned arrays are whose.
     encoder = 0 if config.decoder_only else 5
     decoder = 0 if config.encoder_only else 5 if config.shared_layers else 7
-    few = dataclasses.replace(config, encoder_layers=encoder, decoder_layers=decoder)
+    few = dataclasses.replace(config, num_encoder_layers=encoder, num_decoder_layers=decoder)
 
     def of_layer(depth: int, rows: int) -> int:
         leaves = _residuals(few, rows, lengths["inputs"], lengths["targets"], None)

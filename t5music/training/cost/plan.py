@@ -106,7 +106,7 @@ class Plan:
             f"devices    {self.mesh.size} x {self.chip.name}, {_device(self.chip)}; mesh {sizes}",
             f"model      T5 {config.version} {config.architecture}, {sum(parts.values()):,} parameters",
             f"           {', '.join(f'{name} {count:,}' for name, count in parts.items())}",
-            f"           products in {config.dtype}, layers {form}, remat {config.remat}",
+            f"           products in {config.dtype}, layers {form}, remat {config.remat_policy}",
             f"batch      {training.rows:,} rows of {lengths} = {training.positions:,} tokens, "
             f"in {training.microbatches} microbatch{'es' if training.microbatches > 1 else ''}",
             f"training   {training.steps:,} steps = {training.steps * training.positions:,} tokens, padding included",
@@ -200,8 +200,8 @@ def _alternatives(plan: Plan) -> Iterator[tuple[Training, AbstractMesh]]:
     training, config = plan.training, plan.training.config
     layers = [config]
     for remat in ("dots", "full"):
-        changed = dataclasses.replace(config, scan_layers=True, remat=remat)
-        if config.remat != "full" and changed != config:
+        changed = dataclasses.replace(config, scan_layers=True, remat_policy=remat)
+        if config.remat_policy != "full" and changed != config:
             layers.append(changed)
     for sizes, count, layer in itertools.product(_meshes(plan.mesh), _doubled(training.microbatches), layers):
         mesh = sharding.make_mesh(*sizes, devices=plan.mesh.size)
@@ -231,7 +231,7 @@ def _meshes(mesh: AbstractMesh) -> Iterator[tuple[int, int, int]]:
 def _changes(before: Plan, after: Plan) -> list[str]:
     """The gin lines that turn one plan into another."""
     lines = []
-    for name in ("scan_layers", "remat"):
+    for name in ("scan_layers", "remat_policy"):
         value = getattr(after.training.config, name)
         if value != getattr(before.training.config, name):
             lines.append(f"T5Config.{name} = {value!r}")

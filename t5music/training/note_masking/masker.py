@@ -157,7 +157,7 @@ class Masker:
             raise ConfigError(f"Update.masking needs a model with an encoder, not a {config.architecture}")
         self.masking, self.task, self._config = masking, task, config
         self._learned = masking.chooser == LEARNED
-        self._alone = config.decoder_layers == 0
+        self._alone = config.num_decoder_layers == 0
         axes = {"wi": ("embed", "mlp"), "bi": ("mlp",), "wo": ("mlp",), "bo": ()} if self._learned else {}
         self._transformation = optimizer.transformation(axes) if self._learned else optax.identity()
 
@@ -283,7 +283,7 @@ class Masker:
 
     def _most(self) -> int:
         """As many runs of masked notes as there are sentinels."""
-        return self._config.rows if self._alone else self.task.words.sentinels - 1
+        return self._config.vocab_size if self._alone else self.task.words.sentinels - 1
 
     def _recover(
         self,

@@ -89,8 +89,9 @@ def test_every_token_is_scored_once_after_all_the_past_that_a_row_holds(
 
 def test_the_sums_are_those_of_tokens_scored_one_by_one(store: TokenStore):
     config = T5Config(
-        rows=default().rows, d_model=8, d_kv=4, heads=2, d_ff=8, encoder_layers=0, decoder_layers=1,
-        architecture=LANGUAGE_MODEL, dropout_rate=0.0, relative_buckets=8, relative_max_distance=16,
+        vocab_size=default().rows, d_model=8, d_kv=4, num_heads=2, d_ff=8, num_encoder_layers=0, num_decoder_layers=1,
+        architecture=LANGUAGE_MODEL, dropout_rate=0.0,
+        relative_attention_num_buckets=8, relative_attention_max_distance=16,
     )  # fmt: skip
     model = nnx.merge(*parameters.initialise(config, jax.random.key(0)))
     found = likelihood.evaluate(model, windows(store, decoder_only=True), default().is_note)

@@ -44,7 +44,7 @@ def test_a_relative_path_will_do(uninterrupted, monkeypatch):
 
 def test_dropout_dtype_and_rematerialisation_may_differ(uninterrupted):
     folder, _ = uninterrupted
-    other = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0, dtype="bfloat16", remat="full")
+    other = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0, dtype="bfloat16", remat_policy="full")
     same(load_params(folder, other), load_params(folder, tiny_runs.CONFIG))
 
 
@@ -74,9 +74,9 @@ def test_parameters_go_where_the_mesh_says(uninterrupted):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"rows": 256}, r"embedding is \[128, 16\] there and \[256, 16\] in this model"),
+        ({"vocab_size": 256}, r"embedding is \[128, 16\] there and \[256, 16\] in this model"),
         ({"version": "v1.1"}, r"mlp.wi_0 is missing there and \[1, 16, 32\] in this model"),
-        ({"relative_max_distance": 64}, r"relative_max_distance is 128 there and 64 in this model"),
+        ({"relative_attention_max_distance": 64}, r"relative_attention_max_distance is 128 there and 64 in this model"),
     ],
 )
 def test_another_model_is_refused_by_its_first_difference(uninterrupted, change, named):

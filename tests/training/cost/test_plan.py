@@ -18,7 +18,7 @@ from t5music.training.cost import flops, memory, plan
 
 ADAFACTOR = optimizers.adafactor(schedules.constant())
 LENGTHS = {"inputs": 128, "targets": 48}
-CLASSIFIER = {"architecture": "encoder", "decoder_layers": 0, "classes": 5}
+CLASSIFIER = {"architecture": "encoder", "num_decoder_layers": 0, "num_labels": 5}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,13 +46,13 @@ def compiled(config: T5Config, rows: int, microbatches: int = 1):
 def shape(**changes) -> T5Config:
     """Wide for its size, as T5 is: products and attention outweigh what else there is."""
     sizes = {
-        "rows": 512,
+        "vocab_size": 512,
         "d_model": 256,
         "d_kv": 64,
-        "heads": 4,
+        "num_heads": 4,
         "d_ff": 1024,
-        "encoder_layers": 2,
-        "decoder_layers": 2,
+        "num_encoder_layers": 2,
+        "num_decoder_layers": 2,
     }
     return T5Config(**{**sizes, "dropout_rate": 0.1, **changes})
 
@@ -63,13 +63,13 @@ def shape(**changes) -> T5Config:
 def test_flops_are_those_of_the_products():
     # One encoder layer: query, key, value, out and three matrices of v1.1; a decoder layer has four more, two of them
     # over the inputs. Attention is two products for each pair of positions.
-    config = shape(encoder_layers=1, decoder_layers=1)
+    config = shape(num_encoder_layers=1, num_decoder_layers=1)
     square, wide = 2 * 256 * 256, 3 * 2 * 256 * 1024
     encoder = 128 * (4 * square + wide) + 4 * 256 * 128 * 128
     decoder = 48 * (6 * square + wide) + 128 * 2 * square + 4 * 256 * 48 * (48 + 128)
     logits = 48 * 2 * 256 * 512
     assert flops.train_flops(config, rows=3, **LENGTHS) == 3 * 3 * (encoder + decoder + logits)
-    assert flops.train_flops(dataclasses.replace(config, remat="full"), rows=3, **LENGTHS) == 3 * 3 * (
+    assert flops.train_flops(dataclasses.replace(config, remat_policy="full"), rows=3, **LENGTHS) == 3 * 3 * (
         encoder + decoder + logits
     )
 
@@ -88,7 +88,7 @@ def test_flops_of_a_classifier_are_those_of_the_encoder_and_the_head():
     [
         pytest.param({}, id="encoder_decoder"),
         pytest.param({"version": "v1.0", "shared_layers": True}, id="shared", marks=pytest.mark.slow),
-        pytest.param({"architecture": "prefix_lm", "encoder_layers": 0}, id="decoder_only", marks=pytest.mark.slow),
+        pytest.param({"architecture": "prefix_lm", "num_encoder_layers": 0}, id="decoder_only", marks=pytest.mark.slow),
         pytest.param({**CLASSIFIER, "head": "notes"}, id="notes", marks=pytest.mark.slow),
     ],
 )
@@ -106,7 +106,9 @@ def test_flops_agree_with_xla(changes):
     ("changes", "microbatches"),
     [
         pytest.param({"scan_layers": True}, 1, id="scanned"),
-        pytest.param({"scan_layers": True, "remat": "dots"}, 2, id="dots, 2 microbatches", marks=pytest.mark.slow),
+        pytest.param(
+            {"scan_layers": True, "remat_policy": "dots"}, 2, id="dots, 2 microbatches", marks=pytest.mark.slow
+        ),
         pytest.param({"scan_layers": True, **CLASSIFIER, "head": "sequence"}, 1, id="sequence", marks=pytest.mark.slow),
     ],
 )
@@ -126,7 +128,7 @@ def test_memory_agrees_with_xla(changes, microbatches):
 
 
 def test_a_device_holds_its_share():
-    config = shape(heads=8)
+    config = shape(num_heads=8)
     sizes = {"rows": 64, "lengths": LENGTHS}
     whole = memory.of_step(config, ADAFACTOR, sharding.make_mesh(devices=1), **sizes)
     data = memory.of_step(config, ADAFACTOR, sharding.make_mesh(devices=8), **sizes)
@@ -146,7 +148,7 @@ def test_a_device_holds_its_share():
 
 def training(size: str, **changes) -> plan.Training:
     settings = {"rows": 64, "lengths": {"inputs": 512, "targets": 114}, "steps": 1000}
-    return plan.Training(named("v1.1", size, rows=2304), ADAFACTOR, **{**settings, **changes})
+    return plan.Training(named("v1.1", size, vocab_size=2304), ADAFACTOR, **{**settings, **changes})
 
 
 def test_time_is_operations_over_speed():
@@ -170,7 +172,7 @@ def test_what_does_not_fit_gets_a_suggestion_that_does():
     assert "DOES NOT FIT" in made.report()
     better, lines = plan.suggest(made)
     assert better.fits
-    assert lines == ["T5Config.scan_layers = True", "T5Config.remat = 'dots'"]
+    assert lines == ["T5Config.scan_layers = True", "T5Config.remat_policy = 'dots'"]
 
 
 @pytest.mark.slow
