@@ -106,8 +106,8 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
     config = trained.model.config
     if config.decoder_only:
         raise ConfigError(f"--model_dir {model_dir}: a {config.architecture} has no encoder whose states make a vector")
-    if layer is not None and not 0 <= layer <= config.encoder_layers:
-        raise ConfigError(f"--layer {layer}: the model's are 0 (the embeddings) to {config.encoder_layers}")
+    if layer is not None and not 0 <= layer <= config.num_encoder_layers:
+        raise ConfigError(f"--layer {layer}: the model's are 0 (the embeddings) to {config.num_encoder_layers}")
     names = [task.encoding for task in trained.tasks.values() if task.encoding in trained.vocabulary.encodings]
     if not names:
         raise ConfigError(f"--model_dir {model_dir} was trained on no music")
@@ -115,7 +115,7 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
         model=model_dir,
         step=trained.step,
         fingerprint=fingerprint(trained.model),
-        layer=config.encoder_layers if layer is None else layer,
+        layer=config.num_encoder_layers if layer is None else layer,
         encoding=GENERAL if GENERAL in names else names[0],
         words=trained.lengths["inputs"] - 1,  # and EOS
         version=__version__,

@@ -26,7 +26,7 @@ class InitialModel:
     """What to start from: an architecture, weights, or both.
 
     Attributes:
-        model: makes the model's config, given `rows`; with None the architecture is the initial checkpoint's.
+        model: makes the model's config, given `vocab_size`; with None the architecture is the initial checkpoint's.
         initial_checkpoint_path: run, checkpoint or Hugging Face folder whose weights to start from.
         restore: regular expressions of the names of parameters to take from there, as "encoder.*"; None takes all.
         head: train a classifier on the model's encoder, of the initial checkpoint's embedding and encoder if there is
@@ -52,7 +52,7 @@ class InitialModel:
     def config(self, vocabulary: Vocabulary) -> T5Config:
         """Returns the model's config; a new classifier has two classes until those of the tasks are counted."""
         if self.model is not None:
-            config = self.model(rows=vocabulary.rows)
+            config = self.model(vocab_size=vocabulary.rows)
         elif self.initial_checkpoint_path:
             config = initial_weights.config_of(self.initial_checkpoint_path, vocabulary)
         else:

@@ -188,7 +188,7 @@ def _with_classes(config: T5Config, stores: Sequence[TokenStore], *, new: bool) 
     labels = label_rows.label_set(stores, config.encoder_head)
     if not new and len(labels) != config.num_labels:
         raise ConfigError(
-            f"the checkpoint's classifier has {config.classes} classes and the tasks have {len(labels)} "
+            f"the checkpoint's classifier has {config.num_labels} classes and the tasks have {len(labels)} "
             f"({', '.join(labels)}): InitialModel.head = {config.head!r} begins a new one"
         )
     return dataclasses.replace(config, num_labels=len(labels))

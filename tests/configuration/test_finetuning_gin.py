@@ -35,7 +35,7 @@ def trained(config: T5Config, patterns: list[str]) -> set[str]:
 @pytest.mark.parametrize("version", ["v1.0", "v1.1"])
 def test_with_adapters_they_and_the_norms_train(version: str):
     gin_files.configure(["runs/finetune.gin", "models/adapters.gin"], SET)
-    config = named(version, "tiny", rows=128, adapter_dim=gin.query_parameter("%ADAPTER_DIM"))
+    config = named(version, "tiny", vocab_size=128, adapter_dim=gin.query_parameter("%ADAPTER_DIM"))
     names = trained(config, gin.query_parameter("Update.trainable"))
     kinds = {name.rsplit(".", 2)[-2] for name in names}
     assert kinds == {"adapter", "attention_norm", "self_attention_norm", "cross_attention_norm", "mlp_norm", "norm"}
@@ -48,5 +48,5 @@ def test_across_languages_the_tables_with_a_row_for_each_word_train(scale: str):
     (line,) = re.findall(
         r"^Update.trainable = (.*)$", (STUDIES / scale / "language_tune.gin").read_text(), re.MULTILINE
     )
-    config = named("v1.1", "tiny", rows=128, architecture="language_model", encoder_layers=0)
+    config = named("v1.1", "tiny", vocab_size=128, architecture="language_model", num_encoder_layers=0)
     assert trained(config, json.loads(line)) == {"embedding", "head"}

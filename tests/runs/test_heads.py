@@ -227,7 +227,9 @@ def test_embedding_and_encoder_are_restored(written, capsys, changes: dict, adap
 
 def test_a_trained_classifier_goes_on_or_gives_way_to_a_new_one(tmp_path: Path, written):
     folder = written(**NOTES)
-    with pytest.raises(ConfigError, match=r"has 3 classes and the tasks have 6 .*InitialModel\.head = 'notes' begins a new"):
+    with pytest.raises(
+        ConfigError, match=r"has 3 classes and the tasks have 6 .*InitialModel\.head = 'notes' begins a new"
+    ):
         train("velocity", tmp_path / "run", initial_checkpoint_path=folder)
     config = dataclasses.replace(CONFIG, **NOTES)
     theirs, key = drawn(config), jax.random.key(0)

@@ -189,6 +189,6 @@ def test_settings_that_cannot_be(settings, message):
 
 
 def test_a_model_without_an_encoder_is_refused():
-    alone = dataclasses.replace(CONFIG, architecture="language_model", encoder_layers=0)
+    alone = dataclasses.replace(CONFIG, architecture="language_model", num_encoder_layers=0)
     with pytest.raises(ConfigError, match=r"Update.masking needs a model with an encoder, not a language_model"):
         masker(alone)
