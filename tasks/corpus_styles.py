@@ -8,8 +8,8 @@ class Suits(NamedTuple):
     """What suits a corpus.
 
     Attributes:
-      style: what prompts call the music: `continue folk: ...`.
-      encodings: the first is the one that a task's name leaves out.
+        style: what prompts call the music: `continue folk: ...`.
+        encodings: the first is the one that a task's name leaves out.
     """
 
     style: str

@@ -19,7 +19,7 @@ def declare(name: str, labels: Mapping[str, tuple[str, ...]]) -> list[str]:
     proportional to its examples.
 
     Returns:
-      Names of the mixture and the tasks, the mixture first.
+        Names of the mixture and the tasks, the mixture first.
     """
     add_task(f"{name}_span_corruption", name, Pieces("remi"), SPAN_CORRUPTION)
     add_task(f"{name}_continue", name, Continue(name, "remi"))

@@ -1,4 +1,4 @@
-"""The report of a compile: what was read, mended and left out, and what the examples are like.
+"""Report of a compile: what was read, mended and left out, and what the examples are like.
 
 Everything in it stands in the store's manifest, from which `markdown` and `picture` make it again.
 """
@@ -80,10 +80,10 @@ def nothing(manifest: Mapping[str, Any], pieces: Mapping[str, int]) -> str:
 
 def _splits(manifest: Mapping[str, Any]) -> dict[str, Sums]:
     """The sums of all splits, in the usual order."""
-    found = {**manifest["splits"], **manifest.get("without_examples", {})}
+    entries = {**manifest["splits"], **manifest.get("without_examples", {})}
     usual = ("train", "validation", "test")
-    order = sorted(found, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
-    return {split: Sums.from_json(found[split]) for split in order}
+    order = sorted(entries, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
+    return {split: Sums.from_json(entries[split]) for split in order}
 
 
 def _skipped(manifest: Mapping[str, Any]) -> dict[str, Reason]:
@@ -184,20 +184,20 @@ def _reasons(title: str, reasons: Mapping[str, Reason]) -> Iterator[str]:
     """A table of reasons, the most frequent first; nothing if there are none."""
     if reasons:
         yield title
-        found = sorted(reasons.items(), key=lambda item: (-item[1].count, item[0]))
-        rows = [(reason, case.count, case.example) for reason, case in found[:MOST_REASONS]]
-        if rest := [case for _, case in found[MOST_REASONS:]]:
+        by_frequency = sorted(reasons.items(), key=lambda item: (-item[1].count, item[0]))
+        rows = [(reason, case.count, case.example) for reason, case in by_frequency[:MOST_REASONS]]
+        if rest := [case for _, case in by_frequency[MOST_REASONS:]]:
             rows.append((f"{len(rest)} other reasons", sum(case.count for case in rest), rest[0].example))
         yield from _table(("reason", "times", "for example"), rows)
 
 
 def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
     """The lines of a Markdown table and an empty one; numbers are written with separators, to the right."""
-    made = [[_cell(value) for value in row] for row in rows]
-    right = [bool(made) and all(row[column][1] for row in made) for column in range(len(head))]
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [bool(cells) and all(row[column][1] for row in cells) for column in range(len(head))]
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join('---:' if numbers else '---' for numbers in right)}|"
-    yield from (f"| {' | '.join(text for text, _ in row)} |" for row in made)
+    yield from (f"| {' | '.join(text for text, _ in row)} |" for row in cells)
     yield ""
 
 

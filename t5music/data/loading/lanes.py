@@ -25,9 +25,9 @@ class LaneState:
     """The position of a lane.
 
     Attributes:
-      draws: visits drawn, per task.
-      delivered: examples in rows given out, per task.
-      waiting: each open row's age and the visits whose examples wait in it.
+        draws: visits drawn, per task.
+        delivered: examples in rows given out, per task.
+        waiting: each open row's age and the visits whose examples wait in it.
     """
 
     draws: tuple[int, ...]
