@@ -1,4 +1,4 @@
-"""What the tasks know of each corpus: its style in prompts, and the encodings that suit it."""
+"""Corpus styles: what prompts call the music of each corpus, and the encodings that suit it."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The tasks of anyone's folder, declared when it is compiled: `t5music compile --midi FOLDER` or `--text FOLDER`."""
+"""Tasks of a folder of one's own, declared when it is compiled: `t5music compile --midi FOLDER` or `--text FOLDER`."""
 
 from collections.abc import Mapping
 

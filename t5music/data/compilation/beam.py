@@ -5,7 +5,7 @@
 
 Any runner will do whose workers have t5music installed and see the data folder under the same path: a file system
 that is mounted on all of them. Parts are handed out by number; pieces are read and shards written by the workers
-themselves, so nothing but numbers passes through Beam. What is done stays done, as in `compile_parts`.
+themselves, so nothing but numbers passes through Beam. Finished parts are kept, as without Beam.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run(work: Callable[[Part[int]], None], parts: Sequence[Part[int]], options: 
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
             _ = pipeline | beam.Create(todo) | beam.Reshuffle() | beam.Map(work)
     except (RuntimeError, ValueError, OSError) as error:
-        raise DataError(f"the Beam pipeline failed (what is done stays done): {_last_line(error)}") from error
+        raise DataError(f"the Beam pipeline failed (finished parts are kept): {_last_line(error)}") from error
     missing = [part for part in todo if not part.file.exists()]
     if missing:
         raise DataError(

@@ -121,7 +121,7 @@ class LabelNotes:
         """
         windows = list(self._windows(score))
         if len(answers) != len(windows):
-            raise DataError(f"{len(answers)} answers to {len(windows)} prompts")
+            raise DataError(f"there are {len(answers)} answers to {len(windows)} prompts: give one to each")
         classes = np.full(len(score.notes), -1)
         for (_, notes), answer in zip(windows, answers, strict=True):
             words = self.answer(answer).split()[: len(notes)]

@@ -105,11 +105,9 @@ def _alignment(piece: Piece, score: Score) -> NDArray[np.float64] | None:
     try:
         beats = np.array(json.loads(text), np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{piece.id}: its alignment is not JSON of two lists of seconds, as long as each other"
-        ) from error
+        raise DataError(f"{piece.id}: its alignment must be JSON of two lists of seconds of equal length") from error
     if beats.ndim != 2 or len(beats) != 2:
-        raise DataError(f"{piece.id}: its alignment must be two lists of seconds, as long as each other")
+        raise DataError(f"{piece.id}: its alignment must be JSON of two lists of seconds of equal length")
     if beats.shape[1] < 2 or (np.diff(beats) <= 0).any():
         return None  # repeats played otherwise than written: beats that go back
     ends = np.array([[score.duration_seconds], [piece.score.duration_seconds + EARLY]])

@@ -103,8 +103,8 @@ class LabelRows:
     def _words(self, pair: Pair) -> tuple[NDArray, Ids, NDArray]:
         if len(pair.targets) != len(pair.inputs):
             raise DataError(
-                "with the head 'words' the targets are the true words of the inputs, one for one, "
-                f"not {len(pair.targets)} for {len(pair.inputs)}: TASK_FEATURE_LENGTHS must be equal, too"
+                "with the head 'words' there must be one target for each input token, "
+                f"not {len(pair.targets)} for {len(pair.inputs)}; both TASK_FEATURE_LENGTHS must be equal"
             )
         return np.arange(len(pair.targets)), pair.targets, _weights(pair)
 
@@ -115,7 +115,7 @@ class LabelRows:
         classes, weights = self._class_of[pair.targets[is_label]], _weights(pair)[is_label]
         if (classes < 0).any():
             word = self._vocabulary.words[pair.targets[is_label][classes < 0][0]]
-            raise DataError(f"the targets of a task that labels notes are notes and labels alone, not {word!r}")
+            raise DataError(f"the targets of a task that labels notes hold notes and labels alone, not {word!r}")
         if (pair.inputs == mask).any():
             # Masked notes have lost their words, and their answers have no weight.
             classes, weights = classes[weights > 0], weights[weights > 0]
@@ -128,7 +128,7 @@ class LabelRows:
         label = pair.targets[pair.targets != EOS_ID]
         if label.tobytes() not in self._index:
             raise DataError(
-                f"{self._vocabulary.decode(label)!r} is no label of the task's: compile it again, "
+                f"{self._vocabulary.decode(label)!r} is not a label of the task: compile it again, "
                 "or give its labels room in TASK_FEATURE_LENGTHS"
             )
         return np.zeros(1, int), np.array([self._index[label.tobytes()]], np.int32), np.ones(1, np.float32)

@@ -98,7 +98,9 @@ def train_batches(
         for store, _ in members
     }
     if len(streams) != len(members):
-        raise ConfigError(f"a mixture names each task once: {', '.join(store.name for store, _ in members)}")
+        raise ConfigError(
+            f"a mixture must name each task once, and this one has {', '.join(store.name for store, _ in members)}"
+        )
     shares = mixing_order.resolve(
         {store.name: rate for store, rate in members}, {name: len(task.examples) for name, task in streams.items()}
     )

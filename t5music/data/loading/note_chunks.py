@@ -88,7 +88,7 @@ def find_chunks(stores: Sequence[TokenStore], split: str, length: int, vocabular
         store.check_vocabulary(vocabulary)
         if not store.manifest["objectives"] or store.manifest["encoding"] != ENCODING:
             raise ConfigError(
-                f"masking is of notes of music alone in {ENCODING}'s words, and {store.name} is "
+                f"only notes of music alone in {ENCODING}'s words can be masked, and {store.name} is "
                 f"{'supervised' if not store.manifest['objectives'] else 'in ' + store.manifest['encoding']}"
             )
         examples = store.split(split)

@@ -1,4 +1,4 @@
-"""Denoising objectives: span corruption and i.i.d. noise, with T5's arithmetic (NUMERICS.md, "Objectives")."""
+"""Denoising objectives: span corruption and i.i.d. noise, with T5's arithmetic (Raffel et al. 2019, section 3.1.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The augmentations of the papers, as `train.augmentations` takes them.
+"""Recipes: the augmentations of the papers, as `train.augmentations` takes them.
 
 train.augmentations = @lakhnes_augmentations()
 """

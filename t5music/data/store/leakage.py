@@ -69,7 +69,10 @@ def sides(name: str, data_dir: Path, stores_dir: Path) -> list[Side]:
     elif (stores_dir / name).is_dir():
         sides_of_name = _of_store(TokenStore.open(stores_dir / name), split_name, data_dir)
     else:
-        raise DataError(f"{name!r} is neither a built corpus nor a compiled task: t5music corpora --build, or compile")
+        raise DataError(
+            f"{name!r} is neither a built corpus nor a compiled task: run `t5music corpora --build {name}` or "
+            f"`t5music compile {name}`"
+        )
     if not sides_of_name:
         raise DataError(f"{name!r} has no split {split_name!r}")
     return sides_of_name

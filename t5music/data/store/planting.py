@@ -1,4 +1,4 @@
-"""Planting: some sequences of a training set are repeated, others taken out, to find out what a model remembers.
+"""Planting: sequences repeated in a training set, and others taken out, to find out what a model remembers.
 
 Which piece is planted, and how often, is drawn for it, as in a trial: planted sequences and the controls that no
 training sees are of one kind, and all that differs is how often they were there (canaries: Carlini et al. 2019;

@@ -72,11 +72,7 @@ def ensembles(
     """
     if limit < 1:
         raise ConfigError(f"limit must be at least 1, not {limit}")
-    if file_bytes is not None and file_bytes > MAX_FILE_BYTES:
-        raise MidiError(f"the file has {file_bytes} bytes: LakhNES leaves out those above {MAX_FILE_BYTES}")
-    seconds = score.duration_seconds
-    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
-        raise MidiError(f"the piece lasts {seconds:.1f} s: LakhNES takes {MIN_SECONDS} to {MAX_SECONDS} s")
+    _check_size(score, file_bytes)
     melodic, percussion = _tracks(score)
     melodic = _distinct([track for track in melodic if _playable(track)])
     if not melodic:
@@ -96,6 +92,15 @@ def ensembles(
         if len(ensemble.notes):
             every_ensemble.append(ensemble)
     return every_ensemble
+
+
+def _check_size(score: Score, file_bytes: int | None) -> None:
+    """Raises MidiError for a file that rule 1 leaves out."""
+    if file_bytes is not None and file_bytes > MAX_FILE_BYTES:
+        raise MidiError(f"the file has {file_bytes} bytes: LakhNES leaves out those above {MAX_FILE_BYTES}")
+    seconds = score.duration_seconds
+    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise MidiError(f"the piece lasts {seconds:.1f} s: LakhNES takes {MIN_SECONDS} to {MAX_SECONDS} s")
 
 
 def _tracks(score: Score) -> tuple[Tracks, Tracks]:
