@@ -1,4 +1,4 @@
-"""What the tasks know of each corpus: its style in prompts, and the encodings that suit it."""
+"""Corpus styles: what prompts call the music of each corpus, and the encodings that suit it."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,8 +8,8 @@ class Suits(NamedTuple):
     """What suits a corpus.
 
     Attributes:
-      style: what prompts call the music: `continue folk: ...`.
-      encodings: the first is the one that a task's name leaves out.
+        style: what prompts call the music: `continue folk: ...`.
+        encodings: the first is the one that a task's name leaves out.
     """
 
     style: str

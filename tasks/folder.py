@@ -1,4 +1,4 @@
-"""The tasks of anyone's folder, declared when it is compiled: `t5music compile --midi FOLDER` or `--text FOLDER`."""
+"""Tasks of a folder of one's own, declared when it is compiled: `t5music compile --midi FOLDER` or `--text FOLDER`."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ def declare(name: str, labels: Mapping[str, tuple[str, ...]]) -> list[str]:
     proportional to its examples.
 
     Returns:
-      Names of the mixture and the tasks, the mixture first.
+        Names of the mixture and the tasks, the mixture first.
     """
     add_task(f"{name}_span_corruption", name, Pieces("remi"), SPAN_CORRUPTION)
     add_task(f"{name}_continue", name, Continue(name, "remi"))

@@ -1,4 +1,4 @@
-"""Music from music, from a theme, from what is printed, from a caption, and from nothing.
+"""Generation tasks: music from music, from a theme, from a printed score, from a caption, and from nothing.
 
 | task | of |
 |---|---|

@@ -1,4 +1,4 @@
-"""Labels from music: of pieces, of notes, in words, and in ABC.
+"""Understanding tasks: labels of pieces and of notes, captions, and ABC.
 
 All inputs are remi's words, so that one pre-training serves all of these tasks, and at most `WORDS` of them: with the
 prompt they fit the 512 tokens of the run files. What is done so that inputs do not tell the answer is said by the

@@ -41,7 +41,6 @@ WITH_GIN = {"cli", "studies", "configuration"}
 # Only these may need the [data] extra; nothing else imports TensorFlow or seqio, at the top or inside a function.
 WITH_TENSORFLOW = {
     "t5music/cli/data_verbs.py",
-    "t5music/data/compilation/compile_task.py",
     "t5music/corpora/build.py",
     "t5music/corpora/datasets.py",  # TFDS alone, which reads without TensorFlow
     "t5music/corpora/sources/music21_corpus.py",

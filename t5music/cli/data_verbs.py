@@ -263,6 +263,8 @@ def compile_names(
     from t5music.corpora import build as builder
     from t5music.data.compilation import compile_task as compiling
     from t5music.data.seqio_bridge import cache as seqio_cache
+    from t5music.data.seqio_bridge.tasks import declaration_of, rates_of
+    from t5music.data.store.token_store import write_mixture
 
     done: set[str] = set()
     declared = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
@@ -275,11 +277,12 @@ def compile_names(
             if task.name in done:
                 continue
             done.add(task.name)
-            for corpus in (*task.source.corpora, *task.source.apart_from):
+            declaration = declaration_of(task)
+            for corpus in (*declaration.corpora, *declaration.apart_from):
                 if corpus in catalogue.CATALOGUE and builder.current_report(corpus, files.data_dir()) is None:
                     _build(catalogue.get(corpus), workers=workers)
             store = compiling.compile_task(
-                task,
+                declaration,
                 files.data_dir(),
                 workers=workers,
                 beam_options=None if beam is None else shlex.split(beam),
@@ -289,4 +292,5 @@ def compile_names(
             if cache:
                 seqio_cache.write(task, store, Path(cache))
         if isinstance(provider, seqio.Mixture):
-            print(f"{name}: {compiling.compile_mixture(provider, files.data_dir())}")
+            rates = rates_of(provider)
+            print(f"{name}: {write_mixture(compiling.stores_dir(files.data_dir()), name, rates)}")

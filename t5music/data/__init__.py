@@ -1,1 +1,1 @@
-"""From scores to batches: vocabulary, corpora, objectives, token stores, the loader."""
+"""From pieces to batches: vocabulary, examples, objectives, token stores, the loader."""

@@ -1,9 +1,9 @@
-"""The formats of answers: which ids may come next in an answer, up to its end.
+"""Answer formats: which ids may come next in an answer, up to its end.
 
 Each format is a grammar over the ids of the vocabulary (see `t5music.music.encodings`): written once for NumPy and JAX,
 its state a NamedTuple of arrays with the batch first. `start` reads what it needs from the batch's inputs; then
 
-    legal = answers.Music(vocabulary, "remi")
+    legal = answer_formats.Music(vocabulary, "remi")
     tokens = decoding.generate(model, inputs, max_length=512, grammar=(legal, legal.start(inputs, 512)))
 
 writes answers that cannot be wrong in form, and `legal.check(inputs, targets)` says where a given one is.
@@ -102,12 +102,12 @@ class Music(Format):
     """The words of one encoding, as `t5music.music.encodings` has them.
 
     Attributes:
-      encoding: name of the encoding.
-      complete, inside: see `grammar.Grammar`.
-      continues: the answer goes on where the words of this encoding among the inputs end; with `begins`, those before
-        the first `begins`.
-      begins: the answer's first word, which must be one id ('<extra_id_0>' where a gap is filled in); '' if none.
-      fill: EOS only where no word is legal any more, so that answers are as long as they can be.
+        encoding: name of the encoding.
+        complete, inside: see `grammar.Grammar`.
+        continues: the answer goes on where the words of this encoding among the inputs end; with `begins`, those before
+            the first `begins`.
+        begins: the answer's first word, which must be one id ('<extra_id_0>' where a gap is filled in); '' if none.
+        fill: EOS only where no word is legal any more, so that answers are as long as they can be.
     """
 
     encoding: str
@@ -119,9 +119,9 @@ class Music(Format):
 
     def __post_init__(self) -> None:
         if self.encoding not in self.vocabulary.encodings:
-            known = self.vocabulary.encodings
+            names = self.vocabulary.encodings
             raise ConfigError(
-                f"no encoding {self.encoding!r} (there are {', '.join(known)}){nearest(self.encoding, known)}"
+                f"no encoding {self.encoding!r} (there are {', '.join(names)}){nearest(self.encoding, names)}"
             )
         _single(self.vocabulary, [self.begins] if self.begins else [])
 
@@ -183,7 +183,7 @@ class Label(Format):
     """One of a set of labels, each any text.
 
     Attributes:
-      labels: at least one, each of one id or more.
+        labels: at least one, each of one id or more.
     """
 
     labels: tuple[str, ...]
@@ -236,10 +236,10 @@ class PerNoteState(NamedTuple):
 
 @dataclass(frozen=True)
 class PerNote(Format):
-    """The word of each note of the inputs, and after it one word of a few (`echoing.EchoNotes`).
+    """The word of each note of the inputs, and after it one word of a few (`objectives.EchoNotes`).
 
     Attributes:
-      words: the answer words, each of which must be one id.
+        words: the answer words, each of which must be one id.
     """
 
     words: tuple[str, ...]
@@ -267,8 +267,8 @@ class PerNote(Format):
             row = int(np.argmax(counts))
             raise DataError(f"row {row} has {counts[row]} notes, two words each: too many for max_length {max_length}")
         notes = np.full((len(inputs), max(1, counts.max(initial=0))), EOS_ID, np.int32)
-        for row, word, own in zip(notes, inputs, is_note, strict=True):
-            row[len(row) - own.sum() :] = word[own]
+        for row, words, noted in zip(notes, inputs, is_note, strict=True):
+            row[len(row) - noted.sum() :] = words[noted]
         return PerNoteState(notes, int32s(len(inputs), 2 * counts))
 
     def allowed(self, state: PerNoteState, xp: Any) -> Array:
@@ -292,7 +292,7 @@ class SpansState(NamedTuple):
     """int32 [batch] each."""
 
     room: Array  # ids that may still be written, without EOS
-    said: Array  # sentinels so far
+    number: Array  # sentinels so far
     sentinels: Array  # in the whole answer
     owed: Array  # 1 where a word must come before anything else may
     begun: Array  # 1 where words may come
@@ -304,10 +304,11 @@ class Spans(Format):
     """Sentinels in order, each followed by one word or more.
 
     Attributes:
-      encoding: name of the encoding whose words fill the spans; None for any text.
-      denoising: the answer is the inputs' other half, as in `objectives`: a sentinel stands for each part of the text
-        that is in the inputs, so where the inputs begin with a sentinel the answer begins with words, and where they
-        do not end with one the answer ends with a sentinel. Otherwise there is one sentinel for each of the inputs'.
+        encoding: name of the encoding whose words fill the spans; None for any text.
+        denoising: the answer is the inputs' other half, as in `objectives`: a sentinel stands for each part of the text
+            that is in the inputs, so where the inputs begin with a sentinel the answer begins with words, and where
+            they do not end with one the answer ends with a sentinel. Otherwise there is one sentinel for each of the
+            inputs'.
     """
 
     encoding: str | None = None
@@ -338,24 +339,24 @@ class Spans(Format):
         )
 
     def allowed(self, state: SpansState, xp: Any) -> Array:
-        left = state.sentinels - state.said
+        left = state.sentinels - state.number
         rest = 2 * left - state.bare * (left > 0)  # words and sentinels still to come after the span that is begun
         needed = rest + state.owed
         word = (state.begun == 1) & fits(rest, needed, state.room, xp)
         sentinel = (left > 0) & (state.owed == 0)
         numbers = np.arange(self.vocabulary.sentinels)[::-1]  # of the last ids
-        next_one = sentinel[:, None] & (numbers == state.said[:, None])
+        next_one = sentinel[:, None] & (numbers == state.number[:, None])
         end = (needed == 0) | (state.room <= 0)
         return self._mask(end, [self._words & word[:, None], next_one], xp)
 
     def advance(self, state: SpansState, ids: Array, xp: Any) -> SpansState:
         sentinel = ids >= self.vocabulary.size - self.vocabulary.sentinels
         word = ~sentinel & (ids != PAD_ID) & (ids != EOS_ID)
-        said = state.said + sentinel
-        full = 1 - state.bare * (said >= state.sentinels)  # 0 at a sentinel that has no words
+        number = state.number + sentinel
+        full = 1 - state.bare * (number >= state.sentinels)  # 0 at a sentinel that has no words
         return SpansState(
             state.room - (sentinel | word),
-            said,
+            number,
             state.sentinels,
             xp.where(sentinel, full, state.owed * ~word),
             xp.where(sentinel, full, state.begun),

@@ -1,4 +1,4 @@
-"""Metrics and honest baselines as plain functions (numpy only), for seqio's tasks and t5music's own evaluation."""
+"""Answer metrics: accuracy, F1, BLEU, ROUGE-L and those of ABC, for seqio's tasks and t5music's evaluation."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def note_classification(targets: Sequence[str], predictions: Sequence[str], labe
     """
     labels = (*labels, NO_ANSWER)
     index = {label: number for number, label in enumerate(labels)}
-    true, given = [], []
+    true, predicted = [], []
     for target, prediction in zip(targets, predictions, strict=True):
         words = target.split()
         answers = prediction.split()[: len(words)]
         true += [index[word] for word in words]
-        given += [index.get(word, index[NO_ANSWER]) for word in answers]
-        given += [index[NO_ANSWER]] * (len(words) - len(answers))
-    return classification_metrics(true, given, labels)
+        predicted += [index.get(word, index[NO_ANSWER]) for word in answers]
+        predicted += [index[NO_ANSWER]] * (len(words) - len(answers))
+    return classification_metrics(true, predicted, labels)
 
 
 def _of_notes(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, Any]:
@@ -131,18 +131,19 @@ def bleu(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]
     The geometric mean of the shares of the predictions' 1- to 4-grams that are found in their targets, times
     exp(1 - target words / predicted words) where the predictions are shorter. 0 where one of the shares is.
     """
-    found, made = np.zeros(4), np.zeros(4)
-    words, given = 0, 0
+    matches, candidates = np.zeros(4), np.zeros(4)
+    target_words, predicted_words = 0, 0
     for target, prediction in zip(targets, predictions, strict=True):
         true, answer = words_of(target), words_of(prediction)
-        words, given = words + len(true), given + len(answer)
+        target_words, predicted_words = target_words + len(true), predicted_words + len(answer)
         for n in range(1, 5):
-            ours, theirs = _grams(answer, n), _grams(true, n)
-            found[n - 1] += (ours & theirs).total()
-            made[n - 1] += ours.total()
-    if not found.all():
+            predicted_grams, target_grams = _grams(answer, n), _grams(true, n)
+            matches[n - 1] += (predicted_grams & target_grams).total()
+            candidates[n - 1] += predicted_grams.total()
+    if not matches.all():
         return {"bleu": 0.0}
-    return {"bleu": 100.0 * math.exp(min(0.0, 1.0 - words / given) + float(np.log(found / made).mean()))}
+    brevity = min(0.0, 1.0 - target_words / predicted_words)
+    return {"bleu": 100.0 * math.exp(brevity + float(np.log(matches / candidates).mean()))}
 
 
 def rouge_l(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
@@ -152,10 +153,10 @@ def rouge_l(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, flo
     """
     scores = []
     for target, prediction in zip(targets, predictions, strict=True):
-        true, given = words_of(target), words_of(prediction)
+        true, predicted = words_of(target), words_of(prediction)
         # Words are put in and taken out only, so those that stay are a longest common subsequence.
-        common = (len(true) + len(given) - _edits(true, given, exchange=2)) // 2
-        scores.append(2.0 * common / (len(true) + len(given)) if true or given else 1.0)
+        common = (len(true) + len(predicted) - _edits(true, predicted, exchange=2)) // 2
+        scores.append(2.0 * common / (len(true) + len(predicted)) if true or predicted else 1.0)
     return {"rouge_l": 100.0 * float(np.mean(scores)) if scores else math.nan}
 
 
@@ -172,8 +173,8 @@ def abc_pitch_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> di
     """
     scores = []
     for target, prediction in zip(targets, predictions, strict=True):
-        true, given = _abc_pitches(target), _abc_pitches(prediction)
-        scores.append(1.0 - _edits(true, given) / max(len(true), len(given), 1) if given else 0.0)
+        true, predicted = _abc_pitches(target), _abc_pitches(prediction)
+        scores.append(1.0 - _edits(true, predicted) / max(len(true), len(predicted), 1) if predicted else 0.0)
     return {"abc_pitch_accuracy": 100.0 * float(np.mean(scores)) if scores else math.nan}
 
 
@@ -191,11 +192,11 @@ def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
 def _edits(one: Sequence[Any], two: Sequence[Any], exchange: int = 1) -> int:
     """Edit distance: the least cost of turning one sequence into the other (put in, take out: 1; exchange as given)."""
     index = {symbol: number for number, symbol in enumerate(dict.fromkeys([*one, *two]))}
-    ours = np.array([index[symbol] for symbol in one], np.int64)
-    theirs = np.array([index[symbol] for symbol in two], np.int64)
-    ramp = np.arange(len(theirs) + 1)
+    one_ids = np.array([index[symbol] for symbol in one], np.int64)
+    two_ids = np.array([index[symbol] for symbol in two], np.int64)
+    ramp = np.arange(len(two_ids) + 1)
     row = ramp.copy()
-    for symbol in ours:
-        best = np.append(row[0] + 1, np.minimum(row[1:] + 1, row[:-1] + exchange * (theirs != symbol)))
+    for symbol in one_ids:
+        best = np.append(row[0] + 1, np.minimum(row[1:] + 1, row[:-1] + exchange * (two_ids != symbol)))
         row = np.minimum.accumulate(best - ramp) + ramp  # putting in: from the left, one more each
     return int(row[-1])

@@ -1,4 +1,4 @@
-"""Mixing tasks: rates, and the order in which tasks take turns.
+"""Mixing rates: how much of a mixture each task gets.
 
 A rate is a rule that says how much of a mixture a task gets. It is callable on a seqio Task, so it is a seqio mixture
 rate as it is, and it works on a plain number of examples for the loader.
@@ -90,10 +90,8 @@ EQUAL = Constant(1.0)
 RATES: dict[str, type[Rate]] = {rate.name: rate for rate in (Constant, Proportional)}
 
 
-def from_config(config: Mapping[str, Any] | float) -> Rate:
-    """The rate of a config made by `to_config`, or of a plain number. Raises DataError for what it does not know."""
-    if isinstance(config, int | float):
-        return Constant(float(config))
+def from_config(config: Mapping[str, Any]) -> Rate:
+    """The rate of a config made by `to_config`. Raises DataError for an unknown name or field."""
     fields = dict(config)
     name = fields.pop("name", "")
     if name not in RATES:

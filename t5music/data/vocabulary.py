@@ -1,4 +1,4 @@
-"""The one vocabulary: bytes for any text, one id for every event word of every encoding, and T5's sentinels on top.
+"""Vocabulary: bytes for any text, one id for every event word of every encoding, and T5's sentinels on top.
 
     id                   word
     0, 1, 2              <pad>, </s> (end of sequence), <unk>
@@ -45,13 +45,13 @@ class Vocabulary:
     """Exact two-way mapping between text and int32 ids.
 
     Attributes:
-      size: number of ids, sentinels included.
-      rows: rows of an embedding table, `size` rounded up to a multiple of 128.
-      sentinels: number of sentinels.
-      words: the word of every id, in order; bytes are written <0x00> .. <0xFF>.
-      encodings: the id range of each encoding's event words, for an encoding that shares words of those it adds.
-      is_note: bool [size], True where an event word begins a note.
-      fingerprint: SHA-256 (hex) of `words`; what a store and a checkpoint remember.
+        size: number of ids, sentinels included.
+        rows: rows of an embedding table, `size` rounded up to a multiple of 128.
+        sentinels: number of sentinels.
+        words: the word of every id, in order; bytes are written <0x00> .. <0xFF>.
+        encodings: the id range of each encoding's event words, for an encoding that shares words of those it adds.
+        is_note: bool [size], True where an event word begins a note.
+        fingerprint: SHA-256 (hex) of `words`; what a store and a checkpoint remember.
     """
 
     pad_id, eos_id, unk_id = PAD_ID, EOS_ID, UNK_ID
@@ -73,14 +73,14 @@ class Vocabulary:
         self.encodings: dict[str, range] = {}
         self._ids: dict[str, Ids] = {}  # of each encoding, the id of each event
         event_words: list[str] = []
-        known: dict[str, int] = {}
+        id_of: dict[str, int] = {}
         for name, words in events.items():
-            added = [word for word in words if name not in shared or word not in known]
+            added = [word for word in words if name not in shared or word not in id_of]
             start = FIRST_EVENT + len(event_words)
             self.encodings[name] = range(start, start + len(added))
-            known.update(zip(added, self.encodings[name], strict=True))
+            id_of.update(zip(added, self.encodings[name], strict=True))
             event_words += added
-            self._ids[name] = np.fromiter(map(known.__getitem__, words), np.int32, len(words))
+            self._ids[name] = np.fromiter(map(id_of.__getitem__, words), np.int32, len(words))
         extra = [f"<extra_id_{i}>" for i in reversed(range(sentinels))]
         self.sentinels = sentinels
         self.words = (
@@ -119,9 +119,15 @@ class Vocabulary:
 
     def event_mask(self, encoding_name: str) -> NDArray[np.bool_]:
         """bool [size], True at the event words of one encoding."""
-        mask = np.zeros(self.size, bool)
-        mask[self.event_ids(encoding_name)] = True
-        return mask
+        return self.spread(encoding_name, True, elsewhere=False)
+
+    def spread(self, encoding_name: str, values: ArrayLike, *, elsewhere: int | bool) -> NDArray:
+        """[size], an encoding's values ([words], or one for all) at the ids of its words, `elsewhere` at others."""
+        ids = self.event_ids(encoding_name)
+        values = np.broadcast_to(np.asarray(values), len(ids))
+        table = np.full(self.size, elsewhere, values.dtype)
+        table[ids] = values
+        return table
 
     # ---------------------------------------------------------------------------------------------------- text
 
@@ -155,14 +161,14 @@ class Vocabulary:
 
         Raises DataError for an id outside 0..size-1.
         """
-        kept = self._before_eos(ids)
-        kept = kept[kept != PAD_ID]
-        if not len(kept):
+        tokens = self._before_eos(ids)
+        tokens = tokens[tokens != PAD_ID]
+        if not len(tokens):
             return ""
-        is_byte = (kept >= FIRST_BYTE) & (kept < FIRST_EVENT)
+        is_byte = (tokens >= FIRST_BYTE) & (tokens < FIRST_EVENT)
         edges = np.flatnonzero(np.diff(is_byte)) + 1
         parts: list[str] = []
-        for run in np.split(kept, edges):
+        for run in np.split(tokens, edges):
             if FIRST_BYTE <= run[0] < FIRST_EVENT:
                 parts.append((run - FIRST_BYTE).astype(np.uint8).tobytes().decode("utf-8", "replace"))
             else:
@@ -184,17 +190,16 @@ class Vocabulary:
 
         Raises DataError for an id outside 0..size-1.
         """
-        event_of = np.full(self.size, -1, np.int32)
-        event_of[self.event_ids(encoding_name)] = np.arange(len(self._ids[encoding_name]))
-        events = event_of[self._before_eos(ids)]
+        events_of_ids = np.arange(len(self.event_ids(encoding_name)), dtype=np.int32)
+        events = self.spread(encoding_name, events_of_ids, elsewhere=-1)[self._before_eos(ids)]
         return events[events >= 0]
 
     def event_ids(self, encoding_name: str) -> Ids:
         """The id (int32 [words]) of every event word of one encoding. Raises ConfigError for an unknown encoding."""
         if encoding_name not in self.encodings:
-            known = ", ".join(self.encodings)
+            names = ", ".join(self.encodings)
             raise ConfigError(
-                f"no encoding {encoding_name!r} (there are {known}){nearest(encoding_name, self.encodings)}"
+                f"no encoding {encoding_name!r} (there are {names}){nearest(encoding_name, self.encodings)}"
             )
         return self._ids[encoding_name]
 
@@ -215,4 +220,4 @@ def default() -> Vocabulary:
 
     words = {name: encoding.words for name, encoding in ENCODINGS.items()} | {NOTE_LABELS: (*ROLES, *DYNAMICS)}
     notes = {name: encoding.is_note for name, encoding in ENCODINGS.items()}
-    return Vocabulary(words, notes, shared=("tx2",))  # most of its words are tx1's
+    return Vocabulary(words, notes, shared=[name for name, encoding in ENCODINGS.items() if encoding.adds_to])

@@ -1,4 +1,4 @@
-"""Near-duplicates, to be kept on one side of a split: a piece is known by how it opens.
+"""Fingerprint of a piece by how it opens: near-duplicates belong on one side of a split.
 
 The web's copies of a piece differ in bytes, tempo, velocities, instruments and key far more often than in the line of
 their highest notes. So the fingerprint is that line's intervals.

@@ -15,9 +15,9 @@ _NAME = re.compile(r"([A-G])(#|b|-)?\s*((?i:major|maj|minor|min)|m|)")
 
 def key_index(name: str) -> int | None:
     """The index into KEYS of 'C major', 'F#m', 'B- minor', 'Gmin' or 'G'; None for modes and anything else."""
-    found = _NAME.fullmatch(name.strip())
-    if found is None:
+    match = _NAME.fullmatch(name.strip())
+    if match is None:
         return None
-    step, accidental, mode = found.groups()
+    step, accidental, mode = match.groups()
     minor = mode == "m" or mode.lower() in ("minor", "min")
     return (STEPS[step] + {None: 0, "#": 1}.get(accidental, -1)) % 12 + 12 * minor

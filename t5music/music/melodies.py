@@ -1,4 +1,4 @@
-"""The melody of any music as a score of its own: one line, one loudness, so that melodies of unlike sources compare."""
+"""Melodies: the melody of any music as a score of its own, one line, one loudness, so that any two compare."""
 
 from __future__ import annotations
 

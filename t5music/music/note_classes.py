@@ -1,4 +1,4 @@
-"""Classes of single notes: melody, bridge or accompaniment; loudness; and the skyline, a baseline that knows no music.
+"""Classes of single notes: melody, bridge or accompaniment; loudness; and the skyline, a baseline without learning.
 
 The classes are those of MIDI-BERT's two tasks per note on POP909. All arrays are in the order of `Score.notes`; index
 them with `Notes.order` of `compound_words`, or with `remi_order`, for the order of the words.

@@ -39,7 +39,7 @@ def to_note_sequence(score: Score) -> note_seq.NoteSequence:
     of their track.
 
     Raises:
-      ConfigError: note-seq is not installed.
+        ConfigError: note-seq is not installed.
     """
     try:
         with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def from_note_sequence(sequence: note_seq.NoteSequence) -> Score:
     `instrument` becomes a track. Meters, keys and pedals with impossible values are dropped, as in reading MIDI.
 
     Raises:
-      MidiError: a note or a tempo with an impossible value.
+        MidiError: a note or a tempo with an impossible value.
     """
     resolution = sequence.ticks_per_quarter or STANDARD_TICKS
     grid = Score(resolution, np.empty(0, NOTE), tempos=_tempos(sequence, resolution))
@@ -124,8 +124,8 @@ def from_note_sequence(sequence: note_seq.NoteSequence) -> Score:
 
     spans = [np.empty(0, PEDAL)]
     for instrument in sorted({change.instrument for change in pedals}):
-        own = sorted((c.time, c.control_value) for c in pedals if c.instrument == instrument)
-        times, values = np.array(own).T
+        movements = sorted((c.time, c.control_value) for c in pedals if c.instrument == instrument)
+        times, values = np.array(movements).T
         spans.append(pedal_spans(grid.ticks(times), values >= 64, track[instrument], end))
     return replace(
         grid,

@@ -39,9 +39,9 @@ class Classes(NamedTuple):
     """What the notes of a score are coloured by in place of their parts: roles, degrees of loudness.
 
     Attributes:
-      names: of the classes, in the order of the legend; notes of the first lie above all others.
-      colours: one each.
-      of_notes: int [notes], the class of each note of the score.
+        names: of the classes, in the order of the legend; notes of the first lie above all others.
+        colours: one each.
+        of_notes: int [notes], the class of each note of the score.
     """
 
     names: Sequence[str]
@@ -65,17 +65,17 @@ def draw(
     are drawn where the score has meters.
 
     Args:
-      score: what to draw, at most some 100,000 notes (20,000 take about a second).
-      path: the file to write, whatever its suffix.
-      prompt_seconds: how much of the beginning was given; it gets a background, an edge and the word "prompt".
-      prompt_notes: NOTE [notes], those of the score's notes (equal in every field) that were given, as the melody of
-        an accompaniment is; they get a colour of their own.
-      classes: of the notes, to colour them by.
-      title: a line above the picture.
+        score: what to draw, at most some 100,000 notes (20,000 take about a second).
+        path: the file to write, whatever its suffix.
+        prompt_seconds: how much of the beginning was given; it gets a background, an edge and the word "prompt".
+        prompt_notes: NOTE [notes], those of the score's notes (equal in every field) that were given, as the melody of
+            an accompaniment is; they get a colour of their own.
+        classes: of the notes, to colour them by.
+        title: a line above the picture.
 
     Raises:
-      MidiError: a score without notes.
-      DataError: the file system refuses.
+        MidiError: a score without notes.
+        DataError: the file system refuses.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -88,9 +88,9 @@ def draw(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
 
-    given = np.zeros(len(score.notes), bool) if prompt_notes is None else np.isin(score.notes, prompt_notes)
+    is_prompt = np.zeros(len(score.notes), bool) if prompt_notes is None else np.isin(score.notes, prompt_notes)
     _draw_axes(axes, score, rows)
-    _draw_notes(axes, score, rows, given, classes)
+    _draw_notes(axes, score, rows, is_prompt, classes)
     if prompt_seconds is not None:
         _mark_prompt(axes, min(prompt_seconds, seconds))
     if title:
@@ -136,7 +136,7 @@ def _draw_axes(axes: Axes, score: Score, rows: NDArray) -> None:
         axes.vlines(starts[::step], 0, 1, transform=whole_height, color="#E6E6E6", linewidth=0.7, zorder=0)
 
 
-def _draw_notes(axes: Axes, score: Score, rows: NDArray, given: NDArray, classes: Classes | None) -> None:
+def _draw_notes(axes: Axes, score: Score, rows: NDArray, is_prompt: NDArray, classes: Classes | None) -> None:
     """All notes as one collection of rectangles, and a legend where there is more than one colour."""
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba_array
@@ -144,8 +144,8 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, given: NDArray, classes
 
     notes = score.notes
     labels, colours, part = _parts(score) if classes is None else classes
-    if given.any():
-        part = np.where(given, 0, part + 1)
+    if is_prompt.any():
+        part = np.where(is_prompt, 0, part + 1)
         labels, colours = ["prompt", *labels], [PROMPT_COLOUR, *colours]
     faces = to_rgba_array(colours)[part]  # [notes, 4]
     if classes is None:

@@ -1,4 +1,4 @@
-"""Performances of one piece, found by what they have in common.
+"""Relatives: performances of one piece, told by the phrases that they have in common.
 
 No two people play a chord's notes in the same order, so the fingerprint of an opening (`fingerprint`) tells copies of a
 file and not two performances: of the 2,730 of the Piano-e-Competition it puts 416 together with another, while some
@@ -53,18 +53,18 @@ def related(performances: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     Takes n^2 numbers of memory: 60 MB for 2,730 performances.
     """
     number = len(performances)
-    sizes = np.array([len(own) for own in performances], np.int64)
-    found, owners = np.concatenate([np.empty(0, np.int64), *performances]), np.repeat(np.arange(number), sizes)
-    order = np.lexsort((owners, found))
-    found, owners = found[order], owners[order]
-    runs = np.flatnonzero(np.diff(found, prepend=found[:1] - 1))
-    lengths = np.diff(np.append(runs, len(found)))
-    kept = np.repeat(lengths <= COMMONPLACE, lengths)
-    found, owners = found[kept], owners[kept]
+    sizes = np.array([len(each) for each in performances], np.int64)
+    values, owners = np.concatenate([np.empty(0, np.int64), *performances]), np.repeat(np.arange(number), sizes)
+    order = np.lexsort((owners, values))
+    values, owners = values[order], owners[order]  # [phrases of all], equal ones together, and whose they are
+    runs = np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
+    lengths = np.diff(np.append(runs, len(values)))
+    telling = np.repeat(lengths <= COMMONPLACE, lengths)
+    values, owners = values[telling], owners[telling]
 
     common = np.zeros(number * number, np.int64)  # of each pair, the earlier one's row
     for ahead in range(1, min(COMMONPLACE, number)):
-        same = np.flatnonzero(found[ahead:] == found[:-ahead])
+        same = np.flatnonzero(values[ahead:] == values[:-ahead])
         if not len(same):
             break  # of sorted phrases none is further apart either
         pairs, counts = np.unique(owners[same] * number + owners[same + ahead], return_counts=True)

@@ -1,4 +1,4 @@
-"""The Score: notes as one structured array, with the tempo map, meters, keys and pedals that place them in time.
+"""Score: notes as one structured array, with the tempo map, meters, keys and pedals that place them in time.
 
 Times are integer ticks, exactly as in the file; nothing is quantised here. A Score is immutable: every method that
 changes something returns a new one.
@@ -73,13 +73,13 @@ class Score:
     Arrays are sorted by time, as ORDER says, so that scores with the same notes are equal in whatever order these came.
 
     Attributes:
-      ticks_per_quarter: resolution, > 0.
-      notes: NOTE [notes].
-      tempos: TEMPO [tempi]; before the first one, and where there is none, DEFAULT_TEMPO holds.
-      meters: METER [meters]; before the first one, and where there is none, 4/4 holds.
-      keys: KEY [keys], key signatures.
-      pedals: PEDAL [pedals], spans in which a track's sustain pedal is down.
-      track_names: one name per track, '' where the file has none.
+        ticks_per_quarter: resolution, > 0.
+        notes: NOTE [notes].
+        tempos: TEMPO [tempi]; before the first one, and where there is none, DEFAULT_TEMPO holds.
+        meters: METER [meters]; before the first one, and where there is none, 4/4 holds.
+        keys: KEY [keys], key signatures.
+        pedals: PEDAL [pedals], spans in which a track's sustain pedal is down.
+        track_names: one name per track, '' where the file has none.
     """
 
     ticks_per_quarter: int
@@ -207,10 +207,10 @@ class Score:
 
         def changes(array: NDArray) -> NDArray:
             before = np.flatnonzero(array["tick"] <= start)[-1:]
-            kept = array[np.concatenate([before, np.flatnonzero((array["tick"] > start) & (array["tick"] < end))])]
-            kept = kept.copy()
-            kept["tick"] = np.maximum(kept["tick"] - start, 0)
-            return kept
+            within = array[np.concatenate([before, np.flatnonzero((array["tick"] > start) & (array["tick"] < end))])]
+            within = within.copy()
+            within["tick"] = np.maximum(within["tick"] - start, 0)
+            return within
 
         return replace(
             self,
@@ -234,10 +234,10 @@ class Score:
         lifts = np.zeros(len(notes), np.int64)  # when the last pedal pressed by a note's end is lifted
         for track in np.unique(self.pedals["track"]):
             pedals = self.pedals[self.pedals["track"] == track]
-            mine = np.flatnonzero((notes["track"] == track) & (notes["program"] != DRUMS))
-            pressed = np.searchsorted(pedals["onset"], ends[mine], side="right")
+            track_notes = np.flatnonzero((notes["track"] == track) & (notes["program"] != DRUMS))
+            pressed = np.searchsorted(pedals["onset"], ends[track_notes], side="right")
             lifted = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
-            lifts[mine] = np.append(0, lifted)[pressed]
+            lifts[track_notes] = np.append(0, lifted)[pressed]
         order = np.lexsort((notes["onset"], notes["pitch"], notes["track"]))
         now, after = notes[order[:-1]], notes[order[1:]]
         again = (now["track"] == after["track"]) & (now["pitch"] == after["pitch"])

@@ -1,4 +1,4 @@
-"""The theme of a piece: the phrase of its melody that it repeats most.
+"""Themes: the phrase of a piece's melody that it repeats most.
 
 Theme Transformer (Shih et al., IEEE Transactions on Multimedia 2022) conditions music on a theme that it retrieves by
 clustering learned embeddings of melody fragments. Here, with nothing learned: a phrase is two to four whole bars of
@@ -22,12 +22,12 @@ LEAPS = 3  # of its intervals, so many at least are no repetitions of a pitch
 
 
 class Theme(NamedTuple):
-    """What `find` finds.
+    """A theme, as `find` returns it.
 
     Attributes:
-      notes: NOTE [notes], the melody of its first occurrence, at the score's ticks.
-      bars: how many bars it is long.
-      places: the bars at which it begins (0 is the first bar of the piece), none within another.
+        notes: NOTE [notes], the melody of its first occurrence, at the score's ticks.
+        bars: how many bars it is long.
+        places: the bars at which it begins (0 is the first bar of the piece), none within another.
     """
 
     notes: NDArray
@@ -58,8 +58,8 @@ def find(score: Score, bars: Sequence[int] = BARS) -> Theme | None:
     """The phrase whose occurrences cover most bars; of several the longer, then the earlier. None if nothing recurs.
 
     Args:
-      score: the piece; only its melody counts.
-      bars: lengths of phrases to look for.
+        score: the piece; only its melody counts.
+        bars: lengths of phrases to look for.
     """
     line = melody(score)
     starts, _ = score.bars()
@@ -68,15 +68,15 @@ def find(score: Score, bars: Sequence[int] = BARS) -> Theme | None:
     moved = np.concatenate([[0], np.cumsum(intervals != 0)])
     best: tuple[tuple[int, int, int], list[int]] | None = None
     for length in bars:
-        found: dict[bytes, list[int]] = defaultdict(list)
+        places_of: dict[bytes, list[int]] = defaultdict(list)
         for bar in range(len(starts) - length + 1):
             begin, end = first[bar], first[bar + length]
             if end - begin < NOTES or moved[end - 1] - moved[begin] < LEAPS:
                 continue
-            places = found[intervals[begin : end - 1].tobytes()]
+            places = places_of[intervals[begin : end - 1].tobytes()]
             if not places or bar >= places[-1] + length:
                 places.append(bar)
-        for places in found.values():
+        for places in places_of.values():
             rank = (len(places) * length, length, -places[0])
             if len(places) > 1 and (best is None or rank > best[0]):
                 best = rank, places

@@ -93,7 +93,8 @@ def compile_(encoding: str, workers: int, data_dir: Path) -> int:
     from t5music.data.seqio_bridge import tasks
 
     tasks.add_task("measured", "measured", Pieces(encoding))
-    store = compiling.compile_task(seqio.get_mixture_or_task("measured"), data_dir, workers=workers, progress=False)
+    task = tasks.declaration_of(seqio.get_mixture_or_task("measured"))
+    store = compiling.compile_task(task, data_dir, workers=workers, progress=False)
     return sum(store.examples(split) for split in store.manifest["splits"])
 
 

@@ -73,14 +73,17 @@ def prepare(folders: Sequence[Path], data_dir: Path) -> None:
     from t5music.corpora.sources import folder
     from t5music.data.compilation import compile_task as compiling
     from t5music.data.seqio_bridge import cache
+    from t5music.data.seqio_bridge.tasks import declaration_of, rates_of
+    from t5music.data.store.token_store import write_mixture
 
     for root in folders:
         build.build(folder.corpus(root, root.name), root, data_dir, progress=False)
     for name in names:
         task = seqio.get_mixture_or_task(name)
-        cache.write(task, compiling.compile_task(task, data_dir, progress=False), data_dir / "seqio")
+        store = compiling.compile_task(declaration_of(task), data_dir, progress=False)
+        cache.write(task, store, data_dir / "seqio")
     for kind in ROWS:
-        compiling.compile_mixture(seqio.get_mixture_or_task(kind), data_dir)
+        write_mixture(compiling.stores_dir(data_dir), kind, rates_of(seqio.get_mixture_or_task(kind)))
 
 
 def seqio_batches(

@@ -18,7 +18,7 @@ from t5music.music.midibert.compound_words import chunks
 
 seqio = pytest.importorskip("seqio")
 
-from t5music.data.compilation import compile_task as compiling  # noqa: E402
+from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
 from t5music.tasks import understanding  # noqa: E402, F401
 
 SPLITS = {"validation": "valid", "test": "test"}
@@ -26,7 +26,7 @@ LONGEST = 2048  # tokens of inputs, EOS included, that the tasks are meant for
 
 
 def asked_of(task: str):
-    return compiling.parts_of(seqio.get_mixture_or_task(task))[0]
+    return declaration_of(seqio.get_mixture_or_task(task)).examples
 
 
 def pieces(task: str, folder: Path, split: str) -> Iterator[Piece]:

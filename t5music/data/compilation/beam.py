@@ -1,11 +1,11 @@
-"""Compiling past one machine: the parts of a compile as an Apache Beam pipeline.
+"""Beam: compiling past one machine, the parts of a compile as an Apache Beam pipeline.
 
-    from t5music.data import compile
-    compile.compile_task(task, data_dir, beam_options=["--runner=FlinkRunner", "--flink_master=host:8081", ...])
+    from t5music.data.compilation import compile_task as compiling
+    compiling.compile_task(task, data_dir, beam_options=["--runner=FlinkRunner", "--flink_master=host:8081", ...])
 
 Any runner will do whose workers have t5music installed and see the data folder under the same path: a file system
 that is mounted on all of them. Parts are handed out by number; pieces are read and shards written by the workers
-themselves, so nothing but numbers passes through Beam. What is done stays done, as in `compile_parts`.
+themselves, so nothing but numbers passes through Beam. Finished parts are kept, as without Beam.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def run(work: Callable[[Part[int]], None], parts: Sequence[Part[int]], options: 
     """Does every part whose file is not there yet, in a pipeline, and waits until all are done.
 
     Args:
-      work: writes a part's file, at the end and at once; pickled to the workers.
-      parts: the work.
-      options: Beam's own, such as `--runner=DirectRunner --direct_num_workers=4`.
+        work: writes a part's file, at the end and at once; pickled to the workers.
+        parts: the work.
+        options: Beam's own, such as `--runner=DirectRunner --direct_num_workers=4`.
 
     Raises:
-      ConfigError: Beam is not installed.
-      DataError: the pipeline failed, or its workers write to another place than this machine reads.
-      T5MusicError: whatever `work` raises.
+        ConfigError: Beam is not installed.
+        DataError: the pipeline failed, or its workers write to another place than this machine reads.
+        T5MusicError: whatever `work` raises.
     """
     if find_spec("apache_beam") is None:
         raise ConfigError("apache-beam is not installed: pip install 't5music[beam]'")
@@ -42,7 +42,7 @@ def run(work: Callable[[Part[int]], None], parts: Sequence[Part[int]], options: 
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
             _ = pipeline | beam.Create(todo) | beam.Reshuffle() | beam.Map(work)
     except (RuntimeError, ValueError, OSError) as error:
-        raise DataError(f"the Beam pipeline failed (what is done stays done): {_last_line(error)}") from error
+        raise DataError(f"the Beam pipeline failed (finished parts are kept): {_last_line(error)}") from error
     missing = [part for part in todo if not part.file.exists()]
     if missing:
         raise DataError(

@@ -1,4 +1,4 @@
-"""The report of a compile: what was read, mended and left out, and what the examples are like.
+"""Report of a compile: what was read, mended and left out, and what the examples are like.
 
 Everything in it stands in the store's manifest, from which `markdown` and `picture` make it again.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.store.sums import LENGTH_BIN, Reason, Sums, by_reason
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PICTURE = "lengths.png"
 REPORT = "report.md"
@@ -76,15 +79,15 @@ def nothing(manifest: Mapping[str, Any], pieces: Mapping[str, int]) -> str:
     """Why there is no training example."""
     counts = ", ".join(f"{n} {split}" for split, n in pieces.items())
     reasons = "; ".join(f"{case.count} x {reason}" for reason, case in _skipped(manifest).items())
-    return f"its corpora gave {counts} pieces" + (f" ({reasons})" if reasons else ", none with what is asked for")
+    return f"its corpora gave {counts} pieces" + (f" ({reasons})" if reasons else ", and none has what the task needs")
 
 
 def _splits(manifest: Mapping[str, Any]) -> dict[str, Sums]:
     """The sums of all splits, in the usual order."""
-    found = {**manifest["splits"], **manifest.get("without_examples", {})}
+    entries = {**manifest["splits"], **manifest.get("without_examples", {})}
     usual = ("train", "validation", "test")
-    order = sorted(found, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
-    return {split: Sums.from_json(found[split]) for split in order}
+    order = sorted(entries, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
+    return {split: Sums.from_json(entries[split]) for split in order}
 
 
 def _skipped(manifest: Mapping[str, Any]) -> dict[str, Reason]:
@@ -106,7 +109,22 @@ def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
     splits = _splits(manifest)
     yield f"# {manifest['name']}\n"
     yield f"Encoding {manifest['encoding']}; {manifest['created_by']}; terms: {'; '.join(manifest['licence']) or '-'}\n"
-    corpora: Mapping[str, Any] = manifest.get("corpora", {})
+    yield from _corpora(manifest.get("corpora", {}))
+    yield from _examples(splits)
+    for split, count in manifest.get("left_out", {}).items():
+        yield f"{count:,} {split} pieces open like held-out pieces of another corpus and were not taken up.\n"
+    yield from _reasons("## Pieces left out\n", _skipped(manifest))
+    if manifest.get("labels"):
+        yield "## Answers\n"
+        yield from _table(
+            ("answer", *splits),
+            ((label, *(sums.answers.get(label, 0) for sums in splits.values())) for label in manifest["labels"]),
+        )
+    yield from _lengths(splits)
+    yield f"![Lengths of inputs and targets]({PICTURE})"
+
+
+def _corpora(corpora: Mapping[str, Any]) -> Iterator[str]:
     if corpora:
         yield "## Corpora\n"
         yield from _table(
@@ -137,6 +155,9 @@ def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
         if labels:
             yield f"## {name}: labels\n"
             yield from _table(("label", "value", "pieces"), ((label, value or "-", n) for label, value, n in labels))
+
+
+def _examples(splits: Mapping[str, Sums]) -> Iterator[str]:
     yield "## Examples\n"
     yield from _table(
         ("split", "pieces", "left out", "without example", "examples", *SIDES, "notes", "hours"),
@@ -155,15 +176,9 @@ def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
         ),
     )
     yield "`inputs` and `targets` are tokens, without EOS; notes are those of the targets.\n"
-    for split, count in manifest.get("left_out", {}).items():
-        yield f"{count:,} {split} pieces open like held-out pieces of another corpus and were not taken up.\n"
-    yield from _reasons("## Pieces left out\n", _skipped(manifest))
-    if manifest.get("labels"):
-        yield "## Answers\n"
-        yield from _table(
-            ("answer", *splits),
-            ((label, *(sums.answers.get(label, 0) for sums in splits.values())) for label in manifest["labels"]),
-        )
+
+
+def _lengths(splits: Mapping[str, Sums]) -> Iterator[str]:
     yield "## Lengths\n"
     yield from _table(
         ("split", "feature", "mean", "median", "90 %", "99 %", "longest"),
@@ -181,27 +196,26 @@ def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
         ),
     )
     yield f"Quantiles are rounded up to {LENGTH_BIN} tokens.\n"
-    yield f"![Lengths of inputs and targets]({PICTURE})"
 
 
 def _reasons(title: str, reasons: Mapping[str, Reason]) -> Iterator[str]:
     """A table of reasons, the most frequent first; nothing if there are none."""
     if reasons:
         yield title
-        found = sorted(reasons.items(), key=lambda item: (-item[1].count, item[0]))
-        rows = [(reason, case.count, case.example) for reason, case in found[:MOST_REASONS]]
-        if rest := [case for _, case in found[MOST_REASONS:]]:
+        by_frequency = sorted(reasons.items(), key=lambda item: (-item[1].count, item[0]))
+        rows = [(reason, case.count, case.example) for reason, case in by_frequency[:MOST_REASONS]]
+        if rest := [case for _, case in by_frequency[MOST_REASONS:]]:
             rows.append((f"{len(rest)} other reasons", sum(case.count for case in rest), rest[0].example))
         yield from _table(("reason", "times", "for example"), rows)
 
 
 def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
     """The lines of a Markdown table and an empty one; numbers are written with separators, to the right."""
-    made = [[_cell(value) for value in row] for row in rows]
-    right = [bool(made) and all(row[column][1] for row in made) for column in range(len(head))]
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [bool(cells) and all(row[column][1] for row in cells) for column in range(len(head))]
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join('---:' if numbers else '---' for numbers in right)}|"
-    yield from (f"| {' | '.join(text for text, _ in row)} |" for row in made)
+    yield from (f"| {' | '.join(text for text, _ in row)} |" for row in cells)
     yield ""
 
 
@@ -225,38 +239,38 @@ def picture(manifest: Mapping[str, Any]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no window, and nothing of pyplot's state
     from matplotlib.figure import Figure
 
-    splits = _splits(manifest)
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, side in zip(figure.subplots(1, 2), SIDES, strict=True):
-        drawn = False
-        for split, sums in splits.items():
-            if sums.tokens.get(side):
-                heights, width = _coarse(sums.lengths[side])
-                edges = np.arange(len(heights) + 1) * width
-                share = heights / sums.examples * 100
-                axes.stairs(
-                    share,
-                    edges,
-                    label=f"{split} ({sums.examples:,})",
-                    linewidth=1.5,
-                    fill=split == "train",
-                    alpha=0.45 if split == "train" else 1.0,
-                )
-                drawn = True
         axes.set_title(f"{manifest['name']}: {side}", fontsize=10)
-        axes.set_xlabel("tokens")
-        axes.set_ylabel("% of the split's examples")
-        axes.spines[["top", "right"]].set_visible(False)
-        if drawn:
-            axes.set_xlim(left=0)
-            axes.legend(frameon=False, fontsize=8)
-        else:
-            axes.text(0.5, 0.5, "none: the objective makes them", ha="center", va="center", transform=axes.transAxes)
-            axes.set(xticks=[], yticks=[])
+        _draw_lengths(axes, side, _splits(manifest))
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
     return content.getvalue()
+
+
+def _draw_lengths(axes: Axes, side: str, splits: Mapping[str, Sums]) -> None:
+    """The histograms of one side of the examples, and their legend."""
+    axes.set_xlabel("tokens")
+    axes.set_ylabel("% of the split's examples")
+    axes.spines[["top", "right"]].set_visible(False)
+    with_tokens = {split: sums for split, sums in splits.items() if sums.tokens.get(side)}
+    for split, sums in with_tokens.items():
+        heights, width = _coarse(sums.lengths[side])
+        axes.stairs(
+            heights / sums.examples * 100,
+            np.arange(len(heights) + 1) * width,
+            label=f"{split} ({sums.examples:,})",
+            linewidth=1.5,
+            fill=split == "train",
+            alpha=0.45 if split == "train" else 1.0,
+        )
+    if with_tokens:
+        axes.set_xlim(left=0)
+        axes.legend(frameon=False, fontsize=8)
+    else:
+        axes.text(0.5, 0.5, "none: the objective makes them", ha="center", va="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
 
 
 def _coarse(bins: Sequence[int], most: int = 64) -> tuple[NDArray[np.int64], int]:

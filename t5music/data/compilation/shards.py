@@ -1,4 +1,4 @@
-"""Compiling a store in parts, without TensorFlow: pieces in, one shard and its sums out.
+"""Shards: a store compiled in parts, without TensorFlow: pieces in, one shard and its sums out.
 
 Each part of a split's pieces is compiled once, by any process on any machine that sees the data folder. What is done
 waits beside the store, in a folder named after everything it depends on:
@@ -44,11 +44,11 @@ class Job:
     """What a worker needs to know; pickled to it.
 
     Attributes:
-      examples: what is made of each piece.
-      answers: the label set that targets are counted by; empty for other tasks.
-      corpora, apart_from, data_dir: where the pieces are (built.Pieces).
-      folder: where the parts go.
-      counts: split -> number of its parts.
+        examples: what is made of each piece.
+        answers: the label set that targets are counted by; empty for other tasks.
+        corpora, apart_from, data_dir: where the pieces are (corpora.datasets.Pieces).
+        folder: where the parts go.
+        counts: split -> number of its parts.
     """
 
     examples: Examples
@@ -164,16 +164,16 @@ def _records(
     name = source["id"].decode()
     sums.pieces += 1
     try:
-        piece, made = make_examples(job.examples, source)
+        piece, examples = make_examples(job.examples, source)
     except MidiError as error:
         add_reason(sums.skipped, str(error).removeprefix(f"{name}: "), name)
         return
     except Exception as error:
         error.add_note(f"while compiling piece {name!r}")
         raise
-    sums.without += not made
+    sums.without += not examples
     seconds = piece.score.duration_seconds
-    for example in made:
+    for example in examples:
         targets = vocab.encode(example.targets)
         record, counts = codec.pack({"inputs": vocab.encode(example.inputs), "targets": targets, "piece": name})
         sums.add(counts, int(np.count_nonzero(vocab.is_note[targets])), seconds)
@@ -219,9 +219,9 @@ def install(job: Job, path: Path, manifest: Mapping[str, Any], extra: Mapping[st
     folder = job.folder / "store"
     shards = {shard["file"] for entry in manifest["splits"].values() for shard in entry["shards"]}
     try:
-        for found in folder.iterdir():  # what killed workers left, and shards of splits without examples
-            if found.name not in shards:
-                found.unlink()
+        for file in folder.iterdir():  # what killed workers left, and shards of splits without examples
+            if file.name not in shards:
+                file.unlink()
         for name, content in extra.items():
             (folder / name).write_bytes(content)
         put_in_place(folder, path, manifest)

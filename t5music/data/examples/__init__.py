@@ -1,4 +1,4 @@
-"""What a task asks and what it expects: from one piece of music to (inputs, targets) in plain text.
+"""Kinds of examples: what a task asks and expects, from one piece of music to (inputs, targets) in plain text.
 
 Each kind of example is a small frozen dataclass. The same object makes the training examples of a task
 (`examples`), the prompt for one's own music (`prompts`) and music out of the model's answer (`music`). It is written
@@ -11,74 +11,35 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from t5music.data.examples.abc_tunes import PlayAbc, TranscribeAbc
-from t5music.data.examples.accompaniment import Accompany
-from t5music.data.examples.base import Answer, Composes, Example, Examples
-from t5music.data.examples.captions import Caption
-from t5music.data.examples.classification import Classify, ClassifyKey, ClassifyMeter, ClassifyStyle
-from t5music.data.examples.continuation import Continue
-from t5music.data.examples.infilling import Infill
-from t5music.data.examples.melodies import ContinueMelody
-from t5music.data.examples.note_labels import LabelNotes
-from t5music.data.examples.openings import Compose, Improvise
-from t5music.data.examples.performing import Perform
-from t5music.data.examples.pieces import Ensembles, Pieces, Songs, Texts
-from t5music.data.examples.theme import Develop
+from t5music.data.examples.abc_tunes import PlayAbc as PlayAbc
+from t5music.data.examples.abc_tunes import TranscribeAbc as TranscribeAbc
+from t5music.data.examples.accompaniment import Accompany as Accompany
+from t5music.data.examples.base import Answer as Answer
+from t5music.data.examples.base import Composes as Composes
+from t5music.data.examples.base import Example as Example
+from t5music.data.examples.base import Examples as Examples
+from t5music.data.examples.captions import Caption as Caption
+from t5music.data.examples.classification import Classify as Classify
+from t5music.data.examples.classification import ClassifyKey as ClassifyKey
+from t5music.data.examples.classification import ClassifyMeter as ClassifyMeter
+from t5music.data.examples.classification import ClassifyStyle as ClassifyStyle
+from t5music.data.examples.continuation import Continue as Continue
+from t5music.data.examples.infilling import Infill as Infill
+from t5music.data.examples.melodies import ContinueMelody as ContinueMelody
+from t5music.data.examples.note_labels import LabelNotes as LabelNotes
+from t5music.data.examples.openings import Compose as Compose
+from t5music.data.examples.openings import Improvise as Improvise
+from t5music.data.examples.performing import Perform as Perform
+from t5music.data.examples.pieces import Ensembles as Ensembles
+from t5music.data.examples.pieces import Pieces as Pieces
+from t5music.data.examples.pieces import Songs as Songs
+from t5music.data.examples.pieces import Texts as Texts
+from t5music.data.examples.theme import Develop as Develop
 from t5music.errors import DataError, nearest
 
-__all__ = [
-    "Accompany",
-    "Answer",
-    "Caption",
-    "Classify",
-    "ClassifyKey",
-    "ClassifyMeter",
-    "ClassifyStyle",
-    "Compose",
-    "Composes",
-    "Continue",
-    "ContinueMelody",
-    "Develop",
-    "Ensembles",
-    "Example",
-    "Examples",
-    "Improvise",
-    "Infill",
-    "LabelNotes",
-    "Perform",
-    "Pieces",
-    "PlayAbc",
-    "Songs",
-    "Texts",
-    "TranscribeAbc",
-    "from_config",
-    "to_config",
-]
-
+# By the name in their configs: every kind of example that is imported above. A new one is one line there.
 KINDS: dict[str, type] = {
-    kind.kind: kind
-    for kind in (
-        Pieces,
-        Ensembles,
-        Songs,
-        Texts,
-        Continue,
-        ContinueMelody,
-        Improvise,
-        Compose,
-        Infill,
-        Accompany,
-        Develop,
-        Perform,
-        Classify,
-        ClassifyKey,
-        ClassifyMeter,
-        ClassifyStyle,
-        LabelNotes,
-        Caption,
-        TranscribeAbc,
-        PlayAbc,
-    )
+    vars(kind)["kind"]: kind for kind in tuple(globals().values()) if isinstance(kind, type) and "kind" in vars(kind)
 }
 
 

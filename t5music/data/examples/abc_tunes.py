@@ -1,4 +1,4 @@
-"""Between music and ABC, the notation of folk tunes, in both directions.
+"""TranscribeAbc and PlayAbc: the tasks between music and ABC, the notation of folk tunes.
 
     "transcribe abc: Bar TimeSig_3/4 Pos_0 Tempo_120 ... Pitch_71 Duration_12 ..."  ->  "X:1\nM:3/4\nL:1/8\nK:G\nB2|..."
     "abc to music: X:1\nM:3/4\nL:1/8\nK:G\nB2|..."  ->  "Bar TimeSig_3/4 Pos_0 ..."
@@ -49,9 +49,9 @@ class _Abc:
     """What both directions have in common: pairs of words and ABC.
 
     Attributes:
-      encoding: name of the encoding.
-      words: the longest tune, in event words.
-      characters: the longest tune, in characters of ABC.
+        encoding: name of the encoding.
+        words: the longest tune, in event words.
+        characters: the longest tune, in characters of ABC.
     """
 
     encoding: str = "remi"

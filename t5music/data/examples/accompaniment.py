@@ -1,4 +1,4 @@
-"""Other parts to given ones."""
+"""Accompany: the task that adds parts to some parts of a piece."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from t5music.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import Events, bars_of, opened
-from t5music.data.examples.patching import in_bars
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings
+from t5music.music.encodings.base import Events
+from t5music.music.encodings.remi.bars import bars_of, opened, replace_bars
 from t5music.music.encodings.remi.encoding import Remi
 from t5music.music.score import Score
 
@@ -28,11 +28,11 @@ class Accompany(Composes):
         targets  Bar TimeSig_4/4 Pos_0 Tempo_120 Program_52 Velocity_20 Pitch_45 Duration_12 Pitch_57 ...
 
     Attributes:
-      style: the music's style, named in the prompt.
-      encoding: name of the encoding; it must have bars.
-      part: names of the tracks that are given, in lower case (or one name).
-      bars: bars per window.
-      answer: names of the tracks asked for; all that are not given if empty.
+        style: the music's style, named in the prompt.
+        encoding: name of the encoding; it must have bars.
+        part: names of the tracks in the prompt, in lower case (or one name).
+        bars: bars per window.
+        answer: names of the tracks to add; all that are not in the prompt if empty.
     """
 
     kind: ClassVar[str] = "accompany"
@@ -57,57 +57,57 @@ class Accompany(Composes):
     def _windows(self, score: Score, tracks: NDArray[np.bool_], bars: int) -> list[Events]:
         """The words of some notes (True [notes]) in windows, of a piece of so many bars; empty where they have none."""
         encoding = self._encoding()
-        parts = bars_of(encoding, encoding.encode(score.with_notes(score.notes[tracks])))
-        windows, done = [], np.empty(0, np.int32)
+        parts = bars_of(encoding.encode(score.with_notes(score.notes[tracks])))
+        windows, before = [], np.empty(0, np.int32)
         for start in range(0, bars, self.bars):
-            window = np.concatenate([done[:0], *parts[start : start + self.bars]])
-            windows.append(opened(encoding, done, window) if encoding.is_note[window].any() else window[:0])
-            done = np.concatenate([done, window])
+            window = np.concatenate([before[:0], *parts[start : start + self.bars]])
+            windows.append(opened(before, window) if encoding.is_note[window].any() else window[:0])
+            before = np.concatenate([before, window])
         return windows
 
-    def _ask(self, given: Events) -> str:
-        return f"accompany {self.style}: {encodings.get(self.encoding).to_text(given)}"
+    def _ask(self, window: Events) -> str:
+        return f"accompany {self.style}: {encodings.get(self.encoding).to_text(window)}"
 
-    def _given(self, score: Score) -> NDArray[np.bool_]:
-        """True [notes] for the given parts of one's own music: tracks of these names, or the first that has notes."""
-        named = _tracks(score, self.part)
+    def _prompt_notes(self, score: Score) -> NDArray[np.bool_]:
+        """True [notes] for the notes of one's own music to accompany: tracks of these names, or the first."""
+        by_name = _tracks(score, self.part)
         first = score.notes["track"] == score.notes["track"].min(initial=np.iinfo(np.int16).max)
-        return named if named.any() else first
+        return by_name if by_name.any() else first
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per window in which both sides have notes; none where no track has the names."""
         encoding, score = self._encoding(), piece.score
-        given = _tracks(score, self.part)
-        asked = _tracks(score, self.answer) if self.answer else ~given
-        bars = len(bars_of(encoding, encoding.encode(score)))
-        if given.any() and asked.any():
-            sides = self._windows(score, given, bars), self._windows(score, asked, bars)
+        prompt_notes = _tracks(score, self.part)
+        answer_notes = _tracks(score, self.answer) if self.answer else ~prompt_notes
+        bars = len(bars_of(encoding.encode(score)))
+        if prompt_notes.any() and answer_notes.any():
+            sides = self._windows(score, prompt_notes, bars), self._windows(score, answer_notes, bars)
             for window, answer in zip(*sides, strict=True):
                 if len(window) and len(answer):
                     yield Example(self._ask(window), encoding.to_text(answer))
 
     def prompts(self, score: Score) -> list[str]:
-        """One prompt per window in which the given parts have notes."""
-        given = self._given(score)
-        if not given.any():
+        """One prompt per window in which the parts to accompany have notes."""
+        prompt_notes = self._prompt_notes(score)
+        if not prompt_notes.any():
             raise MidiError("no notes to accompany")
-        bars = len(bars_of(self._encoding(), self._encoding().encode(score)))
-        return [self._ask(window) for window in self._windows(score, given, bars) if len(window)]
+        bars = len(bars_of(self._encoding().encode(score)))
+        return [self._ask(window) for window in self._windows(score, prompt_notes, bars) if len(window)]
 
     def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
-        """The given parts with every window's answer laid under them, on tracks of its own, one for each program.
+        """The parts of the prompt with every window's answer added, on tracks of its own, one for each program.
 
         However many bars the model has written, and of whatever meter, an answer has the bars of its window.
         """
         encoding = self._encoding()
-        given = self._given(score)
-        bars = bars_of(encoding, encoding.encode(score))
-        rest, laid = list(answers), []
-        for number, window in enumerate(self._windows(score, given, len(bars))):
-            place = bars[number * self.bars : (number + 1) * self.bars]
-            laid.append(in_bars(encoding, place, rest.pop(0) if len(window) else window))
-        added = encoding.decode(opened(encoding, bars[0], np.concatenate(laid)))
-        prompt = encoding.decode(encoding.encode(score.with_notes(score.notes[given]))).score
+        prompt_notes = self._prompt_notes(score)
+        bars = bars_of(encoding.encode(score))
+        rest, parts = list(answers), []
+        for number, window in enumerate(self._windows(score, prompt_notes, len(bars))):
+            window_bars = bars[number * self.bars : (number + 1) * self.bars]
+            parts.append(replace_bars(window_bars, rest.pop(0) if len(window) else window))
+        added = encoding.decode(opened(bars[0], np.concatenate(parts)))
+        prompt = encoding.decode(encoding.encode(score.with_notes(score.notes[prompt_notes]))).score
         notes = added.score.notes.copy()
         notes["track"] += len(prompt.track_names)
         whole = dataclasses.replace(
@@ -118,7 +118,7 @@ class Accompany(Composes):
         return Answer(whole, prompt, added.repairs)
 
 
-def _tracks(score: Score, wanted: Sequence[str]) -> NDArray[np.bool_]:
+def _tracks(score: Score, names: Sequence[str]) -> NDArray[np.bool_]:
     """True [notes] for the notes of tracks with one of these names (in any case)."""
-    named = np.array([name.strip().lower() in wanted for name in score.track_names] or [False])
-    return named[score.notes["track"]]
+    has_name = np.array([name.strip().lower() in names for name in score.track_names] or [False])
+    return has_name[score.notes["track"]]

@@ -1,4 +1,4 @@
-"""What every kind of example has in common."""
+"""Examples and Composes: what every kind of example has in common."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Examples(Protocol):
     """A kind of example: a frozen dataclass whose fields are JSON values (tuples come back from lists).
 
     Attributes:
-      kind: its name in manifests and checkpoints.
-      metrics: names of the functions of t5music.data.answer_metrics that judge answers in text.
-      encoding: name of the encoding.
+        kind: its name in manifests and checkpoints.
+        metrics: names of the functions of t5music.data.answer_metrics that judge answers in text.
+        encoding: name of the encoding.
 
     Some have `objectives` of their own, steps between what is stored and what a model reads and writes, and then
     `answer(text)`, which gives what was stored back.
@@ -48,7 +48,7 @@ class Examples(Protocol):
     def encoding(self) -> str: ...
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """The examples of one piece; none where it lacks what is asked for.
+        """The examples of one piece; none where it lacks what the task needs.
 
         Raises MidiError, at any example, for a piece that cannot be said in the words: it is then left out whole.
         """
@@ -59,9 +59,9 @@ class Composes(abc.ABC):
     """A kind of example whose answers are music, so that it can be asked of one's own MIDI file.
 
     Attributes:
-      begins: the first word of every answer, before its music; '' for none.
-      ends: an answer's end is the music's, not only that of a cut example.
-      needs_music: the prompts depend on the score.
+        begins: the first word of every answer, before its music; '' for none.
+        ends: an answer's end is the music's, not only that of a cut example.
+        needs_music: the prompts depend on the score.
     """
 
     kind: ClassVar[str]
@@ -72,7 +72,7 @@ class Composes(abc.ABC):
 
     @abc.abstractmethod
     def prompts(self, score: Score) -> list[str]:
-        """The prompts made of a score. Raises MidiError where there is nothing to ask."""
+        """The prompts made of a score. Raises MidiError for a score that no prompt can be made of."""
 
     def before(self, score: Score) -> list[NDArray[np.int32]] | None:
         """The music that each answer goes on from (event ids of the encoding); None where answers begin afresh."""

@@ -1,4 +1,4 @@
-"""What music sounds like, in a sentence or two."""
+"""Caption: the task that describes music in a sentence or two."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Caption:
     caption.
 
     Attributes:
-      encoding: name of the encoding.
-      words: the longest segment, in event words.
-      segments: at most this many segments a piece, evenly spaced.
+        encoding: name of the encoding.
+        words: the longest segment, in event words.
+        segments: at most this many segments a piece, evenly spaced.
     """
 
     kind: ClassVar[str] = "caption"
@@ -40,16 +40,16 @@ class Caption:
         """Yields one example per segment; none for a piece without the label `caption`."""
         if caption := " ".join(piece.labels.get("caption", "").split()):
             events = encodings.get(self.encoding).encode(piece.score)
-            yield from (Example(prompt, caption) for prompt in self._asked(events))
+            yield from (Example(prompt, caption) for prompt in self._prompts(events))
 
     def prompts(self, score: Score) -> list[str]:
         """The prompts of a score, one per segment. Raises MidiError for a score without notes."""
-        asked = self._asked(encodings.get(self.encoding).encode(score))
-        if not asked:
+        prompts = self._prompts(encodings.get(self.encoding).encode(score))
+        if not prompts:
             raise MidiError("no notes to describe")
-        return asked
+        return prompts
 
-    def _asked(self, events: NDArray[np.int32]) -> list[str]:
+    def _prompts(self, events: NDArray[np.int32]) -> list[str]:
         encoding = encodings.get(self.encoding)
         segments = encoding.segments(events, self.words)
         return [f"caption: {encoding.to_text(segment)}" for segment in evenly(segments, self.segments)]

@@ -1,4 +1,4 @@
-"""Labels of a piece: `classify LABEL: <words>` -> one value of a label set.
+"""Classify: the tasks that label a piece, `classify LABEL: <words>` -> one value of a label set.
 
 `Classify` takes the label that the corpus gives. The others take it from what they know better, and see to it that the
 words do not say it:
@@ -24,12 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.corpora.base import Piece
-from t5music.data import vocabulary
-from t5music.data.examples import cutting
 from t5music.data.examples.base import Example
-from t5music.data.objectives.transpose import pitch_room
 from t5music.errors import DataError
 from t5music.music import encodings
+from t5music.music.encodings.remi.bars import bare, from_first_note
 from t5music.music.keys import KEYS, key_index
 from t5music.music.midibert.compound_words import spans
 from t5music.music.score import DRUMS, METER, TEMPO, Score
@@ -50,15 +48,15 @@ class Classify:
     """`classify LABEL: <words>` -> one of the label's values.
 
     Attributes:
-      label: the corpus' label, named in the prompt.
-      values: the label set; pieces with another value are left out.
-      encoding: name of the encoding.
-      words: the longest segment, in event words.
-      segments: at most this many segments a piece, evenly spaced; None for all of them.
-      notes: segments of so many notes instead, as MIDI-BERT's are of 512, whatever words they take; of remi only. The
-        last one has what is left.
-      fewest: with `notes`, a last segment of fewer notes than that is left out (by MIDI-BERT, of composers: 256).
-      bare: without Program and Velocity, which MIDI-BERT does not see either; of remi only.
+        label: the corpus' label, named in the prompt.
+        values: the label set; pieces with another value are left out.
+        encoding: name of the encoding.
+        words: the longest segment, in event words.
+        segments: at most this many segments a piece, evenly spaced; None for all of them.
+        notes: segments of so many notes instead, as MIDI-BERT's are of 512, whatever words they take; of remi only. The
+            last one has what is left.
+        fewest: with `notes`, a last segment of fewer notes than that is left out (by MIDI-BERT, of composers: 256).
+        bare: without Program and Velocity, which MIDI-BERT does not see either; of remi only.
     """
 
     kind: ClassVar[str] = "classify"
@@ -96,7 +94,7 @@ class Classify:
         return self._prompts(score, self.fewest) or self._prompts(score, 1)
 
     def _prompts(self, score: Score, fewest: int) -> list[str]:
-        segments = self._segments_of(self._seen(score), fewest)
+        segments = self._segments_of(self._visible(score), fewest)
         return [self._ask(segment) for segment in evenly(segments, self.segments)]
 
     def _ask(self, events: NDArray[np.int32]) -> str:
@@ -107,13 +105,13 @@ class Classify:
         if self.notes is None:
             return encoding.segments(self._events(score), self.words)
         parts = (score.notes[cut] for cut in spans(len(score.notes), self.notes, shortest=fewest))
-        return [cutting.from_first_note(encoding, self._events(score.with_notes(part))) for part in parts]
+        return [from_first_note(self._events(score.with_notes(part))) for part in parts]
 
     def _events(self, score: Score) -> NDArray[np.int32]:
         events = encodings.get(self.encoding).encode(score)
-        return cutting.bare(events) if self.bare else events
+        return bare(events) if self.bare else events
 
-    def _seen(self, score: Score) -> Score:
+    def _visible(self, score: Score) -> Score:
         """What the model may see of a score."""
         return score
 
@@ -128,7 +126,7 @@ class ClassifyKey(Classify):
     behind.
 
     Attributes:
-      versions: how many transpositions of each segment there are, by different intervals from -6 to 5 semitones.
+        versions: how many transpositions of each segment there are, by different intervals from -6 to 5 semitones.
     """
 
     kind: ClassVar[str] = "classify_key"
@@ -143,13 +141,15 @@ class ClassifyKey(Classify):
         if key is None:
             return
         part = next((part for _, part in _spans(piece.score, piece.score.keys)), piece.score)
+        encoding = encodings.get(self.encoding)
         for number, segment in enumerate(evenly(self._segments_of(part, self.fewest), self.segments)):
-            ids = vocabulary.default().encode_events(self.encoding, segment)
-            pitched, down, up = (room[ids] for room in pitch_room(vocabulary.default()))
-            for interval in _dice(piece.id, number).permutation(np.arange(-6, 6))[: self.versions].tolist():
-                if -down[pitched].min(initial=6) <= interval <= up[pitched].min(initial=6):
-                    moved = vocabulary.default().decode_events(self.encoding, ids + interval * pitched)
-                    yield Example(self._ask(moved), KEYS[(key + interval) % 12 + key // 12 * 12])
+            pitched = encoding.pitches[segment] >= 0
+            lowest = -encoding.semitones_down[segment][pitched].min(initial=6)
+            highest = encoding.semitones_up[segment][pitched].min(initial=6)
+            for interval in _random(piece.id, number).permutation(np.arange(-6, 6))[: self.versions].tolist():
+                if lowest <= interval <= highest:
+                    transposed = segment + interval * pitched
+                    yield Example(self._ask(transposed), KEYS[(key + interval) % 12 + key // 12 * 12])
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class ClassifyMeter(Classify):
     piece. A piece that states no meter (4/4 by convention) is left out.
 
     Attributes:
-      shortest: music of fewer bars in one meter is left out.
+        shortest: music of fewer bars in one meter is left out.
     """
 
     kind: ClassVar[str] = "classify_meter"
@@ -172,16 +172,17 @@ class ClassifyMeter(Classify):
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """One example per segment of each stretch of one meter."""
-        found = []
+        segments = []
         for number, (change, part) in enumerate(_spans(piece.score, piece.score.meters)):
             value = f"{change['numerator']}/{change['denominator']}"
             if value in self.values and len(part.bars()[0]) >= self.shortest:
-                shift = int(_dice(piece.id, number).integers(_EIGHTHS))
-                found += [(value, segment) for segment in self._segments_of(_on_neutral_bars(part, shift), self.fewest)]
-        for value, segment in evenly(found, self.segments):
+                shift = int(_random(piece.id, number).integers(_EIGHTHS))
+                moved = _on_neutral_bars(part, shift)
+                segments += [(value, segment) for segment in self._segments_of(moved, self.fewest)]
+        for value, segment in evenly(segments, self.segments):
             yield Example(self._ask(segment), value)
 
-    def _seen(self, score: Score) -> Score:
+    def _visible(self, score: Score) -> Score:
         return _on_neutral_bars(score)
 
 
@@ -190,8 +191,8 @@ class ClassifyStyle(Classify):
     """`classify style: <words>` -> the style of the corpus that the piece comes from, over several corpora.
 
     Attributes:
-      corpora: names of the corpora, as the pieces' label `corpus` has them.
-      styles: the style of each of them, one of `values`.
+        corpora: names of the corpora, as the pieces' label `corpus` has them.
+        styles: the style of each of them, one of `values`.
     """
 
     kind: ClassVar[str] = "classify_style"
@@ -212,7 +213,7 @@ class ClassifyStyle(Classify):
         if style := styles.get(piece.labels.get(CORPUS, "")):
             yield from (Example(prompt, style) for prompt in self._prompts(piece.score, self.fewest))
 
-    def _seen(self, score: Score) -> Score:
+    def _visible(self, score: Score) -> Score:
         return _on_neutral_bars(as_piano(score))
 
 
@@ -236,8 +237,8 @@ def _on_neutral_bars(score: Score, eighths: int = 0) -> Score:
     )
 
 
-def _dice(*seed: object) -> np.random.Generator:
-    """Random numbers that depend on what is given and on nothing else."""
+def _random(*seed: object) -> np.random.Generator:
+    """A generator of random numbers that depend on the seed and on nothing else."""
     digest = hashlib.sha256("\0".join(map(str, seed)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 

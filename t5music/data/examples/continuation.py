@@ -1,4 +1,4 @@
-"""What comes next."""
+"""Continue: the task that extends a prompt."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Continue(Composes):
     Prompt and answer are the piece's own words: together they are the piece again.
 
     Attributes:
-      style: the music's style, named in the prompt.
-      encoding: name of the encoding.
-      words: the longest prompt, and the longest continuation, in event words.
+        style: the music's style, named in the prompt.
+        encoding: name of the encoding.
+        words: the longest prompt, and the longest continuation, in event words.
     """
 
     kind: ClassVar[str] = "continue"
@@ -67,7 +67,7 @@ class Continue(Composes):
     def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
         """The whole score, encoded and decoded, followed by the one answer (event ids of the encoding)."""
         encoding = encodings.get(self.encoding)
-        prompt = encoding.encode(score)
-        whole = encoding.decode(np.concatenate([prompt, *answers]))
-        given = encoding.decode(prompt).score
-        return Answer(whole.score, given, whole.repairs, cut=given.duration_seconds)
+        events = encoding.encode(score)
+        whole = encoding.decode(np.concatenate([events, *answers]))
+        prompt = encoding.decode(events).score
+        return Answer(whole.score, prompt, whole.repairs, cut=prompt.duration_seconds)

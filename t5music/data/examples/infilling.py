@@ -1,4 +1,4 @@
-"""What stood in the gap."""
+"""Infill: the task that fills a gap in a piece."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from t5music.corpora.base import Piece
 from t5music.data.examples.base import Answer, Composes, Example
-from t5music.data.examples.cutting import cuts, nearest
-from t5music.data.examples.patching import put_back
+from t5music.data.examples.cutting import nearest
 from t5music.errors import ConfigError, MidiError
 from t5music.music import encodings
 from t5music.music.encodings import Encoding
@@ -31,10 +30,10 @@ class Infill(Composes):
     The gap is the middle third: whole bars in remi, from instant to instant in encodings that run by a clock.
 
     Attributes:
-      style: the music's style, named in the prompt.
-      encoding: name of the encoding.
-      words: past, gap and future together, at most, in event words.
-      region: (begin, end) in seconds of what a model is to fill in one's own file; its middle if None.
+        style: the music's style, named in the prompt.
+        encoding: name of the encoding.
+        words: past, gap and future together, at most, in event words.
+        region: (begin, end) in seconds of what a model is to fill in one's own file; its middle if None.
     """
 
     kind: ClassVar[str] = "infill"
@@ -58,10 +57,10 @@ class Infill(Composes):
         """Yields one example per chunk of `words`; none of a chunk without two cuts, or without a note in the gap."""
         encoding = encodings.get(self.encoding)
         for chunk in encoding.chunks(encoding.encode(piece.score), self.words):
-            first, last = _middle(cuts(encoding, chunk), len(chunk), len(chunk) / 3)
+            first, last = _middle(encoding.cuts(chunk), len(chunk), len(chunk) / 3)
             if last > first and encoding.is_note[chunk[first:last]].any():
-                question = self._ask(encoding, chunk[:first], chunk[last:])
-                yield Example(question, f"{GAP} {encoding.to_text(chunk[first:last])}")
+                prompt = self._ask(encoding, chunk[:first], chunk[last:])
+                yield Example(prompt, f"{GAP} {encoding.to_text(chunk[first:last])}")
 
     def _gap(self, score: Score) -> tuple[NDArray[np.int32], int, int]:
         """A score's events, and where the gap begins and ends in them."""
@@ -69,13 +68,13 @@ class Infill(Composes):
         events = encoding.encode(score)
         if not len(events):
             raise MidiError("no music to fill in")
-        inside = cuts(encoding, events)
+        cuts = encoding.cuts(events)
         if self.region is None:
-            first, last = _middle(inside, len(events), min(self.words, len(events)) / 3)
+            first, last = _middle(cuts, len(events), min(self.words, len(events)) / 3)
             if first == last:
                 raise MidiError("too short to have a middle: say which region to fill in, or continue it instead")
         else:
-            edges = np.concatenate([[0], inside, [len(events)]])
+            edges = np.concatenate([[0], cuts, [len(events)]])
             seconds = encoding.times(events)[edges]
             place = nearest(seconds[:-1], self.region[0])
             first, last = int(edges[place]), int(edges[place + 1 + nearest(seconds[place + 1 :], self.region[1])])
@@ -91,7 +90,7 @@ class Infill(Composes):
         """One prompt: the region, with as much past and future as `words` holds, half of it each."""
         encoding = encodings.get(self.encoding)
         events, first, last = self._gap(score)
-        edges = np.concatenate([[0], cuts(encoding, events), [len(events)]])
+        edges = np.concatenate([[0], encoding.cuts(events), [len(events)]])
         room = (self.words - (last - first)) // 2
         past = edges[(edges >= first - room) & (edges <= first)][0]
         future = edges[(edges >= last) & (edges <= last + room)][-1]
@@ -105,19 +104,19 @@ class Infill(Composes):
     def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
         """The whole score with the one answer (event ids of the encoding) in the gap.
 
-        Whatever the answer is, what follows it stays where it was: see `patching.put_back`.
+        Whatever the answer is, what follows it stays where it was: see `Encoding.replace`.
         """
         encoding = encodings.get(self.encoding)
         events, first, last = self._gap(score)
-        whole = encoding.decode(put_back(encoding, events, first, last, np.concatenate(answers)))
-        empty = put_back(encoding, events, first, last, np.empty(0, np.int32))
+        whole = encoding.decode(encoding.replace(events, first, last, np.concatenate(answers)))
+        empty = encoding.replace(events, first, last, np.empty(0, np.int32))
         return Answer(whole.score, encoding.decode(empty).score, whole.repairs)
 
 
-def _middle(inside: NDArray[np.int64], length: int, width: float) -> tuple[int, int]:
+def _middle(cuts: NDArray[np.int64], length: int, width: float) -> tuple[int, int]:
     """The two cuts nearest to a gap of `width` in the middle of `length` words; (0, 0) with fewer than two cuts."""
-    if len(inside) < 2:
+    if len(cuts) < 2:
         return 0, 0
-    first = min(nearest(inside, (length - width) / 2), len(inside) - 2)
-    last = first + 1 + nearest(inside[first + 1 :], (length + width) / 2)
-    return int(inside[first]), int(inside[last])
+    first = min(nearest(cuts, (length - width) / 2), len(cuts) - 2)
+    last = first + 1 + nearest(cuts[first + 1 :], (length + width) / 2)
+    return int(cuts[first]), int(cuts[last])

@@ -1,4 +1,4 @@
-"""What comes next in a melody."""
+"""ContinueMelody: the task that extends a melody."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ContinueMelody(Continue):
         targets  Bar TimeSig_4/4 Pos_0 Velocity_20 Pitch_69 Duration_6 ...
 
     Attributes:
-      style, encoding, words: as in Continue.
-      limit: the most examples of a piece, its first ones: a theme comes before what is made of it. None for all.
+        style, encoding, words: as in Continue.
+        limit: the most examples of a piece, its first ones: a theme comes before what is made of it. None for all.
     """
 
     kind: ClassVar[str] = "continue_melody"

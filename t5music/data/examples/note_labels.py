@@ -1,4 +1,4 @@
-"""Labels of notes: one word for each note of the input, in the order of its note words.
+"""LabelNotes: the task that labels notes, one word for each note of the input, in the order of its note words.
 
     "extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_48 Duration_24 Pitch_76 Duration_12 Pos_12 ..."
         ->  "Role_accompaniment Role_melody ..."
@@ -30,14 +30,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.corpora.base import Piece
-from t5music.data.examples import cutting
 from t5music.data.examples.base import Example
 from t5music.data.objectives.base import Objective
 from t5music.data.objectives.echo_notes import EchoNotes
 from t5music.data.vocabulary import DYNAMICS, ROLES
 from t5music.errors import DataError, MidiError, nearest
 from t5music.music import encodings
+from t5music.music.encodings.remi.bars import bare, from_first_note
 from t5music.music.encodings.remi.grid import DURATIONS, POSITION, TICKS, lay_bars, nearest_index, place
+from t5music.music.encodings.remi.words import KINDS, PITCH
 from t5music.music.midibert.compound_words import spans
 from t5music.music.note_classes import (
     ACCOMPANIMENT,
@@ -51,7 +52,7 @@ from t5music.music.score import DRUMS, Score
 _PROMPTS = {"melody": "extract melody", "velocity": "predict velocity"}
 _VALUES = {"melody": ROLES, "velocity": DYNAMICS}
 _ORDERS = ("pitch", "track")
-_NOTE = "Pitch_"
+_NOTE = f"{KINDS[PITCH]}_"
 _MIDDLES = (VELOCITY_EDGES[:-1] + VELOCITY_EDGES[1:]) // 2  # the velocity that stands for each class
 
 
@@ -60,12 +61,12 @@ class LabelNotes:
     """`extract melody: <words>` or `predict velocity: <words>` -> one word for each note.
 
     Attributes:
-      label: 'melody' or 'velocity'.
-      encoding: remi; no other encoding has its notes in an order that both sides can count in.
-      words: the longest input, in event words; a note takes two or three of them.
-      notes: cut into inputs of so many notes instead, as MIDI-BERT does with 512, whatever words they take; the last
-        one has what is left. Which notes these are is decided by onset, track and pitch, as there.
-      order: of notes that begin together: 'pitch', or 'track' (and then pitch), as MIDI-BERT's, which LEAKS roles.
+        label: 'melody' or 'velocity'.
+        encoding: remi; no other encoding has its notes in an order that both sides can count in.
+        words: the longest input, in event words; a note takes two or three of them.
+        notes: cut into inputs of so many notes instead, as MIDI-BERT does with 512, whatever words they take; the last
+            one has what is left. Which notes these are is decided by onset, track and pitch, as there.
+        order: of notes that begin together: 'pitch', or 'track' (and then pitch), as MIDI-BERT's, which LEAKS roles.
     """
 
     kind: ClassVar[str] = "label_notes"
@@ -107,26 +108,25 @@ class LabelNotes:
 
     def prompts(self, score: Score) -> list[str]:
         """The prompts of a score, one per window. Raises MidiError for a score without pitched notes."""
-        made = [prompt for prompt, _ in self._windows(score)]
-        if not made:
+        prompts = [prompt for prompt, _ in self._windows(score)]
+        if not prompts:
             raise MidiError("no pitched notes to label")
-        return made
+        return prompts
 
     def classes(self, score: Score, answers: Sequence[str]) -> NDArray[np.int64]:
         """The class of every note of the score (int64 [notes], indices into `values`) from the answers to its prompts.
 
-        The notes' own words among the answers are passed over. -1 for percussion, and where an answer has no word, or
-        no word of `values`, for the note. Raises DataError
-        unless there is one answer to each prompt.
+        The words of the notes among the answers are passed over. -1 for percussion, and where an answer has no word, or
+        no word of `values`, for the note. Raises DataError unless there is one answer to each prompt.
         """
         windows = list(self._windows(score))
         if len(answers) != len(windows):
-            raise DataError(f"{len(answers)} answers to {len(windows)} prompts")
+            raise DataError(f"there are {len(answers)} answers to {len(windows)} prompts: give one to each")
         classes = np.full(len(score.notes), -1)
         for (_, notes), answer in zip(windows, answers, strict=True):
             words = self.answer(answer).split()[: len(notes)]
-            given = [self.values.index(word) if word in self.values else -1 for word in words]
-            classes[notes[: len(given)]] = given
+            labels = [self.values.index(word) if word in self.values else -1 for word in words]
+            classes[notes[: len(labels)]] = labels
         return classes
 
     @staticmethod
@@ -166,20 +166,18 @@ class LabelNotes:
         encoding = encodings.get(self.encoding)
         pitched = np.flatnonzero(score.notes["program"] != DRUMS)
         for cut in spans(len(pitched), self.notes or max(1, len(pitched))):
-            asked = pitched[cut]
-            ties = None if classes is None else classes[asked]
-            part, order = _one_part(score.with_notes(score.notes[asked]), ties, by_track=self.order == "track")
-            events = cutting.bare(encoding.encode(part))
-            if self.notes is None:
-                segments = encoding.segments(events, self.words)
-            else:
-                segments = [cutting.from_first_note(encoding, events)]
-            done = 0
+            window_notes = pitched[cut]
+            ties = None if classes is None else classes[window_notes]
+            part, order = _one_part(score.with_notes(score.notes[window_notes]), ties, by_track=self.order == "track")
+            events = bare(encoding.encode(part))
+            segments = encoding.segments(events, self.words) if self.notes is None else [from_first_note(events)]
+            first = 0
             for segment in segments:
                 count = int(encoding.is_note[segment].sum())
                 if count:  # else bars of rest
-                    yield f"{_PROMPTS[self.label]}: {encoding.to_text(segment)}", asked[order[done : done + count]]
-                done += count
+                    segment_notes = window_notes[order[first : first + count]]
+                    yield f"{_PROMPTS[self.label]}: {encoding.to_text(segment)}", segment_notes
+                first += count
 
 
 def _one_part(score: Score, classes: NDArray[np.int64] | None, *, by_track: bool) -> tuple[Score, NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Music from words alone: how a piece of some style, or of some description, begins."""
+"""Improvise and Compose: the tasks that begin a piece of some style, or of some description."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Improvise(Composes):
         targets  Bar TimeSig_4/4 Pos_0 Tempo_140 Program_0 Velocity_18 Pitch_43 Duration_12 ...
 
     Attributes:
-      style: the music's style, all that the prompt says.
-      encoding: name of the encoding.
-      words: the longest opening, in event words.
+        style: the music's style, all that the prompt says.
+        encoding: name of the encoding.
+        words: the longest opening, in event words.
     """
 
     kind: ClassVar[str] = "improvise"
@@ -77,10 +77,10 @@ class Compose(Composes):
     A caption costs an id a byte: those of MidiCaps are some 400 bytes long.
 
     Attributes:
-      encoding: name of the encoding.
-      words: the longest opening, in event words.
-      label: the corpus' label that holds the caption.
-      caption: what to compose when the model is asked (`dataclasses.replace(asked, caption="...")`).
+        encoding: name of the encoding.
+        words: the longest opening, in event words.
+        label: the corpus' label that holds the caption.
+        caption: what to compose when the model is asked (`dataclasses.replace(kind, caption="...")`).
     """
 
     kind: ClassVar[str] = "compose"

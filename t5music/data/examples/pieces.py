@@ -1,4 +1,4 @@
-"""Music alone, and text alone."""
+"""Pieces, Ensembles, Songs and Texts: music alone and text alone, for objectives that make their own inputs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Pieces:
         targets  Bar TimeSig_4/4 Pos_0 Tempo_120 Program_52 Velocity_20 Pitch_67 Duration_12 Pos_12 Pitch_69 ...
 
     Attributes:
-      encoding: name of the encoding.
-      words: the longest segment, in event words.
+        encoding: name of the encoding.
+        words: the longest segment, in event words.
     """
 
     kind: ClassVar[str] = "pieces"
@@ -50,8 +50,8 @@ class Ensembles:
     same ensembles in every compile.
 
     Attributes:
-      words: the longest segment, in event words.
-      limit: the most ensembles of a piece.
+        words: the longest segment, in event words.
+        limit: the most ensembles of a piece.
     """
 
     kind: ClassVar[str] = "ensembles"
@@ -103,7 +103,7 @@ class Texts:
         targets  In the beginning God created the heaven and the earth.
 
     Attributes:
-      encoding: name of the encoding whose words the text is made of; "text" for any text, which becomes bytes.
+        encoding: name of the encoding whose words the text is made of; "text" for any text, which becomes bytes.
     """
 
     kind: ClassVar[str] = "texts"

@@ -1,4 +1,4 @@
-"""A theme worked out."""
+"""Develop: the task that turns a theme into a piece."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Develop(Composes):
     sections of the piece that begin where it occurs, in whatever key.
 
     Attributes:
-      encoding: name of the encoding; it must have bars.
-      words: the longest section, in event words.
-      sections: at most this many sections a piece, none of which begins within another.
+        encoding: name of the encoding; it must have bars.
+        words: the longest section, in event words.
+        sections: at most this many sections a piece, none of which begins within another.
     """
 
     kind: ClassVar[str] = "develop"
@@ -62,17 +62,17 @@ class Develop(Composes):
         if theme is None or not len(prompt := self._events(piece.score, theme)):
             return
         starts, _ = piece.score.bars()
-        free, made = 0, 0
+        first_free, count = 0, 0
         for place in theme.places:
-            if place < free or made == self.sections:
+            if place < first_free or count == self.sections:
                 continue
             stop = place + SECTION_BARS
             end = int(starts[stop]) if stop < len(starts) else piece.score.end_tick
             segments = encoding.segments(encoding.encode(piece.score.crop(int(starts[place]), end)), self.words)
             if segments:
                 yield Example(self._ask(prompt), encoding.to_text(segments[0]))
-                free = place + int((segments[0] == encoding.ids["Bar"]).sum())
-                made += 1
+                first_free = place + int((segments[0] == encoding.ids["Bar"]).sum())
+                count += 1
 
     def _theme(self, score: Score) -> NDArray[np.int32]:
         """The words of one's own theme: the melody of music as short as a theme, or else the phrase that recurs."""
@@ -103,6 +103,6 @@ class Develop(Composes):
         encoding = encodings.get(self.encoding)
         theme = self._theme(score)
         whole = encoding.decode(np.concatenate([theme, *answers]))
-        given = encoding.decode(theme)
+        prompt = encoding.decode(theme)
         end = float(encoding.times(theme)[-1])  # the theme's last bar is whole
-        return Answer(whole.score, given.score, whole.repairs, cut=end)
+        return Answer(whole.score, prompt.score, whole.repairs, cut=end)

@@ -1,4 +1,4 @@
-"""Rows for an encoder alone: what its head is to say of the inputs, one example a row.
+"""Rows for an encoder alone: the inputs and the classes that its head predicts, one example a row.
 
 The targets of a task, which are text, become numbers of classes. Of a task that labels notes, each note's class stands
 at the word that begins the note; of one that classifies pieces, there is one number for a row:
@@ -33,32 +33,32 @@ WORDS, NOTES, SEQUENCE = HEADS = ("words", "notes", "sequence")
 
 
 def label_set(stores: Sequence[TokenStore], head: str) -> tuple[str, ...]:
-    """Returns the labels that tasks have for a head, class by class; () for the head "words", which needs none.
+    """The labels that tasks have for a head, class by class; () for the head "words", which needs none.
 
     Raises ConfigError for a task that has none, and for tasks of different ones.
     """
     if head == WORDS:
         return ()
-    found = {store.name: _labels(store, head) for store in stores}
-    first, *others = found
+    label_sets = {store.name: _labels(store, head) for store in stores}
+    first, *others = label_sets
     for other in others:
-        if found[other] != found[first]:
+        if label_sets[other] != label_sets[first]:
             raise ConfigError(
-                f"a head {head!r} has one set of labels: {first} has {', '.join(found[first])}, "
-                f"{other} has {', '.join(found[other])}"
+                f"a head {head!r} has one set of labels: {first} has {', '.join(label_sets[first])}, "
+                f"{other} has {', '.join(label_sets[other])}"
             )
-    return found[first]
+    return label_sets[first]
 
 
 def _labels(store: TokenStore, head: str) -> tuple[str, ...]:
     config = store.manifest["examples"]
-    asked = None if config is None else examples.from_config(config)
-    if head == NOTES and isinstance(asked, LabelNotes):
-        return asked.values
+    kind = None if config is None else examples.from_config(config)
+    if head == NOTES and isinstance(kind, LabelNotes):
+        return kind.values
     if head == SEQUENCE and store.manifest["labels"]:
         return tuple(store.manifest["labels"])
-    wanted = {NOTES: "label notes", SEQUENCE: "choose one label of a set"}[head]
-    raise ConfigError(f"a head {head!r} needs tasks that {wanted}, which {store.name} does not")
+    action = {NOTES: "label notes", SEQUENCE: "choose one label of a set"}[head]
+    raise ConfigError(f"a head {head!r} needs tasks that {action}, which {store.name} does not")
 
 
 def check_echoes(stores: Sequence[TokenStore]) -> None:
@@ -103,19 +103,19 @@ class LabelRows:
     def _words(self, pair: Pair) -> tuple[NDArray, Ids, NDArray]:
         if len(pair.targets) != len(pair.inputs):
             raise DataError(
-                "with the head 'words' the targets are the true words of the inputs, one for one, "
-                f"not {len(pair.targets)} for {len(pair.inputs)}: TASK_FEATURE_LENGTHS must be equal, too"
+                "with the head 'words' there must be one target for each input token, "
+                f"not {len(pair.targets)} for {len(pair.inputs)}; both TASK_FEATURE_LENGTHS must be equal"
             )
         return np.arange(len(pair.targets)), pair.targets, _weights(pair)
 
     def _notes(self, pair: Pair) -> tuple[NDArray, Ids, NDArray]:
         mask = self._vocabulary.sentinel(0)
         echoes = self._vocabulary.is_note[pair.targets] | (pair.targets == mask)  # they tell a decoder of which note
-        given = ~echoes & (pair.targets != EOS_ID)
-        classes, weights = self._class_of[pair.targets[given]], _weights(pair)[given]
+        is_label = ~echoes & (pair.targets != EOS_ID)
+        classes, weights = self._class_of[pair.targets[is_label]], _weights(pair)[is_label]
         if (classes < 0).any():
-            word = self._vocabulary.words[pair.targets[given][classes < 0][0]]
-            raise DataError(f"the targets of a task that labels notes are notes and labels alone, not {word!r}")
+            word = self._vocabulary.words[pair.targets[is_label][classes < 0][0]]
+            raise DataError(f"the targets of a task that labels notes hold notes and labels alone, not {word!r}")
         if (pair.inputs == mask).any():
             # Masked notes have lost their words, and their answers have no weight.
             classes, weights = classes[weights > 0], weights[weights > 0]
@@ -125,13 +125,13 @@ class LabelRows:
         return places[: len(classes)], classes[: len(places)], weights[: len(places)]
 
     def _sequence(self, pair: Pair) -> tuple[NDArray, Ids, NDArray]:
-        given = pair.targets[pair.targets != EOS_ID]
-        if given.tobytes() not in self._index:
+        label = pair.targets[pair.targets != EOS_ID]
+        if label.tobytes() not in self._index:
             raise DataError(
-                f"{self._vocabulary.decode(given)!r} is no label of the task's: compile it again, "
+                f"{self._vocabulary.decode(label)!r} is not a label of the task: compile it again, "
                 "or give its labels room in TASK_FEATURE_LENGTHS"
             )
-        return np.zeros(1, int), np.array([self._index[given.tobytes()]], np.int32), np.ones(1, np.float32)
+        return np.zeros(1, int), np.array([self._index[label.tobytes()]], np.int32), np.ones(1, np.float32)
 
 
 def _weights(pair: Pair) -> NDArray[np.float32]:

@@ -25,9 +25,9 @@ class LaneState:
     """The position of a lane.
 
     Attributes:
-      draws: visits drawn, per task.
-      delivered: examples in rows given out, per task.
-      waiting: each open row's age and the visits whose examples wait in it.
+        draws: visits drawn, per task.
+        delivered: examples in rows given out, per task.
+        waiting: each open row's age and the visits whose examples wait in it.
     """
 
     draws: tuple[int, ...]
@@ -64,7 +64,7 @@ class Lane:
         pack: bool,
         decoder_only: bool,
     ) -> None:
-        """`start` is where the lane enters the schedule (mixing.lane_starts); the rest is of loader.train_batches."""
+        """`start`: where the lane enters the schedule (`mixing_order.lane_starts`); the rest as `train_batches`."""
         self._streams = streams
         self._lane, self._lanes = lane, lanes
         self._start = tuple(start)

@@ -1,4 +1,4 @@
-"""Batches from token stores: mixed by rates, noised, packed, in an order that no machine, thread or crash changes.
+"""Loader: batches from token stores, mixed, noised and packed, in an order that no machine, thread or crash changes.
 
     stores = store.find(data_dir, "quickstart_pretrain")
     batches = train_batches(stores, feature_lengths={"inputs": 512, "targets": 114}, batch_size=32, seed=0,
@@ -60,24 +60,24 @@ def train_batches(
     """An endless stream of training batches.
 
     Args:
-      stores_and_rates: what `store.find` returns: one store, or the stores of a mixture with their rates.
-      feature_lengths: row lengths of "inputs" and "targets", EOS included. Longer examples are trimmed.
-      batch_size: rows of a batch over all processes; a multiple of `lanes`.
-      seed: decides order and noise, with the task, the example and the epoch.
-      vocabulary: must be the one the stores were made with.
-      augmentations: steps applied to every example before its task's objectives.
-      pack: several examples in a row, with segment ids.
-      decoder_only: rows for a model without an encoder, inputs and targets in one sequence (see packing.assemble).
-      head: rows for an encoder alone under such a head (see data.loading.label_rows), which are not packed.
-      lanes: independent streams; a multiple of `process_count`. Part of the order: two runs with the same number of
-        lanes see the same batches on any number of processes. Default: gcd(batch_size, 8).
-      process_index, process_count: this process's share; it gets batch_size / process_count rows.
-      prefetch: batches made ahead in a thread; 0 makes each when it is asked for.
-      split: the split to read.
+        stores_and_rates: what `store.find` returns: one store, or the stores of a mixture with their rates.
+        feature_lengths: row lengths of "inputs" and "targets", EOS included. Longer examples are trimmed.
+        batch_size: rows of a batch over all processes; a multiple of `lanes`.
+        seed: decides order and noise, with the task, the example and the epoch.
+        vocabulary: must be the one the stores were made with.
+        augmentations: steps applied to every example before its task's objectives.
+        pack: several examples in a row, with segment ids.
+        decoder_only: rows for a model without an encoder, inputs and targets in one sequence (see packing.assemble).
+        head: rows for an encoder alone under such a head (see data.loading.label_rows), which are not packed.
+        lanes: independent streams; a multiple of `process_count`. Part of the order: two runs with the same number of
+            lanes see the same batches on any number of processes. Default: gcd(batch_size, 8).
+        process_index, process_count: this process's share; it gets batch_size / process_count rows.
+        prefetch: batches made ahead in a thread; 0 makes each when it is due.
+        split: the split to read.
 
     Raises:
-      ConfigError: sizes that do not divide, missing feature lengths, tasks that do not have what a head is to say.
-      DataError: stores of another vocabulary, without the split, or with nothing in it.
+        ConfigError: sizes that do not divide, missing feature lengths, tasks without the labels that a head predicts.
+        DataError: stores of another vocabulary, without the split, or with nothing in it.
     """
     members = [(stores_and_rates, mixing_rates.EQUAL)] if isinstance(stores_and_rates, TokenStore) else stores_and_rates
     lanes = math.gcd(batch_size, DEFAULT_LANES) if lanes is None else lanes
@@ -98,11 +98,13 @@ def train_batches(
         for store, _ in members
     }
     if len(streams) != len(members):
-        raise ConfigError(f"a mixture names each task once: {', '.join(store.name for store, _ in members)}")
+        raise ConfigError(
+            f"a mixture must name each task once, and this one has {', '.join(store.name for store, _ in members)}"
+        )
     shares = mixing_order.resolve(
         {store.name: rate for store, rate in members}, {name: len(task.examples) for name, task in streams.items()}
     )
-    own = range(process_index * lanes // process_count, (process_index + 1) * lanes // process_count)
+    process_lanes = range(process_index * lanes // process_count, (process_index + 1) * lanes // process_count)
     starts = mixing_order.lane_starts(list(shares.values()), lanes)
     readers = {
         lane: Lane(
@@ -115,7 +117,7 @@ def train_batches(
             pack=pack,
             decoder_only=decoder_only,
         )
-        for lane in own
+        for lane in process_lanes
     }
     signature = {
         "tasks": list(shares),
@@ -198,13 +200,13 @@ class TrainBatches(Iterator[Batch]):
         CheckpointError when it belongs to other data or settings, or lacks lanes of this process.
         """
         check_signature(state["signature"], self._signature)
-        own: dict[int, LaneState] = self._iterator.get_state()["lanes"]
-        missing = [lane for lane in own if str(lane) not in state["lanes"]]
+        lanes: dict[int, LaneState] = self._iterator.get_state()["lanes"]
+        missing = [lane for lane in lanes if str(lane) not in state["lanes"]]
         if missing:
             raise CheckpointError(
                 f"the saved data position lacks lanes {missing}: merge the positions of all the processes that saved it"
             )
-        self._iterator.set_state({"lanes": {lane: LaneState.from_json(state["lanes"][str(lane)]) for lane in own}})
+        self._iterator.set_state({"lanes": {lane: LaneState.from_json(state["lanes"][str(lane)]) for lane in lanes}})
 
     @property
     def examples_per_task(self) -> dict[str, int]:
@@ -250,11 +252,9 @@ class _BatchIterator(grain.DatasetIterator):
             lane.restore(state["lanes"][number])
 
 
-def check_signature(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def check_signature(saved: Mapping[str, Any], signature: Mapping[str, Any]) -> None:
     """Raises CheckpointError, naming what differs, unless a saved position is of the stream with this signature."""
-    # Positions written before there were these lack them.
-    saved = {"decoder_only": False, "head": None, "changes": {}, **saved}
-    for key, value in own.items():
+    for key, value in signature.items():
         if saved.get(key) != value:
             raise CheckpointError(
                 f"the saved data position belongs to another stream: {key} was {saved.get(key)}, now it is {value}"
@@ -274,7 +274,7 @@ class EvalBatches:
     """The batches of one split, every example once and in order; made by `eval_batches`. Can be gone through again.
 
     Attributes:
-      examples: the indices of the examples, in order.
+        examples: the indices of the examples, in order.
     """
 
     def __init__(
@@ -318,8 +318,8 @@ def eval_batches(
     The objective's noise is that of (seed, task, example, epoch 0): the same in every evaluation. The last batch is
     filled with empty rows. Each batch also has "example_index", int32 [batch], -1 for an empty row. `decoder_only` and
     `head` are those of `train_batches`. Raises DataError for a missing or empty split, a store of another vocabulary,
-    or one that has to be compiled again, and, at the end, if nothing had targets; ConfigError for a task that has not
-    what a head is to say.
+    or one that has to be compiled again, and, at the end, if nothing had targets; ConfigError for a task
+    without the labels that a head predicts.
     """
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ConfigError(f"batch size and limit must be at least 1, not {batch_size} and {limit}")

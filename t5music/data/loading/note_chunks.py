@@ -1,4 +1,4 @@
-"""Music in fixed rows, each seen once an epoch: for objectives that remember something of every place.
+"""Batches of fixed rows of music, each seen once an epoch: for objectives that remember something of every place.
 
     batches = chunk_batches(stores, length=256, batch_size=8, seed=0, vocabulary=default())
     batch = next(batches)   # {"encoder_input_tokens": int32 [8, 256], "chunk": int32 [8], "epoch": int32 [8]}
@@ -22,39 +22,36 @@ from t5music.data.objectives.base import Objective
 from t5music.data.store.token_store import TokenStore
 from t5music.data.vocabulary import EOS_ID, Ids, Vocabulary
 from t5music.errors import ConfigError, DataError
-from t5music.music.encodings.remi import words as remi_words
+from t5music.music.encodings.remi.words import BAR, HEAD_KINDS, KIND_OF, KINDS, LEAD_KINDS, NOTE_KINDS, POS
 
 ENCODING = "remi"
 TRAIN = "train"
-# The words that belong to notes, and those among them that come before the pitch.
-FAMILIES = ("Pos", "Program", "Velocity", "Pitch", "Drum", "Duration")
-_HEADS, _LEADS = ("Pitch", "Drum"), ("Pos", "Program", "Velocity")
+FAMILIES = tuple(KINDS[kind] for kind in NOTE_KINDS)  # of a note's words
 SHORTEST = 0.25  # of a row: shorter ends of pieces are left out
 
 
 def note_words(vocabulary: Vocabulary) -> dict[str, Any]:
-    """The fields of `training.note_masks.Words` for remi's words in this vocabulary; arrays have `vocabulary.rows`."""
-    ids = vocabulary.event_ids(ENCODING)
-    kinds = np.array(remi_words.KINDS)[remi_words.KIND_OF]  # of each event
+    """The fields of `training.note_masking.note_masks.Words` for remi's words; arrays have `vocabulary.rows`."""
+    kinds = np.full(vocabulary.rows, -1)
+    kinds[: vocabulary.size] = _kinds(vocabulary)
     family = np.full(vocabulary.rows, -1, np.int32)
-    for number, name in enumerate(FAMILIES):
-        family[ids[kinds == name]] = number
-
-    def mask(names: Sequence[str]) -> NDArray[np.bool_]:
-        found = np.zeros(vocabulary.rows, bool)
-        found[ids[np.isin(kinds, names)]] = True
-        return found
-
+    for number, kind in enumerate(NOTE_KINDS):
+        family[kinds == kind] = number
     return {
         "family": family,
-        "head": mask(_HEADS),
-        "leads": mask(_LEADS),
-        "bar": mask(("Bar",)),
-        "firsts": np.array([ids[kinds == name][0] for name in FAMILIES], np.int32),
-        "sizes": np.array([(kinds == name).sum() for name in FAMILIES], np.int32),
+        "head": np.isin(kinds, HEAD_KINDS),
+        "leads": np.isin(kinds, LEAD_KINDS),
+        "bar": kinds == BAR,
+        "firsts": np.array([np.argmax(kinds == kind) for kind in NOTE_KINDS], np.int32),
+        "sizes": np.array([(kinds == kind).sum() for kind in NOTE_KINDS], np.int32),
         "sentinel": vocabulary.sentinel(0),
         "sentinels": vocabulary.sentinels,
     }
+
+
+def _kinds(vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """int64 [size], the kind of remi's word that each id is; -1 for ids of other words."""
+    return vocabulary.spread(ENCODING, KIND_OF, elsewhere=-1)
 
 
 class Chunk(NamedTuple):
@@ -85,15 +82,13 @@ def cut(tokens: Ids, length: int, begins: NDArray[np.bool_]) -> list[tuple[int, 
 
 def find_chunks(stores: Sequence[TokenStore], split: str, length: int, vocabulary: Vocabulary) -> list[Chunk]:
     """All rows of at most `length` tokens, EOS included, of a split; raises as `chunk_batches`."""
-    begins = np.zeros(vocabulary.size, bool)
-    ids = vocabulary.event_ids(ENCODING)
-    begins[ids[np.isin(remi_words.KIND_OF, (remi_words.BAR, remi_words.POS))]] = True
+    begins = np.isin(_kinds(vocabulary), (BAR, POS))  # bool [size]
     chunks = []
     for number, store in enumerate(stores):
         store.check_vocabulary(vocabulary)
         if not store.manifest["objectives"] or store.manifest["encoding"] != ENCODING:
             raise ConfigError(
-                f"masking is of notes of music alone in {ENCODING}'s words, and {store.name} is "
+                f"only notes of music alone in {ENCODING}'s words can be masked, and {store.name} is "
                 f"{'supervised' if not store.manifest['objectives'] else 'in ' + store.manifest['encoding']}"
             )
         examples = store.split(split)
@@ -121,7 +116,7 @@ class ChunkBatches(Iterator[Batch]):
     """An endless iterator over batches with a position that can be saved; made by `chunk_batches`.
 
     Attributes:
-      chunks: all rows there are.
+        chunks: all rows there are.
     """
 
     def __init__(
@@ -211,17 +206,17 @@ def chunk_batches(
     """Cuts the training music of stores into rows, and returns their batches.
 
     Args:
-      stores: of music alone, in remi's words.
-      length: of a row, EOS included.
-      batch_size: rows of a batch over all processes.
-      seed: decides the order and the augmentations, with the chunk and the epoch.
-      vocabulary: must be the one the stores were made with.
-      augmentations: steps applied to every chunk at every visit.
-      process_index, process_count: this process's share of each batch.
+        stores: of music alone, in remi's words.
+        length: of a row, EOS included.
+        batch_size: rows of a batch over all processes.
+        seed: decides the order and the augmentations, with the chunk and the epoch.
+        vocabulary: must be the one the stores were made with.
+        augmentations: steps applied to every chunk at every visit.
+        process_index, process_count: this process's share of each batch.
 
     Raises:
-      ConfigError: a task that is not of music alone, or of other words; sizes that do not divide.
-      DataError: a store of another vocabulary, or fewer chunks than a batch has rows.
+        ConfigError: a task that is not of music alone, or of other words; sizes that do not divide.
+        DataError: a store of another vocabulary, or fewer chunks than a batch has rows.
     """
     if batch_size < 1 or batch_size % process_count:
         raise ConfigError(f"the batch size ({batch_size}) must be a multiple of the number of processes")

@@ -143,15 +143,17 @@ def assemble(
     """Batch of rows, each the examples it holds; an empty row is all padding.
 
     Returns:
-      encoder_input_tokens, int32 [rows, inputs]; decoder_input_tokens and decoder_target_tokens, int32
-      [rows, targets], 0 where there is nothing; decoder_loss_weights, float32 [rows, targets], the targets' weights (1
-      where a pair has none), 0 where there is nothing.
-      With `packed`, also encoder_segment_ids and decoder_segment_ids, 1, 2, ... for the examples of a row, 0 for
-      padding.
+        encoder_input_tokens, int32 [rows, inputs]; decoder_input_tokens and decoder_target_tokens, int32
+        [rows, targets], 0 where there is nothing; decoder_loss_weights, float32 [rows, targets], the targets' weights
+            (1
+        where a pair has none), 0 where there is nothing.
+        With `packed`, also encoder_segment_ids and decoder_segment_ids, 1, 2, ... for the examples of a row, 0 for
+        padding.
 
-      With `decoder_only`, none of the encoder's; the others are [rows, inputs + targets], each example's inputs before
-      its targets; and decoder_causal_attention, int32, is 1 where inputs are read and where the first target is to be
-      predicted.
+        With `decoder_only`, none of the encoder's; the others are [rows, inputs + targets], each example's inputs
+            before
+        its targets; and decoder_causal_attention, int32, is 1 where inputs are read and where the first target is to be
+        predicted.
     """
     if decoder_only:
         return _assemble_joint(rows, joint_length(lengths), packed=packed)

@@ -1,4 +1,4 @@
-"""Songs of any length for models of limited rows: windows in which every token is scored exactly once.
+"""Song windows: songs of any length for rows of a limited one, every token scored exactly once.
 
 A window scores the next `stride` tokens after as many of those before them as its row holds. That is how LakhNES is
 evaluated: of Transformer-XL, 128 events are scored at a time after a memory of 896 (`model/eval.py` of the authors'
@@ -35,7 +35,7 @@ class SongWindows:
     """Batches of windows of all songs of a split, in order; can be gone through again.
 
     Attributes:
-      songs: the indices of the songs, in order.
+        songs: the indices of the songs, in order.
     """
 
     def __init__(

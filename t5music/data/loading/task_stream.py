@@ -1,4 +1,4 @@
-"""The endless stream of one task: which example each visit is, and what becomes of it.
+"""Task stream: the endless visits to the examples of one task, in an order of its own for every epoch.
 
 Visit n of a task of N examples is number n % N of epoch n // N; every epoch goes through all the examples in an order
 of its own. Everything random is drawn from (seed, task, example, epoch) and nothing else, so the same visit gives the

@@ -1,10 +1,10 @@
-"""Objectives: what happens to an example at every visit, after the cache. Pure numpy functions of (tokens, rng).
+"""Objectives: what happens to an example at every visit, after the cache; pure NumPy functions of (tokens, rng).
 
 A task declares a sequence of steps; they are applied in order with one random generator:
 
     [Transpose(), SelectRandomChunk(), SpanCorruption()]
 
-The same functions run in seqio (seqio_objectives) and in the loader; a store's manifest holds their configs.
+The same functions run in seqio (seqio_bridge.objectives) and in the loader; a store's manifest holds their configs.
 """
 
 from __future__ import annotations
@@ -15,58 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from t5music.data.objectives.base import Example, Objective
-from t5music.data.objectives.disturb_labels import DisturbLabels
-from t5music.data.objectives.echo_notes import EchoNotes
-from t5music.data.objectives.language_model import Deshuffle, LanguageModel, PrefixLM, SelectRandomChunk
-from t5music.data.objectives.mask_notes import MaskNotes
-from t5music.data.objectives.nes_voices import KeepVoices, SwapPulses
-from t5music.data.objectives.noise import IidDenoising, SpanCorruption
-from t5music.data.objectives.time_stretch import TimeStretch
-from t5music.data.objectives.transpose import Transpose
+from t5music.data.objectives.base import Example as Example
+from t5music.data.objectives.base import Objective as Objective
+from t5music.data.objectives.disturb_labels import DisturbLabels as DisturbLabels
+from t5music.data.objectives.echo_notes import EchoNotes as EchoNotes
+from t5music.data.objectives.language_model import Deshuffle as Deshuffle
+from t5music.data.objectives.language_model import LanguageModel as LanguageModel
+from t5music.data.objectives.language_model import PrefixLM as PrefixLM
+from t5music.data.objectives.language_model import SelectRandomChunk as SelectRandomChunk
+from t5music.data.objectives.mask_notes import MaskNotes as MaskNotes
+from t5music.data.objectives.nes_voices import KeepVoices as KeepVoices
+from t5music.data.objectives.nes_voices import SwapPulses as SwapPulses
+from t5music.data.objectives.noise import IidDenoising as IidDenoising
+from t5music.data.objectives.noise import SpanCorruption as SpanCorruption
+from t5music.data.objectives.time_stretch import TimeStretch as TimeStretch
+from t5music.data.objectives.transpose import Transpose as Transpose
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import DataError, nearest
 
-__all__ = [
-    "OBJECTIVES",
-    "Deshuffle",
-    "DisturbLabels",
-    "EchoNotes",
-    "Example",
-    "IidDenoising",
-    "KeepVoices",
-    "LanguageModel",
-    "MaskNotes",
-    "Objective",
-    "PrefixLM",
-    "SelectRandomChunk",
-    "SpanCorruption",
-    "SwapPulses",
-    "TimeStretch",
-    "Transpose",
-    "apply",
-    "from_config",
-    "settle",
-]
-
-
+# By the name in their configs: every objective that is imported above. A new one is one line there.
 OBJECTIVES: dict[str, type[Objective]] = {
     step.name: step
-    for step in (
-        SelectRandomChunk,
-        SpanCorruption,
-        IidDenoising,
-        PrefixLM,
-        LanguageModel,
-        Deshuffle,
-        Transpose,
-        KeepVoices,
-        SwapPulses,
-        TimeStretch,
-        MaskNotes,
-        DisturbLabels,
-        EchoNotes,
-    )
+    for step in tuple(globals().values())
+    if isinstance(step, type) and issubclass(step, Objective) and step is not Objective
 }
 
 
@@ -75,8 +46,8 @@ def from_config(config: Mapping[str, Any]) -> Objective:
     fields = dict(config)
     name = fields.pop("name", "")
     if name not in OBJECTIVES:
-        known = ", ".join(OBJECTIVES)
-        raise DataError(f"unknown objective {name!r} (there are {known}){nearest(name, OBJECTIVES)}")
+        names = ", ".join(OBJECTIVES)
+        raise DataError(f"unknown objective {name!r} (there are {names}){nearest(name, OBJECTIVES)}")
     unknown = set(fields) - {field.name for field in dataclasses.fields(OBJECTIVES[name])}
     if unknown:
         raise DataError(f"objective {name!r} has no field {sorted(unknown)[0]!r}: compile the task again")

@@ -1,4 +1,4 @@
-"""What an objective is: the base of every step that happens to an example at train time."""
+"""Objective: the base class of every step that happens to an example at train time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
+from t5music.music.encodings import ENCODINGS, Encoding
 
 Example = dict[str, Any]  # feature name -> int32 tokens [n] without EOS, or str for a feature of kind "text"
 # A feature that a step may add: float32 [targets], what each target token's loss counts; EOS always counts 1.
@@ -29,7 +30,7 @@ class Objective(abc.ABC):
     """
 
     name: ClassVar[str]
-    answers: ClassVar[bool] = False  # whether what it makes of the targets still answers what a task asks
+    keeps_answers: ClassVar[bool] = False  # whether its targets still answer the task's question
 
     @abc.abstractmethod
     def __call__(
@@ -38,10 +39,10 @@ class Objective(abc.ABC):
         """Returns the example with features replaced or added; `example` itself is left as it is.
 
         Args:
-          example: features; tokens are int32 [n] without EOS.
-          rng: the only source of chance.
-          lengths: the feature lengths the model is trained with, EOS included: {"inputs": 512, "targets": 114}.
-          vocabulary: where sentinels and event words lie.
+            example: features; tokens are int32 [n] without EOS.
+            rng: the only source of chance.
+            lengths: the feature lengths the model is trained with, EOS included: {"inputs": 512, "targets": 114}.
+            vocabulary: where sentinels and event words lie.
         """
 
     def tokens_needed(self, lengths: Mapping[str, int]) -> int | None:
@@ -57,6 +58,11 @@ class Objective(abc.ABC):
 def tokens_of(example: Example) -> dict[str, NDArray[np.int32]]:
     """The features that are tokens."""
     return {name: ids for name, ids in example.items() if isinstance(ids, np.ndarray) and ids.dtype.kind == "i"}
+
+
+def encodings_of(vocabulary: Vocabulary) -> list[Encoding]:
+    """The encodings whose words are in the vocabulary."""
+    return [ENCODINGS[name] for name in vocabulary.encodings if name in ENCODINGS]
 
 
 def length_of(lengths: Mapping[str, int], feature: str) -> int:

@@ -1,4 +1,4 @@
-"""Labels of single notes that a decoder cannot lean on while it learns."""
+"""DisturbLabels: the augmentation that keeps a decoder from copying its last label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from t5music.data.objectives.base import READ_TARGETS, Example, Objective
-from t5music.data.objectives.mask_notes import label_notes
+from t5music.data.objectives.mask_notes import are_note_labels
 from t5music.data.vocabulary import DYNAMICS, ROLES, Vocabulary
 from t5music.errors import ConfigError
 
@@ -22,10 +22,10 @@ class DisturbLabels(Objective):
         read     Role_melody        Role_melody Role_bridge        Role_bridge ...
 
     While it learns, a decoder reads the right labels before each one that it writes; when it answers, its own, and an
-    error leads to the next (exposure bias, Bengio et al. 2015; Ranzato et al. 2016). Where a label often is as the last
-    one, it learns little else than that, and writes one label for all notes. With `share` 1 what it reads of the labels
-    says nothing, so each is inferred from the inputs, as by a classifier of notes. Every label of the task is as likely
-    to be drawn. Targets that are not labels of notes, and encoders alone, which read none, are left as they are.
+    error leads to the next (exposure bias, Bengio et al. 2015; Ranzato et al. 2016). Where a label often equals the one
+    before, it learns little else, and writes one label for all notes. With `share` 1 the labels that it reads say
+    nothing, so each is inferred from the inputs, as by a classifier of notes. Every label of the task is as likely to
+    be drawn. Targets that are not labels of notes are left as they are; encoders alone read none.
     """
 
     share: float = 1.0
@@ -41,7 +41,7 @@ class DisturbLabels(Objective):
     ) -> Example:
         """See `Objective`."""
         labels = example["targets"]
-        if not label_notes(labels, vocabulary):
+        if not are_note_labels(labels, vocabulary):
             return dict(example)
         kind = ROLES if vocabulary.words[labels[0]] in ROLES else DYNAMICS
         drawn = rng.random(len(labels)) < self.share

@@ -1,4 +1,4 @@
-"""Answers about single notes that say which note each is about."""
+"""EchoNotes: the objective that writes each note's word before its label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from t5music.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class EchoNotes(Objective):
-    """Before each label in "targets" the word of the note that it is for, which is given and not to be learned.
+    """Before each label in "targets" the word of the note that it is for, which is not to be learned.
 
         inputs   extract melody: Bar TimeSig_4/4 Pos_0 Pitch_48 Duration_24 Pitch_76 Duration_12 ...
         targets  Role_accompaniment Role_melody ...
@@ -29,7 +29,7 @@ class EchoNotes(Objective):
     """
 
     name: ClassVar[str] = "echo_notes"
-    answers: ClassVar[bool] = True
+    keeps_answers: ClassVar[bool] = True
 
     def __call__(
         self, example: Example, rng: np.random.Generator, lengths: Mapping[str, int], vocabulary: Vocabulary
@@ -38,14 +38,14 @@ class EchoNotes(Objective):
         inputs, labels = example["inputs"], example["targets"]
         weights = example.get(LOSS_WEIGHTS, np.ones(len(labels), np.float32))
         notes = inputs[vocabulary.is_note[inputs]]
-        seen = weights > 0 if len(notes) < len(labels) else np.ones(len(labels), bool)
-        if len(notes) != seen.sum():
-            raise DataError(f"an example has {len(notes)} notes in its inputs and {seen.sum()} labels for them")
+        visible = weights > 0 if len(notes) < len(labels) else np.ones(len(labels), bool)  # [labels]
+        if len(notes) != visible.sum():
+            raise DataError(f"an example has {len(notes)} notes in its inputs and {visible.sum()} labels for them")
         echoed = np.full((len(labels), 2), vocabulary.sentinel(0), np.int32)
-        echoed[seen, 0] = notes
+        echoed[visible, 0] = notes
         echoed[:, 1] = labels
         counted = np.stack([np.zeros_like(weights), weights], axis=1)
-        made = {**example, "targets": echoed.reshape(-1), LOSS_WEIGHTS: counted.reshape(-1)}
+        echoed_example = {**example, "targets": echoed.reshape(-1), LOSS_WEIGHTS: counted.reshape(-1)}
         if READ_TARGETS in example:
-            made[READ_TARGETS] = np.stack([echoed[:, 0], example[READ_TARGETS]], axis=1).reshape(-1)
-        return made
+            echoed_example[READ_TARGETS] = np.stack([echoed[:, 0], example[READ_TARGETS]], axis=1).reshape(-1)
+        return echoed_example

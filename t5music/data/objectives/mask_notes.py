@@ -1,4 +1,4 @@
-"""Mask fine-tuning: some of the input's notes hidden while a task is learned (Adversarial-MidiBERT, Zhao 2024).
+"""MaskNotes: the augmentation that hides some notes of the inputs (Adversarial-MidiBERT, Zhao 2024).
 
 The model must answer without relying on any one note. Where the answers are one word for each note, those of the hidden
 notes count nothing: nobody can say whether a note that is not there belongs to the melody.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from t5music.data.objectives.base import LOSS_WEIGHTS, Example, Objective, check_fraction
 from t5music.data.vocabulary import NOTE_LABELS, Ids, Vocabulary
 from t5music.errors import ConfigError
-from t5music.music.encodings.remi.words import DRUM, DURATION, KIND_OF, PITCH, VELOCITY
+from t5music.music.encodings.remi.words import DURATION, HEAD_KINDS, KIND_OF, VELOCITY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,8 @@ class MaskNotes(Objective):
         weights  0          1         ...
 
     A note's words are its Pitch or Drum, its Duration, and the Velocity said for it; when it begins, and where other
-    notes are, stays to be seen. So it works on remi's words, of any task that has some among its inputs. Of inputs that
-    hold `<extra_id_0>` already, as a gap to be filled in, the masked words become the next sentinel that they lack.
+    notes are, stays to be seen. So it works on remi's words, of any task that has some among its inputs. Where the
+    inputs hold `<extra_id_0>` already, as a gap to fill in, the masked words become the first sentinel that they lack.
 
     The notes are drawn anew at every visit, `share` of them (rounded), each as likely as any other. The published code
     masks 12 % of all positions with this share: 80 % of what it draws.
@@ -48,8 +48,8 @@ class MaskNotes(Objective):
         self, example: Example, rng: np.random.Generator, lengths: Mapping[str, int], vocabulary: Vocabulary
     ) -> Example:
         inputs, targets = example["inputs"], example["targets"]
-        kinds = _kinds(vocabulary)[inputs]
-        notes = np.flatnonzero((kinds == PITCH) | (kinds == DRUM))
+        kinds = _kinds(vocabulary)[inputs]  # int64 [inputs]
+        notes = np.flatnonzero(np.isin(kinds, HEAD_KINDS))
         hidden = rng.choice(len(notes), round(self.share * len(notes)), replace=False)
         if not len(hidden):
             return dict(example)
@@ -59,12 +59,12 @@ class MaskNotes(Objective):
         around = np.append(kinds, -1)
         masked[heads - 1] |= around[heads - 1] == VELOCITY
         masked[heads + 1] |= around[heads + 1] == DURATION
-        made = {**example, "inputs": np.where(masked[:-1], _mask(inputs, vocabulary), inputs)}
-        if label_notes(targets, vocabulary):
+        augmented = {**example, "inputs": np.where(masked[:-1], _mask(inputs, vocabulary), inputs)}
+        if are_note_labels(targets, vocabulary):
             weights = np.array(example.get(LOSS_WEIGHTS, np.ones(len(targets))), np.float32)
             weights[hidden[hidden < len(targets)]] = 0.0
-            made[LOSS_WEIGHTS] = weights
-        return made
+            augmented[LOSS_WEIGHTS] = weights
+        return augmented
 
 
 def _mask(inputs: Ids, vocabulary: Vocabulary) -> np.int32:
@@ -72,18 +72,16 @@ def _mask(inputs: Ids, vocabulary: Vocabulary) -> np.int32:
     for number in range(vocabulary.sentinels):
         if not (inputs == vocabulary.sentinel(number)).any():
             return np.int32(vocabulary.sentinel(number))
-    raise ConfigError(f"MaskNotes: the inputs hold all {vocabulary.sentinels} sentinels, and none is left for a mask")
+    raise ConfigError(f"MaskNotes: the inputs hold all {vocabulary.sentinels} sentinels, and none is left to mask with")
 
 
 @functools.lru_cache(maxsize=8)
 def _kinds(vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """int64 [size], the kind of remi's word that each id is; -1 for all others."""
-    kinds = np.full(vocabulary.size, -1)
-    kinds[vocabulary.event_ids("remi")] = KIND_OF
-    return kinds
+    """int64 [size], the kind of remi's word that each id is; -1 for ids of other words."""
+    return vocabulary.spread("remi", KIND_OF, elsewhere=-1)
 
 
-def label_notes(targets: Ids, vocabulary: Vocabulary) -> bool:
+def are_note_labels(targets: Ids, vocabulary: Vocabulary) -> bool:
     """Whether targets are labels of single notes, and nothing else."""
     return bool(len(targets) and _is_label(vocabulary)[targets].all())
 

@@ -1,49 +1,51 @@
-"""Augmentation of stored tokens of the NES's voices (tx1): fewer voices, pulses exchanged, as LakhNES does."""
+"""KeepVoices and SwapPulses: LakhNES's augmentations of the NES's voices (tx1, tx2): fewer voices, pulses exchanged."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.objectives.base import Example, Objective, tokens_of
-from t5music.data.objectives.time_stretch import clocks, retime
+from t5music.data.objectives.base import Example, Objective, encodings_of, tokens_of
+from t5music.data.objectives.time_stretch import Clock, clock_of, retime
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
-
-VOICES = ("P1", "P2", "TR", "NO")
-_WORD = re.compile(rf"({'|'.join(VOICES)})_(NOTEON_\d+|NOTEOFF|VELOCITY_\d+|TIMBRE_\d+)")  # tx1's, and tx2's
+from t5music.music.encodings.tx1.encoding import TX1, VOICES
 
 
-class Table(NamedTuple):
-    """What each id of a vocabulary says: of which voice ([size], index into VOICES, -1 for none), whether it begins a
-    note of it (bool [size]), and the id of the same word of the other pulse ([size], itself where there is none)."""
+class Voices(NamedTuple):
+    """The words of the NES's voices in a vocabulary.
+
+    Attributes:
+        voice: int64 [size], index into VOICES of the voice whose word each id is; -1 for all others.
+        begins: bool [size], True where the word begins a note of its voice.
+        other_pulse: int32 [size], the id of the same word of the other pulse; the id itself where there is none.
+        clock: the words that wait; None for a vocabulary without words of these voices.
+    """
 
     voice: NDArray[np.int64]
     begins: NDArray[np.bool_]
-    other: NDArray[np.int32]
+    other_pulse: NDArray[np.int32]
+    clock: Clock | None
 
 
 @functools.lru_cache(maxsize=8)
-def table(vocabulary: Vocabulary) -> Table:
+def voices_of(vocabulary: Vocabulary) -> Voices:
+    """The words of the NES's voices among those of a vocabulary."""
     voice = np.full(vocabulary.size, -1)
     begins = np.zeros(vocabulary.size, bool)
-    other = np.arange(vocabulary.size, dtype=np.int32)
-    ids = {}
-    for word_id, word in enumerate(vocabulary.words):
-        if match := _WORD.fullmatch(word):
-            voice[word_id] = VOICES.index(match[1])
-            begins[word_id] = match[2].startswith("NOTEON")
-            ids[match[1], match[2]] = word_id
-    for (name, says), word_id in ids.items():
-        if name in ("P1", "P2"):
-            other[word_id] = ids["P2" if name == "P1" else "P1", says]
-    return Table(voice, begins, other)
+    other_pulse = np.arange(vocabulary.size, dtype=np.int32)
+    clock = None
+    for encoding in encodings_of(vocabulary):
+        if isinstance(encoding, TX1):
+            ids = vocabulary.event_ids(encoding.name)
+            voice[ids], begins[ids], other_pulse[ids] = encoding.voices, encoding.is_note, ids[encoding.other_pulse]
+            clock = clock or clock_of(vocabulary, encoding)
+    return Voices(voice, begins, other_pulse, clock)
 
 
 def _check_probability(name: str, value: float) -> None:
@@ -53,9 +55,9 @@ def _check_probability(name: str, value: float) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class KeepVoices(Objective):
-    """With the given probability only 1, 2 or 3 of the four voices are kept, in every feature the same ones.
+    """With this probability only 1, 2 or 3 of the four voices stay, in every feature the same ones.
 
-    As LakhNES: the number is uniform, then so are the voices. Waits that meet become one (`augment_time.retime`, which
+    As LakhNES: the number is uniform, then so are the voices. Waits that meet become one (`time_stretch.retime`, which
     never makes more words). An example is left as it is where one of its features has notes and would lose them all.
     Other words stay, so examples with one label for each note cannot be augmented like this.
     """
@@ -70,32 +72,27 @@ class KeepVoices(Objective):
     def __call__(
         self, example: Example, rng: np.random.Generator, lengths: Mapping[str, int], vocabulary: Vocabulary
     ) -> Example:
-        chosen, count, order = (
-            rng.random() < self.probability,
-            rng.integers(1, len(VOICES)),
-            rng.permutation(len(VOICES)),
-        )
-        clock = clocks(vocabulary).get("WT")
-        if not chosen or clock is None:
+        applies = rng.random() < self.probability
+        count, order = rng.integers(1, len(VOICES)), rng.permutation(len(VOICES))
+        words = voices_of(vocabulary)
+        if not applies or words.clock is None:
             return dict(example)
-        voice, begins, _ = table(vocabulary)
         dropped = np.zeros(len(VOICES) + 1, bool)  # the last one is that of no voice, -1
         dropped[order[count:]] = True
-        made = dict(example)
+        augmented = dict(example)
         for name, ids in tokens_of(example).items():
-            stays = ~dropped[voice[ids]]
+            stays = ~dropped[words.voice[ids]]  # bool [tokens]
             if stays.all():
                 continue
-            kept = ids[stays]
-            if begins[ids].any() and not begins[kept].any():
+            if words.begins[ids].any() and not words.begins[ids[stays]].any():
                 return dict(example)
-            made[name] = retime(kept, clock)
-        return made
+            augmented[name] = retime(ids[stays], words.clock)
+        return augmented
 
 
 @dataclasses.dataclass(frozen=True)
 class SwapPulses(Objective):
-    """With the given probability the two pulses change their parts, in every feature.
+    """With this probability the two pulses change their parts, in every feature.
 
     As LakhNES, and the words of an instant are put in order again: P1 before P2, TR and NO.
     """
@@ -112,11 +109,11 @@ class SwapPulses(Objective):
     ) -> Example:
         if rng.random() >= self.probability:
             return dict(example)
-        voice, _, other = table(vocabulary)
-        made = dict(example)
+        words = voices_of(vocabulary)
+        augmented = dict(example)
         for name, ids in tokens_of(example).items():
-            swapped = other[ids]
-            speaker = voice[swapped]
-            instant = np.cumsum(speaker < 0)  # whatever is no word of a voice begins an instant, and stays first in it
-            made[name] = swapped[np.argsort(instant * (len(VOICES) + 1) + speaker, kind="stable")]
-        return made
+            swapped = words.other_pulse[ids]  # int32 [tokens]
+            voice = words.voice[swapped]
+            instant = np.cumsum(voice < 0)  # whatever is no word of a voice begins an instant, and stays first in it
+            augmented[name] = swapped[np.argsort(instant * (len(VOICES) + 1) + voice, kind="stable")]
+        return augmented

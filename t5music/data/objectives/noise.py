@@ -1,4 +1,4 @@
-"""Denoising objectives: span corruption and i.i.d. noise, with T5's arithmetic (NUMERICS.md, "Objectives")."""
+"""Denoising objectives: span corruption and i.i.d. noise, with T5's arithmetic (Raffel et al. 2019, section 3.1.4)."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def span_corruption_tokens(
     """
 
     def fits(tokens: int) -> bool:
-        made = span_corruption_lengths(tokens, noise_density, mean_span_length)
-        return made[0] <= inputs and (targets is None or made[1] <= targets)
+        pair_lengths = span_corruption_lengths(tokens, noise_density, mean_span_length)
+        return pair_lengths[0] <= inputs and (targets is None or pair_lengths[1] <= targets)
 
     tokens = 2
     if not fits(tokens):
@@ -82,9 +82,9 @@ def replace_spans(tokens: Ids, mask: Mask, vocabulary: Vocabulary) -> Ids:
     """Tokens [n] with every run of `mask` replaced by one sentinel, <extra_id_0> first (the highest id)."""
     starts = mask.copy()
     starts[1:] &= ~mask[:-1]
-    kept = starts | ~mask
-    replaced = tokens[kept].astype(np.int32, copy=False)
-    at = starts[kept]
+    stays = starts | ~mask
+    replaced = tokens[stays].astype(np.int32, copy=False)
+    at = starts[stays]
     replaced[at] = np.arange(vocabulary.size - 1, vocabulary.size - 1 - np.count_nonzero(at), -1)
     return replaced
 
@@ -192,6 +192,6 @@ def _limit_runs(mask: Mask, limit: int, rng: np.random.Generator) -> Mask:
     runs = int(starts.sum())
     if runs <= limit:
         return mask
-    kept = np.zeros(runs + 1, bool)
-    kept[rng.choice(runs, limit, replace=False) + 1] = True
-    return mask & kept[np.cumsum(starts)]
+    chosen = np.zeros(runs + 1, bool)
+    chosen[rng.choice(runs, limit, replace=False) + 1] = True
+    return mask & chosen[np.cumsum(starts)]

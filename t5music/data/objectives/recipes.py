@@ -1,4 +1,4 @@
-"""The augmentations of the papers, as `TrainingData.augmentations` takes them.
+"""Recipes: the augmentations of the papers, as `TrainingData.augmentations` takes them.
 
 TrainingData.augmentations = @lakhnes_augmentations()
 """

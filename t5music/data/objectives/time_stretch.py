@@ -1,33 +1,30 @@
-"""Augmentation of stored tokens in time: faster and slower, on the clock of each encoding.
-
-tx1 (and what adds to it) waits with WT words, performance with TIME_SHIFT words, remi has Tempo words.
-"""
+"""TimeStretch: the augmentation that makes music faster or slower, on the clock or by the tempi of each encoding."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.objectives.base import Example, Objective, tokens_of
+from t5music.data.objectives.base import Example, Objective, encodings_of, tokens_of
 from t5music.data.vocabulary import Ids, Vocabulary
 from t5music.errors import ConfigError
-
-_WAITS = ("WT", "TIME_SHIFT")
+from t5music.music.encodings.clock import ClockEncoding
 
 
 class Clock(NamedTuple):
     """The words with which time passes in an encoding.
 
-    waits: int64 [size], the units that each id of the vocabulary waits, 0 for all other ids.
-    nearest: the id of the word nearest to a wait of so many units (half way: the longer), up to `longest`; `rounded`:
-      the units of that word. Lists, for one entry is read at a time.
-    longest: units of the longest word; `word`: its id.
+    Attributes:
+        waits: int64 [size], the units that each id of the vocabulary waits, 0 for all other ids.
+        nearest: the id of the word nearest to a wait of so many units (half way: the longer), up to `longest`.
+        rounded: the units of that word. Both are lists, for one entry is read at a time.
+        longest: units of the longest word.
+        word: the id of the longest word.
     """
 
     waits: NDArray[np.int64]
@@ -38,43 +35,54 @@ class Clock(NamedTuple):
 
 
 class Tempi(NamedTuple):
-    """remi's Tempo words: their ids and tempi, both rising, and each id's place among them ([size], -1 for others)."""
+    """The words that set a tempo.
+
+    Attributes:
+        ids, tempi: int32 and int64 [tempi], the ids and what they set, in quarters a minute, both rising.
+        place: int64 [size], each id's place among them, -1 for other ids.
+    """
 
     ids: NDArray[np.int32]
     tempi: NDArray[np.int64]
     place: NDArray[np.int64]
 
 
-def _family(vocabulary: Vocabulary, name: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The ids and the numbers of the words NAME_<number>, by number."""
-    found = [
-        (int(match[1]), i) for i, word in enumerate(vocabulary.words) if (match := re.fullmatch(rf"{name}_(\d+)", word))
-    ]
-    numbers, ids = np.array(sorted(found)).reshape(-1, 2).T
-    return ids.astype(np.int32), numbers.astype(np.int64)
+def clock_of(vocabulary: Vocabulary, encoding: ClockEncoding) -> Clock:
+    """The clock of one of the vocabulary's encodings."""
+    ids, rounded = vocabulary.event_ids(encoding.name), encoding.waits[encoding.nearest_wait]
+    return Clock(
+        vocabulary.spread(encoding.name, encoding.waits, elsewhere=0),
+        ids[encoding.nearest_wait].tolist(),
+        rounded.tolist(),
+        int(encoding.waits[encoding.longest_wait]),
+        int(ids[encoding.longest_wait]),
+    )
 
 
 @functools.lru_cache(maxsize=8)
-def clocks(vocabulary: Vocabulary) -> dict[str, Clock]:
-    """The clocks of a vocabulary by the name of their words, WT and TIME_SHIFT, as far as it has such words."""
-    made = {}
-    for name in _WAITS:
-        ids, units = _family(vocabulary, name)
-        if len(ids):
-            waits = np.zeros(vocabulary.size, np.int64)
-            waits[ids] = units
-            middles = (units[1:] + units[:-1]) / 2
-            nearest = ids[np.searchsorted(middles, np.arange(units[-1] + 1), side="right")]
-            made[name] = Clock(waits, nearest.tolist(), waits[nearest].tolist(), int(units[-1]), int(ids[-1]))
-    return made
+def clocks(vocabulary: Vocabulary) -> tuple[Clock, ...]:
+    """The clocks of a vocabulary's encodings; encodings that wait with the same words have one in common."""
+    distinct: dict[int, Clock] = {}
+    for encoding in encodings_of(vocabulary):
+        if isinstance(encoding, ClockEncoding):
+            clock = clock_of(vocabulary, encoding)
+            distinct.setdefault(clock.word, clock)
+    return tuple(distinct.values())
 
 
 @functools.lru_cache(maxsize=8)
-def tempi(vocabulary: Vocabulary) -> Tempi:
-    ids, numbers = _family(vocabulary, "Tempo")
-    place = np.full(vocabulary.size, -1)
-    place[ids] = np.arange(len(ids))
-    return Tempi(ids, numbers, place)
+def tempi_of(vocabulary: Vocabulary) -> list[Tempi]:
+    """The tempo words of each of a vocabulary's encodings that has some."""
+    every = []
+    for encoding in encodings_of(vocabulary):
+        words = np.flatnonzero(encoding.tempi)
+        if len(words):
+            words = words[np.argsort(encoding.tempi[words])]
+            ids = vocabulary.event_ids(encoding.name)[words]
+            place = np.full(vocabulary.size, -1)
+            place[ids] = np.arange(len(ids))
+            every.append(Tempi(ids, encoding.tempi[words], place))
+    return every
 
 
 def retime(ids: Ids, clock: Clock, factor: float = 1.0) -> Ids:
@@ -86,46 +94,49 @@ def retime(ids: Ids, clock: Clock, factor: float = 1.0) -> Ids:
     and events their order; where every wait is a single unit already nothing gets shorter.
     """
     waits = clock.waits[ids]
-    rest = np.flatnonzero(waits == 0)
-    if len(rest) == len(ids):
+    others = np.flatnonzero(waits == 0)  # [others], the places of ids that do not wait
+    if len(others) == len(ids):
         return ids
     time = np.cumsum(waits)
-    marks = np.append(time[rest], time[-1])  # where each other id stands, and where all ends
+    marks = np.append(time[others], time[-1])  # [others + 1], when each of them happens, and when all ends
     waited = np.flatnonzero(np.diff(marks, prepend=0))
+    words, word_counts = _wait_words(np.rint(marks[waited] * factor).astype(np.int64).tolist(), clock)
     counts = np.zeros(len(marks), np.int64)  # how many words lead to each mark
-    counts[waited] = 1
+    counts[waited] = word_counts
+    retimed = np.empty(len(others) + len(words), np.int32)
+    is_other = np.zeros(len(retimed), bool)
+    is_other[np.arange(len(others)) + np.cumsum(counts)[:-1]] = True
+    retimed[is_other] = ids[others]
+    retimed[~is_other] = words
+    return retimed
+
+
+def _wait_words(goals: list[int], clock: Clock) -> tuple[list[int], list[int]]:
+    """The ids of waits that lead from 0 to each of some rising units, one goal after the other; and how many each."""
     words: list[int] = []
+    counts: list[int] = []
     now = 0
-    for mark, goal in enumerate(np.rint(marks[waited] * factor).astype(np.int64).tolist()):
-        gap = goal - now
-        if gap < 1:
-            gap = 1
-        elif gap > clock.longest:
-            extra = (gap - 1) // clock.longest
-            words += [clock.word] * extra
-            counts[waited[mark]] += extra
-            now += extra * clock.longest
-            gap -= extra * clock.longest
+    for goal in goals:
+        gap = max(goal - now, 1)
+        whole = (gap - 1) // clock.longest
+        words += [clock.word] * whole
+        gap -= whole * clock.longest
         words.append(clock.nearest[gap])
-        now += clock.rounded[gap]
-    stops = np.cumsum(counts)
-    made = np.empty(len(rest) + len(words), np.int32)
-    kept = np.zeros(len(made), bool)
-    kept[np.arange(len(rest)) + stops[:-1]] = True
-    made[kept] = ids[rest]
-    made[~kept] = words
-    return made
+        now += whole * clock.longest + clock.rounded[gap]
+        counts.append(whole + 1)
+    return words, counts
 
 
 def _stretched(ids: Ids, factor: float, vocabulary: Vocabulary) -> Ids:
-    for clock in clocks(vocabulary).values():
+    for clock in clocks(vocabulary):
         ids = retime(ids, clock, factor)
-    words = tempi(vocabulary)
-    places = np.flatnonzero(words.place[ids] >= 0)
-    if len(places):
-        middles = (words.tempi[1:] + words.tempi[:-1]) / 2
-        ids = ids.copy()
-        ids[places] = words.ids[np.searchsorted(middles, words.tempi[words.place[ids[places]]] / factor, side="right")]
+    for words in tempi_of(vocabulary):
+        places = np.flatnonzero(words.place[ids] >= 0)
+        if len(places):
+            middles = (words.tempi[1:] + words.tempi[:-1]) / 2
+            tempi = words.tempi[words.place[ids[places]]] / factor
+            ids = ids.copy()
+            ids[places] = words.ids[np.searchsorted(middles, tempi, side="right")]
     return ids
 
 
@@ -162,9 +173,9 @@ class TimeStretch(Objective):
             factor = rng.uniform(self.low, self.high)
         else:
             factor = self.low + (self.high - self.low) * rng.integers(self.steps) / (self.steps - 1)
-        made = dict(example)
+        stretched = dict(example)
         for name, ids in tokens_of(example).items():
-            made[name] = _stretched(ids, factor, vocabulary)
-            if len(ids) < lengths.get(name, 0) <= len(made[name]):  # lengths count EOS
+            stretched[name] = _stretched(ids, factor, vocabulary)
+            if len(ids) < lengths.get(name, 0) <= len(stretched[name]):  # lengths count EOS
                 return dict(example)
-        return made
+        return stretched

@@ -1,44 +1,53 @@
-"""Augmentation of stored tokens: transposition by id arithmetic on the note words of every encoding."""
+"""Transpose: the augmentation that moves all notes by some semitones, by id arithmetic on the words with a pitch."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.objectives.base import Example, Objective, tokens_of
+from t5music.data.objectives.base import Example, Objective, encodings_of, tokens_of
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 
-# Words that carry a pitch: tx1's three tonal voices, performance, remi. Drums and the NES's noise have none.
-_PITCHED = re.compile(r"(P1_NOTEON|P2_NOTEON|TR_NOTEON|NOTE_ON|NOTE_OFF|Pitch)_(\d+)")
+
+class Room(NamedTuple):
+    """By how many semitones the word of each id can be moved, so that id plus semitones is the id of the new pitch.
+
+    Attributes:
+        pitched: bool [size], True at the words with a pitch.
+        down, up: int32 [size], 0 where there is none.
+    """
+
+    pitched: NDArray[np.bool_]
+    down: NDArray[np.int32]
+    up: NDArray[np.int32]
 
 
 @functools.lru_cache(maxsize=8)
-def pitch_room(vocabulary: Vocabulary) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.int32]]:
-    """(is pitched bool [size], semitones down int32 [size], semitones up int32 [size]) that a word can be moved by.
+def transposition_room(vocabulary: Vocabulary) -> Room:
+    """The room of a vocabulary's words.
 
-    The ids of a family (such as all P1_NOTEON words) must rise by one a semitone; ConfigError otherwise.
+    Raises ConfigError where the ids of an encoding's words do not rise by one a semitone.
     """
-    families: dict[str, list[tuple[int, int]]] = {}
-    for word_id, word in enumerate(vocabulary.words):
-        if match := _PITCHED.fullmatch(word):
-            families.setdefault(match[1], []).append((word_id, int(match[2])))
-    pitched = np.zeros(vocabulary.size, bool)
-    down, up = np.zeros(vocabulary.size, np.int32), np.zeros(vocabulary.size, np.int32)
-    for family, members in families.items():
-        ids, pitches = np.array(members).T
-        if (np.diff(ids) != 1).any() or (np.diff(pitches) != 1).any():
-            raise ConfigError(f"the {family} words do not rise by one id a semitone: they cannot be transposed")
-        pitched[ids] = True
-        down[ids] = pitches - pitches[0]
-        up[ids] = pitches[-1] - pitches
-    return pitched, down, up
+    room = Room(*(np.zeros(vocabulary.size, dtype) for dtype in (bool, np.int32, np.int32)))
+    for encoding in encodings_of(vocabulary):
+        ids = vocabulary.event_ids(encoding.name)
+        steps = np.diff(ids)[encoding.semitones_up[:-1] > 0]
+        if (steps != 1).any():
+            raise ConfigError(
+                f"the ids of {encoding.name}'s words do not rise by one a semitone: keep families together"
+            )
+        room.pitched[ids], room.down[ids], room.up[ids] = (
+            encoding.pitches >= 0,
+            encoding.semitones_down,
+            encoding.semitones_up,
+        )
+    return room
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +71,13 @@ class Transpose(Objective):
     def __call__(
         self, example: Example, rng: np.random.Generator, lengths: Mapping[str, int], vocabulary: Vocabulary
     ) -> Example:
-        pitched, down, up = pitch_room(vocabulary)
+        room = transposition_room(vocabulary)
         tokens = tokens_of(example)
-        notes = {name: pitched[ids] for name, ids in tokens.items()}
+        notes = {name: room.pitched[ids] for name, ids in tokens.items()}  # bool [tokens] each
         low, high = self.low, self.high
         for name, ids in tokens.items():
-            moved = ids[notes[name]]
-            low = max(low, -int(down[moved].min(initial=-self.low)))
-            high = min(high, int(up[moved].min(initial=self.high)))
+            pitched_ids = ids[notes[name]]
+            low = max(low, -int(room.down[pitched_ids].min(initial=-self.low)))
+            high = min(high, int(room.up[pitched_ids].min(initial=self.high)))
         interval = rng.integers(low, high + 1, dtype=np.int32)
         return {**example, **{name: ids + interval * notes[name] for name, ids in tokens.items()}}

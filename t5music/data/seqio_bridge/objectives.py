@@ -21,7 +21,7 @@ class ObjectivePreprocessor:
     `np.random.default_rng` of the pair of integers that `map_over_dataset` hands out.
 
     Attributes:
-      step: the objective.
+        step: the objective.
     """
 
     def __init__(self, step: Objective, later: Sequence[Objective] = ()) -> None:
@@ -41,21 +41,22 @@ class ObjectivePreprocessor:
             raise ConfigError(f"objective {self.step.name} needs features with a T5MusicVocabulary, not {vocabulary}")
         lengths = {name: int(length) for name, length in (sequence_length or {}).items()}
         step = settle(self.step, self._later, lengths)
-        given = [name for name, spec in dataset.element_spec.items() if spec.dtype.is_integer and spec.shape.rank == 1]
-        made = sorted({*given, "inputs", "targets"})
+        specs = dataset.element_spec.items()
+        token_names = [name for name, spec in specs if spec.dtype.is_integer and spec.shape.rank == 1]
+        output_names = sorted({*token_names, "inputs", "targets"})
 
         def run(seed: np.ndarray, *tokens: np.ndarray) -> list[np.ndarray]:
-            example = dict(zip(given, tokens, strict=True))
+            example = dict(zip(token_names, tokens, strict=True))
             result = step(example, np.random.default_rng(seed.tolist()), lengths, vocabulary.vocabulary)
-            return [result.get(name, np.empty(0)).astype(np.int32) for name in made]
+            return [result.get(name, np.empty(0)).astype(np.int32) for name in output_names]
 
         @functools.partial(seqio.map_over_dataset, num_seeds=1)
         def apply_step(example: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            tokens = [tf.cast(example[name], tf.int32) for name in given]
-            outputs = tf.numpy_function(run, [tf.stack(seed), *tokens], [tf.int32] * len(made))
+            tokens = [tf.cast(example[name], tf.int32) for name in token_names]
+            outputs = tf.numpy_function(run, [tf.stack(seed), *tokens], [tf.int32] * len(output_names))
             for output in outputs:
                 output.set_shape([None])
-            return {**example, **dict(zip(made, outputs, strict=True))}
+            return {**example, **dict(zip(output_names, outputs, strict=True))}
 
         return apply_step(dataset)
 

@@ -1,4 +1,4 @@
-"""From a built corpus to a seqio Task: the pieces' MIDI becomes text, the text becomes ids.
+"""Tasks of seqio: declared from a corpus and a kind of examples, and read back as a Declaration.
 
 Everything up to seqio's cache placeholder is done once, offline; the objective comes after it, at every visit.
 """
@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from t5music.corpora import datasets
 from t5music.corpora.base import SPLITS
-from t5music.data import answer_metrics
+from t5music.data import answer_metrics, mixing_rates
+from t5music.data.declaration import Declaration
 from t5music.data.examples import Examples
 from t5music.data.objectives import Objective
 from t5music.data.seqio_bridge import objectives as seqio_objectives
@@ -41,12 +42,13 @@ class PiecePreprocessor:
         def texts(*values: bytes) -> tuple[np.ndarray, ...]:
             piece = datasets.to_piece(dict(zip(names, values, strict=True)))
             try:
-                made = list(self.examples.examples(piece))
+                examples = list(self.examples.examples(piece))
             except MidiError:  # it cannot be said in these words; `t5music compile` reports why
-                made = []
-            seconds = np.zeros(len(made), np.float32)
+                examples = []
+            seconds = np.zeros(len(examples), np.float32)
             seconds[:1] = piece.score.duration_seconds
-            return np.array([e.inputs for e in made], object), np.array([e.targets for e in made], object), seconds
+            inputs, targets = ([getattr(example, name) for example in examples] for name in FEATURES)
+            return np.array(inputs, object), np.array(targets, object), seconds
 
         def of_piece(record: dict[str, tf.Tensor]) -> tf.data.Dataset:
             inputs, targets, seconds = tf.numpy_function(
@@ -54,8 +56,8 @@ class PiecePreprocessor:
             )
             for tensor in (inputs, targets, seconds):
                 tensor.set_shape([None])
-            made = {"inputs": inputs, "targets": targets, "seconds": seconds}
-            return made | {"piece": tf.fill(tf.shape(inputs), record["id"])}
+            piece = tf.fill(tf.shape(inputs), record["id"])
+            return {"inputs": inputs, "targets": targets, "seconds": seconds, "piece": piece}
 
         return dataset.map(of_piece, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
 
@@ -132,18 +134,18 @@ def add_task(
     """Registers a seqio Task over one or more corpora; does nothing if the name is taken.
 
     Args:
-      name: the task's name in seqio and on the command line.
-      corpora: names of corpora (see `t5music corpora`); several are read one after the other.
-      examples: what is made of each piece.
-      objectives: steps applied after the cache placeholder, in order; then come those that the examples have.
-      apart_from: corpora whose validation and test pieces, and near-duplicates of them, are left out of this task's
-        training.
+        name: the task's name in seqio and on the command line.
+        corpora: names of corpora (see `t5music corpora`); several are read one after the other.
+        examples: what is made of each piece.
+        objectives: steps applied after the cache placeholder, in order; then come those that the examples have.
+        apart_from: corpora whose validation and test pieces, and near-duplicates of them, are left out of this task's
+            training.
     """
     if name in seqio.TaskRegistry.names():
         return
     vocabulary = T5MusicVocabulary()
     objectives = (*objectives, *getattr(examples, "objectives", ()))
-    judges = examples.metrics if all(step.answers for step in objectives) else ()  # of noise, the loss alone
+    judges = examples.metrics if all(step.keeps_answers for step in objectives) else ()  # of noise, the loss alone
     seqio.TaskRegistry.add(
         name,
         source=CorpusSource([corpora] if isinstance(corpora, str) else corpora, apart_from),
@@ -158,3 +160,52 @@ def add_task(
         postprocess_fn=getattr(examples, "answer", None),
         metric_fns=[getattr(answer_metrics, judge) for judge in judges],
     )
+
+
+def declaration_of(task: seqio.Task) -> Declaration:
+    """A task as it was declared with `add_task`.
+
+    Raises:
+        DataError: its preprocessors or features are not those that a token store can stand for.
+    """
+    reason = f"task {task.name!r} cannot be compiled"
+    steps = list(task.preprocessors)
+    places = [index for index, step in enumerate(steps) if isinstance(step, seqio.CacheDatasetPlaceholder)]
+    first = steps[0] if steps else None
+    if not places or not isinstance(first, PiecePreprocessor) or not isinstance(task.source, CorpusSource):
+        raise DataError(f"{reason}: declare it with t5music.data.seqio_bridge.tasks.add_task")
+    if steps[1 : places[0]] != [seqio.preprocessors.tokenize]:
+        raise DataError(
+            f"{reason}: between its pieces and its cache placeholder there may only be seqio.preprocessors.tokenize, "
+            f"not {steps[1 : places[0]]}"
+        )
+    features = task.output_features
+    if set(features) != set(FEATURES) or any(f.vocabulary != T5MusicVocabulary() for f in features.values()):
+        raise DataError(f"{reason}: its features must be inputs and targets in T5MusicVocabulary")
+    objectives: list[Objective] = []
+    for step in steps[places[0] + 1 :]:
+        if isinstance(step, seqio_objectives.ObjectivePreprocessor):
+            objectives.append(step.step)
+        elif step is not seqio.preprocessors.append_eos_after_trim:
+            raise DataError(
+                f"{reason}: {step} comes after its cache placeholder, where only objectives may be; move it before, or "
+                "write it as an Objective"
+            )
+    metrics = tuple(function.__name__ for function in task.metric_fns)
+    source = task.source
+    return Declaration(task.name, source.corpora, first.examples, tuple(objectives), metrics, source.apart_from)
+
+
+def rates_of(mixture: seqio.Mixture) -> dict[str, mixing_rates.Rate]:
+    """The rates of a mixture's tasks by their names.
+
+    Raises:
+        DataError: a rate that is neither a number nor a t5music.data.mixing_rates.Rate.
+    """
+    rates: dict[str, mixing_rates.Rate] = {}
+    for task in seqio.get_subtasks(mixture):
+        rate = mixture.rate_per_task_name[task.name]
+        if not isinstance(rate, mixing_rates.Rate | int | float):
+            raise DataError(f"mixture {mixture.name!r}: the rate of {task.name!r} is neither a number nor a Rate")
+        rates[task.name] = rate if isinstance(rate, mixing_rates.Rate) else mixing_rates.Constant(float(rate))
+    return rates

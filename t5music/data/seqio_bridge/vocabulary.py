@@ -19,7 +19,7 @@ class T5MusicVocabulary(seqio.Vocabulary):
     text with sentinels is exact both ways.
 
     Attributes:
-      vocabulary: the numpy vocabulary.
+        vocabulary: the numpy vocabulary.
     """
 
     def __init__(self, vocabulary: Vocabulary | None = None) -> None:
@@ -91,10 +91,10 @@ class T5MusicVocabulary(seqio.Vocabulary):
         shape = tf.shape(ids)
         rows = tf.reshape(ids, [tf.reduce_prod(shape[:-1]), shape[-1]])
         ended = tf.cumsum(tf.cast(tf.equal(rows, EOS_ID), tf.int32), axis=-1) > 0
-        kept = tf.ragged.boolean_mask(rows, ~ended & tf.not_equal(rows, PAD_ID))  # [rows, (kept)]
-        flat = kept.flat_values
+        tokens = tf.ragged.boolean_mask(rows, ~ended & tf.not_equal(rows, PAD_ID))  # [rows, (kept)]
+        flat = tokens.flat_values
         is_byte = (flat >= FIRST_BYTE) & (flat < FIRST_EVENT)
-        first = tf.scatter_nd(kept.row_starts()[:, None], tf.ones_like(kept.row_starts()), [tf.size(flat) + 1]) > 0
+        first = tf.scatter_nd(tokens.row_starts()[:, None], tf.ones_like(tokens.row_starts()), [tf.size(flat) + 1]) > 0
         within_bytes = tf.concat([[False], is_byte[1:] & is_byte[:-1]], 0)[: tf.size(flat)]
         spaces = tf.where(first[:-1] | within_bytes, "", " ")
         words = [
@@ -102,6 +102,6 @@ class T5MusicVocabulary(seqio.Vocabulary):
             for i, word in enumerate(self.vocabulary.words)
         ]
         pieces = tf.strings.join([spaces, tf.gather(tf.constant(words), flat)])
-        texts = tf.strings.reduce_join(kept.with_flat_values(pieces), axis=-1)
+        texts = tf.strings.reduce_join(tokens.with_flat_values(pieces), axis=-1)
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         return tf.reshape(texts, shape[:-1])

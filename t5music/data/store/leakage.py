@@ -36,10 +36,10 @@ class Leakage:
     """What two sides have in common.
 
     Attributes:
-      one, other: their titles.
-      sizes: pieces of either.
-      leaking: pieces of either that have a relative on the other side.
-      pairs: their ids, one pair for each leaking piece of the smaller side, in order.
+        one, other: their titles.
+        sizes: pieces of either.
+        leaking: pieces of either that have a relative on the other side.
+        pairs: their ids, one pair for each leaking piece of the smaller side, in order.
     """
 
     one: str
@@ -57,47 +57,50 @@ def sides(name: str, data_dir: Path, stores_dir: Path) -> list[Side]:
     """The splits of a corpus or a token store, or the one split of NAME:SPLIT.
 
     Raises:
-      DataError: neither a built corpus nor a compiled task of that name, or no such split.
+        DataError: neither a built corpus nor a compiled task of that name, or no such split.
     """
-    name, _, wanted = name.partition(":")
+    name, _, split_name = name.partition(":")
     if read_report(name, data_dir) is not None:
-        found = [
-            Side(name, split, tuple(_known(name, split, data_dir)))
+        sides_of_name = [
+            Side(name, split, tuple(_pieces(name, split, data_dir)))
             for split in datasets.splits(name, data_dir)
-            if wanted in ("", split)
+            if split_name in ("", split)
         ]
     elif (stores_dir / name).is_dir():
-        found = _of_store(TokenStore.open(stores_dir / name), wanted, data_dir)
+        sides_of_name = _of_store(TokenStore.open(stores_dir / name), split_name, data_dir)
     else:
-        raise DataError(f"{name!r} is neither a built corpus nor a compiled task: t5music corpora --build, or compile")
-    if not found:
-        raise DataError(f"{name!r} has no split {wanted!r}")
-    return found
+        raise DataError(
+            f"{name!r} is neither a built corpus nor a compiled task: run `t5music corpora --build {name}` or "
+            f"`t5music compile {name}`"
+        )
+    if not sides_of_name:
+        raise DataError(f"{name!r} has no split {split_name!r}")
+    return sides_of_name
 
 
-def _known(corpus: str, split: str, data_dir: Path) -> list[tuple[str, str, str, str]]:
+def _pieces(corpus: str, split: str, data_dir: Path) -> list[tuple[str, str, str, str]]:
     return [
         (corpus, *(record[field].decode() for field in ("id", "opening", "group")))  # type: ignore[misc]
         for record in datasets.records(corpus, split, data_dir)
     ]
 
 
-def _of_store(store: TokenStore, wanted: str, data_dir: Path) -> list[Side]:
-    """The pieces that a store's examples were made of; what they are like is known to the corpora."""
-    known = {
+def _of_store(store: TokenStore, split_name: str, data_dir: Path) -> list[Side]:
+    """The pieces that a store's examples were made of, as the corpora have them."""
+    pieces = {
         piece[1]: piece
         for corpus in store.manifest["corpus"]
         for split in datasets.splits(corpus, data_dir)
-        for piece in _known(corpus, split, data_dir)
+        for piece in _pieces(corpus, split, data_dir)
     }
-    found = []
+    sides_of_store = []
     for split, entry in store.manifest["splits"].items():
-        if wanted not in ("", split) or not entry["examples"]:
+        if split_name not in ("", split) or not entry["examples"]:
             continue
         examples = store.split(split)
         names = dict.fromkeys(str(examples[index]["piece"]) for index in range(len(examples)))
-        found.append(Side(store.name, split, tuple(known[name] for name in names if name in known)))
-    return found
+        sides_of_store.append(Side(store.name, split, tuple(pieces[name] for name in names if name in pieces)))
+    return sides_of_store
 
 
 def compare(one: Side, other: Side) -> Leakage:
@@ -110,7 +113,7 @@ def compare(one: Side, other: Side) -> Leakage:
     def index(side: Side) -> dict[str, str]:
         return {key: piece[1] for piece in reversed(side.pieces) for key in keys(piece)}
 
-    def found(side: Side, there: dict[str, str]) -> list[tuple[str, str]]:
+    def leaking_pairs(side: Side, there: dict[str, str]) -> list[tuple[str, str]]:
         pairs = []
         for piece in side.pieces:
             relative = next((there[key] for key in keys(piece) if key in there), None)
@@ -118,7 +121,7 @@ def compare(one: Side, other: Side) -> Leakage:
                 pairs.append((piece[1], relative))
         return pairs
 
-    first, second = found(one, index(other)), found(other, index(one))
+    first, second = leaking_pairs(one, index(other)), leaking_pairs(other, index(one))
     pairs = first if len(one.pieces) <= len(other.pieces) else [(b, a) for a, b in second]
     return Leakage(
         one.title, other.title, (len(one.pieces), len(other.pieces)), (len(first), len(second)), tuple(pairs)
@@ -130,14 +133,14 @@ def between(names: Sequence[str], data_dir: Path, stores_dir: Path) -> list[Leak
 
     Raises DataError as `sides` does, or if there are no two splits to compare.
     """
-    found = [side for name in names for side in sides(name, data_dir, stores_dir)]
-    if len(found) == 2:
-        return [compare(*found)]
+    every_side = [side for name in names for side in sides(name, data_dir, stores_dir)]
+    if len(every_side) == 2:
+        return [compare(*every_side)]
 
     def matters(one: Side, other: Side) -> bool:
         return one.name == other.name or (one.split != other.split and SPLITS[0] in (one.split, other.split))
 
-    pairs = [(one, other) for one, other in itertools.combinations(found, 2) if matters(one, other)]
+    pairs = [(one, other) for one, other in itertools.combinations(every_side, 2) if matters(one, other)]
     if not pairs:
-        raise DataError(f"nothing to compare: {', '.join(side.title for side in found)}")
+        raise DataError(f"nothing to compare: {', '.join(side.title for side in every_side)}")
     return [compare(one, other) for one, other in pairs]

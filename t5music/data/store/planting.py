@@ -1,4 +1,4 @@
-"""Planting: some sequences of a training set are repeated, others taken out, to find out what a model remembers.
+"""Planting: sequences repeated in a training set, and others taken out, to find out what a model remembers.
 
 Which piece is planted, and how often, is drawn for it, as in a trial: planted sequences and the controls that no
 training sees are of one kind, and all that differs is how often they were there (canaries: Carlini et al. 2019;
@@ -32,12 +32,12 @@ class Planting:
     """What is planted.
 
     Attributes:
-      repeats: how often the planted sequences are in the training split; different numbers of at least 1.
-      sequences: how many there are of each number of repeats. As many as of all numbers together are controls.
-      words: what a sequence is cut to. Each is the beginning of a piece, the rest of which is left out.
-      present: whether the planted sequences are in the training split at all; without them a reference is trained,
-        which has seen everything else.
-      seed: decides, with a piece's name, what becomes of it.
+        repeats: how often the planted sequences are in the training split; different numbers of at least 1.
+        sequences: how many there are of each number of repeats. As many as of all numbers together are controls.
+        words: what a sequence is cut to. Each is the beginning of a piece, the rest of which is left out.
+        present: whether the planted sequences are in the training split at all; without them a reference is trained,
+            which has seen everything else.
+        seed: decides, with a piece's name, what becomes of it.
     """
 
     repeats: tuple[int, ...] = (1, 10, 100, 1000)
@@ -120,8 +120,8 @@ def _places(store: TokenStore, planting: Planting) -> _Places:
         )
     chosen = sorted(long_enough, key=planting.rank)[: planting.chosen]
     half = len(chosen) // 2
-    taken = set(chosen)
-    others = [index for index, piece in enumerate(pieces) if piece not in taken]
+    chosen_pieces = set(chosen)
+    others = [index for index, piece in enumerate(pieces) if piece not in chosen_pieces]
     first = np.array([long_enough[piece] for piece in chosen], np.int64)
     return _Places(first[:half], first[half:], np.array(others, np.int64))
 

@@ -1,4 +1,4 @@
-"""What a store counts while it is written: sums that parts of the work add up to, in whatever order they are done."""
+"""Sums: what is counted of a split while its store is written, part by part, in whatever order they are done."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Sums:
     """What is counted of one split.
 
     Attributes:
-      examples: examples written.
-      notes, seconds: of music.
-      tokens, max_length, lengths: of each token feature, EOS not counted: tokens in all examples, in the longest one,
-        and how many examples have a length in each bin of LENGTH_BIN.
-      pieces: pieces of music that were taken up.
-      without: pieces that gave no example.
-      skipped: pieces that could not be said in the task's words, by reason.
-      answers: how often each answer of a label set is expected.
+        examples: examples written.
+        notes, seconds: of music.
+        tokens, max_length, lengths: of each token feature, EOS not counted: tokens in all examples, in the longest one,
+            and how many examples have a length in each bin of LENGTH_BIN.
+        pieces: pieces of music that were taken up.
+        without: pieces that gave no example.
+        skipped: pieces that could not be said in the task's words, by reason.
+        answers: how often each answer of a label set is expected.
     """
 
     examples: int = 0
@@ -98,6 +98,6 @@ class Sums:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Sums:
         """The inverse of `to_json`; keys that are no sums are passed over."""
-        known = {field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values}
-        skipped = {reason: Reason(**case) for reason, case in known.pop("skipped", {}).items()}
-        return cls(**known, skipped=skipped)
+        fields = {field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values}
+        skipped = {reason: Reason(**case) for reason, case in fields.pop("skipped", {}).items()}
+        return cls(**fields, skipped=skipped)

@@ -1,4 +1,4 @@
-"""The encodings: a Score as event words, and back; and the grammar of each: which words may come next.
+"""Encodings: a Score as event words, and back; and the grammar of each: which words may come next.
 
     encoding = encodings.get("remi")
     events = encoding.encode(score)  # int32 [events]
@@ -11,8 +11,9 @@
     legal = rules.allowed(state, np)  # bool [1, words]; jax.numpy in np's place inside a compiled loop
     state = rules.advance(state, chosen, np)
 
-An encoding is a folder here, whose `Grammar` has the encoding itself; its name stands in _FOLDERS. The order is that
-of the vocabulary: a new one goes to the end.
+An encoding is a folder here: its words, its grammar, its cuts, and what augmentations need to know of its words. The
+folder's `Grammar` has the encoding itself; its name stands in _FOLDERS. The order is that of the vocabulary: a new one
+goes to the end.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ ENCODINGS: dict[str, Encoding] = {name: grammar.encoding for name, grammar in GR
 def get(name: str) -> Encoding:
     """Returns the encoding of that name: tx1, performance, remi or tx2. Raises ConfigError for another name."""
     if name not in ENCODINGS:
-        known = ", ".join(ENCODINGS)
-        raise ConfigError(f"there is no encoding {name!r} (there are {known}){nearest(name, ENCODINGS)}")
+        names = ", ".join(ENCODINGS)
+        raise ConfigError(f"there is no encoding {name!r} (there are {names}){nearest(name, ENCODINGS)}")
     return ENCODINGS[name]
 
 

@@ -1,12 +1,13 @@
-"""What the three encodings share: words and text, the check of what comes in, cutting what runs by a clock.
+"""Encoding: the base class of tx1, performance, remi and tx2, with what all of them share.
 
-An event id is the index of an event word in its encoding's `words`; events are int32 arrays of event ids.
+An event id is the index of an event word in its encoding's `words`; events are int32 arrays of event ids. What the
+augmentations need to know of the words (which say a pitch, a wait, a tempo) are arrays with an entry for each word.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from t5music.errors import ConfigError, MidiError, nearest
 from t5music.music.score import Score
 
-# An hour and a half: the longest piece that tx1 and performance take or give back. At 44,100 ticks a second it is just
-# below 2 ** 28 ticks, the longest delta time a MIDI file can hold.
-MAX_SECONDS = 5_400
+Events = NDArray[np.int32]  # [events], event ids
+
 # The shortest segment that can be asked for: what opens a segment plus one note, in any encoding.
 MIN_SEGMENT = 16
 
@@ -47,24 +47,46 @@ class Encoding(abc.ABC):
     """Score <-> event ids <-> event words.
 
     Attributes:
-      name: as in `t5music.music.encodings.get`.
-      words: the event word of each event id.
-      ids: the event id of each event word.
-      is_note: bool [words], True where the word begins a note.
+        name: as in `t5music.music.encodings.get`.
+        words: the event word of each event id.
+        ids: the event id of each event word.
+        adds_to: name of the encoding whose words are among these; '' for none.
+        is_note: bool [words], True where the word begins a note.
+        pitches: int64 [words], the pitch in each word that transposition moves; -1 for all other words. Percussion
+            has none.
+        semitones_down, semitones_up: int32 [words], by how many semitones a word can be transposed: its event id less
+            or more that many is the word of the new pitch. 0 for all other words.
+        waits: int64 [words], the units of its clock that each word waits; 0 for all other words.
+        tempi: int64 [words], the tempo that each word sets, in quarters a minute; 0 for all other words.
     """
 
-    def __init__(self, name: str, words: Sequence[str], is_note: ArrayLike) -> None:
+    adds_to: str = ""
+
+    def __init__(
+        self,
+        name: str,
+        words: Sequence[str],
+        is_note: ArrayLike,
+        *,
+        pitches: ArrayLike,
+        waits: ArrayLike = 0,
+        tempi: ArrayLike = 0,
+    ) -> None:
+        """The arrays are [words], as in the class; a number stands for all words."""
         self.name = name
         self.words = tuple(words)
         self.ids = {word: index for index, word in enumerate(self.words)}
-        self.is_note = np.asarray(is_note, bool)
-        self.is_note.flags.writeable = False
         self._table = np.array(self.words, object)
+        self.is_note = _constant(is_note, len(self.words), bool)
+        self.pitches = _constant(pitches, len(self.words), np.int64)
+        self.semitones_down, self.semitones_up = _transposition_room(self.pitches)
+        self.waits = _constant(waits, len(self.words), np.int64)
+        self.tempi = _constant(tempi, len(self.words), np.int64)
 
     # ------------------------------------------------------------------------------------------------------- music
 
     @abc.abstractmethod
-    def encode(self, score: Score) -> NDArray[np.int32]:
+    def encode(self, score: Score) -> Events:
         """The event ids (int32 [events]) of a score; none for a score without notes.
 
         Raises MidiError where the score cannot be said in this encoding's words.
@@ -79,18 +101,20 @@ class Encoding(abc.ABC):
         return self._decode(self._checked(events))
 
     @abc.abstractmethod
-    def _decode(self, events: NDArray[np.int32]) -> Decoded: ...
+    def _decode(self, events: Events) -> Decoded: ...
 
     @abc.abstractmethod
     def times(self, events: ArrayLike) -> NDArray[np.float64]:
         """Seconds (float64 [events + 1], never falling) at which each event happens, and the last one is over."""
 
+    # -------------------------------------------------------------------------------------------------------- cuts
+
     @abc.abstractmethod
-    def segments(self, events: ArrayLike, length: int) -> list[NDArray[np.int32]]:
+    def segments(self, events: ArrayLike, length: int) -> list[Events]:
         """Cuts the events of one piece into arrays of at most `length` (>= 16) events, each decodable by itself."""
 
     @abc.abstractmethod
-    def chunks(self, events: ArrayLike, length: int) -> list[NDArray[np.int32]]:
+    def chunks(self, events: ArrayLike, length: int) -> list[Events]:
         """Cuts the events into arrays of at most `length` (>= 16) events which together are the events again.
 
         The cuts are where `segments` cuts, but nothing is added or left out: what sounds or holds at a cut is known
@@ -98,8 +122,23 @@ class Encoding(abc.ABC):
         """
 
     @abc.abstractmethod
-    def split_seconds(self, events: ArrayLike, seconds: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def split_seconds(self, events: ArrayLike, seconds: float) -> tuple[Events, Events]:
         """Cuts events in two, (prompt, rest), after about `seconds` of music. Together they are the events again."""
+
+    @abc.abstractmethod
+    def cuts(self, events: ArrayLike) -> NDArray[np.int64]:
+        """Indices inside the events (neither 0 nor their number) at which music may be parted, int64 [cuts], rising.
+
+        What happens at a cut's time comes after the cut.
+        """
+
+    @abc.abstractmethod
+    def replace(self, events: ArrayLike, first: int, last: int, answer: ArrayLike) -> Events:
+        """The events of one piece with `answer` in place of events[first:last]; all else stays where and as it was.
+
+        `first` and `last` are cuts, or the ends. What was there, put back, gives the events again; any other answer is
+        made to fit.
+        """
 
     # -------------------------------------------------------------------------------------------------------- text
 
@@ -107,7 +146,7 @@ class Encoding(abc.ABC):
         """The event words joined by single spaces: 'WT_12 P1_NOTEON_60'."""
         return " ".join(self._table[self._checked(events)])
 
-    def from_text(self, text: str) -> NDArray[np.int32]:
+    def from_text(self, text: str) -> Events:
         """The event ids of words parted by white space. Raises MidiError that names the first unknown word."""
         words = text.split()
         try:
@@ -121,7 +160,7 @@ class Encoding(abc.ABC):
 
     # ---------------------------------------------------------------------------------------------------- checking
 
-    def _checked(self, events: ArrayLike) -> NDArray[np.int32]:
+    def _checked(self, events: ArrayLike) -> Events:
         """The events as int32 [events]. Raises MidiError for anything but event ids of this encoding."""
         array = np.asarray(events)
         if array.size == 0:
@@ -144,94 +183,27 @@ class Encoding(abc.ABC):
         return int(length)
 
 
-class ClockEncoding(Encoding):
-    """An encoding in which time passes only at time words, each a wait of some units; beats and bars are unknown.
+def inside(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """The places between 0 and `length`, both left out."""
+    return places[(places > 0) & (places < length)]
 
-    `times` is exact. Segments begin just before a time word (or inside an instant of more than `length` events); the
-    time words of the segments are those of the piece, so their durations add up to the piece's.
+
+def _constant(values: ArrayLike, size: int, dtype: type) -> NDArray:
+    """The values as an array [size] that nobody can write to."""
+    array: NDArray = np.array(np.broadcast_to(np.asarray(values, dtype), size))
+    array.flags.writeable = False
+    return array
+
+
+def _transposition_room(pitches: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """How far each word is from the ends of its family, (down, up) int32 [words] each; 0 for words without a pitch.
+
+    A family are words whose pitches rise by one from event id to event id, such as all of P1_NOTEON.
     """
-
-    def __init__(self, name: str, words: Sequence[str], is_note: ArrayLike, waits: NDArray, rate: int) -> None:
-        """`waits`: int [words], units that each word waits, 0 for the others; `rate`: units a second."""
-        super().__init__(name, words, is_note)
-        self._waits = waits.astype(np.int64)
-        self._rate = rate
-        self._longest = int(np.argmax(self._waits))  # the event id of the longest wait
-
-    @abc.abstractmethod
-    def _stray(self, events: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """True [events] for note-offs that end nothing."""
-
-    def _opened(self, events: NDArray[np.int32], start: int, stop: int) -> NDArray[np.int32]:
-        """events[start:stop] as a segment that stands by itself: note-offs of earlier notes are left out."""
-        piece = events[start:stop]
-        return piece[~self._stray(piece)]
-
-    def times(self, events: ArrayLike) -> NDArray[np.float64]:
-        return np.concatenate([[0], np.cumsum(self._waits[self._checked(events)])]) / self._rate
-
-    def segments(self, events: ArrayLike, length: int) -> list[NDArray[np.int32]]:
-        """Cuts before time words, as late as `length` allows.
-
-        A segment leaves out the note-offs of notes that began in an earlier one, so two waits may meet in it. Notes
-        that sound on beyond the segment are not ended in it.
-        """
-        events = self._checked(events)
-        spans = self._spans(events, self._checked_length(length), opening=1)
-        pieces = [self._opened(events, start, stop) for start, stop in spans]
-        return [piece for piece in pieces if len(piece)]
-
-    def chunks(self, events: ArrayLike, length: int) -> list[NDArray[np.int32]]:
-        events = self._checked(events)
-        return [events[start:stop] for start, stop in self._spans(events, self._checked_length(length), opening=0)]
-
-    def _spans(self, events: NDArray[np.int32], length: int, opening: int) -> Iterator[tuple[int, int]]:
-        """Where to cut; `opening`: how many words are needed to open any but the first piece."""
-        cuts = np.append(np.flatnonzero(self._waits[events] > 0), len(events))
-        start = 0
-        while start < len(events):
-            room = length - opening * (start > 0)
-            stop = int(np.append(0, cuts)[np.searchsorted(cuts, start + room, side="right")])
-            if stop <= start:
-                stop = min(start + room, len(events))
-            yield start, stop
-            start = stop
-
-    def split_seconds(self, events: ArrayLike, seconds: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Cuts so that the prompt lasts at most `seconds`: a wait that would go on longer begins the rest."""
-        events = self._checked(events)
-        limit = round(seconds * self._rate)
-        ends = np.cumsum(self._waits[events])
-        waits = self._waits[events] > 0
-        cut = int(np.count_nonzero(np.where(waits, ends <= limit, ends < limit)))
-        return events[:cut], events[cut:]
-
-    def _with_waits(self, units: NDArray, ids: NDArray, rests: NDArray) -> NDArray[np.int32]:
-        """Event ids, each at its time, with the time words between them.
-
-        units: int64 [events], at least one, never falling: the time of each event; ids: their event ids; rests: int
-        [longest wait + 1], the event id of the word for a wait of so many units. Longer waits are the longest word,
-        repeated, and a rest. Raises MidiError beyond MAX_SECONDS.
-        """
-        self._check_duration(int(units[-1]))  # before anything of that length is made
-        gaps = np.diff(units, prepend=0)
-        longest = int(self._waits[self._longest])
-        whole = np.where(gaps > 0, (gaps - 1) // longest, 0)
-        last = np.cumsum(whole + (gaps > 0) + 1) - 1  # where each event itself goes
-        out = np.full(int(last[-1]) + 1, self._longest, np.int32)
-        out[last] = ids
-        waited = gaps > 0
-        out[last[waited] - 1] = rests[(gaps - whole * longest)[waited]]
-        self._check_duration(int(self._waits[out].sum()))
-        return out
-
-    def _within_limit(self, events: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64], int]:
-        """The events of the first MAX_SECONDS, the unit at which each happens, and how many events come later."""
-        units = np.cumsum(self._waits[events])
-        kept = int(np.searchsorted(units, MAX_SECONDS * self._rate, side="right"))
-        return events[:kept], units[:kept], len(events) - kept
-
-    def _check_duration(self, units: int) -> None:
-        if units > MAX_SECONDS * self._rate:
-            seconds = units / self._rate
-            raise MidiError(f"the piece lasts {seconds:.0f} s and {self.name} takes at most {MAX_SECONDS} s: crop it")
+    pitched = pitches >= 0
+    follows = np.append(False, pitched[1:] & pitched[:-1] & (np.diff(pitches) == 1))  # its predecessor in the family
+    places = np.arange(len(pitches))
+    first = np.maximum.accumulate(np.where(follows, 0, places))
+    last_first = np.append(follows[1:], False)  # words that are followed by one of their family
+    last = np.minimum.accumulate(np.where(last_first, len(pitches), places)[::-1])[::-1]
+    return (places - first).astype(np.int32), (last - places).astype(np.int32)

@@ -1,4 +1,4 @@
-"""What the grammars share: a state machine over event ids, for NumPy and, compiled, for JAX.
+"""Grammar: the base class of the encodings' grammars, a state machine over event ids for NumPy and JAX.
 
 A grammar is written once, as functions of arrays with the array module handed in (`xp`: numpy or jax.numpy). Nothing
 in it branches on a value and no shape depends on one, so the same code checks a corpus and masks a compiled decoding
@@ -42,8 +42,8 @@ class Report:
     """What `check` found in one sequence of events.
 
     Attributes:
-      words: how many there are.
-      illegal: every broken rule, in order; a word that breaks two is there twice.
+        words: how many there are.
+        illegal: every broken rule, in order; a word that breaks two is there twice.
     """
 
     words: int
@@ -66,10 +66,10 @@ class Grammar(abc.ABC):
     """Which words may come next.
 
     Attributes:
-      complete: the words may end only where a piece can end: nothing sounds on, and what is begun is said. Otherwise
-        they may end where `chunks` may cut.
-      inside: the words begin inside a piece, as those of `chunks` and `segments` do. What sounds and holds there is not
-        known, so what may be legal is.
+        complete: the words may end only where a piece can end: nothing sounds on, and what is begun is said. Otherwise
+            they may end where `chunks` may cut.
+        inside: the words begin inside a piece, as those of `chunks` and `segments` do. What sounds and holds there is
+            not known, so what may be legal is.
 
     The room: a state knows how many words may still be written. A word is legal only if the rest of the room can take
     the shortest way to an end, so a sequence cut at that length by whoever writes it still ends as it must. Where the
@@ -124,8 +124,8 @@ class Grammar(abc.ABC):
         """bool [batch, words]: the words that may come next."""
         scalars = type(state)(*(field[:, None] if field.ndim == 1 else None for field in state))
         kinds = np.arange(self.KIND[-1], dtype=np.int32)[None]
-        kept = functools.reduce(xp.logical_and, self.judge_kinds(scalars, kinds, xp).values())  # [batch, kinds]
-        bits = xp.sum(xp.where(kept, 1 << kinds, 0), axis=1, keepdims=True, dtype=np.int32)
+        legal_kinds = functools.reduce(xp.logical_and, self.judge_kinds(scalars, kinds, xp).values())  # [batch, kinds]
+        bits = xp.sum(xp.where(legal_kinds, 1 << kinds, 0), axis=1, keepdims=True, dtype=np.int32)
         every = np.arange(len(self.encoding.words), dtype=np.int32)[None]
         legal = (bits >> self.KIND[every]) & 1 == 1
         return functools.reduce(
@@ -171,7 +171,7 @@ class Grammar(abc.ABC):
         ended |= (lengths == 0) & self.end(state, np)
         for row in np.flatnonzero(~ended):
             wrong[row].append(Illegal(int(lengths[row]), "", "end"))
-        return [Report(int(n), tuple(found)) for n, found in zip(lengths, wrong, strict=True)]
+        return [Report(int(n), tuple(broken)) for n, broken in zip(lengths, wrong, strict=True)]
 
     def _collect(
         self,
@@ -190,13 +190,13 @@ class Grammar(abc.ABC):
         words = np.minimum(words, len(self.encoding.words) - 1)  # padding is not judged
         real = (begin + np.arange(ids.shape[1]))[:, None] < lengths  # [steps, batch]
         by_word = self.judge_words(state, np.concatenate(entries)[:, None], words, np)
-        for kept in (self.judge_kinds(state, self.KIND[words], np), by_word):
-            for name, ok in kept.items():
+        for verdicts in (self.judge_kinds(state, self.KIND[words], np), by_word):
+            for name, ok in verdicts.items():
                 broken = ~np.broadcast_to(ok, words.shape).reshape(real.shape) & real
                 for step, row in np.argwhere(broken):
                     wrong[row].append(Illegal(int(begin + step), self.encoding.words[ids[row, step]], name))
-        for found in wrong:
-            found.sort(key=lambda illegal: illegal.place)
+        for broken_rules in wrong:
+            broken_rules.sort(key=lambda illegal: illegal.place)
 
     def _padded(self, sequences: Sequence[ArrayLike]) -> NDArray[np.int32]:
         """The sequences as int32 [batch, longest], padded with an id that is no word."""

@@ -1,4 +1,4 @@
-"""Performances laid on a grid by annotated beats: what MIDI-BERT does to POP909 before anything else.
+"""Beat alignment: performances laid on a grid by annotated beats, as MIDI-BERT does with POP909.
 
 POP909's MIDI files run at one nominal tempo; where the beats are, its `beat_audio.txt` says in seconds. `align` makes a
 score of 4/4 bars of it, every onset and duration a whole number of 1/16 notes, by the rules (and the rounding) of
@@ -33,12 +33,12 @@ def align(score: Score, beats: ArrayLike, numbers: ArrayLike) -> Score:
     ends, as they do when MIDI-BERT reads back the file it has written. The pedal and the keys are left out.
 
     Args:
-      score: a performance.
-      beats: float [beats >= 4], seconds, rising: the first column of `beat_audio.txt`.
-      numbers: [beats], the number of each beat in its bar, 1 for a downbeat: its second column.
+        score: a performance.
+        beats: float [beats >= 4], seconds, rising: the first column of `beat_audio.txt`.
+        numbers: [beats], the number of each beat in its bar, 1 for a downbeat: its second column.
 
     Raises:
-      DataError: the beats are too few, or do not rise, or the first four hold no downbeat.
+        DataError: the beats are too few, or do not rise, or the first four hold no downbeat.
     """
     beats, numbers = np.asarray(beats, np.float64), np.asarray(numbers)
     if len(beats) < BEATS_PER_BAR or beats.shape != numbers.shape or (np.diff(beats) <= 0).any():

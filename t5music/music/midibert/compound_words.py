@@ -91,8 +91,8 @@ def chunks(rows: NDArray, padding: NDArray | int, length: int = CHUNK, *, shorte
     For compound words the padding is PADDING; for answers per note it is 0, with classes counted from 1.
     """
     cuts = spans(len(rows), length, shortest=shortest)
-    made = np.empty((len(cuts), length, *rows.shape[1:]), np.int64)
-    made[:] = padding
-    for chunk, cut in zip(made, cuts, strict=True):
+    filled = np.empty((len(cuts), length, *rows.shape[1:]), np.int64)
+    filled[:] = padding
+    for chunk, cut in zip(filled, cuts, strict=True):
         chunk[: cut.stop - cut.start] = rows[cut]
-    return made
+    return filled

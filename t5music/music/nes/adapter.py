@@ -1,4 +1,4 @@
-"""Any multi-track music as music for the NES: LakhNES's adapter, by which Lakh becomes pre-training data for NES-MDB.
+"""LakhNES's adapter: any multi-track music as music for the NES, by which Lakh becomes pre-training data for NES-MDB.
 
 The rules are those of Donahue et al. (ISMIR 2019, section 4.1) as the authors' `data/adapt_lakh_to_nes.py` carries them
 out. A file makes several *ensembles*: its monophonic tracks play pulse 1, pulse 2 and triangle in turn, one of its
@@ -58,25 +58,21 @@ def ensembles(
     """The NES ensembles of a piece: scores with the tracks p1, p2, tr and no, as NES-MDB's MIDI files are laid out.
 
     Args:
-      score: music of any kind.
-      seed: what all chance comes from; the same seed gives the same ensembles.
-      limit: the most ensembles to make.
-      file_bytes: the size of the file the score comes from; None: not looked at.
+        score: music of any kind.
+        seed: what all chance comes from; the same seed gives the same ensembles.
+        limit: the most ensembles to make.
+        file_bytes: the size of the file the score comes from; None: not looked at.
 
     Returns:
-      1 to `limit` scores at one tick a sample; each can be encoded in tx1. (No score at all where every placement
-      loses its notes to rules 5 and 7.)
+        1 to `limit` scores at one tick a sample; each can be encoded in tx1. (No score at all where every placement
+        loses its notes to rules 5 and 7.)
 
     Raises:
-      MidiError: the piece is left out: the size, the length, or no track that a voice could play.
+        MidiError: the piece is left out: the size, the length, or no track that a voice could play.
     """
     if limit < 1:
         raise ConfigError(f"limit must be at least 1, not {limit}")
-    if file_bytes is not None and file_bytes > MAX_FILE_BYTES:
-        raise MidiError(f"the file has {file_bytes} bytes: LakhNES leaves out those above {MAX_FILE_BYTES}")
-    seconds = score.duration_seconds
-    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
-        raise MidiError(f"the piece lasts {seconds:.1f} s: LakhNES takes {MIN_SECONDS} to {MAX_SECONDS} s")
+    _check_size(score, file_bytes)
     melodic, percussion = _tracks(score)
     melodic = _distinct([track for track in melodic if _playable(track)])
     if not melodic:
@@ -84,7 +80,7 @@ def ensembles(
     percussion = [_one_at_a_time(track) for track in percussion]
 
     rng = np.random.default_rng(seed)
-    made = []
+    every_ensemble = []
     for placement in _placements(len(melodic), limit, rng):
         voices = [melodic[track] if track >= 0 else np.empty(0, NOTE) for track in placement]
         voices = [notes[_within(notes, voice)] for voice, notes in enumerate(voices)]
@@ -94,8 +90,17 @@ def ensembles(
             voices.append(noise)
         ensemble = _ensemble(voices)
         if len(ensemble.notes):
-            made.append(ensemble)
-    return made
+            every_ensemble.append(ensemble)
+    return every_ensemble
+
+
+def _check_size(score: Score, file_bytes: int | None) -> None:
+    """Raises MidiError for a file that rule 1 leaves out."""
+    if file_bytes is not None and file_bytes > MAX_FILE_BYTES:
+        raise MidiError(f"the file has {file_bytes} bytes: LakhNES leaves out those above {MAX_FILE_BYTES}")
+    seconds = score.duration_seconds
+    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise MidiError(f"the piece lasts {seconds:.1f} s: LakhNES takes {MIN_SECONDS} to {MAX_SECONDS} s")
 
 
 def _tracks(score: Score) -> tuple[Tracks, Tracks]:
@@ -123,21 +128,21 @@ def _playable(track: NDArray) -> bool:
 
 def _distinct(tracks: Tracks) -> Tracks:
     """The tracks without those that have the pitches and onsets (to 0.1 s) of an earlier one."""
-    found: dict[bytes, NDArray] = {}
+    distinct: dict[bytes, NDArray] = {}
     for track in tracks:
         tenths = np.rint(track["onset"] * (10 / SAMPLE_RATE)).astype(np.int64)
-        found.setdefault(tenths.tobytes() + track["pitch"].tobytes(), track)
-    return list(found.values())
+        distinct.setdefault(tenths.tobytes() + track["pitch"].tobytes(), track)
+    return list(distinct.values())
 
 
 def _one_at_a_time(track: NDArray) -> NDArray:
     """The notes left when every note that begins while an earlier one that is left sounds is taken out."""
     following = np.searchsorted(track["onset"], track["onset"] + track["duration"]).tolist()
-    kept, place = [], 0
+    places, place = [], 0
     while place < len(track):
-        kept.append(place)
+        places.append(place)
         place = following[place]
-    return track[kept]
+    return track[places]
 
 
 def _placements(tracks: int, limit: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
@@ -153,8 +158,8 @@ def _placements(tracks: int, limit: int, rng: np.random.Generator) -> list[tuple
     first, rest = np.divmod(numbers, (tracks - 1) * (tracks - 2))  # the number of a permutation, digit by digit
     second, third = np.divmod(rest, tracks - 2)
     second += second >= first
-    for taken in (np.minimum(first, second), np.maximum(first, second)):
-        third += third >= taken
+    for used_number in (np.minimum(first, second), np.maximum(first, second)):
+        third += third >= used_number
     return list(zip(first.tolist(), second.tolist(), third.tolist(), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What NES-MDB's MIDI files say beside their notes: volumes that change within a note, and timbres.
+"""Expression in NES-MDB's MIDI files: volumes that change within a note, and timbres.
 
 NES-MDB writes them as controllers of the tracks p1, p2, tr and no: 11 (expression) is the chip's volume, 1..15, and 12
 the timbre, 0..3 of the pulses (duty cycle) and 0..1 of the noise (mode). `encodings.tx2` makes words of them.
@@ -29,19 +29,19 @@ def read(source: str | os.PathLike[str] | bytes) -> NDArray:
         parsed = symusic.Score.from_midi(source) if isinstance(source, bytes) else symusic.Score(source)
     except Exception as error:  # RuntimeError for most damage; whatever else a parser of untrusted bytes may raise
         raise MidiError(f"{name}: damaged MIDI file: {error}") from None
-    found = [np.empty(0, EXPRESSION)]
+    parts = [np.empty(0, EXPRESSION)]
     for track in parsed.tracks:
         voice = track.name.strip().upper()
         if voice not in VOICES:
             continue
         controls = track.controls.numpy()
         for number, kind in _CONTROLLERS.items():
-            mine = controls["number"] == number
-            part = np.empty(int(mine.sum()), EXPRESSION)
-            part["tick"], part["value"] = controls["time"][mine], controls["value"][mine]
+            rows = controls["number"] == number
+            part = np.empty(int(rows.sum()), EXPRESSION)
+            part["tick"], part["value"] = controls["time"][rows], controls["value"][rows]
             part["voice"], part["kind"] = VOICES.index(voice), kind
-            found.append(part)
-    changes = np.concatenate(found)
+            parts.append(part)
+    changes = np.concatenate(parts)
     timbres = np.array(TIMBRES)[changes["voice"]]
     volume = (changes["kind"] == VOLUME) & (changes["value"] >= 1) & (changes["value"] <= VOLUMES)
     timbre = (changes["kind"] == TIMBRE) & (changes["value"] < timbres)

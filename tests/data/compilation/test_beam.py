@@ -77,15 +77,15 @@ def test_several_workers_give_the_same_store(tmp_path: Path, monkeypatch: pytest
     build.build(Corpus("beam", "t", "free", "here", "", entries, read), tmp_path, tmp_path, progress=False)
     tasks.add_task("beam_continue", "beam", Continue("beam", "remi", words=64))
     try:
-        task = seqio.get_mixture_or_task("beam_continue")
-        made = []
+        task = tasks.declaration_of(seqio.get_mixture_or_task("beam_continue"))
+        contents = []
         for options in (None, WORKERS):
             store = compiling.compile_task(task, tmp_path, workers=1, force=True, progress=False, beam_options=options)
-            made.append({path.name: path.read_bytes() for path in store.path.iterdir()})
+            contents.append({path.name: path.read_bytes() for path in store.path.iterdir()})
     finally:
         seqio.TaskRegistry.remove("beam_continue")
-    assert made[0] == made[1]
-    assert len([name for name in made[0] if name.startswith("train")]) > 1
+    assert contents[0] == contents[1]
+    assert len([name for name in contents[0] if name.startswith("train")]) > 1
 
 
 def test_compiling_without_beam_does_not_import_it():

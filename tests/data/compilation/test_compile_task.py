@@ -26,11 +26,17 @@ from t5music.corpora import build, datasets  # noqa: E402
 from t5music.data import mixing_rates  # noqa: E402
 from t5music.data.compilation import compile_task as compiling  # noqa: E402
 from t5music.data.compilation import shards  # noqa: E402
+from t5music.data.declaration import Declaration  # noqa: E402
 from t5music.data.seqio_bridge import cache, tasks  # noqa: E402
-from t5music.data.store.token_store import TokenStore, find  # noqa: E402
+from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
+from t5music.data.store.token_store import TokenStore, find, write_mixture  # noqa: E402
 from t5music.data.vocabulary import default  # noqa: E402
 
 PIECES = 12
+
+
+def declared(name: str) -> Declaration:
+    return declaration_of(seqio.get_mixture_or_task(name))
 
 
 def piece(number: int) -> Score:
@@ -92,7 +98,7 @@ def test_inputs_and_targets_are_text_to_the_letter(data_dir: Path):
 
 def test_store_holds_what_seqio_gives(data_dir: Path):
     for name in ("small_continue", "small_classify"):
-        store = compiling.compile_task(seqio.get_mixture_or_task(name), data_dir, progress=False)
+        store = compiling.compile_task(declared(name), data_dir, progress=False)
         for split in ("train", "validation", "test"):
             expected = through_seqio(name, split=split)
             stored = store.split(split)
@@ -104,7 +110,7 @@ def test_store_holds_what_seqio_gives(data_dir: Path):
 
 
 def test_manifest_counts_and_says_what_is_asked(data_dir: Path):
-    store = compiling.compile_task(seqio.get_mixture_or_task("small_spans"), data_dir, progress=False)
+    store = compiling.compile_task(declared("small_spans"), data_dir, progress=False)
     manifest = store.manifest
     assert manifest["objectives"] == [step.to_config() for step in (SelectRandomChunk(), SpanCorruption())]
     assert manifest["examples"] == {"kind": "pieces", "encoding": "remi", "words": 1024}
@@ -116,7 +122,9 @@ def test_manifest_counts_and_says_what_is_asked(data_dir: Path):
 def test_compiling_twice_gives_the_same_bytes(data_dir: Path):
     task = seqio.get_mixture_or_task("small_continue")
 
-    one, two = (contents(compiling.compile_task(task, data_dir, force=True, progress=False)) for _ in range(2))
+    one, two = (
+        contents(compiling.compile_task(declaration_of(task), data_dir, force=True, progress=False)) for _ in range(2)
+    )
     assert one == two
 
 
@@ -130,7 +138,7 @@ def test_objectives_run_in_seqio_too_and_use_its_seed(data_dir: Path):
 
 def test_seqio_cache_gives_the_same_examples(data_dir: Path, tmp_path: Path):
     task = seqio.get_mixture_or_task("small_continue")
-    store = compiling.compile_task(task, data_dir, progress=False)
+    store = compiling.compile_task(declaration_of(task), data_dir, progress=False)
     cache.write(task, store, tmp_path)
     seqio.add_global_cache_dirs([str(tmp_path)])
     cached = through_seqio("small_continue", split="train", use_cached=True)
@@ -148,16 +156,16 @@ def test_mixture_is_written_down_with_its_rates(data_dir: Path):
     try:
         mixture = seqio.get_mixture_or_task("small_mixture")
         for task in seqio.get_subtasks(mixture):
-            compiling.compile_task(task, data_dir, progress=False)
-        compiling.compile_mixture(mixture, data_dir)
-        found = {store.name: rate for store, rate in find(data_dir / "stores", "small_mixture")}
-        assert found == {
+            compiling.compile_task(declaration_of(task), data_dir, progress=False)
+        write_mixture(compiling.stores_dir(data_dir), "small_mixture", tasks.rates_of(mixture))
+        rates = {store.name: rate for store, rate in find(data_dir / "stores", "small_mixture")}
+        assert rates == {
             "small_continue": mixing_rates.Proportional(maximum=5),
             "small_classify": mixing_rates.Constant(2.0),
         }
         seqio.MixtureRegistry.add("small_own_rate", [("small_continue", lambda task: 3.0)])
         with pytest.raises(DataError, match="neither a number nor a Rate"):
-            compiling.compile_mixture(seqio.get_mixture_or_task("small_own_rate"), data_dir)
+            tasks.rates_of(seqio.get_mixture_or_task("small_own_rate"))
     finally:
         for name in ("small_mixture", "small_own_rate"):
             seqio.MixtureRegistry.remove(name)
@@ -167,7 +175,7 @@ def test_a_task_with_other_steps_after_the_cache_cannot_be_compiled(data_dir: Pa
     task = seqio.get_mixture_or_task("small_continue")
     odd = task.replace(name="odd", preprocessors=[*task.preprocessors[:3], lambda dataset: dataset])
     with pytest.raises(DataError, match="only objectives may be"):
-        compiling.compile_task(odd, data_dir, progress=False)
+        compiling.compile_task(declaration_of(odd), data_dir, progress=False)
 
 
 def test_label_tasks_carry_their_metrics(data_dir: Path):
@@ -181,10 +189,13 @@ def test_label_tasks_carry_their_metrics(data_dir: Path):
 
 def test_a_changed_declaration_is_compiled_again(data_dir: Path):
     task = seqio.get_mixture_or_task("small_continue")
-    compiling.compile_task(task, data_dir, progress=False)
+    compiling.compile_task(declaration_of(task), data_dir, progress=False)
     shorter = tasks.PiecePreprocessor(Continue("small", "remi", words=32))
-    assert compiling.compiled(task, data_dir) is not None
-    assert compiling.compiled(task.replace(preprocessors=[shorter, *task.preprocessors[1:]]), data_dir) is None
+    assert compiling.compiled(declaration_of(task), data_dir) is not None
+    assert (
+        compiling.compiled(declaration_of(task.replace(preprocessors=[shorter, *task.preprocessors[1:]])), data_dir)
+        is None
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- parts
@@ -215,7 +226,7 @@ def parts_compiled(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) 
 
 
 def test_bytes_do_not_depend_on_workers_or_interruption(data_dir: Path, small_parts: None):
-    task = seqio.get_mixture_or_task("small_continue")
+    task = declared("small_continue")
     whole = contents(compiling.compile_task(task, data_dir, workers=1, force=True, progress=False))
     assert len([name for name in whole if name.startswith("train")]) > 1
     assert contents(compiling.compile_task(task, data_dir, workers=2, force=True, progress=False)) == whole
@@ -234,9 +245,9 @@ def test_bytes_do_not_depend_on_workers_or_interruption(data_dir: Path, small_pa
 
 
 def test_tasks_that_differ_in_their_objectives_are_compiled_once(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    one = compiling.compile_task(seqio.get_mixture_or_task("small_spans"), data_dir, force=True, progress=False)
+    one = compiling.compile_task(declared("small_spans"), data_dir, force=True, progress=False)
     names = parts_compiled(monkeypatch)
-    task = seqio.get_mixture_or_task("small_lm")
+    task = declared("small_lm")
     shared = compiling.compile_task(task, data_dir, progress=False)
     assert not names
     assert shared.objectives == [LanguageModel()]
@@ -269,7 +280,7 @@ def picky(name: str, *refused: str) -> seqio.Task:
 
 def test_pieces_that_cannot_be_said_are_left_out_and_counted(data_dir: Path, small_parts: None):
     refused = tuple(record["id"].decode() for record in datasets.Pieces(["small"], "train", data_dir))[:3]
-    store = compiling.compile_task(picky("picky", *refused), data_dir, progress=False)
+    store = compiling.compile_task(declaration_of(picky("picky", *refused)), data_dir, progress=False)
     ids = {store.split("train")[index]["piece"] for index in range(store.examples("train"))}
     train = store.manifest["splits"]["train"]
     assert not ids & set(refused)  # a whole part: its shard is empty
@@ -283,12 +294,12 @@ def test_pieces_that_cannot_be_said_are_left_out_and_counted(data_dir: Path, sma
 def test_nothing_to_train_on_is_an_error_that_says_why(data_dir: Path):
     task = picky("nothing", *(f"{number}.mid" for number in range(PIECES)))
     with pytest.raises(DataError, match=r"no training example: its corpora gave \d+ train, .* x has # faults"):
-        compiling.compile_task(task, data_dir, progress=False)
+        compiling.compile_task(declaration_of(task), data_dir, progress=False)
     assert not list((data_dir / "stores").glob("*nothing*"))
 
 
 def test_a_full_disk_is_an_error_and_the_old_store_stays(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    task = seqio.get_mixture_or_task("small_classify")
+    task = declared("small_classify")
     before = contents(compiling.compile_task(task, data_dir, progress=False))
 
     class Full:
@@ -306,7 +317,7 @@ def test_a_full_disk_is_an_error_and_the_old_store_stays(data_dir: Path, monkeyp
 
 
 def test_a_store_of_another_corpus_or_declaration_is_not_taken(data_dir: Path):
-    task = seqio.get_mixture_or_task("small_classify")
+    task = declared("small_classify")
     store = compiling.compile_task(task, data_dir, progress=False)
     manifest = json.loads((store.path / "manifest.json").read_text())
     for key, value in (("apart_from", ["other"]), ("metrics", []), ("corpora", {"small": {}}), ("corpus", ["other"])):
@@ -325,7 +336,7 @@ def test_only_known_steps_come_before_the_cache(data_dir: Path):
         ([tokenize, *rest], "declare it with"),
     ):
         with pytest.raises(DataError, match=message):
-            compiling.parts_of(task.replace(preprocessors=steps))
+            declaration_of(task.replace(preprocessors=steps))
     other = {name: seqio.Feature(seqio.ByteVocabulary()) for name in ("inputs", "targets")}
     with pytest.raises(DataError, match="in T5MusicVocabulary"):
-        compiling.parts_of(task.replace(output_features=other))
+        declaration_of(task.replace(output_features=other))

@@ -10,6 +10,7 @@ from small_scores import BAR, NOTHING, chorale, tune
 
 from t5music.data.examples import cutting
 from t5music.music import encodings
+from t5music.music.encodings.remi.bars import opened
 from t5music.music.score import METER
 
 REMI = encodings.get("remi")
@@ -18,19 +19,19 @@ REMI = encodings.get("remi")
 @given(st.sampled_from(["tx1", "performance"]), st.integers(0, 3_000_000))
 def test_silence_lasts_as_long_as_asked_in_few_words(name: str, units: int):
     encoding = encodings.get(name)
-    words = cutting.silence(encoding, units)
-    assert cutting.wait_units(encoding)[words].sum() == units
-    assert cutting.units_of(encoding, encoding.times(words)[-1]) == units
-    longest = cutting.wait_units(encoding).max()
+    words = encoding.silence(units)
+    assert encoding.waits[words].sum() == units
+    assert encoding.units(encoding.times(words)[-1]) == units
+    longest = encoding.waits.max()
     assert len(words) <= units // longest + 4  # tx1 counts in four steps: 1000, 100, 10 and 1
 
 
 def test_cuts_are_bar_lines_and_the_ends_of_waits():
     events = REMI.encode(chorale(3))
-    assert [REMI.words[events[place]] for place in cutting.cuts(REMI, events)] == ["Bar", "Bar"]
+    assert [REMI.words[events[place]] for place in REMI.cuts(events)] == ["Bar", "Bar"]
     clock = encodings.get("performance")
     events = clock.from_text("TIME_SHIFT_5 NOTE_ON_60 TIME_SHIFT_9 NOTE_OFF_60 TIME_SHIFT_2")
-    assert cutting.cuts(clock, events).tolist() == [1, 3]
+    assert clock.cuts(events).tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,8 @@ def test_cuts_are_bar_lines_and_the_ends_of_waits():
     ],
 )
 def test_music_opens_with_the_tempo_in_force(before: str, after: str, expected: str):
-    made = cutting.opened(REMI, REMI.from_text(before), REMI.from_text(after))
-    assert REMI.to_text(made) == expected
+    music = opened(REMI.from_text(before), REMI.from_text(after))
+    assert REMI.to_text(music) == expected
 
 
 def test_windows_are_whole_bars_and_the_last_is_what_is_left():

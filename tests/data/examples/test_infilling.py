@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from small_scores import BAR, chorale, piece, sounding, tune
 
 from t5music.data.examples import Infill
-from t5music.data.examples.patching import put_back
 from t5music.errors import ConfigError, MidiError
 from t5music.music import encodings
 from t5music.music.score import TEMPO
@@ -170,7 +169,7 @@ def test_whatever_is_put_in_what_follows_stays(data: st.DataObject):
     begin = data.draw(st.floats(0, 10))
     events, first, last = Infill("x", encoding.name, words=2000, region=(begin, begin + 1.5))._gap(score)
     answer = np.array(data.draw(st.lists(st.integers(0, len(encoding.words) - 1), max_size=30)), np.int32)
-    patched = put_back(encoding, events, first, last, answer)
+    patched = encoding.replace(events, first, last, answer)
     start, end = encoding.times(events)[[first, last]]
 
     def outside(score) -> set[tuple[float, int]]:
@@ -188,7 +187,7 @@ def test_whatever_is_put_in_bars_stay_where_they_are(data: st.DataObject):
     remi = encodings.get("remi")
     events, first, last = Infill("x", "remi", region=(4.0, 8.0))._gap(trio(6))
     answer = np.array(data.draw(st.lists(st.integers(0, len(remi.words) - 1), max_size=30)), np.int32)
-    patched = put_back(remi, events, first, last, answer)
+    patched = remi.replace(events, first, last, answer)
     bar = remi.ids["Bar"]
     assert (patched == bar).sum() == (events == bar).sum()
     assert patched[:first].tolist() == events[:first].tolist()

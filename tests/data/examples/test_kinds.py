@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import import_module
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
@@ -75,6 +77,17 @@ def test_asked_of_no_music_it_says_so(kind: Composes):
     else:
         with pytest.raises(MidiError, match=r"no (music|notes|phrase)"):
             kind.prompts(NOTHING)
+
+
+def test_every_kind_of_the_folder_is_registered():
+    modules = [import_module(f"{examples.__name__}.{module.name}") for module in iter_modules(examples.__path__)]
+    kinds = {
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind.__module__ == module.__name__ and "kind" in vars(kind)
+    }
+    assert kinds == set(KINDS.values())
 
 
 def test_every_kind_is_tried_here():

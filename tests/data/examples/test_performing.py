@@ -100,3 +100,8 @@ def test_bars_of_rest_are_not_asked_for():
     assert len(Perform(bars=4).prompts(chorale(8))) == 2
     bar = PERFORMANCE.from_text("TIME_SHIFT_50 VELOCITY_20 NOTE_ON_60 TIME_SHIFT_50 NOTE_OFF_60")
     assert sounding(PERFORM.music(score, [bar, bar]).score) == {(1, 1, 60), (3, 1, 60)}
+
+
+def test_the_answer_must_run_by_a_clock():
+    with pytest.raises(DataError, match=r"perform: time in remi does not pass in waits; use performance"):
+        Perform(encoding="remi")

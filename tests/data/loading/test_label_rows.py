@@ -127,7 +127,7 @@ def test_golden_rows_of_words(vocabulary: Vocabulary, ids):
     [
         ("notes", ROLES, "Bar Pitch_60", "Pitch_60 Duration_1", "notes and labels alone, not 'Duration_1'"),
         ("notes", ROLES, "Bar Pitch_60", "Role_melody Role_bridge", "1 notes in its inputs and 2 labels"),
-        ("sequence", EMOTIONS, "Bar", "Q4", "'Q4' is no label of the task's"),
+        ("sequence", EMOTIONS, "Bar", "Q4", "'Q4' is not a label of the task"),
         ("words", (), "Bar Pitch_60", "Bar", "one for one, not 2 for 3"),
     ],
 )

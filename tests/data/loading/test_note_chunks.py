@@ -101,7 +101,7 @@ def test_a_position_goes_on_and_processes_share_batches(store, tmp_path, vocabul
 
 def test_what_cannot_be_masked_is_refused(tmp_path, store, vocabulary):
     settings = {"length": 40, "batch_size": 4, "seed": 0, "vocabulary": vocabulary}
-    with pytest.raises(ConfigError, match=r"music alone in remi's words, and labels is supervised"):
+    with pytest.raises(ConfigError, match=r"music alone in remi's words can be masked, and labels is supervised"):
         chunk_batches([make(tmp_path / "labels", vocabulary, objectives=[])], **settings)
     with pytest.raises(ConfigError, match=r"and songs is in tx1"):
         chunk_batches([make(tmp_path / "songs", vocabulary, encoding="tx1")], **settings)

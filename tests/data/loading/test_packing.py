@@ -1,4 +1,4 @@
-"""Packing: NUMERICS.md's golden rows, nothing lost, nothing split, rows well filled."""
+"""Packing: golden rows, nothing lost, nothing split, rows well filled."""
 
 from __future__ import annotations
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t5music.data.objectives import from_config
-from t5music.data.objectives.nes_voices import VOICES, KeepVoices, SwapPulses
+from t5music.data.objectives.nes_voices import KeepVoices, SwapPulses
 from t5music.data.vocabulary import Vocabulary, default
 from t5music.errors import ConfigError
 from t5music.music import encodings
+from t5music.music.encodings.tx1.encoding import VOICES
 from t5music.music.encodings.tx2.encoding import TX2
 from t5music.music.score import DRUMS, METER, NOTE, Score
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import collections
 import json
+from importlib import import_module
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t5music.data.objectives import OBJECTIVES, IidDenoising, SpanCorruption, apply, from_config, noise
+from t5music.data import objectives
+from t5music.data.objectives import OBJECTIVES, IidDenoising, Objective, SpanCorruption, apply, from_config, noise
 from t5music.data.objectives.language_model import Deshuffle, LanguageModel, PrefixLM, SelectRandomChunk
 from t5music.data.vocabulary import FIRST_EVENT, Vocabulary
 from t5music.errors import ConfigError, DataError
@@ -275,3 +278,14 @@ def test_unknown_configs_are_errors():
 def test_settings_that_make_no_sense_are_errors(make):
     with pytest.raises(ConfigError):
         make()
+
+
+def test_every_objective_of_the_folder_is_registered():
+    modules = [import_module(f"{objectives.__name__}.{module.name}") for module in iter_modules(objectives.__path__)]
+    steps = {
+        step
+        for module in modules
+        for step in vars(module).values()
+        if isinstance(step, type) and issubclass(step, Objective) and step.__module__ == module.__name__
+    }
+    assert steps - {Objective} == set(OBJECTIVES.values())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from t5music.data.objectives import OBJECTIVES, Transpose, apply, from_config
 from t5music.data.objectives.recipes import lakhnes_augmentations, music_transformer_augmentations
-from t5music.data.objectives.time_stretch import TimeStretch, clocks, retime
+from t5music.data.objectives.time_stretch import TimeStretch, clock_of, clocks, retime
 from t5music.data.vocabulary import Vocabulary, default
 from t5music.errors import ConfigError
 from t5music.music import encodings
@@ -105,9 +105,14 @@ def test_waits_that_meet_need_no_more_words(waits, seed):
         word for wait in waits for word in ([f"WT_{wait}", "P1_NOTEOFF"] if rng.random() < 0.3 else [f"WT_{wait}"])
     ]
     ids = VOCABULARY.encode(" ".join(words))
-    made = retime(ids, clocks(VOCABULARY)["WT"])
-    assert len(made) <= len(ids)
-    assert abs(int(clocks(VOCABULARY)["WT"].waits[made].sum()) - sum(waits)) <= 500
+    clock = clock_of(VOCABULARY, encodings.get("tx1"))
+    retimed = retime(ids, clock)
+    assert len(retimed) <= len(ids)
+    assert abs(int(clock.waits[retimed].sum()) - sum(waits)) <= 500
+
+
+def test_encodings_that_wait_with_the_same_words_are_stretched_once():
+    assert [VOCABULARY.words[clock.word] for clock in clocks(VOCABULARY)] == ["WT_100000", "TIME_SHIFT_100"]
 
 
 def test_features_get_one_factor_and_clocks_of_their_own():

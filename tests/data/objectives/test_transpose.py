@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t5music.data.objectives.transpose import Transpose, pitch_room
+from t5music.data.objectives.transpose import Transpose, transposition_room
 from t5music.data.vocabulary import Vocabulary, default
 from t5music.errors import ConfigError
+from t5music.music import encodings
 
 
 def transpose(texts: dict[str, str], seed: int, step: Transpose) -> dict[str, str]:
@@ -64,7 +65,7 @@ def test_only_intervals_that_break_nothing_are_drawn_and_all_of_them(texts, poss
             int(after - before)
             for name in texts
             for before, after in zip(example[name], made[name], strict=True)
-            if pitch_room(vocabulary)[0][before]
+            if transposition_room(vocabulary).pitched[before]
         }
         drawn |= moved
     assert drawn == (set(possible) if texts["targets"] != "no music at all" else set())
@@ -83,7 +84,7 @@ def test_the_interval_is_uniform():
 
 def test_the_ranges_of_the_default_vocabulary():
     vocabulary = default()
-    pitched, down, up = pitch_room(vocabulary)
+    pitched, down, up = transposition_room(vocabulary)
     ranges = {}
     for word_id in np.flatnonzero(pitched):
         family, pitch = vocabulary.words[word_id].rsplit("_", 1)
@@ -99,8 +100,9 @@ def test_the_ranges_of_the_default_vocabulary():
 
 
 def test_families_out_of_order_are_an_error():
-    with pytest.raises(ConfigError, match="Pitch words"):
-        pitch_room(Vocabulary({"odd": ["Pitch_1", "Pitch_3"]}))
+    words = encodings.get("tx2").words
+    with pytest.raises(ConfigError, match="the ids of tx2's words do not rise by one a semitone"):
+        transposition_room(Vocabulary({"odd": ["P1_NOTEON_60"], "tx2": words}, shared=["tx2"]))
 
 
 def test_intervals_must_include_none():

@@ -14,7 +14,7 @@ from strategies import any_scores, playable, scores
 from t5music.errors import ConfigError, MidiError
 from t5music.music import encodings, midi
 from t5music.music.encodings import ENCODINGS
-from t5music.music.encodings.base import MAX_SECONDS
+from t5music.music.encodings.clock import MAX_SECONDS
 from t5music.music.midi import reader
 from t5music.music.score import DRUMS, Score
 
@@ -49,6 +49,44 @@ def test_words_are_distinct_and_without_spaces():
     words += [word for word in ENCODINGS["tx2"].words if word not in ENCODINGS["tx1"].ids]  # the others are tx1's own
     assert len(set(words)) == len(words)
     assert not any(character.isspace() for word in words for character in word)
+
+
+@every_encoding
+def test_what_the_words_say(encoding):
+    """The numbers in the words are those of the arrays that augmentations read."""
+    for index, word in enumerate(encoding.words):
+        family, _, number = word.rpartition("_")
+        pitched = family in {"P1_NOTEON", "P2_NOTEON", "TR_NOTEON", "NOTE_ON", "NOTE_OFF", "Pitch"}
+        assert encoding.pitches[index] == (int(number) if pitched else -1)
+        assert encoding.waits[index] == (int(number) if family in {"WT", "TIME_SHIFT"} else 0)
+        assert encoding.tempi[index] == (int(number) if family == "Tempo" else 0)
+        for step in (-int(encoding.semitones_down[index]), int(encoding.semitones_up[index])):
+            assert encoding.words[index + step] == (f"{family}_{int(number) + step}" if pitched else word)
+            assert (
+                not pitched
+                or f"{family}_{int(number) + step + (1 if step > 0 else -1)}" not in encoding.ids
+                or not step
+            )
+    assert not encoding.adds_to or set(encodings.get(encoding.adds_to).words) < set(encoding.words)
+
+
+@every_encoding
+@MANY
+@given(score=MUSIC, interval=st.integers(-12, 12))
+def test_moved_words_are_the_transposed_score(encoding, score, interval):
+    try:
+        events = encoding.encode(playable(encoding, score))
+    except MidiError:
+        return
+    pitched = encoding.pitches[events] >= 0
+    low = -encoding.semitones_down[events][pitched].min(initial=12)
+    high = encoding.semitones_up[events][pitched].min(initial=12)
+    interval = int(np.clip(interval, low, high))
+    decoded = encoding.decode(events + interval * pitched)
+    notes = encoding.decode(events).score.notes.copy()
+    notes["pitch"] += interval * (notes["program"] != DRUMS)
+    assert decoded.repairs == 0
+    assert decoded.score == encoding.decode(events).score.with_notes(notes)
 
 
 @every_encoding

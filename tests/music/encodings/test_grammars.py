@@ -16,7 +16,7 @@ from strategies import any_scores, playable, scores
 from t5music.errors import ConfigError, MidiError
 from t5music.music import encodings, midi
 from t5music.music.encodings import GRAMMARS, Grammar, Illegal
-from t5music.music.encodings.base import MAX_SECONDS
+from t5music.music.encodings.clock import MAX_SECONDS
 from t5music.music.encodings.tx2.encoding import EXPRESSION, TIMBRE, TX2, VOLUME
 from t5music.music.score import Score
 

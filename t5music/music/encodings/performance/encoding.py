@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from t5music.music.encodings.base import (
     DEFAULT_VELOCITY_BIN,
     VELOCITY_BINS,
-    ClockEncoding,
     Decoded,
+    Events,
     bin_velocity,
     velocity_bin,
 )
+from t5music.music.encodings.clock import ClockEncoding
 from t5music.music.instruments import instrument_name
 from t5music.music.score import DRUMS, NOTE, TEMPO, Score
 
@@ -45,10 +46,11 @@ class Performance(ClockEncoding):
         words += [f"VELOCITY_{number}" for number in range(1, VELOCITY_BINS + 1)]
         waits = np.zeros(len(words), int)
         waits[TIME_SHIFT:VELOCITY] = np.arange(1, MAX_SHIFT + 1)
-        super().__init__("performance", words, np.arange(len(words)) < NOTE_OFF, waits, STEPS_PER_SECOND)
-        self._rests = TIME_SHIFT - 1 + np.arange(MAX_SHIFT + 1)
+        ids = np.arange(len(words))
+        pitches = np.where(ids < TIME_SHIFT, ids % NOTE_OFF, -1)
+        super().__init__("performance", words, ids < NOTE_OFF, pitches=pitches, waits=waits, rate=STEPS_PER_SECOND)
 
-    def encode(self, score: Score) -> NDArray[np.int32]:
+    def encode(self, score: Score) -> Events:
         """Event ids of the pitched notes, sustain pedal played out. Raises MidiError beyond 90 minutes.
 
         At one step the note-offs come first, in the order in which their notes began; then the notes in the order of
@@ -75,9 +77,9 @@ class Performance(ClockEncoding):
         rank = np.concatenate([number, len(notes) + 2 * changed, len(notes) + 2 * number + 1])
         ids = np.concatenate([NOTE_OFF + pitches, VELOCITY - 1 + bins[changed], NOTE_ON + pitches])
         order = np.lexsort((rank, steps))
-        return self._with_waits(steps[order], ids[order], self._rests)
+        return self._with_waits(steps[order], ids[order])
 
-    def _decode(self, events: NDArray[np.int32]) -> Decoded:
+    def _decode(self, events: Events) -> Decoded:
         """The score at tempo 120, one piano track, 10,000 ticks a second.
 
         Repairs: note-offs that end nothing, notes that end in the step in which they begin (both dropped), notes
@@ -108,17 +110,23 @@ class Performance(ClockEncoding):
         names = (instrument_name(0),) if len(notes) else ()
         return Decoded(Score(TICKS_PER_QUARTER, notes, tempos=tempos, track_names=names), repairs)
 
-    def _stray(self, events: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def _stray(self, events: Events) -> NDArray[np.bool_]:
         return _pair(events)[1]
 
-    def _opened(self, events: NDArray[np.int32], start: int, stop: int) -> NDArray[np.int32]:
+    def _opened(self, events: Events, start: int, stop: int) -> Events:
         """As in ClockEncoding; and the velocity in force is stated before the segment's first note."""
         piece = super()._opened(events, start, stop)
         first = int(np.argmax(np.append((piece < NOTE_OFF) | (piece >= VELOCITY), True)))
-        before = np.flatnonzero(events[:start] >= VELOCITY)
-        if first == len(piece) or piece[first] >= VELOCITY or not len(before):
+        if first == len(piece) or piece[first] >= VELOCITY:
             return piece
-        return np.insert(piece, first, events[before[-1]])
+        return np.insert(piece, first, self._in_force(events[:start]))
+
+    def _note_offs(self, notes: NDArray) -> NDArray[np.int64]:
+        return NOTE_OFF + notes["pitch"].astype(np.int64)
+
+    def _in_force(self, events: Events) -> Events:
+        """The last velocity."""
+        return events[np.flatnonzero(events >= VELOCITY)[-1:]]
 
 
 def _steps(seconds: NDArray) -> NDArray[np.int64]:
@@ -136,7 +144,7 @@ def _delays(steps: NDArray, keys: NDArray) -> NDArray[np.int64]:
     return np.minimum(turns - np.maximum.accumulate(np.where(begins, turns, 0)), TICKS_PER_STEP // 2 - 1)
 
 
-def _pair(events: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _pair(events: Events) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Matches note-ons and note-offs of each pitch, first in, first out.
 
     Returns partner (int64 [events]): for a note-on the index of its note-off, -1 for everything else; and stray (bool

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from t5music.music.encodings.base import MAX_SECONDS, VELOCITY_BINS, Encoding
+from t5music.music.encodings.base import VELOCITY_BINS, Encoding
+from t5music.music.encodings.clock import MAX_SECONDS
 from t5music.music.encodings.grammar import UNBOUNDED, Array, Grammar, columns, fits, int32s
 from t5music.music.encodings.performance.encoding import (
     MAX_SHIFT,

@@ -73,8 +73,8 @@ def _cuts_inside(kinds: NDArray) -> NDArray[np.int64]:
 
 def _in_force(events: NDArray, kinds: NDArray, kind: int, start: int, stop: int) -> list[int]:
     """The last event of a kind in events[start:stop], in a list; an empty list if there is none."""
-    found = np.flatnonzero(kinds[start:stop] == kind)
-    return [int(events[start + found[-1]])] if len(found) else []
+    places = np.flatnonzero(kinds[start:stop] == kind)
+    return [int(events[start + places[-1]])] if len(places) else []
 
 
 def _open(events: NDArray, kinds: NDArray, start: int) -> tuple[list[int], int]:

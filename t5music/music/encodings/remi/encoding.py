@@ -11,8 +11,8 @@ What is lost: onsets and ends move by at most 1/24 quarter, but a note lasts at 
 quarters are within 4 % (7.3 % where rounding up would run into the next note of the same key) up to 32 quarters; longer
 ones are cut to that, and percussion gets 1/12 quarter. Velocities move by at most 2, tempi by at most 2.5 % within
 20..320 a minute, and of several tempi at one position the last holds. Tracks of one program become one; notes of one
-program and pitch follow one another (remi_grid.separate). Bar lines move to the nearest 1/32 note, and bars of a meter
-that has no word, or cut short by a change of meter, become one or more of the same length (remi_grid.meters_of); notes
+program and pitch follow one another (grid.separate). Bar lines move to the nearest 1/32 note, and bars of a meter
+that has no word, or cut short by a change of meter, become one or more of the same length (grid.meters_of); notes
 never move because of that. Keys, the sustain pedal (durations are those written) and track names are left out.
 """
 
@@ -21,7 +21,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from t5music.music.encodings.base import DEFAULT_VELOCITY_BIN, Decoded, Encoding, bin_velocity, velocity_bin
+from t5music.music.encodings.base import (
+    DEFAULT_VELOCITY_BIN,
+    Decoded,
+    Encoding,
+    Events,
+    bin_velocity,
+    inside,
+    velocity_bin,
+)
+from t5music.music.encodings.remi import bars as remi_bars
 from t5music.music.encodings.remi import cut as remi_cut
 from t5music.music.encodings.remi.grid import (
     DURATIONS,
@@ -41,10 +50,13 @@ from t5music.music.encodings.remi.words import (
     DRUM,
     DURATION,
     FIRST,
+    HEAD_KINDS,
     KIND_OF,
     PITCH,
+    PITCHES,
     POS,
     PROGRAM,
+    TEMPO_OF,
     TEMPO_WORD,
     TIMESIG,
     VELOCITY,
@@ -62,7 +74,7 @@ class Remi(Encoding):
     """Bars and positions."""
 
     def __init__(self) -> None:
-        super().__init__("remi", WORDS, (KIND_OF == PITCH) | (KIND_OF == DRUM))
+        super().__init__("remi", WORDS, np.isin(KIND_OF, HEAD_KINDS), pitches=PITCHES, tempi=TEMPO_OF)
 
     def encode(self, score: Score) -> NDArray[np.int32]:
         """Event ids of any score. Raises MidiError for more than 20,000 bars."""
@@ -111,17 +123,17 @@ class Remi(Encoding):
         lengths = np.ones(len(at), np.int64)
         lengths[~drums] = DURATIONS[parsed.values[at[~drums] + 1]]
         ends = starts + lengths * POSITION
-        kept, cut, _ = separate(programs * 128 + pitches, starts, ends, velocities)
+        distinct, cut, _ = separate(programs * 128 + pitches, starts, ends, velocities)
         # A bar of an odd number of 1/32 notes ends inside a position: an overlap of less than one is as it should be.
-        repairs += int(len(at) - len(kept) + (ends[kept] - cut >= POSITION).sum())
+        repairs += int(len(at) - len(distinct) + (ends[distinct] - cut >= POSITION).sum())
 
-        used, tracks = np.unique(programs[kept], return_inverse=True)
-        notes = np.empty(len(kept), NOTE)
-        notes["onset"] = starts[kept]
-        notes["duration"] = cut - starts[kept]
-        notes["pitch"] = pitches[kept]
-        notes["velocity"] = velocities[kept]
-        notes["program"] = programs[kept]
+        used, tracks = np.unique(programs[distinct], return_inverse=True)
+        notes = np.empty(len(distinct), NOTE)
+        notes["onset"] = starts[distinct]
+        notes["duration"] = cut - starts[distinct]
+        notes["pitch"] = pitches[distinct]
+        notes["velocity"] = velocities[distinct]
+        notes["program"] = programs[distinct]
         notes["track"] = tracks
         change = np.flatnonzero(np.diff(parsed.bar_meters, prepend=-1))
         meters = np.empty(len(change), METER)
@@ -168,6 +180,19 @@ class Remi(Encoding):
         edges = np.append(np.flatnonzero(events == FIRST[BAR])[1:], len(events))
         nearest = np.argmin(np.abs(self.times(events)[edges] - seconds))
         return events[: edges[nearest]], events[edges[nearest] :]
+
+    def cuts(self, events: ArrayLike) -> NDArray[np.int64]:
+        """The bar lines; see `Encoding.cuts`."""
+        events = self._checked(events)
+        return inside(np.flatnonzero(events == FIRST[BAR]), len(events))
+
+    def replace(self, events: ArrayLike, first: int, last: int, answer: ArrayLike) -> Events:
+        """See `Encoding.replace`. The answer gets as many bars as there were, with their meters.
+
+        Bars that the answer lacks are empty; bars that it has too many, and what lies beyond a bar's end, are left out.
+        The tempo that held after the gap holds again.
+        """
+        return remi_bars.replace(self._checked(events), first, last, self._checked(answer))
 
 
 def _note_rows(

@@ -88,7 +88,7 @@ class State(NamedTuple):
     tempo: Array  # in force; UNSTATED, UNKNOWN
     program: Array  # of the bar's last pitched note; UNSTATED, UNKNOWN
     velocity: Array  # of the bar's last note; UNSTATED, UNKNOWN
-    asked: Array  # 1 after a Program, until its note
+    named: Array  # 1 after a Program, until its note
     pitch: Array  # the last at this position, -1 if none
     drum: Array  # the last at this position, -1 if none
     noted: Array  # 1 where the bar has a note
@@ -141,7 +141,7 @@ class RemiGrammar(Grammar):
         program, pitch, drum, ended = kind == PROGRAM, kind == PITCH, kind == DRUM, kind == DURATION
         moved = bar | placed
         # Inside a piece, a Program before a Drum is that of an earlier note: whether it holds is not known.
-        lost = drum & (state.asked == 1)
+        lost = drum & (state.named == 1)
         held = xp.where(bar, UNSTATED, xp.where(program, value, xp.where(lost, UNKNOWN, state.program)))
         row, soonest, free = self._tables(state, held, ended, ticks, xp)
         return State(
@@ -154,7 +154,7 @@ class RemiGrammar(Grammar):
             xp.where(kind == TEMPO_WORD, value, state.tempo),
             held,
             xp.where(bar, UNSTATED, xp.where(kind == VELOCITY, value, state.velocity)),
-            (state.asked | program) & ~(moved | pitch | drum),
+            (state.named | program) & ~(moved | pitch | drum),
             xp.where(moved, -1, xp.where(pitch, value, state.pitch)),
             xp.where(moved, -1, xp.where(drum, value, state.drum)),
             (state.noted | drum | ended) & ~bar,
@@ -168,8 +168,8 @@ class RemiGrammar(Grammar):
         until = (_tick(state, xp) + ticks)[:, None]
         here = np.arange(PITCHES, dtype=np.int32) == xp.where(ended, state.pitch, -1)[:, None]
         row = xp.where(here & (state.program >= 0)[:, None], until, state.row)
-        own = np.arange(PROGRAMS, dtype=np.int32) == state.program[:, None]
-        soonest = xp.where(own, xp.min(row, axis=1)[:, None], state.soonest)
+        in_force = np.arange(PROGRAMS, dtype=np.int32) == state.program[:, None]
+        soonest = xp.where(in_force, xp.min(row, axis=1)[:, None], state.soonest)
         # Written before it is read: compiled, the table then stays where it is.
         free = put(state.free, _row(state.program, xp), row, xp)
         return free[xp.arange(len(free)), _row(program, xp)], soonest, free
@@ -190,7 +190,7 @@ class RemiGrammar(Grammar):
         bar, pos, tempo, program, velocity, pitch, drum = (
             kinds == each for each in (BAR, POS, TEMPO_WORD, PROGRAM, VELOCITY, PITCH, DRUM)
         )
-        late = drum & (state.asked == 1)  # percussion that is said to have a program
+        late = drum & (state.named == 1)  # percussion that is said to have a program
         follows = (_look(FOLLOWS, state.last, xp) >> kinds) & 1 == 1
         opened = xp.where(state.last == TIMESIG, pos, (state.last != POS) | tempo)
         return {
@@ -207,7 +207,7 @@ class RemiGrammar(Grammar):
         kind, value, _ = columns(TABLE, ids, np)
         pos, program, pitch = kind == POS, kind == PROGRAM, kind == PITCH
         positions = xp.where(state.tempo == UNSTATED, 1, -(-state.length // POSITION))
-        above = xp.where(state.asked == 1, -1, state.pitch)
+        above = xp.where(state.named == 1, -1, state.pitch)
         at_least = xp.where(state.pitch >= 0, state.program, -1)
         return {
             "position": ~pos | ((value > state.position) & (value < positions)),

@@ -138,13 +138,13 @@ class Laid(NamedTuple):
     """A score's notes on the grid, in the order of their words; of several notes of a key that begin together one.
 
     Attributes:
-      edges: bar lines, int64 [bars + 1], ticks of 480 a quarter.
-      meters: the bars' indices into METERS, int64 [bars].
-      notes: which notes of the score, int64 [n]; the following are of these.
-      bars: the bar of each.
-      starts: where each begins, in ticks.
-      lengths: positions it lasts, up to the next note of its key.
-      room: positions up to the next note of its key (or very many).
+        edges: bar lines, int64 [bars + 1], ticks of 480 a quarter.
+        meters: the bars' indices into METERS, int64 [bars].
+        notes: which notes of the score, int64 [n]; the following are of these.
+        bars: the bar of each.
+        starts: where each begins, in ticks.
+        lengths: positions it lasts, up to the next note of its key.
+        room: positions up to the next note of its key (or very many).
     """
 
     edges: NDArray[np.int64]
@@ -166,11 +166,11 @@ def lay_notes(score: Score) -> Laid:
     lengths = (notes["onset"] + notes["duration"]) * TICKS - starts * resolution
     lengths = np.maximum(1, (lengths + POSITION * resolution // 2) // (POSITION * resolution))
     ends = starts + lengths * POSITION
-    kept, ends, following = separate(programs * 128 + pitches, starts, ends, notes["velocity"])
-    order = np.lexsort((pitches[kept], programs[kept], starts[kept]))
-    kept, starts = kept[order], starts[kept][order]
+    distinct, ends, following = separate(programs * 128 + pitches, starts, ends, notes["velocity"])
+    order = np.lexsort((pitches[distinct], programs[distinct], starts[distinct]))
+    distinct, starts = distinct[order], starts[distinct][order]
     lengths, room = (ends[order] - starts) // POSITION, (following[order] - starts) // POSITION
-    return Laid(edges, meters, kept, bars[kept], starts, lengths, room)
+    return Laid(edges, meters, distinct, bars[distinct], starts, lengths, room)
 
 
 def separate(keys: NDArray, starts: NDArray, ends: NDArray, velocities: NDArray) -> tuple[NDArray, NDArray, NDArray]:

@@ -1,4 +1,4 @@
-"""remi's words, and the reading of them: where in time each event stands."""
+"""remi's words, and parsing: where in time each event stands."""
 
 from __future__ import annotations
 
@@ -38,8 +38,15 @@ _VALUES: tuple[Sequence | NDArray, ...] = (
     DURATIONS,
 )
 WORDS = ("Bar", *(f"{kind}_{value}" for kind, values in zip(KINDS, _VALUES, strict=True) for value in values))
-KIND_OF = np.repeat(np.arange(len(KINDS)), [max(1, len(values)) for values in _VALUES])  # of each event id
-FIRST = np.searchsorted(KIND_OF, np.arange(len(KINDS)))  # the first event id of each kind
+KIND_OF = np.repeat(np.arange(len(KINDS)), [max(1, len(values)) for values in _VALUES])  # int64 [words]
+FIRST = np.searchsorted(KIND_OF, np.arange(len(KINDS)))  # int64 [kinds], the first event id of each kind
+# The kinds of words that belong to a note: those before its pitch, the pitch, what follows it.
+LEAD_KINDS, HEAD_KINDS = (POS, PROGRAM, VELOCITY), (PITCH, DRUM)
+NOTE_KINDS = (*LEAD_KINDS, *HEAD_KINDS, DURATION)
+
+PITCHES = np.where(KIND_OF == PITCH, np.arange(len(WORDS)) - FIRST[PITCH], -1)  # int64 [words], -1 for other words
+TEMPO_OF = np.zeros(len(WORDS), np.int64)  # [words], quarters a minute, 0 for other words
+TEMPO_OF[KIND_OF == TEMPO_WORD] = TEMPI
 
 _MINUTE = 60_000_000  # microseconds
 _NOMINAL_TEMPO = int(np.flatnonzero(TEMPI == 120)[0])
@@ -50,14 +57,14 @@ class Parsed:
     """Events placed in time.
 
     Attributes:
-      kinds, values: int64 [events], index into KINDS, and event id less the first one of the kind.
-      bars: int64 [events], the index of the bar each event is in.
-      ticks: int64 [events], 480 a quarter, of the position each event is at.
-      bar_at: int64 [bars], index of each Bar event.
-      bar_ticks, bar_meters: int64 [bars], where the bars begin, and their indices into METERS.
-      tempos: TEMPO [tempi], the first one at tick 0.
-      added: how many events were put before the given ones (0, or 2 to open a bar).
-      repairs: what had to be dropped or mended to read bars, meters, positions and tempi.
+        kinds, values: int64 [events], index into KINDS, and event id less the first one of the kind.
+        bars: int64 [events], the index of the bar each event is in.
+        ticks: int64 [events], 480 a quarter, of the position each event is at.
+        bar_at: int64 [bars], index of each Bar event.
+        bar_ticks, bar_meters: int64 [bars], where the bars begin, and their indices into METERS.
+        tempos: TEMPO [tempi], the first one at tick 0.
+        added: how many events were put before the given ones (0, or 2 to open a bar).
+        repairs: what had to be dropped or mended to read bars, meters, positions and tempi.
     """
 
     kinds: NDArray[np.int64]

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
-from t5music.music.encodings.base import ClockEncoding, Decoded
+from t5music.music.encodings.base import Decoded, Events
+from t5music.music.encodings.clock import ClockEncoding
 from t5music.music.score import DRUMS, METER, NOTE, TEMPO, Score
 
 SAMPLE_RATE = 44_100
@@ -32,27 +33,32 @@ WAITS = np.concatenate(
 VOICES = ("P1", "P2", "TR", "NO")
 RANGES = ((33, 108), (33, 108), (21, 108), (1, 16))  # pitches; for NO the 16 periods of the noise generator
 PROGRAMS = (80, 81, 38, DRUMS)  # NES-MDB's: square lead, sawtooth lead, synth bass, and a percussion track
-VELOCITY = (
-    100  # of every decoded note; NES-MDB itself writes the chip's volumes 1..15, which a MIDI player barely sounds
-)
+# The velocity of every decoded note; NES-MDB itself writes the chip's volumes 1..15, which a MIDI player barely sounds.
+VELOCITY = 100
 NOISE = VOICES.index("NO")
+_OTHER_PULSE = {"P1": "P2", "P2": "P1"}
 
 _LOWEST = np.array([low for low, _ in RANGES])
 _HIGHEST = np.array([high for _, high in RANGES])
 
 
-def _words(more: Sequence[Sequence[str]]) -> tuple[list[str], NDArray, NDArray]:
-    """The words, and for each its voice (-1 for a wait) and its pitch (-1 for a wait or a NOTEOFF).
+class _Words(NamedTuple):
+    """The words, and of each its voice (-1 for a wait) and the pitch of the note it begins (-1 if it begins none)."""
 
-    more: for each voice, words that follow those of its notes; they have neither voice nor pitch.
-    """
+    words: list[str]
+    voices: NDArray[np.int64]
+    pitches: NDArray[np.int64]
+
+
+def _words(more: Sequence[Sequence[str]]) -> _Words:
+    """`more`: for each voice, words that follow those of its notes."""
     words = [f"WT_{wait}" for wait in WAITS]
     voices, pitches = [-1] * len(words), [-1] * len(words)
     for voice, (name, (low, high)) in enumerate(zip(VOICES, RANGES, strict=True)):
         words += [f"{name}_NOTEOFF", *(f"{name}_NOTEON_{pitch}" for pitch in range(low, high + 1)), *more[voice]]
-        voices += [voice] * (high - low + 2) + [-1] * len(more[voice])
         pitches += [-1, *range(low, high + 1)] + [-1] * len(more[voice])
-    return words, np.array(voices), np.array(pitches)
+        voices += [voice] * (len(words) - len(voices))
+    return _Words(words, np.array(voices), np.array(pitches))
 
 
 class VoiceNotes(NamedTuple):
@@ -71,18 +77,26 @@ class VoiceNotes(NamedTuple):
 
 
 class TX1(ClockEncoding):
-    """LakhNES's encoding. A score's voices are its tracks named p1, p2, tr, no, or else its first three tracks."""
+    """LakhNES's encoding. A score's voices are its tracks named p1, p2, tr, no, or else its first three tracks.
+
+    Attributes:
+        voices: int64 [words], index into VOICES of the voice whose word it is; -1 for waits.
+        other_pulse: int64 [words], the event id of the same word of the other pulse; a word's own id where there is
+            none.
+    """
 
     def __init__(self, name: str = "tx1", more: Sequence[Sequence[str]] = ((),) * len(VOICES)) -> None:
         """`more`: further words of each voice, for an encoding that adds to this one."""
-        words, self._voice, self._pitch = _words(more)
+        words, self.voices, self._pitch = _words(more)
         waits = np.concatenate([WAITS, np.zeros(len(words) - len(WAITS), int)])
-        super().__init__(name, words, self._pitch >= 0, waits, SAMPLE_RATE)
-        self._off = np.array([self.ids[f"{name}_NOTEOFF"] for name in VOICES])
-        # The word of a wait of 0..100000 samples; half way between two words goes up, as in LakhNES's tx1_vocab_gen.
-        self._rests = np.searchsorted((WAITS[1:] + WAITS[:-1]) / 2, np.arange(WAITS[-1] + 1), side="right")
+        tonal = np.where(self.voices == NOISE, -1, self._pitch)  # the periods of the noise are no pitches
+        super().__init__(name, words, self._pitch >= 0, pitches=tonal, waits=waits, rate=SAMPLE_RATE)
+        self._off = np.array([self.ids[f"{voice}_NOTEOFF"] for voice in VOICES])
+        # The voice of words about notes, of which an encoding that adds to this one has others beside.
+        self._voice = np.where((self._pitch >= 0) | np.isin(np.arange(len(words)), self._off), self.voices, -1)
+        self.other_pulse = np.array([self.ids[_of_other_pulse(word)] for word in words])
 
-    def encode(self, score: Score) -> NDArray[np.int32]:
+    def encode(self, score: Score) -> Events:
         """Event ids of a score of at most four monophonic voices.
 
         Where every track with notes is named p1, p2, tr or no (in any case, as in NES-MDB), the names say the voice.
@@ -108,7 +122,7 @@ class TX1(ClockEncoding):
         samples = np.concatenate([laid.starts, laid.ends[off]])
         return samples, np.concatenate([voices, voices[off]]), np.concatenate(ids)
 
-    def _in_order(self, score: Score, samples: NDArray, ranks: NDArray, ids: NDArray) -> NDArray[np.int32]:
+    def _in_order(self, score: Score, samples: NDArray, ranks: NDArray, ids: NDArray) -> Events:
         """The events by sample and rank, with the waits between them and up to the end of the song."""
         order = np.lexsort((ranks, samples))
         samples, ids = samples[order], ids[order]
@@ -116,10 +130,10 @@ class TX1(ClockEncoding):
         if len(last) and last["numerator"][0] == last["denominator"][0] == 1 and last["tick"][0] >= score.end_tick:
             end = samples_of(score, last["tick"])
             if end[0] > samples[-1]:  # the sentinel event that carries the last wait is taken off again
-                return self._with_waits(np.append(samples, end), np.append(ids, 0), self._rests)[:-1]
-        return self._with_waits(samples, ids, self._rests)
+                return self._with_waits(np.append(samples, end), np.append(ids, 0))[:-1]
+        return self._with_waits(samples, ids)
 
-    def _decode(self, events: NDArray[np.int32]) -> Decoded:
+    def _decode(self, events: Events) -> Decoded:
         """The score at tempo 120 and one tick a sample, with the tracks p1, p2, tr, no, every velocity 100.
 
         Its last meter, 1/1, stands where the events end, as in NES-MDB. Waits that meet add up. Repairs: NOTEOFFs of a
@@ -151,13 +165,22 @@ class TX1(ClockEncoding):
         names = tuple(name.lower() for name in VOICES)
         return Decoded(Score(TICKS_PER_QUARTER, notes, tempos=tempos, meters=meters, track_names=names), repairs)
 
-    def _stray(self, events: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def _stray(self, events: Events) -> NDArray[np.bool_]:
         stray = np.zeros(len(events), bool)
         for voice in range(len(VOICES)):
-            mine = np.flatnonzero(self._voice[events] == voice)
-            on = self._pitch[events[mine]] >= 0
-            stray[mine] = ~on & ~np.append(False, on[:-1])[: len(mine)]
+            places = np.flatnonzero(self._voice[events] == voice)
+            on = self._pitch[events[places]] >= 0
+            stray[places] = ~on & ~np.append(False, on[:-1])[: len(places)]
         return stray
+
+    def _note_offs(self, notes: NDArray) -> NDArray[np.int64]:
+        return self._off[notes["track"]]
+
+
+def _of_other_pulse(word: str) -> str:
+    """The same word of the other pulse; the word itself where it is of no pulse."""
+    voice, _, rest = word.partition("_")
+    return f"{_OTHER_PULSE.get(voice, voice)}_{rest}"
 
 
 def samples_of(score: Score, ticks: NDArray) -> NDArray[np.int64]:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from t5music.music.encodings.base import MAX_SECONDS, Encoding
+from t5music.music.encodings.base import Encoding
+from t5music.music.encodings.clock import MAX_SECONDS
 from t5music.music.encodings.grammar import UNBOUNDED, Array, Grammar, columns, fits, int32s
 from t5music.music.encodings.tx1.encoding import SAMPLE_RATE, TX1, VOICES, WAITS
 
@@ -55,7 +56,7 @@ class State(NamedTuple):
     last: Array  # SPOKEN, LONG_WAIT or SHORT_WAIT
     sounding: Array  # a bit for each voice
     unknown: Array  # bits of the voices without a note since the words began inside a piece
-    said: Array  # NOTHING, NOTELESS or NOTED
+    stage: Array  # NOTHING, NOTELESS or NOTED
     due: Array  # the bit of the voice whose volume must come next, or 0
 
 
@@ -83,8 +84,8 @@ class TX1Grammar(Grammar):
     def start(self, batch: int, room: ArrayLike = UNBOUNDED) -> State:
         zero = int32s(batch, 0)
         unknown = zero + ((1 << len(VOICES)) - 1 if self.inside else 0)
-        said = zero + (NOTED if self.inside else NOTHING)
-        return State(int32s(batch, room), zero, zero - 1, zero + SPOKEN, zero, unknown, said, zero)
+        stage = zero + (NOTED if self.inside else NOTHING)
+        return State(int32s(batch, room), zero, zero - 1, zero + SPOKEN, zero, unknown, stage, zero)
 
     def advance(self, state: State, ids: Array, xp: Any) -> State:
         kind, wait, last, rank, bit = columns(self.TABLE, ids, xp)
@@ -98,7 +99,7 @@ class TX1Grammar(Grammar):
             xp.where(none, state.last, last),
             xp.where(on, silenced | bit, silenced),
             state.unknown & ~bit,
-            xp.where(on, NOTED, xp.maximum(state.said, ~none * np.int32(NOTELESS))),
+            xp.where(on, NOTED, xp.maximum(state.stage, ~none * np.int32(NOTELESS))),
             xp.where(none, state.due, xp.where(on, bit & self.LOUD, 0)),
         )
 
@@ -107,7 +108,7 @@ class TX1Grammar(Grammar):
         if not self.complete:
             return (state.due != 0) * np.int32(1)
         spoken = (1 << (state.spoke // 3 + 1)) - 1
-        return self._to_end(state.sounding, state.sounding & spoken, state.due, state.said == NOTELESS, state.spoke)
+        return self._to_end(state.sounding, state.sounding & spoken, state.due, state.stage == NOTELESS, state.spoke)
 
     def _to_end(self, sounding: Array, stuck: Array, due: Array, owed: Array, spoke: Array) -> Array:
         """Words to an end. stuck: bits of voices that sound and have spoken; owed: whether there must be a note yet."""
@@ -119,7 +120,7 @@ class TX1Grammar(Grammar):
         waits, off, on = kinds == WAIT, part == OFF, part == ON
         sounding = (state.sounding & ~np.where(off, bit, 0)) | np.where(on, bit, 0)
         stuck = sounding & np.where(waits, 0, 2 * bit - 1)
-        owed = ~on & (state.said != NOTED)
+        owed = ~on & (state.stage != NOTED)
         due = np.where(on, bit & self.LOUD, 0)
         after: Array = due != 0
         if self.complete:
@@ -136,7 +137,7 @@ class TX1Grammar(Grammar):
 
     def judge_words(self, state: State, entries: Array, ids: NDArray[np.int32], xp: Any) -> dict[str, Array]:
         kind, wait, *_ = columns(self.TABLE, ids, np)
-        left = LIMIT - state.elapsed - (state.said != NOTED)
+        left = LIMIT - state.elapsed - (state.stage != NOTED)
         return {"limit": (kind != WAIT) | (wait <= left)}
 
 

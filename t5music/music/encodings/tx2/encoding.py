@@ -8,8 +8,8 @@ volumes and timbres stand wherever the chip changes them, in NES-MDB several wit
     P1_NOTEON_60 P1_VELOCITY_12 P1_TIMBRE_2 TR_NOTEON_36 WT_740 P1_VELOCITY_10 WT_740 P1_VELOCITY_8 ...
 
 A Score holds notes only, with one velocity each. What changes beside them is an `expression`, an array of its own:
-`encode(score, expression)` and `expression(events)` are each other's inverse, and `nes_expression.read` takes it from
-the controllers 11 and 12 of NES-MDB's MIDI files. `encode(score)` says the notes' own volumes alone.
+`encode(score, expression)` and `expression(events)` are each other's inverse, and `music.nes.expression.read` takes it
+from the controllers 11 and 12 of NES-MDB's MIDI files. `encode(score)` says the notes' own volumes alone.
 
 What is lost: as in tx1, but for the velocities, of which 15 are left.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from t5music.errors import MidiError
-from t5music.music.encodings.base import Decoded
+from t5music.music.encodings.base import Decoded, Events
 from t5music.music.encodings.tx1.encoding import TX1, VOICES, samples_of, voice_notes
 from t5music.music.score import Score
 
@@ -52,19 +52,21 @@ _MORE = tuple(
 class TX2(TX1):
     """LakhNES's expressive encoding; voices, waits and repairs as in TX1."""
 
+    adds_to = "tx1"
+
     def __init__(self) -> None:
         super().__init__("tx2", _MORE)
         # For each event id: the voice, kind and value of what a VELOCITY or TIMBRE word says; -1 for other words.
-        self._says = np.full((len(self.words), 3), -1)
+        self._meaning = np.full((len(self.words), 3), -1)
         for voice, words in enumerate(_MORE):
             for word in words:
                 kind, value = word.split("_")[1:]
-                self._says[self.ids[word]] = (voice, VOLUME if kind == "VELOCITY" else TIMBRE, int(value))
+                self._meaning[self.ids[word]] = (voice, VOLUME if kind == "VELOCITY" else TIMBRE, int(value))
         self._word = np.full((len(VOICES), 2, VOLUMES + 1), -1)  # of voice, kind, value
-        spoken = np.flatnonzero(self._says[:, 0] >= 0)
-        self._word[tuple(self._says[spoken].T)] = spoken
+        spoken = np.flatnonzero(self._meaning[:, 0] >= 0)
+        self._word[tuple(self._meaning[spoken].T)] = spoken
 
-    def encode(self, score: Score, expression: NDArray | None = None) -> NDArray[np.int32]:
+    def encode(self, score: Score, expression: NDArray | None = None) -> Events:
         """Event ids of a score of at most four monophonic voices, as TX1.encode, with volumes and timbres.
 
         Where no pulse or noise is louder than 15, velocities are the chip's volumes, as in NES-MDB. Otherwise they are
@@ -89,8 +91,8 @@ class TX2(TX1):
         kind = np.concatenate([np.full(int(loud.sum()), VOLUME), changes["kind"]])
         volumes = _volumes(score.notes["velocity"][laid.order[loud]].astype(np.int64))
         value = np.concatenate([volumes, changes["value"]])
-        known = (voice >= 0) & (voice < len(VOICES)) & (kind >= 0) & (kind <= 1) & (value >= 0) & (value <= VOLUMES)
-        words = np.where(known, self._word[np.where(known, voice, 0), np.where(known, kind, 0), value * known], -1)
+        possible = (voice >= 0) & (voice < len(VOICES)) & (kind >= 0) & (kind <= 1) & (value >= 0) & (value <= VOLUMES)
+        words = np.where(possible, self._word[voice * possible, kind * possible, value * possible], -1)
         if (words < 0).any():
             place = int(np.argmax(words < 0)) - len(volumes)
             raise MidiError(f"tx2 has no word for the expression {changes[place].tolist()} (tick, voice, kind, value)")
@@ -101,25 +103,25 @@ class TX2(TX1):
         ranks = np.concatenate([speakers * 3, (voice * 3 + 1 + kind)[last]])
         return self._in_order(score, np.append(samples, when[last]), ranks, np.append(ids, words[last]))
 
-    def _decode(self, events: NDArray[np.int32]) -> Decoded:
+    def _decode(self, events: Events) -> Decoded:
         """As TX1's, with velocities 29..127 for volumes 1..15. Timbres, and volumes within notes, see `expression`.
 
         One more repair: a pulse or noise note without a volume at its sample gets the voice's last one, or 10.
         """
         score, repairs = super()._decode(events)
-        said = self.expression(events)
-        said = said[said["kind"] == VOLUME]
+        volumes = self.expression(events)
+        volumes = volumes[volumes["kind"] == VOLUME]
         notes = score.notes.copy()
         loud = np.flatnonzero(notes["track"] != TRIANGLE)
         voice = notes["track"][loud].astype(np.int64)
         # A voice's volumes on a time line of its own, so that one search finds each note's last one.
-        apart = score.end_tick + int(said["tick"].max(initial=0)) + 1
-        said = said[np.argsort(said["voice"] * np.int64(apart) + said["tick"], kind="stable")]
-        line = said["voice"] * np.int64(apart) + said["tick"]
+        apart = score.end_tick + int(volumes["tick"].max(initial=0)) + 1
+        volumes = volumes[np.argsort(volumes["voice"] * np.int64(apart) + volumes["tick"], kind="stable")]
+        line = volumes["voice"] * np.int64(apart) + volumes["tick"]
         latest = np.searchsorted(line, voice * apart + notes["onset"][loud], side="right") - 1
-        found = np.append(said, np.array([(-1, -1, VOLUME, DEFAULT_VOLUME)], EXPRESSION))[latest]
-        repairs += int(((found["voice"] != voice) | (found["tick"] != notes["onset"][loud])).sum())
-        volume = np.where(found["voice"] == voice, found["value"], DEFAULT_VOLUME)
+        latest_volumes = np.append(volumes, np.array([(-1, -1, VOLUME, DEFAULT_VOLUME)], EXPRESSION))[latest]
+        repairs += int(((latest_volumes["voice"] != voice) | (latest_volumes["tick"] != notes["onset"][loud])).sum())
+        volume = np.where(latest_volumes["voice"] == voice, latest_volumes["value"], DEFAULT_VOLUME)
         notes["velocity"][loud] = _QUIETEST + _STEP * (volume - 1)
         return Decoded(score.with_notes(notes), repairs)
 
@@ -129,11 +131,11 @@ class TX2(TX1):
         Those of notes are among them. Of the first 90 minutes, as in decoding.
         """
         events, samples, _ = self._within_limit(self._checked(events))
-        spoken = self._says[events, 0] >= 0
-        said = np.empty(int(spoken.sum()), EXPRESSION)
-        said["tick"] = samples[spoken]
-        said["voice"], said["kind"], said["value"] = self._says[events[spoken]].T
-        return said
+        spoken = self._meaning[events, 0] >= 0
+        changes = np.empty(int(spoken.sum()), EXPRESSION)
+        changes["tick"] = samples[spoken]
+        changes["voice"], changes["kind"], changes["value"] = self._meaning[events[spoken]].T
+        return changes
 
 
 def _volumes(velocities: NDArray[np.int64]) -> NDArray[np.int64]:
