@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.music import midi
 from t5music.music.score import METER, NOTE, Score
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.data import examples, mixing_rates
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, write_mixture

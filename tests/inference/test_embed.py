@@ -13,7 +13,7 @@ import tiny_models
 from flax import nnx
 from sklearn.metrics.pairwise import cosine_similarity
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.data.examples import Continue, Pieces, Texts
 from t5music.data.vocabulary import EOS_ID, default
 from t5music.errors import ConfigError

@@ -18,7 +18,7 @@ from flax import nnx
 from matplotlib.colors import to_rgb
 from scipy import special
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.data.answer_formats import PerNote
 from t5music.data.examples import Classify, ClassifyKey, LabelNotes, Pieces
 from t5music.data.vocabulary import EOS_ID, ROLES, default

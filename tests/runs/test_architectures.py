@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from t5music import files
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.configuration import gin_files as configuration
 from t5music.data import examples
 from t5music.data.store.codec import FeatureSpec

@@ -8,7 +8,7 @@ import gin
 import numpy as np
 import pytest
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.configuration import gin_files, registry
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.configuration import gin_files
 from t5music.data import vocabulary
 from t5music.data.objectives.language_model import LanguageModel

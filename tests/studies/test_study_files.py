@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.studies import runner
 from t5music.studies.grid import TRAIN
 
