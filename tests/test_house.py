@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -181,6 +182,13 @@ def test_the_command_line_imports_nothing_heavy():
     heavy = {"jax", "flax", "numpy", "tensorflow", "symusic", "matplotlib"}
     code = f"import t5music.cli.main, sys; print(sorted({heavy!r} & set(sys.modules)))"
     assert run_python(code) == "[]"
+
+
+def test_contributing_has_the_same_rooms():
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The rooms")[1].split("## Habits")[0]
+    *rooms, leaves = re.findall(r"^\| (`[^|]*`) \|", table, flags=re.MULTILINE)
+    assert [room.strip("`/") for room in rooms] == list(ROOMS)
+    assert set(re.findall(r"\w+", leaves)) == LEAVES
 
 
 def test_gin_folder_does_not_shadow_gin():
