@@ -50,6 +50,7 @@ def run(flags: argparse.Namespace) -> None:
 
     platforms.one_thread_each()
     shared.prepare_devices(flags)
+    gin_flags.import_modules(flags)
     from t5music.studies import command
 
     command.run(flags, flags.bindings, shared.plan_request(flags))
