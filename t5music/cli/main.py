@@ -6,6 +6,7 @@ The verbs are in `verbs/`, a file each. A verb imports what it needs when it run
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for an error of the input, with one line on stderr; 130 when interrupted.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show stops no verb
     try:
         command_line = sys.argv[1:] if arguments is None else list(arguments)
         bindings, rest = gin_flags.split(command_line)
