@@ -1,9 +1,16 @@
-# make quickstart: the main job, small.   make test: what decides.   Both do all of their set-up.
+# make quickstart    the main job, small: pre-train, fine-tune, compare, write music
+# make test          lint, types and the default tests: what decides whether a change is good
+# make test-slow     the tests that the default run leaves out
+# make lint          ruff and mypy
+# make peers         PyTorch, Hugging Face and MidiTok in .venv-peers, for the benchmarks and for golden values
+# make clean         removes everything these make, except quickstart/
+#
+# Each target does all of its set-up in .venv, with the versions of constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Test processes share the cores: one thread each inside a process is fastest.
+# Two test processes share the cores, so one thread inside each is fastest.
 TEST := NPROC=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: quickstart test test-slow lint peers clean
@@ -29,7 +36,7 @@ test: lint
 test-slow: $(VENV)/.ready
 	$(TEST) -m slow
 
-# PyTorch and Hugging Face, which the numerics and the benchmarks are compared with.
+# A second environment, because PyTorch and JAX need not agree on versions.
 peers: .venv-peers/.ready
 .venv-peers/.ready:
 	$(PYTHON) -m venv .venv-peers

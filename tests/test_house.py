@@ -6,6 +6,7 @@ CONTRIBUTING.md has the same table in words.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -184,6 +185,13 @@ def test_the_command_line_imports_nothing_heavy():
     heavy = {"jax", "flax", "numpy", "tensorflow", "symusic", "matplotlib"}
     code = f"import t5music.cli.main, sys; print(sorted({heavy!r} & set(sys.modules)))"
     assert run_python(code) == "[]"
+
+
+def test_contributing_has_the_same_table():
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The rooms")[1].split("## Habits")[0]
+    rows = re.findall(r"^\| `(\w+)/` \| .* \| ([^|]*) \|$", table, flags=re.MULTILINE)
+    assert {room: set(re.findall(r"[a-z]+", rooms)) - {"none"} for room, rooms in rows} == MAY_IMPORT
+    assert [room for room, _ in rows] == list(MAY_IMPORT)
 
 
 def test_gin_folder_does_not_shadow_gin():

@@ -8,7 +8,9 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -97,6 +99,23 @@ def test_opens_in_colab_with_one_cell_that_installs(path: Path):
 def test_has_one_cell_of_parameters(path: Path):
     (parameters,) = [cell.source for cell in code_cells(path) if "parameters" in cell.metadata.get("tags", [])]
     assert assigned(TRIALS[path.stem].overrides) <= assigned(parameters)
+
+
+@every_notebook
+def test_everything_of_t5music_that_is_named_exists(path: Path):
+    """Imports, and attributes of imported modules: the slow notebooks do not run by default."""
+    tree = ast.parse("\n".join(TransformerManager().transform_cell(cell.source) for cell in code_cells(path)))
+    modules: dict[str, ModuleType] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("t5music"):
+            for alias in node.names:
+                package = import_module(node.module)
+                value = getattr(package, alias.name, None) or import_module(f"{node.module}.{alias.name}")
+                if isinstance(value, ModuleType):
+                    modules[alias.asname or alias.name] = value
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            assert hasattr(modules[node.value.id], node.attr), f"{node.value.id}.{node.attr}"
 
 
 def test_all_are_here_and_say_the_same_in_the_same_way():

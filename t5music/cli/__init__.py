@@ -1,1 +1,1 @@
-"""The command line: `t5music VERB`."""
+"""The command line: verbs and their flags. Nothing heavy is imported until a verb runs."""

@@ -10,7 +10,7 @@ import ast
 import inspect
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,27 +45,6 @@ def default_search_paths() -> list[Path]:
     return [Path.cwd(), *(path for path in (package / "gin", package.parent / "gin") if path.is_dir())]
 
 
-def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Separates T5X's `--gin.NAME=value` flags from the others.
-
-    A value that is no gin value (a number, a quoted text, a list, `@reference`, `%MACRO`) is taken as text, so that
-    `--gin.MODEL_DIR=/tmp/run` needs no second pair of quotes.
-
-    Returns:
-      (bindings 'NAME = value', remaining arguments).
-    """
-    bindings, rest = [], []
-    for argument in arguments:
-        if not argument.startswith("--gin."):
-            rest.append(argument)
-            continue
-        name, equals, value = argument.removeprefix("--gin.").partition("=")
-        if not equals or not name:
-            raise ConfigError(f"{argument}: write --gin.NAME=value")
-        bindings.append(binding(name, value))
-    return bindings, rest
-
-
 def binding(name: str, value: str) -> str:
     """One gin binding; a value that is neither a reference nor a Python literal is quoted as text."""
     if not re.search(r"[@%]", value):
@@ -98,16 +77,22 @@ def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
     return _macros()
 
 
-def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable[str]) -> None:
-    files = list(files)
-    clear()
+def require_files(files: Iterable[str], search_paths: Iterable[str] = ()) -> list[str]:
+    """Returns the folders that gin files are searched in. Raises ConfigError for a file that is in none of them."""
     searched = [*map(str, search_paths), *map(str, default_search_paths())]
-    for path in searched:
-        gin.add_config_file_search_path(path)
     for file in files:
         if not any((Path(path) / file).is_file() for path in searched):
-            known = [str(found.relative_to(path)) for path in searched[-2:] for found in Path(path).rglob("*.gin")]
-            raise ConfigError(f"--gin_file {file}: not found in {', '.join(searched)}{nearest(file, known)}")
+            candidates = [str(other.relative_to(path)) for path in searched[-2:] for other in Path(path).rglob("*.gin")]
+            raise ConfigError(f"--gin_file {file}: not found in {', '.join(searched)}{nearest(file, candidates)}")
+    return searched
+
+
+def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable[str]) -> None:
+    files = list(files)
+    searched = require_files(files, search_paths)
+    clear()
+    for path in searched:
+        gin.add_config_file_search_path(path)
     try:
         logging.disable(logging.ERROR)  # gin logs an error for every search path a file is not in
         gin.parse_config_files_and_bindings(files, list(bindings), finalize_config=False)

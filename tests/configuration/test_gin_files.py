@@ -22,23 +22,6 @@ def clear_gin():
     gin.clear_config()
 
 
-def test_flags_of_t5x():
-    bindings, rest = gin_files.split_flags(
-        [
-            "train",
-            "--gin.TRAIN_STEPS=500",
-            "--gin.MODEL_DIR=/tmp/run",
-            "--gin.Update.optimizer=@adamw()",
-            "--steps",
-            "3",
-        ]
-    )
-    assert bindings == ["TRAIN_STEPS = 500", "MODEL_DIR = '/tmp/run'", "Update.optimizer = @adamw()"]
-    assert rest == ["train", "--steps", "3"]
-    with pytest.raises(ConfigError, match=r"--gin\.NAME=value"):
-        gin_files.split_flags(["--gin.TRAIN_STEPS"])
-
-
 def test_run_files_parse_and_later_bindings_win():
     gin_files.configure(["runs/train.gin"], [*SET, "TRAIN_STEPS = 7"])
     assert gin.query_parameter("train.train_steps").config_key[0] == "TRAIN_STEPS"

@@ -1,0 +1,33 @@
+"""`t5music classify`: labels MIDI files with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+
+from t5music.cli import inputs
+from t5music.cli.flags import add_model, prepare_devices
+
+HELP = "Label MIDI files with a trained model: each label of its set with a probability."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's flags."""
+    parser.add_argument("midi", nargs="+", metavar="FILE", help="the MIDI files")
+    add_model(parser)
+    parser.add_argument(
+        "--task",
+        help="one of the model's tasks, or its label: composer, key ... (default: its first that classifies)",
+    )
+    parser.add_argument(
+        "--csv", metavar="CSV", help="also write the labels and probabilities of all files to this table"
+    )
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the verb."""
+    inputs.require_any(flags.midi)
+    inputs.require_run(flags.model_dir)
+    prepare_devices(flags)
+    from t5music.inference import labels
+
+    labels.classify(flags.midi, flags.model_dir, task=flags.task, table=flags.csv, checkpoint=flags.checkpoint)

@@ -1,0 +1,33 @@
+"""`t5music embed`: writes a vector for each MIDI file of a folder."""
+
+from __future__ import annotations
+
+import argparse
+
+from t5music.cli import inputs
+from t5music.cli.flags import add_layer, add_model, prepare_devices
+
+HELP = "Write a vector for each MIDI file of a folder: the averaged states of a trained encoder."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's flags."""
+    parser.add_argument("folder", metavar="FOLDER", help="a folder of MIDI files, also in sub-folders")
+    add_model(parser)
+    parser.add_argument(
+        "--output",
+        default="vectors.npz",
+        metavar="VECTORS",
+        help="the file to write, .npz or .parquet (default: %(default)s)",
+    )
+    add_layer(parser, "the last")
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the verb."""
+    inputs.require_folder(flags.folder)
+    inputs.require_run(flags.model_dir)
+    prepare_devices(flags)
+    from t5music.inference import embed
+
+    embed.embed(flags.folder, flags.model_dir, output=flags.output, layer=flags.layer, checkpoint=flags.checkpoint)

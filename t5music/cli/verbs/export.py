@@ -1,0 +1,28 @@
+"""`t5music export`: writes a trained model as a Hugging Face folder."""
+
+from __future__ import annotations
+
+import argparse
+
+from t5music.cli import inputs
+from t5music.cli.flags import add_checkpoint
+
+HELP = "Write a trained model as a Hugging Face T5, for transformers and for other runs to start from."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's flags."""
+    parser.add_argument("--model_dir", required=True, metavar="RUN", help="folder of the trained model")
+    add_checkpoint(parser)
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="the folder to write")
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the verb."""
+    inputs.require_run(flags.model_dir)
+    from t5music.data import vocabulary
+    from t5music.inference import hf_folder
+    from t5music.training.checkpoints import selection
+
+    folder = selection.step_folder(flags.model_dir, flags.checkpoint)
+    hf_folder.export(folder, flags.to, vocabulary.default())

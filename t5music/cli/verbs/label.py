@@ -1,0 +1,35 @@
+"""`t5music label`: labels every note of MIDI files with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+
+from t5music.cli import inputs
+from t5music.cli.flags import add_model, prepare_devices
+
+HELP = "Label every note of a MIDI file: its role or its loudness. Writes MIDI and a coloured piano roll."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's flags."""
+    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files")
+    add_model(parser)
+    parser.add_argument(
+        "--task",
+        help="one of the model's tasks, or its label: melody, velocity (default: its first that labels notes)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="MIDI",
+        help="the MIDI file to write, or the folder for several FILEs (default: FILE_LABEL.mid in the current folder)",
+    )
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the verb."""
+    inputs.require_any(flags.midi)
+    inputs.require_run(flags.model_dir)
+    prepare_devices(flags)
+    from t5music.inference import labels
+
+    labels.label(flags.midi, flags.model_dir, task=flags.task, output=flags.output, checkpoint=flags.checkpoint)

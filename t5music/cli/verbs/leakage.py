@@ -1,0 +1,31 @@
+"""`t5music leakage`: which music is on both sides of splits."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "Find music that is on both sides of splits, corpora or token stores."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's flags."""
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME[:SPLIT]",
+        help="built corpora or compiled tasks, to compare with each other; without a split, with all their splits",
+    )
+    parser.add_argument(
+        "--listed",
+        type=int,
+        default=5,
+        metavar="N",
+        help="print at most N pairs of pieces for each comparison (default: %(default)s)",
+    )
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the verb."""
+    from t5music.cli import data_verbs
+
+    data_verbs.leakage(flags.names, listed=flags.listed)

@@ -1,0 +1,56 @@
+"""`t5music study`: runs a grid of settings and seeds, and makes its table."""
+
+from __future__ import annotations
+
+import argparse
+
+from t5music.cli import flags as shared
+from t5music.cli import gin_flags
+from t5music.errors import ConfigError
+
+HELP = "Run a study, a grid of settings and seeds, and make its table. The same command goes on where it stopped."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's flags."""
+    gin_flags.add(parser)
+    parser.add_argument(
+        "--dir", default="studies", metavar="FOLDER", help="folder of all studies' runs and tables (default: studies)"
+    )
+    parser.add_argument(
+        "--cell", action="append", default=[], metavar="SETTING:SEED", help="run only this cell; may be repeated"
+    )
+    parser.add_argument("--cells", action="store_true", help="list the cells and how far each of them is; run nothing")
+    parser.add_argument(
+        "--collect",
+        nargs="*",
+        metavar="FOLDER",
+        help="run nothing; make the table of the runs that are there, and of the runs in these folders",
+    )
+    parser.add_argument(
+        "--print_commands", action="store_true", help="print one command for each cell, for a cluster's queue"
+    )
+    parser.add_argument("--quiet", action="store_true", help="run the cells, and leave the table to a later --collect")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of processes that run cells at the same time (default: one per core, or one on an accelerator)",
+    )
+    shared.add_platform(parser)
+    shared.add_plan(parser)
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the verb."""
+    if not flags.gin_file:
+        raise ConfigError("study: say which with --gin_file=studies/NAME.gin")
+    gin_flags.require_files(flags)
+    from t5music.devices import platforms
+
+    platforms.one_thread_each()
+    shared.prepare_devices(flags)
+    gin_flags.import_modules(flags)
+    from t5music.studies import command
+
+    command.run(flags, flags.bindings, shared.plan_request(flags))
