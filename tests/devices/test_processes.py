@@ -17,9 +17,9 @@ from t5music.errors import ConfigError
 
 @pytest.fixture
 def address() -> str:
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return f"localhost:{found.getsockname()[1]}"
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return f"localhost:{listener.getsockname()[1]}"
 
 
 def meet(places: list[processes.Place], wait: float) -> list[str]:

@@ -86,10 +86,10 @@ def load(model, seed):
     """Fills a model with `fill`'s weights, one for each tensor that is not a tied copy."""
     import torch
 
-    own = dict(model.named_parameters())  # names every shared tensor once
-    weights = fill({name: tuple(tensor.shape) for name, tensor in own.items()}, seed)
+    tensors = dict(model.named_parameters())  # names every shared tensor once
+    weights = fill({name: tuple(tensor.shape) for name, tensor in tensors.items()}, seed)
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(weights[name]))
 
 

@@ -28,9 +28,9 @@ GATED, PLAIN = {"feed_forward_proj": "gated-gelu"}, {"feed_forward_proj": "relu"
 def weights_of(fields):
     """The float32 weights of a model of these fields, each array once."""
     torch.manual_seed(1)
-    known = {name: value for name, value in fields.items() if name not in ("model_type", "tie_encoder_decoder")}
+    settings = {name: value for name, value in fields.items() if name not in ("model_type", "tie_encoder_decoder")}
     model_class = MODELS[fields["model_type"]]
-    weights = model_class(model_class.config_class(**known)).state_dict()
+    weights = model_class(model_class.config_class(**settings)).state_dict()
     generator = torch.Generator().manual_seed(2)  # large enough for a wrong bucket or activation to show
     return {
         name: torch.randn(value.shape, generator=generator) * (1.0 if name == EMBEDDING else 0.5)

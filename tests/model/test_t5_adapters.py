@@ -23,7 +23,7 @@ def flat(params):
 
 
 def flat_names(config):
-    return [name for own in parameters.names(parameters.abstract(config)[1]).values() for name in own]
+    return [name for layer_names in parameters.names(parameters.abstract(config)[1]).values() for name in layer_names]
 
 
 def stirred(params):
@@ -55,8 +55,8 @@ def test_a_fresh_adapter_changes_nothing():
     with jax.disable_jit():
         _, plain = parameters.initialise(PLAIN, jax.random.key(0))
         _, fresh = parameters.initialise(ADAPTED, jax.random.key(0))
-        kept = {name: value for name, value in flat(fresh).items() if ".adapter." not in name}
-        jax.tree.map(np.testing.assert_array_equal, kept, flat(plain))
+        others = {name: value for name, value in flat(fresh).items() if ".adapter." not in name}
+        jax.tree.map(np.testing.assert_array_equal, others, flat(plain))
         np.testing.assert_array_equal(logits(ADAPTED, fresh), logits(PLAIN, plain))
         assert np.abs(logits(ADAPTED, stirred(fresh)) - logits(PLAIN, plain)).max() > 0.1
 

@@ -60,9 +60,9 @@ def decoder_only(build):
 @pytest.fixture(scope="module")
 def tokens():
     """Tokens behind the start token, int [2, LENGTH], of prefixes of 4 and 1 positions."""
-    made = np.random.default_rng(3).integers(2, 128, (2, LENGTH)).astype(np.int32)
-    made[:, 0] = 0
-    return made, (np.arange(LENGTH) < [[4], [1]]).astype(np.int32)
+    tokens = np.random.default_rng(3).integers(2, 128, (2, LENGTH)).astype(np.int32)
+    tokens[:, 0] = 0
+    return tokens, (np.arange(LENGTH) < [[4], [1]]).astype(np.int32)
 
 
 # --------------------------------------------------------------------------------------------------- decoder-only
@@ -92,8 +92,8 @@ def by_hand(model, tokens, visible):
     normed = norm(x, layer["attention_norm", "scale"])
     mixed = []
     for head in range(config.num_heads):
-        own = slice(head * config.d_kv, (head + 1) * config.d_kv)
-        query, key, value = (normed @ layer["attention", name][:, own] for name in ("query", "key", "value"))
+        columns = slice(head * config.d_kv, (head + 1) * config.d_kv)
+        query, key, value = (normed @ layer["attention", name][:, columns] for name in ("query", "key", "value"))
         weight = np.zeros((len(tokens), len(tokens)))
         for q in range(len(tokens)):
             for k in range(len(tokens)):
@@ -219,15 +219,15 @@ def test_the_gradient_of_what_is_shared_is_the_sum_of_its_uses(weights, batch, s
     """Against the encoder-decoder that shares nothing but has equal weights."""
     shared = dataclasses.replace(SHARED, scan_layers=True)
     apart = dataclasses.replace(SHARED, scan_layers=True, shared_layers=False)
-    value, found = gradients(with_params(shared, weights.get), batch, shift)
+    value, gradient_of = gradients(with_params(shared, weights.get), batch, shift)
     plain_value, plain = gradients(with_params(apart, lambda path: weights[shared_path(path)]), batch, shift)
     np.testing.assert_allclose(value, plain_value, rtol=1e-6)
     summed = {}
     for path, gradient in plain.items():
         summed[shared_path(path)] = summed.get(shared_path(path), 0) + gradient
-    assert found.keys() == summed.keys() == weights.keys()
+    assert gradient_of.keys() == summed.keys() == weights.keys()
     assert sum(path[0] == "encoder" for path in plain) == len(plain) - len(summed) > 0
-    for path, gradient in found.items():
+    for path, gradient in gradient_of.items():
         np.testing.assert_allclose(gradient, summed[path], rtol=0, atol=2e-5 * np.abs(summed[path]).max())
 
 
@@ -287,8 +287,8 @@ def test_decoder_only_steps_give_the_teacher_forced_logits(answered, architectur
         caches = decoding_steps.longer_caches(prepared.caches, prepared.offset + targets.shape[1])
         inputs, logits = jnp.concatenate([prepared.first[:, None], targets[:, :-1]], axis=1), []
         for step in range(targets.shape[1]):
-            found, caches = decoding_steps.next_logits(model, prepared, inputs[:, step], step, caches)
-            logits.append(found)
+            step_logits, caches = decoding_steps.next_logits(model, prepared, inputs[:, step], step, caches)
+            logits.append(step_logits)
         return jnp.stack(logits, axis=1)
 
     np.testing.assert_allclose(run(params, prompts, targets), expected, rtol=0, atol=1e-4)

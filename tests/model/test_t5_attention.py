@@ -57,8 +57,8 @@ def test_softmax_and_its_gradient_are_jax_s():
 
 
 def test_softmax_keeps_only_its_result_for_the_backward_pass():
-    kept = jax.eval_shape(lambda x: jax.vjp(attention.softmax, x)[1], jnp.zeros((64, 64)))
-    assert sum(leaf.size for leaf in jax.tree.leaves(kept)) == 64 * 64
+    residuals = jax.eval_shape(lambda x: jax.vjp(attention.softmax, x)[1], jnp.zeros((64, 64)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(residuals)) == 64 * 64
 
 
 def test_the_flash_kernel_is_the_plain_way():
@@ -116,12 +116,12 @@ FLASH, CUDNN, PLAIN = attention.FLASH, attention.CUDNN, attention.PLAIN
     ids=str,
 )
 def test_a_kernel_is_chosen_where_it_fits(device, changes, expected):
-    asked = {"dtype": "bfloat16", "d_kv": 64, "length": 128, "source": 512, "dropping": False, "cached": False}
-    asked |= changes
-    queries = jax.ShapeDtypeStruct((4, 6, asked["length"], asked["d_kv"]), asked["dtype"])
-    leading = (24,) if asked["cached"] else (4, 6)
-    keys = jax.ShapeDtypeStruct((*leading, asked["source"], asked["d_kv"]), asked["dtype"])
-    assert attention.choose(queries, keys, dropping=asked["dropping"], device=device) == expected
+    case = {"dtype": "bfloat16", "d_kv": 64, "length": 128, "source": 512, "dropping": False, "cached": False}
+    case |= changes
+    queries = jax.ShapeDtypeStruct((4, 6, case["length"], case["d_kv"]), case["dtype"])
+    leading = (24,) if case["cached"] else (4, 6)
+    keys = jax.ShapeDtypeStruct((*leading, case["source"], case["d_kv"]), case["dtype"])
+    assert attention.choose(queries, keys, dropping=case["dropping"], device=device) == expected
 
 
 @pytest.mark.parametrize(

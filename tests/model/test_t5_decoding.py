@@ -273,9 +273,9 @@ def test_first_tokens_are_distributed_as_the_model_says(build, prompts, apply):
     logits = apply(model, prompts[:1], np.zeros((1, 1), np.int32))[0, 0] / 1.5
     likeliest = np.argsort(-logits)[:top_k]
     expected = np.exp(logits[likeliest]) / np.exp(logits[likeliest]).sum()
-    found = np.asarray([(sampled == token).mean() for token in likeliest])
-    assert found.sum() == 1
-    np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(0.25 / count))
+    shares = np.asarray([(sampled == token).mean() for token in likeliest])
+    assert shares.sum() == 1
+    np.testing.assert_allclose(shares, expected, atol=5 * np.sqrt(0.25 / count))
 
 
 def likeliest_by_numpy(logits, top_k, top_p):
@@ -298,16 +298,16 @@ _filter = jax.jit(sampling.filter_top_k_top_p)
 )
 def test_top_k_and_top_p_keep_what_numpy_keeps(logits, top_k, top_p):
     logits = logits.astype(np.float32) / 40  # distinct
-    kept = np.asarray(_filter(logits[None], np.int32(top_k), np.float32(top_p)))[0]
-    ids = set(np.flatnonzero(np.isfinite(kept)).tolist())
+    filtered = np.asarray(_filter(logits[None], np.int32(top_k), np.float32(top_p)))[0]
+    ids = set(np.flatnonzero(np.isfinite(filtered)).tolist())
     # At the edge of p the sums of float32 and float64 may fall on either side: bracket by a hair.
     assert likeliest_by_numpy(logits, top_k, top_p - 1e-5) <= ids <= likeliest_by_numpy(logits, top_k, top_p + 1e-5)
-    np.testing.assert_array_equal(kept[sorted(ids)], logits[sorted(ids)])
+    np.testing.assert_array_equal(filtered[sorted(ids)], logits[sorted(ids)])
 
 
 def test_equally_likely_tokens_stay_together():
-    kept = np.asarray(_filter(np.float32([[1, 2, 2, 0]]), np.int32(1), np.float32(1)))
-    np.testing.assert_array_equal(np.isfinite(kept), [[False, True, True, False]])
+    filtered = np.asarray(_filter(np.float32([[1, 2, 2, 0]]), np.int32(1), np.float32(1)))
+    np.testing.assert_array_equal(np.isfinite(filtered), [[False, True, True, False]])
 
 
 def test_scores_are_sums_of_teacher_forced_likelihoods(build, prompts, shift, apply):

@@ -203,9 +203,9 @@ def test_every_rematerialisation_gives_the_same_gradients_in_both_forms():
             return jnp.sum(jnp.sin(stack.run(lambda layer, x, key: layer(x, bias, mask, key)[0], x, key)))
 
         def both(params, x):
-            ours, theirs = jax.grad(loss, argnums=(0, 1))(params, x)
+            ours, of_x = jax.grad(loss, argnums=(0, 1))(params, x)
             layers = parameters.unstack_layers(nnx.State({"encoder": ours}))
-            return [value[...] for _, value in nnx.to_flat_state(layers)], theirs
+            return [value[...] for _, value in nnx.to_flat_state(layers)], of_x
 
         return jax.tree.leaves(jax.jit(both)(params, x))
 

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from t5music.model import layers, network, parameters
+from t5music.model.config import named
 from t5music.model.layers import EncoderLayer
 from t5music.model.stack import Stack
 
@@ -78,7 +79,7 @@ def test_scanning_and_rematerialising_change_no_number(build, batch, shift, plai
 def test_rematerialising_keeps_less_for_the_backward_pass(build, batch, shift, scan_layers):
     encoder, targets = batch
 
-    def kept(remat):
+    def residual_size(remat):
         graphdef, params = nnx.split(restacked(build(), remat_policy=remat, scan_layers=scan_layers))
 
         def forward(params):
@@ -87,17 +88,17 @@ def test_rematerialising_keeps_less_for_the_backward_pass(build, batch, shift, s
         residuals = jax.eval_shape(lambda params: jax.vjp(forward, params)[1], params)
         return sum(leaf.size for leaf in jax.tree.leaves(residuals))
 
-    none, dots, full = kept("none"), kept("dots"), kept("full")
+    none, dots, full = residual_size("none"), residual_size("dots"), residual_size("full")
     assert full < dots < none
 
 
 def test_initial_values_do_not_depend_on_the_form(build):
-    def made(scan_layers):
+    def initial_state(scan_layers):
         config = dataclasses.replace(build().config, scan_layers=scan_layers)
         stack = Stack(config, EncoderLayer, 2, bidirectional=True, rngs=nnx.Rngs(3))
         return parameters.unstack_layers(nnx.State({"encoder": nnx.state(stack)}))
 
-    stacked, unrolled = jax.jit(lambda: (made(True), made(False)))()
+    stacked, unrolled = jax.jit(lambda: (initial_state(True), initial_state(False)))()
     assert_close(stacked, unrolled, rtol=1e-6)
 
 
@@ -205,3 +206,17 @@ def test_attention_logits_and_softmax_are_float32_under_bfloat16(build, batch, s
     exponentials = [line for line in jaxpr.splitlines() if " = exp " in line]
     assert exponentials
     assert all("f32[" in line for line in exponentials)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_logits_come_from_the_embedding_or_a_matrix_scaled_or_not(tied, scaled):
+    config = dataclasses.replace(
+        named("v1.1", "tiny", vocab_size=128), tie_word_embeddings=tied, scale_decoder_outputs=scaled
+    )
+    model = nnx.merge(*parameters.initialise(config, KEY))
+    assert hasattr(model, "head") == (not tied)
+    x = np.random.default_rng(0).standard_normal((2, 3, config.d_model)).astype(np.float32)
+    kernel = np.asarray(model.embedding[...]).T if tied else np.asarray(model.head[...])
+    expected = x.astype(np.float64) @ kernel.astype(np.float64) / (np.sqrt(config.d_model) if scaled else 1)
+    np.testing.assert_allclose(model.logits(x), expected, rtol=1e-4, atol=1e-5)

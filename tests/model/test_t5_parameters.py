@@ -37,9 +37,9 @@ def test_named_sizes_have_the_published_number_of_parameters(version, size):
         "half": halved(config),
         "decoder_only": dataclasses.replace(config, **DECODER_ONLY),
     }
-    found = {name: parameters.count(parameters.abstract(config)[1]) for name, config in configs.items()}
-    assert found == ARCHITECTURES[version][size]
-    assert found["encoder_decoder"] == COUNTS[version][size]
+    counts = {name: parameters.count(parameters.abstract(config)[1]) for name, config in configs.items()}
+    assert counts == ARCHITECTURES[version][size]
+    assert counts["encoder_decoder"] == COUNTS[version][size]
 
 
 def test_the_architectures_have_the_parameters_of_the_study_s_table():
@@ -127,7 +127,7 @@ def test_stacking_and_unstacking_are_inverses(build):
     ids=["encoder_decoder", "shared", "decoder_only", "classifier"],
 )
 def test_initialise_gives_a_model_by_size_and_key_alone(changes):
-    made = {}
+    by_form = {}
     for scan_layers in (False, True):
         config = named("v1.1", "tiny", vocab_size=128, scan_layers=scan_layers, **changes)
         graphdef, params = parameters.initialise(config, jax.random.key(0))
@@ -135,5 +135,5 @@ def test_initialise_gives_a_model_by_size_and_key_alone(changes):
         assert graphdef == expected_graphdef
         assert nnx.merge(graphdef, params).config == config
         assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected)
-        made[scan_layers] = parameters.unstack_layers(params)
-    jax.tree.map(np.testing.assert_array_equal, made[False], made[True])
+        by_form[scan_layers] = parameters.unstack_layers(params)
+    jax.tree.map(np.testing.assert_array_equal, by_form[False], by_form[True])

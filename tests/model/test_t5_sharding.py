@@ -56,8 +56,8 @@ PROGRAM = """
         # As the parameters of an unrolled model, by name.
         graphdef, abstract = parameters.abstract(config)
         state = nnx.state(nnx.merge(graphdef, params))
-        found = nnx.to_flat_state(parameters.unstack_layers(state))
-        return {".".join(map(str, path)): np.asarray(p[...]) for path, p in found}
+        flat = nnx.to_flat_state(parameters.unstack_layers(state))
+        return {".".join(map(str, path)): np.asarray(p[...]) for path, p in flat}
 
     def step(config, mesh, params=None):
         graphdef, abstract = parameters.abstract(config)
@@ -76,8 +76,8 @@ PROGRAM = """
         report = {"placed": all(jax.tree.leaves(placed)), "local": local, "tokens": tokens}
         return report, created, flat(config, state.params), float(loss)
 
-    def difference(found, expected):
-        return max(float(np.abs(v - expected[k]).max() / np.abs(expected[k]).max()) for k, v in found.items())
+    def difference(arrays, expected):
+        return max(float(np.abs(v - expected[k]).max() / np.abs(expected[k]).max()) for k, v in arrays.items())
 
     one = sharding.make_mesh(devices=jax.devices()[:1])
     _, params, expected, loss = step(plain, one)
@@ -86,11 +86,11 @@ PROGRAM = """
         mesh = sharding.make_mesh(*shape)
         # All axes at once: scanned, and with parameters made where they belong.
         config = dataclasses.replace(plain, scan_layers=min(shape) > 1)
-        report, begun, updated, found = step(config, mesh, None if config.scan_layers else params)
+        report, begun, updated, other_loss = step(config, mesh, None if config.scan_layers else params)
         reports.append(report | {
             "devices": mesh.size,
             "initial": difference(flat(config, begun), flat(plain, params)),
-            "loss": abs(found / loss - 1),
+            "loss": abs(other_loss / loss - 1),
             "updated": difference(updated, expected),
             "table": sharding.describe(parameters.abstract(config)[1], mesh),
         })
