@@ -239,9 +239,10 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
     """What the build of a corpus read, or None if it is not built.
 
     Returns:
-        {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n, 'mended': {file:
-        [what]}, 'mended_kinds': {kind: files}, 'skipped': {file: reason}, 'skipped_kinds': {kind: files}, 'labels':
-        {label: {value: n}}, 'others': [name], 'remarks': [line], 'licence': ..., 'source': ...}.
+        {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
+        'mended': {file: [what]}, 'mended_kinds': {kind: {'files': n, 'times': n}},
+        'skipped': {file: reason}, 'skipped_kinds': {kind: n}, 'remarks': [line],
+        'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ..., 'midi_rules': n}.
     """
     # TFDS writes the dataset's metadata last, below <corpus>/<version>/.
     paths = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))

@@ -157,7 +157,7 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
         "seconds": round(seconds, 3),
         "notes": notes,
         "mended": mended,
-        "mended_kinds": _count(kind for texts in mended.values() for kind in {_kind_mended(text) for text in texts}),
+        "mended_kinds": _by_kind(mended),
         "skipped": skipped,
         "skipped_kinds": _count(re.sub(r"\d+(\.\d+)?", "#", reason) for reason in skipped.values()),
         "remarks": list(corpus.remarks),
@@ -172,9 +172,20 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
     return metadata
 
 
-def _kind_mended(text: str) -> str:
-    """The kind of what was mended: to be what music.midi says of its own texts, "what: how many"."""
-    return text.partition(":")[0]
+def _by_kind(mended: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+    """Of each kind of what was mended, in how many files and how often it was, the most frequent first."""
+    per_file = [_mended_kinds(texts) for texts in mended.values()]
+    files_with = _count(kind for kinds in per_file for kind in kinds)
+    return {kind: {"files": n, "times": sum(kinds[kind] for kinds in per_file)} for kind, n in files_with.items()}
+
+
+def _mended_kinds(texts: Iterable[str]) -> Counter[str]:
+    """How often each kind is in texts "kind: how many", or a kind alone; to be music.midi's, whose texts they are."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        kind, _, number = text.rpartition(": ")
+        counts[kind if number.isdecimal() and kind else text] += int(number) if number.isdecimal() and kind else 1
+    return counts
 
 
 def _count(kinds: Iterable[str]) -> dict[str, int]:

@@ -54,7 +54,7 @@ def test_pieces_labels_groups_and_report(root: Path, tmp_path: Path):
     assert report["skipped"] == {"bad": "it is bad"}
     assert report["skipped_kinds"] == {"it is bad": 1}
     assert report["mended"] == {"005": ["a"]}
-    assert report["mended_kinds"] == {"a": 1}
+    assert report["mended_kinds"] == {"a": {"files": 1, "times": 1}}
     assert report["remarks"] == []
     assert report["duplicates"] == 1
     assert report["groups"] == PIECES - 2
@@ -185,7 +185,10 @@ def test_what_was_mended_and_left_out_is_counted_by_kind(root: Path, tmp_path: P
 
     listed = dataclasses.replace(corpus(kinds), remarks=("labels: none",))
     report = build.build(listed, root, tmp_path, progress=False)
-    assert report["mended_kinds"] == {"stray bytes": 30, "a RIFF wrapper": 10}
+    assert report["mended_kinds"] == {
+        "stray bytes": {"files": 30, "times": 10 * (7 + 9) + 20},
+        "a RIFF wrapper": {"files": 10, "times": 10},
+    }
     assert report["skipped_kinds"] == {"it has # tracks": 10, "it has bad tracks": 1, "it has copy tracks": 1}
     assert report["remarks"] == ["labels: none"]
 

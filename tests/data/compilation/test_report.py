@@ -87,6 +87,7 @@ def rows(text: str, title: str) -> list[list[str]]:
 def test_every_number_has_its_place():
     text = report.markdown(json.loads(json.dumps(manifest())))
     assert rows(text, "Corpora")[2] == ["some", "1,232", "2", "2", "1,230", "1,100", "77", "2.00", "654,321"]
+    assert "## some: its files\n\n- labels.csv: 12 files, read as Windows-1252, semicolons\n\n" in text
     assert rows(text, "some: skipped on reading")[2:] == [["the file is empty", "2", "c.mid"]]
     assert rows(text, "some: mended on reading")[2:] == [
         ["bytes after the last track: #", "2", "a.mid"],
