@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from t5music.errors import MidiError
+from t5music.music.midi.limits import Limits
 
 HEADER = b"MThd\0\0\0\x06"
 TRACK = b"MTrk"
@@ -36,6 +37,9 @@ KINDS = (
     (b"finale", "a Finale score"),
     (b"enigma", "a Finale score"),
     (b"riff", "a RIFF file"),
+    (b"smf2clip", "a MIDI 2.0 clip file"),
+    (b"smf2", "a MIDI 2.0 container file"),
+    (b"xmf_", "an XMF container file"),
     (b"mtrk", "a track without the file's header"),
     (b"pk\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -50,29 +54,16 @@ KINDS = (
 )
 
 
-class Limits(NamedTuple):
-    """What is too much to be music: tracks of a file or a score, notes, and quarter notes until the last note ends."""
-
-    tracks: int
-    notes: int
-    quarters: int
-
-    def check_end(self, tick: int, ticks_per_quarter: int, name: str) -> None:
-        if tick > self.quarters * ticks_per_quarter:
-            raise MidiError(f"{name}: its notes go on for more than {self.quarters} quarter notes")
-
-
 class Chunks(NamedTuple):
     """A MIDI file's parts.
 
     Attributes:
-      data: the file from its header on, without wrapper.
-      kind: 0 or 1, or 2 for independent patterns.
-      ticks_per_quarter: resolution, > 0; under SMPTE division the ticks of `microseconds`.
-      microseconds: under SMPTE division, the length of a "quarter note" throughout the file; else None.
-      tracks: of each track, where its events begin in `data` and where they end at the latest.
-      regular: whether header and tracks are as the standard has them.
-      mended: what was not, as "what: how many".
+        data: the file from its header on, without wrapper.
+        kind: 0 or 1, or 2 for independent patterns.
+        ticks_per_quarter: resolution, > 0; under SMPTE division the ticks of `microseconds`.
+        microseconds: under SMPTE division, the length of a "quarter note" throughout the file; else None.
+        tracks: of each track, where its events begin in `data` and where they end at the latest.
+        mended: what was not as the standard has it (see `mended`).
     """
 
     data: bytes
@@ -80,7 +71,6 @@ class Chunks(NamedTuple):
     ticks_per_quarter: int
     microseconds: int | None
     tracks: list[tuple[int, int]]
-    regular: bool
     mended: list[str]
 
 
@@ -88,7 +78,7 @@ def parse(data: bytes, name: str, limits: Limits) -> Chunks:
     """Takes the bytes of a file apart. Time and memory are linear in their number, whatever lengths they claim.
 
     Raises:
-      MidiError: "`name`: ..." for what is no MIDI file, a header that cannot be used, or too many tracks.
+        MidiError: "`name`: ..." for what is no MIDI file, a header that cannot be used, or too many tracks.
     """
     if not data:
         raise MidiError(f"{name}: the file is empty")
@@ -97,10 +87,9 @@ def parse(data: bytes, name: str, limits: Limits) -> Chunks:
         data = _unwrapped(data, name, mended)
     if len(data) < 14:
         raise MidiError(f"{name}: damaged MIDI file: it ends within its header")
-    regular = data.startswith(HEADER)
     kind, announced, division = (int.from_bytes(data[at : at + 2], "big") for at in (8, 10, 12))
     at = 14
-    if not regular:
+    if not data.startswith(HEADER):
         length = int.from_bytes(data[4:8], "big")
         at = 8 + length
         if data[at : at + 4] != TRACK:
@@ -110,12 +99,12 @@ def parse(data: bytes, name: str, limits: Limits) -> Chunks:
         mended.append(f"bytes in the header: {length}")
     if kind > 2:
         mended.append(f"unknown file type: {kind}")
-        kind, regular = 1, False
+        kind = 1
     resolution, microseconds = _resolution(division, name)
-    tracks, intact = _tracks(data, at, announced, mended, name, limits.tracks)
+    tracks = _tracks(data, at, announced, mended, name, limits.tracks)
     if len(tracks) < announced:
         mended.append(f"tracks missing: {announced - len(tracks)}")
-    return Chunks(data, kind, resolution, microseconds, tracks, regular and intact and len(tracks) == announced, mended)
+    return Chunks(data, kind, resolution, microseconds, tracks, mended)
 
 
 def _unwrapped(data: bytes, name: str, mended: list[str]) -> bytes:
@@ -162,8 +151,8 @@ def _resolution(division: int, name: str) -> tuple[int, int | None]:
 
 def _tracks(
     data: bytes, at: int, announced: int, mended: list[str], name: str, max_tracks: int
-) -> tuple[list[tuple[int, int]], bool]:
-    """Where the events of each track begin and end, from the first chunk on, and whether the lengths were right."""
+) -> list[tuple[int, int]]:
+    """Where the events of each track begin and end, from the first chunk on."""
     tracks: list[tuple[int, int]] = []
     wrong_lengths = others = stray = surplus = 0
     while at + 8 <= len(data):
@@ -200,7 +189,7 @@ def _tracks(
     ):
         if count > 0:
             mended.append(f"{what}: {count}")
-    return tracks, not (wrong_lengths or others or stray)
+    return tracks
 
 
 def _chunk_at(data: bytes, at: int) -> bool:

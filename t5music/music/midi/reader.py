@@ -1,8 +1,9 @@
-"""Standard MIDI files to Scores (`read`) and back (`write`, `to_bytes`: see midi_writer).
+"""Reading: standard MIDI files to Scores.
 
-`read` takes a file apart (midi_chunks), parses it with symusic where the file is as the standard has it (midi_strict),
-and takes over symusic's arrays, exact to the tick. Any other file is read byte by byte (midi_tolerant). What no player
-could play is mended or refused, and what was mended is told by `read_mended`. For every score that MIDI can hold at all
+`read` takes a file apart (`chunks`), reads the events of its tracks (`events`), what they say of channels (`channels`,
+`pairing`) and of tempi, meters and keys (`changes`), and lays the Score out. What no player could play is mended or
+refused; what was left out, moved or guessed is told by `read_mended` (see `mended`). For every score that MIDI can hold
+at all, and that is not too long to be music,
 
     read(to_bytes(score)) == representable(score)
 
@@ -11,53 +12,36 @@ and every score that `read` returns is its own `representable`: reading, writing
 
 from __future__ import annotations
 
+import codecs
 import os
-import re
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-import symusic
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
 from t5music.files import open_regular, printable_name
 from t5music.music.midi import chunks as midi_chunks
-from t5music.music.midi import conformance, tolerant_reader
-from t5music.music.midi.chunks import Chunks, Limits
-from t5music.music.midi.writer import SUSTAIN_PEDAL, last_at_each_tick, possible, representable, to_bytes, write
-from t5music.music.score import DRUMS, KEY, METER, NOTE, PEDAL, TEMPO, Score, pedal_spans
+from t5music.music.midi import limits as midi_limits
+from t5music.music.midi import mended as mended_lines
+from t5music.music.midi.changes import read_changes
+from t5music.music.midi.channels import ChannelNotes, ChannelPedals, read_channels
+from t5music.music.midi.events import TRACK_NAME, Events, read_events
+from t5music.music.midi.limits import MAX_BYTES, MAX_NOTES, MAX_QUARTERS, MAX_TRACKS, Limits
+from t5music.music.midi.writer import END_OF_TICKS
+from t5music.music.score import DRUMS, NOTE, PEDAL, Score
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_NOTES",
-    "MAX_QUARTERS",
-    "MAX_TRACKS",
-    "Reading",
-    "read",
-    "read_mended",
-    "representable",
-    "to_bytes",
-    "write",
-]
-
-# What `read` takes by default. The largest of 13,000 files from the web and from corpora had 0.85 MB, 128 tracks,
-# 51,000 notes and 175,000 quarter notes (a stray event at its end).
-MAX_BYTES = 16 * 2**20
-MAX_TRACKS = 1024
-MAX_NOTES = 1_000_000
-MAX_QUARTERS = 1_000_000
-
-STABLE_SORT = 24  # events; up to here symusic keeps the order of those at one tick
-NOTE_COLUMNS = {"onset": "time", "duration": "duration", "pitch": "pitch", "velocity": "velocity"}  # ours: symusic's
-TEMPO_EVENT = re.compile(rb"\xff\x51\x03([\x00-\xff]{3})")
+READING_RULES = 2  # raised whenever the same bytes are read as another score; corpora built by older rules are built anew
 
 
 class Reading(NamedTuple):
     """What a file was read as.
 
     Attributes:
-      score: the music.
-      mended: what in the file was not as it should be, each as "what: how many" or as a phrase; empty for most files.
+        score: the music.
+        mended: what was not as it should be, and what was left out, moved or guessed, each as "kind: how many" or as a
+            kind alone (see `mended`); empty for most files.
     """
 
     score: Score
@@ -76,26 +60,32 @@ def read(
 ) -> Score:
     """Reads a standard MIDI file, also within a RIFF wrapper, and also one that is damaged but could be played.
 
-    A track of the score is one (channel, program) of one track of the file, named like the latter; all percussion
-    (channel 10) has the program DRUMS. Tracks without notes are left out. A note belongs to the program in force at
-    its onset; of overlapping notes of one pitch and channel the first one struck ends first. The patterns of a file
-    of type 2 are played one after another. Under SMPTE division, which counts parts of seconds, a "quarter note" is a
-    second.
+    A file of type 1 is read as if its events stood in one track: programs, pedals and note-offs belong to the channel,
+    not to the track that states them (see `channels`), and so does the rule by which notes end (see `pairing`). A track
+    of the score is one program of one channel in one track of the file, named like the latter, with the pedals of its
+    channel; all percussion has the program DRUMS. Tracks without notes are left out. A note belongs to the program in
+    force at its onset. The patterns of a file of type 2 are played one after another. Under SMPTE division, which counts
+    parts of seconds, a "quarter note" is a second.
 
-    Always so: a note of no length gets one tick; a note never ended and a tempo, meter or key signature with an
-    impossible value are dropped; of several tempi, meters or keys at one tick the last one is kept; a sustain pedal
-    still down at the end is lifted with the last note. How damage is mended: see midi_chunks and midi_tolerant.
+    Always so: a note of no length gets one tick; a tempo, meter or key signature with an impossible value is left out;
+    of several at one tick the last one is kept; a sustain pedal still down at the end is lifted with the last note. How
+    damage is mended: see `chunks` and `repair`.
 
     Args:
-      source: path of the file, or its bytes.
-      name: what to call it in errors; by default its path.
-      require_notes: whether a file without a single note is an error.
-      max_bytes, max_tracks, max_notes, max_quarters: a file beyond any of them is refused before memory is spent on
-        it: its size, the tracks of the file and those of the score (at most 32767), the notes, and when the last
-        note ends, in quarter notes.
+        source: path of the file, or its bytes.
+        name: what to call it in errors; by default its path.
+        require_notes: whether a file without a single note is an error.
+        max_bytes: size beyond which a file is refused, before memory is spent on it; so with the next three.
+        max_tracks: tracks of the file and of the score, at most 32767.
+        max_notes: notes, and spans of the pedals of all tracks.
+        max_quarters: quarter notes until the last note ends.
+
+    Returns:
+        The score, which `to_bytes` can write.
 
     Raises:
-      MidiError: "FILE: what is wrong", for every file that cannot be read.
+        MidiError: "FILE: what is wrong", for every file that cannot be read, and for one that goes on for too long to be
+            music (see `limits`).
     """
     return read_mended(
         source,
@@ -118,10 +108,7 @@ def read_mended(
     max_notes: int = MAX_NOTES,
     max_quarters: int = MAX_QUARTERS,
 ) -> Reading:
-    """Reads a file as `read` does, and says what was mended, such as "data bytes above 127: 3" or "RIFF wrapper".
-
-    Notes without an end are counted only in files that symusic does not read.
-    """
+    """Reads a file as `read` does, and says what was mended, such as "data bytes above 127: 3" or "RIFF wrapper"."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         name, data = name or "MIDI data", bytes(source)
     else:
@@ -130,11 +117,7 @@ def read_mended(
     if len(data) > max_bytes:
         raise MidiError(f"{name}: larger than {max_bytes} bytes, too large for a MIDI file")
     limits = Limits(min(max_tracks, np.iinfo(np.int16).max), max_notes, max_quarters)
-    chunks = midi_chunks.parse(data, name, limits)
-    reading = _by_symusic(chunks, name, limits) if _is_for_symusic(chunks) else None
-    if reading is None:
-        score, mended = tolerant_reader.read(chunks, name, limits)
-        reading = Reading(score, (*chunks.mended, *mended))
+    reading = _read(data, name, limits)
     if require_notes and not len(reading.score.notes):
         mended_text = f" ({'; '.join(reading.mended)})" if reading.mended else ""
         raise MidiError(f"{name}: no notes in it{mended_text}")
@@ -156,112 +139,98 @@ def _load(path: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
         raise MidiError(f"{name!r}: not a file name: {error}") from None
 
 
-def _is_for_symusic(chunks: Chunks) -> bool:
-    """Whether symusic reads the file, and reads it right."""
-    if not chunks.regular or chunks.microseconds or (chunks.kind == 2 and len(chunks.tracks) > 1):
-        return False
-    return conformance.conforms(chunks.data, chunks.tracks)
-
-
-def _by_symusic(chunks: Chunks, name: str, limits: Limits) -> Reading | None:
-    """Takes over symusic's arrays. Returns None where it refuses the file or what it says cannot be taken over.
-
-    symusic counts in 31 bits, and in long lists it does not keep the order of tempi, meters or keys at one tick.
-    """
-    try:
-        parsed = symusic.Score.from_midi(chunks.data)
-    except Exception:  # RuntimeError for most damage; whatever else a parser of untrusted bytes may raise
-        return None
-    if parsed.note_num() > limits.notes:
-        raise MidiError(f"{name}: has {parsed.note_num()} notes, more than {limits.notes}")
-    tracks = [track for track in parsed.tracks if len(track.notes)]
+def _read(data: bytes, name: str, limits: Limits) -> Reading:
+    chunks = midi_chunks.parse(data, name, limits)
+    mended: Counter[str] = Counter()
+    events = read_events(chunks, mended, limits, name)
+    notes, pedals = read_channels(events, chunks.kind == 2, chunks.ticks_per_quarter, mended)
+    end = int(notes.ends.max(initial=0))
+    midi_limits.check_end(end, chunks.ticks_per_quarter, limits, name)
+    changes = read_changes(events, chunks.microseconds, mended)
+    tracks, channels, of_note = _parts(notes)
     if len(tracks) > limits.tracks:
-        raise MidiError(f"{name}: has {len(tracks)} tracks, more than {limits.tracks}")
-    counts = [len(track.notes) for track in tracks]
-    notes = np.empty(sum(counts), NOTE)
-    if tracks:
-        columns = [track.notes.numpy() for track in tracks]
-        for ours, theirs in NOTE_COLUMNS.items():
-            notes[ours] = np.concatenate([column[theirs] for column in columns])
-        notes["program"] = np.repeat([DRUMS if track.is_drum else track.program for track in tracks], counts)
-        notes["track"] = np.repeat(np.arange(len(tracks)), counts)
-    notes["duration"] = np.maximum(notes["duration"], 1)
-    end = int((notes["onset"] + notes["duration"]).max(initial=0))
-    lists = (
-        (parsed.tempos, TEMPO, {"microseconds": "mspq"}),
-        (parsed.time_signatures, METER, {"numerator": "numerator", "denominator": "denominator"}),
-        (parsed.key_signatures, KEY, {"fifths": "key", "minor": "tonality"}),
-    )
-    changes = [found for row in lists if (found := _changes(*row, chunks)) is not None]
-    if notes["onset"].min(initial=0) < 0 or len(changes) < len(lists):
-        return None
-    limits.check_end(end, chunks.ticks_per_quarter, name)
-    impossible = sum(len(row[0]) - len(found) for row, found in zip(lists, changes, strict=True))
-    tempos, meters, keys = map(last_at_each_tick, changes)
-    pedals = [spans for index, track in enumerate(tracks) if len(spans := _pedals(track, index, end))]
+        raise MidiError(f"{name}: has more than {limits.tracks} tracks")
+    titles = _titles(events, len(chunks.tracks))
     score = Score(
         ticks_per_quarter=chunks.ticks_per_quarter,
-        notes=notes,
-        tempos=tempos,
-        meters=meters,
-        keys=keys,
-        pedals=np.concatenate(pedals) if pedals else np.empty(0, PEDAL),
-        track_names=tuple(track.name for track in tracks),
+        notes=_note_rows(notes, of_note),
+        tempos=changes.tempos,
+        meters=changes.meters,
+        keys=changes.keys,
+        pedals=_pedal_rows(pedals, channels, end, mended, limits, name),
+        track_names=tuple(titles[track] for track in tracks.tolist()),
     )
-    mended = [f"impossible tempi, meters or keys: {impossible}"] if impossible else []
-    return Reading(score, (*chunks.mended, *mended))
+    midi_limits.check_length(score, name)
+    if chunks.kind == 2 and len(chunks.tracks) > 1:
+        mended["patterns played one after another"] = len(chunks.tracks)
+    return Reading(score, (*chunks.mended, *mended_lines.lines(mended)))
 
 
-def _changes(
-    events: symusic.types.GeneralTempoList, dtype: np.dtype, columns: dict[str, str], chunks: Chunks
-) -> NDArray | None:
-    """A symusic list of tempi, meters or keys as our array, without impossible values, in the order of time.
-
-    Returns None where symusic does not tell which change at one tick was the last, or counts below zero.
-    """
-    if not len(events):
-        return np.empty(0, dtype)
-    found = events.numpy()
-    array = np.empty(len(found["time"]), dtype)
-    array["tick"] = found["time"]
-    for ours, theirs in columns.items():
-        array[ours] = found[theirs]
-    if array["tick"].min() < 0:
-        return None
-    if len(array) > STABLE_SORT:
-        again = array["tick"][1:] == array["tick"][:-1]
-        if (again & (array[1:] != array[:-1])).any() and not _put_in_order(array, chunks):
-            return None
-    valid = possible(array)
-    if dtype == KEY:
-        valid &= found["tonality"] <= 1
-    return array[valid]
+def _parts(notes: ChannelNotes) -> tuple[NDArray, NDArray, NDArray]:
+    """The tracks of the score: the track of the file and the channel of each, and the one of each note (all int64)."""
+    channels, of_note = np.arange(16), notes.channels
+    if of_note.max(initial=0) > 15:
+        channels, of_note = np.unique(of_note, return_inverse=True)
+    keys = (notes.tracks * len(channels) + of_note) << 8 | notes.programs
+    parts = np.unique(keys)
+    places = parts >> 8
+    return places // len(channels), channels[places % len(channels)], parts.searchsorted(keys)
 
 
-def _put_in_order(array: NDArray, chunks: Chunks) -> bool:
-    """Puts tempi at one tick in the order of the file, where the bytes tell it: where all are in one track.
-
-    In long lists symusic loses that order, in 12 of 938 files of classical piano music.
-    """
-    if array.dtype != TEMPO:
-        return False
-    tempos = [found for track in chunks.tracks if (found := TEMPO_EVENT.findall(chunks.data, *track))]
-    values = np.array([int.from_bytes(value, "big") for found in tempos for value in found])
-    if len(tempos) != 1 or not np.array_equal(np.sort(values), np.sort(array["microseconds"])):
-        return False
-    array["microseconds"] = values
-    return True
+def _note_rows(notes: ChannelNotes, tracks: NDArray) -> NDArray:
+    rows = np.empty(len(tracks), NOTE)
+    rows["onset"], rows["duration"] = notes.onsets, notes.ends - notes.onsets
+    rows["pitch"], rows["velocity"] = notes.pitches, notes.velocities
+    rows["program"], rows["track"] = np.where(notes.programs & 1, DRUMS, notes.programs >> 1), tracks
+    return rows
 
 
-def _pedals(track: symusic.types.Track, index: int, end: int) -> NDArray:
-    """The spans (PEDAL [spans]) in which the sustain pedal of a track is down, from its controllers.
-
-    symusic's own list of pedals begins with a pedal that nobody pressed where a file lifts it first.
-    """
-    if not len(track.controls):
+def _pedal_rows(
+    pedals: ChannelPedals, channels: NDArray, end: int, mended: Counter[str], limits: Limits, name: str
+) -> NDArray:
+    """The pedals (PEDAL) of the score's tracks, given the channel of each. A pedal never lifted is lifted at `end`."""
+    if not len(pedals.onsets):
         return np.empty(0, PEDAL)
-    controls = track.controls.numpy()
-    sustain = (controls["number"] == SUSTAIN_PEDAL) & (controls["time"] >= 0)
-    if not sustain.any():
-        return np.empty(0, PEDAL)
-    return pedal_spans(controls["time"][sustain], controls["value"][sustain] >= 64, index, end)
+    spans = pedals.onsets < END_OF_TICKS
+    lifted = pedals.ends < END_OF_TICKS
+    mended["pedals too late to be written"] += int(np.count_nonzero(~spans))
+    spans &= lifted | (pedals.onsets < end)
+    mended["pedals never lifted"] += int(np.count_nonzero(spans & ~lifted))
+    ends = np.where(lifted, pedals.ends, end)
+    spans &= ends > pedals.onsets
+    of_channel, onsets, ends = pedals.channels[spans], pedals.onsets[spans], ends[spans]
+    first, stop = (np.searchsorted(of_channel, channels, side=side) for side in ("left", "right"))
+    counts = stop - first
+    if counts.sum() > limits.notes:
+        raise MidiError(f"{name}: its tracks have more than {limits.notes} spans of the sustain pedal")
+    which = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    rows = np.empty(len(which), PEDAL)
+    rows["onset"], rows["duration"] = onsets[which], (ends - onsets)[which]
+    rows["track"] = np.repeat(np.arange(len(channels)), counts)
+    return rows
+
+
+def _titles(events: Events, tracks: int) -> list[str]:
+    """The name of each track of the file: the last one that it states."""
+    titles = [""] * tracks
+    for event, kind, data in events.blobs:
+        if kind == TRACK_NAME:
+            titles[events.tracks[event]] = _text(data)
+    return titles
+
+
+def _text(title: bytes) -> str:
+    """A name, with U+FFFD for each sequence that is not UTF-8: the byte that begins it and those that continue it."""
+    return title.decode(errors="t5music.one_mark")
+
+
+def _one_mark(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    after = error.start + 1
+    if 0xC0 <= error.object[error.start] < 0xF8:
+        while after < len(error.object) and error.object[after] & 0xC0 == 0x80:
+            after += 1
+    return "\ufffd", after
+
+
+codecs.register_error("t5music.one_mark", _one_mark)

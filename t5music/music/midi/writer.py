@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from t5music import files
 from t5music.errors import MidiError
+from t5music.music.midi import variable_length
 from t5music.music.score import DRUMS, METER, TEMPO, Score
 
 END_OF_TICKS = 2**28  # a MIDI delta time has 28 bits; every time in a file that we write stays below
@@ -207,14 +208,14 @@ def _channel_events(notes: NDArray, pedals: NDArray, channel: int) -> bytes:
 
 
 def _meta(kind: int, data: bytes) -> bytes:
-    return bytes([0xFF, kind]) + _variable_length(len(data)) + data
+    return bytes([0xFF, kind]) + variable_length.encode(len(data)) + data
 
 
 def _timed(events: Iterable[tuple[int, bytes]]) -> bytes:
     """Events (tick, bytes), in the order of time, each with its wait."""
     body, last = bytearray(), 0
     for tick, data in events:
-        body += _variable_length(tick - last) + data
+        body += variable_length.encode(tick - last) + data
         last = tick
     return bytes(body)
 
@@ -224,12 +225,3 @@ def _chunk(body: bytes) -> bytes:
     body += b"\x00" + _meta(0x2F, b"")
     return b"MTrk" + len(body).to_bytes(4, "big") + body
 
-
-def _variable_length(value: int) -> bytes:
-    """MIDI's variable-length number: seven bits a byte, the high bit set in all but the last."""
-    if value < 0x80:  # by far the most common
-        return bytes([value])
-    digits = [value & 0x7F]
-    while value := value >> 7:
-        digits.append(value & 0x7F | 0x80)
-    return bytes(reversed(digits))

@@ -1,0 +1,88 @@
+"""Voices: which program each MIDI channel has, and whether it is percussion, as they change.
+
+- A program holds from its program change on, for notes struck after it.
+- Percussion: channel 10; what GS and XG declare by SysEx (see `system_exclusive`); and, except in GS mode, where these
+  are other sounds, what a program change after bank select (controller 0) 120, 126 or 127 begins, until a program change
+  after another bank. Bank 121 is melodic in GM2, and in XG any other is, on channel 10, too. ("Bank 128" is a convention
+  of SoundFonts: no bank select can say it.)
+- A GM, GS or XG reset makes channel 10 of its port alone percussion. Programs stay, for in many files they stand before
+  a reset, at the same tick.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t5music.music.midi.system_exclusive import GS, XG, Effect, Percussion, Reset, WrongChecksum
+
+DRUM_BANKS = (120, 126, 127)  # GM2's rhythm, XG's sound effects and drums
+MELODIC_BANK = 121  # GM2's
+DRUM_CHANNEL = 9
+CHANNEL_SHIFT = 32  # sets the channels apart in a place: channel << CHANNEL_SHIFT | number of the event
+
+
+class Voices:
+    """Programs and percussion of the channels. Events are to be told in the order in which they are played.
+
+    Attributes:
+        banks: the bank that was selected last in each channel.
+        resets: (number of the event, port) of each reset.
+        wrong_checksums: how many messages were not obeyed because of it.
+    """
+
+    def __init__(self) -> None:
+        self.programs: dict[int, int] = {}
+        self.banks: dict[int, int] = {}
+        self.drum_parts: dict[int, bool] = {}  # as SysEx says
+        self.drum_banks: dict[int, bool] = {}  # as a program change says
+        self.modes: dict[int, str] = {}  # of each port
+        self.places: list[int] = []  # of the changes
+        self.values: list[int] = []  # what holds from there on, as `at` has it
+        self.resets: list[tuple[int, int]] = []
+        self.wrong_checksums = 0
+
+    def change_program(self, channel: int, position: int, program: int) -> None:
+        self.programs[channel] = program
+        bank, mode = self.banks.get(channel), self.modes.get(channel >> 4)
+        if bank is not None and mode != GS:
+            if bank in DRUM_BANKS:
+                self.drum_banks[channel] = True
+            elif bank == MELODIC_BANK or mode == XG:
+                self.drum_banks[channel] = False
+            else:
+                self.drum_banks.pop(channel, None)
+        self._change(channel, position)
+
+    def obey(self, port: int, position: int, effect: Effect | None) -> None:
+        match effect:
+            case WrongChecksum():
+                self.wrong_checksums += 1
+            case Percussion(number, is_drums):
+                channel = port << 4 | number
+                self.drum_parts[channel] = is_drums
+                self._change(channel, position)
+            case Reset(mode):
+                self.modes[port] = mode
+                self.resets.append((position, port))
+                for channel in range(port << 4, (port + 1) << 4):
+                    for table in (self.banks, self.drum_parts, self.drum_banks):
+                        table.pop(channel, None)
+                    self._change(channel, position)
+
+    def _change(self, channel: int, position: int) -> None:
+        drums = self.drum_parts.get(channel, self.drum_banks.get(channel, channel & 15 == DRUM_CHANNEL))
+        self.places.append(channel << CHANNEL_SHIFT | position)
+        self.values.append(self.programs.get(channel, 0) << 1 | drums)
+
+    def at(self, places: NDArray) -> NDArray:
+        """What holds at these places (int64 [events]): the program << 1 | whether it is percussion."""
+        channels = places >> CHANNEL_SHIFT
+        default = (channels & 15 == DRUM_CHANNEL).astype(np.int64)
+        if not self.places:
+            return default
+        changes = np.array([-1, *self.places])
+        values = np.array([0, *self.values])
+        order = changes.argsort(kind="stable")
+        latest = order[changes[order].searchsorted(places, side="right") - 1]
+        return np.where(changes[latest] >> CHANNEL_SHIFT == channels, values[latest], default)
