@@ -14,6 +14,8 @@ from pathlib import Path
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
 from t5music.corpora.tables import music_files
 from t5music.errors import DataError
+from t5music.music import abc_notation
+from t5music.music.abc_notation import TuneText
 from t5music.music.keys import KEYS, key_index
 
 TUNE_SETS = ("ashover", "hpps", "jigs", "morris", "playford", "reelsa-c", "reelsd-g", "reelsh-l", "reelsm-q",
@@ -26,48 +28,42 @@ _NAME = re.compile(r"(.*\D)(\d+)")
 def entries(root: Path) -> list[Entry]:
     """Every file of melody and chords. Tunes of one title are a group; key and meter are those of the tune's head.
 
+    Args:
+        root: The folder that holds ABC_cleaned and MIDI.
+
     Raises:
-        DataError: an ABC file that cannot be read, or that has a tune without a number or a number twice.
+        DataError: An ABC file cannot be read, or has a tune without a number or a number twice.
     """
     tunes = {path.stem: _tunes(path) for path in music_files(root, "ABC_cleaned/*.abc")}
-    listing = []
+    files = []
     for path in music_files(root, "MIDI/*.mid"):
         match = _NAME.fullmatch(path.stem)
         tune_set, number = (match[1], int(match[2])) if match else (path.stem, 0)
-        abc = tunes.get(tune_set, {}).get(number, "")
-        index = key_index(_field(abc, "K"))
+        abc = tunes.get(tune_set, {}).get(number)
+        index = key_index(abc.value("K")) if abc else None
         labels = {
             "tune_set": tune_set,
-            "title": _field(abc, "T"),
+            "title": abc.value("T") if abc else "",
             "key": "" if index is None else KEYS[index],
-            "meter": _field(abc, "M"),
-            "abc": abc,
+            "meter": abc.value("M") if abc else "",
+            "abc": abc.text if abc else "",
         }
-        listing.append(Entry(path.stem, path, labels, labels["title"].lower()))
-    return listing
+        files.append(Entry(path.stem, path, labels, labels["title"].lower()))
+    return files
 
 
-def _tunes(path: Path) -> dict[int, str]:
+def _tunes(path: Path) -> dict[int, TuneText]:
     """The tunes of an ABC file by their number X."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as ABC: {error}") from error
-    tunes: dict[int, str] = {}
-    for tune in re.split(r"^(?=X:)", text, flags=re.MULTILINE):
-        if not tune.startswith("X:"):
-            continue  # what stands before the first tune
-        number = _field(tune, "X")
-        if not number.isdigit() or int(number) in tunes:
-            raise DataError(f"{path}: X: {number} is no number, or there twice")
-        tunes[int(number)] = tune.strip() + "\n"
+    tunes: dict[int, TuneText] = {}
+    for tune in abc_notation.split(text):
+        if not tune.number.isdigit() or int(tune.number) in tunes:
+            raise DataError(f"{path}: X: {tune.number} is no number, or there twice")
+        tunes[int(tune.number)] = tune
     return tunes
-
-
-def _field(abc: str, name: str) -> str:
-    """The first field of that name; '' if there is none."""
-    match = re.search(rf"^{name}:(.*)$", abc, re.MULTILINE)
-    return match[1].strip() if match else ""
 
 
 def read(entry: Entry) -> Iterator[Piece | Skipped]:
@@ -98,5 +94,3 @@ NOTTINGHAM = Corpus(
     labels={"tune_set": TUNE_SETS, "title": (), "key": KEYS, "meter": METERS, "abc": ()},
     files=1034,
 )
-
-CORPORA = (NOTTINGHAM,)

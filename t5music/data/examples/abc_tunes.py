@@ -1,11 +1,11 @@
-"""TranscribeAbc and PlayAbc: the tasks between music and ABC, the notation of folk tunes.
+"""Between music and ABC, the notation of folk tunes, in both directions.
 
     "transcribe abc: Bar TimeSig_3/4 Pos_0 Tempo_120 ... Pitch_71 Duration_12 ..."  ->  "X:1\nM:3/4\nL:1/8\nK:G\nB2|..."
     "abc to music: X:1\nM:3/4\nL:1/8\nK:G\nB2|..."  ->  "Bar TimeSig_3/4 Pos_0 ..."
 
 The music is the melody of one tune as written, every repeat once, on a piano at one velocity; the ABC is canonical
-(t5music.music.abc_notation) without what cannot be heard in it, title and chord symbols. A tune is asked for whole or
-not at all.
+(t5music.music.abc_notation) without what cannot be heard in it: title, chord symbols and the order of parts. A tune is
+asked for whole or not at all.
 """
 
 from __future__ import annotations
@@ -21,21 +21,32 @@ from t5music.corpora.base import Piece
 from t5music.data.examples.base import Example
 from t5music.errors import MidiError
 from t5music.music import abc_notation, encodings
-from t5music.music.abc_notation import Symbol, Tune
+from t5music.music.abc_notation import Part, Symbol, Tune
 from t5music.music.score import DRUMS, Score
 
 ABC = "abc"  # the label that holds a tune as ABC
 
 
 def tune_of(piece: Piece) -> Tune:
-    """The piece's label `abc`, or its melody where it has no such label. Raises MidiError if neither can be read."""
+    """The piece's label `abc`, or its melody where it has no such label.
+
+    Raises:
+        MidiError: Neither can be read, or the label's tune has several voices.
+    """
     if text := piece.labels.get(ABC, ""):
-        return abc_notation.parse(text, piece.id)
+        tune = abc_notation.parse(text, piece.id)
+        if tune.other_voices:
+            raise MidiError(f"{piece.id}: its ABC has several voices: give the melody alone")
+        return tune
     return abc_notation.from_score(melody_of(piece.score))
 
 
 def melody_of(score: Score) -> Score:
-    """The notes of the track called melody, or of the only pitched track. Raises MidiError where there is neither."""
+    """The notes of the track called melody, or of the only pitched track.
+
+    Raises:
+        MidiError: There is neither.
+    """
     notes = score.notes[score.notes["program"] != DRUMS]
     tracks = np.unique(notes["track"])
     named = [track for track in tracks.tolist() if score.track_names[track].strip().lower() == "melody"]
@@ -49,9 +60,9 @@ class _Abc:
     """What both directions have in common: pairs of words and ABC.
 
     Attributes:
-        encoding: name of the encoding.
-        words: the longest tune, in event words.
-        characters: the longest tune, in characters of ABC.
+        encoding: Name of the encoding.
+        words: The longest tune, in event words.
+        characters: The longest tune, in characters of ABC.
     """
 
     encoding: str = "remi"
@@ -60,8 +71,8 @@ class _Abc:
 
     def _pair(self, tune: Tune) -> tuple[str, str] | None:
         """The tune's words and its ABC; None if one of them is too long, or there is no note."""
-        heard = tuple(item for item in tune.items if not isinstance(item, Symbol))
-        tune = dataclasses.replace(tune, items=heard, title="")
+        heard = tuple(item for item in tune.items if not isinstance(item, Symbol | Part))
+        tune = dataclasses.replace(tune, items=heard, title="", part_order="")
         encoding = encodings.get(self.encoding)
         events = encoding.encode(tune.to_score())
         text = tune.to_text().strip()
@@ -83,12 +94,20 @@ class TranscribeAbc(_Abc):
     metrics: ClassVar[tuple[str, ...]] = ("abc_valid", "abc_pitch_accuracy")
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """Yields one example; none for a tune that is too long. Raises MidiError for a piece that is no melody."""
+        """Yields one example; none for a tune that is too long.
+
+        Raises:
+            MidiError: The piece is no melody.
+        """
         for words, text in self._pairs(piece):
             yield Example(f"transcribe abc: {words}", text)
 
     def prompts(self, score: Score) -> list[str]:
-        """One prompt. Raises MidiError where the score is no melody, or longer than `words`."""
+        """One prompt.
+
+        Raises:
+            MidiError: The score is no melody, or longer than `words`.
+        """
         pair = dataclasses.replace(self, characters=10**9)._pair(abc_notation.from_score(melody_of(score)))
         if pair is None:
             raise MidiError(f"the melody has more than {self.words} words of {self.encoding}: give it less music")
@@ -103,6 +122,10 @@ class PlayAbc(_Abc):
     metrics: ClassVar[tuple[str, ...]] = ("word_accuracy",)
 
     def examples(self, piece: Piece) -> Iterator[Example]:
-        """Yields one example; none for a tune that is too long. Raises MidiError for a piece that is no melody."""
+        """Yields one example; none for a tune that is too long.
+
+        Raises:
+            MidiError: The piece is no melody.
+        """
         for words, text in self._pairs(piece):
             yield Example(f"abc to music: {text}", words)

@@ -10,8 +10,13 @@ rests, accidentals, broken rhythm, tuplets, ties, bar lines, repeats and endings
 and unit length. Grace notes, slurs, decorations, annotations, lyrics, parts (P:) and the tempo are passed over.
 """
 
-from t5music.music.abc_notation.reader import parse
-from t5music.music.abc_notation.tune import Bar, Key, Note, Pitch, Symbol, Tune
+from t5music.music.abc_notation.items import Bar, Key, Meter, Note, Part, Pitch, Symbol
+from t5music.music.abc_notation.reader import parse, parse_tunes, read
+from t5music.music.abc_notation.tune import Tune
+from t5music.music.abc_notation.tune_book import TuneText, decode, split
 from t5music.music.abc_notation.writer import from_score
 
-__all__ = ["Bar", "Key", "Note", "Pitch", "Symbol", "Tune", "from_score", "parse"]
+__all__ = [
+    "Bar", "Key", "Meter", "Note", "Part", "Pitch", "Symbol", "Tune", "TuneText",
+    "decode", "from_score", "parse", "parse_tunes", "read", "split",
+]  # fmt: skip

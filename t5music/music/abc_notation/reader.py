@@ -1,292 +1,393 @@
-"""Reading ABC."""
+"""Reading ABC: `parse` of a text's first tune, `parse_tunes` of all of them, `read` of a file."""
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import os
 import re
+from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
 
 from t5music.errors import MidiError
-from t5music.music.abc_notation.tune import ACCIDENTALS, MODES, Bar, Item, Key, Meter, Note, Pitch, Symbol, Tune
+from t5music.music.abc_notation.fields import (
+    decode_text,
+    parse_key,
+    parse_length,
+    parse_meter,
+    parse_part_order,
+    parse_voice,
+)
+from t5music.music.abc_notation.items import ACCIDENTALS, LETTERS, Bar, Item, Key, Meter, Part, Pitch
+from t5music.music.abc_notation.tune import Tune
+from t5music.music.abc_notation.tune_book import Line, TuneText, decode, split
+from t5music.music.abc_notation.voice import Voice
 
-_LENGTH = r"(?:\d{0,6}(?:/\d{1,6}|/{0,9}))"
-_PITCH = r"(?:\^\^|\^|__|_|=)?[A-Ga-g][,']*"
+_LENGTH = r"\d{0,6}(?:/\d{1,6}|/{0,9})"
+_PITCH = r"(?:\^{1,2}|_{1,2}|=[\^_]?|[\^_]\d{0,3}/\d{0,3})?[A-Ga-g][,']*"
+_DECORATION = r"![^!\s|\[\]]{1,50}! | \+[^+\s|\[\]]{1,50}\+ | [.~H-Wh-w]"
+_TIE = r"\.?-[,']?"  # its direction may stand after it
+_QUOTED = r'"(?:[^"\\\n]|\\.){0,500}"'
+_PASSES = r"\d{1,2}(?:[,.\-]\d{1,2})*"
 _TOKEN = re.compile(
     rf"""
-    (?P<skip>[\s`\\$*]+ | \{{[^}}]{{0,500}}\}} | ![^!\n|\[]{{0,50}}! | \+[^+\n|]{{0,50}}\+ | y\d*
-             | [.~H-Wh-w] | [()](?![2-9]))
-  | "(?P<symbol>[^"\n]{{0,500}})"
-  | \[(?P<field>[A-Za-z]):(?P<value>[^\]\n]{{0,500}})\]
-  | \[(?P<stack>(?:{_PITCH}{_LENGTH}-?\s*)+)\](?P<of_stack>{_LENGTH})(?P<tie_stack>-?)
-  | (?P<bar>(?:\[(?=\|))?[:|](?:[:|\]]|\[(?=[|\]]))*)(?:\s*\[?(?P<ending>\d(?:[,\-]\d)*))?
-  | \[(?P<alone>\d(?:[,\-]\d)*)
-  | \((?P<notes>[2-9])(?::(?P<time>\d{{0,2}}))?(?::(?P<count>\d{{0,2}}))?
-  | (?P<pitch>{_PITCH})(?P<length>{_LENGTH})(?P<tie>-?)
-  | (?P<rest>[zx])(?P<of_rest>{_LENGTH})
-  | Z(?P<bars>\d{{0,3}})
-  | (?P<broken>>+|<+)
-  | (?P<tie_alone>-)
-  | (?P<stray>[!\[\]])
+    (?P<skip>[\s`\\$*\#;?@]+ | \{{[^}}]{{0,500}}\}} | y\d* | \((?!&|\d)[,']? | \) )
+  | \+(?!f+\+)(?P<old_chord>\s*(?:{_PITCH}{_LENGTH}-?\s*){{2,20}})\+(?P<old_chord_tie>-)?
+  | (?P<decoration>{_DECORATION} | ![^!|\[\]\n]*[H-WYh-wy][^!|\[\]\n]*! | !)
+  | (?P<symbol>{_QUOTED})
+  | \[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]
+  | (?P<bar>(?:\[(?=\|))?[:|](?:[:|\]]|\[(?=[|\]]))*)(?:\s*\[?(?P<ending>{_PASSES}))?
+  | \[(?P<lone_ending>{_PASSES})
+  | \[(?P<chord>[^\]|]{{0,500}})\](?P<chord_length>{_LENGTH})(?P<chord_tie>{_TIE})?
+  | \((?P<notes>\d{{1,2}})(?::\s*(?P<time>\d{{0,2}}))?(?::\s*(?P<count>\d{{0,2}}))?
+  | (?P<pitch>{_PITCH})(?P<length>{_LENGTH})(?P<tie>{_TIE})?
+  | (?P<rest>[zx])(?P<rest_length>{_LENGTH})
+  | [ZX](?P<bars>\d{{0,6}})
+  | (?P<broken>>{{1,9}}|<{{1,9}})
+  | (?P<lone_tie>-[,']?)
+  | (?P<overlays>\(&)
+  | (?P<overlays_end>&\))
+  | (?P<overlay>&)
+  | (?P<stray>[\[\]])
     """,
     re.VERBOSE,
 )
-_SINGLE = re.compile(rf"(?P<pitch>{_PITCH})(?P<length>{_LENGTH})(?P<tie>-?)\s*")
-_SYMBOL = re.compile(r"[A-G][^\s%]{0,15}")
-_FIELD = re.compile(r"([A-Za-z]):(?![|:])\s*(.*)")  # 'e:|' is a note before a bar line
-_KEY = re.compile(r"([A-G])([#b]?)\s*([A-Za-z]*)(.*)")
-_ONE = Fraction(1)
-_LONGEST = Fraction(64)  # whole notes; no note or meter is longer
-_DEEPEST = 1024  # no length is a smaller part of a whole note
+_IN_CHORD = re.compile(
+    rf"""
+    (?P<skip>\([,']? | [\s)]+ | {_DECORATION} | [!+])
+  | (?P<symbol>{_QUOTED})
+  | (?P<pitch>{_PITCH})(?P<length>{_LENGTH})(?P<tie>{_TIE})?
+  | (?P<rest>[zx])(?P<rest_length>{_LENGTH})
+    """,
+    re.VERBOSE,
+)
+_PARTS_OF_PITCH = re.compile(r"([\^_=]*)(\d*/\d*)?([A-Ga-g])([,']*)")
+_SYMBOL = re.compile(
+    r"[A-G][#b♯♭]?(?:maj|min|mi|ma|m|M|dim|aug|sus|add|alt|omit|no|o|[\d+\-°øΔ^(),/#b♯♭]|/[A-Ga-g][#b♯♭]?){0,12}"
+)
 _MOST_CHARACTERS = 100_000
+_IN_BODY = "IKLMPV"  # the fields that can change the notes within a tune
+_SOFT_BREAK = re.compile(r"=\s*$")  # mail ends a long line so; no note begins there
+_PROPAGATION = re.compile(r"propagate-accidentals\s+(not|octave|pitch)\b")
 
 
 def parse(text: str, name: str = "ABC") -> Tune:
-    """Reads one tune.
-
-    A header may be missing but for K:, as in standard ABC; X: is not looked at. Of accidentals the standard's rule
-    holds: for all notes of the letter in the bar, in whatever octave.
+    """Reads the first tune of a text.
 
     Args:
-      text: the tune.
-      name: what it is called in errors.
+        text: The tune; a header may be missing but for K:. What follows its last line is passed over: the next tune,
+            and text after an empty line.
+        name: What the text is called in errors.
+
+    Returns:
+        The tune as written, its repeats not played.
 
     Raises:
-      MidiError: there is no K:, there are several voices, more than 100,000 characters, or something cannot be read.
+        MidiError: There is no K:, the tune has more than 100,000 characters, or something in it cannot be read; the
+            message names tune, line and column.
     """
-    return _Reader(name).tune(text)
+    texts = split(text)
+    return _Reader(name, texts[0] if texts else TuneText()).tune()
+
+
+def parse_tunes(text: str, name: str = "ABC") -> list[Tune]:
+    """Reads every tune of a text, in order.
+
+    Args:
+        text: Tunes with X:, parted by empty lines; or without X:, each with K:.
+        name: What the text is called in errors.
+
+    Raises:
+        MidiError: As `parse`, for the first tune that cannot be read.
+    """
+    return [_Reader(name, tune).tune() for tune in split(text)]
+
+
+def read(path: str | os.PathLike[str]) -> list[Tune]:
+    """Reads every tune of an ABC file, in whatever encoding of characters (see `decode`).
+
+    Raises:
+        MidiError: The file cannot be opened, or a tune in it cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise MidiError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_tunes(decode(content), str(path))
 
 
 class _Reader:
-    """One tune as it is read, token by token."""
+    """One tune as it is read, line by line and token by token."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, text: TuneText) -> None:
+        self.name = f"{name}: tune {text.number}" if text.number else name
+        self.text = text
         self.title = ""
-        self.key: Key | None = None  # None while in the header
-        self.first_key = Key("C")
+        self.part_order = ""
         self.meter: Meter | None = None
-        self.first_meter: Meter | None = None
         self.unit: Fraction | None = None
-        self.items: list[Item] = []
-        self.altered: dict[int, int] = {}  # letter -> alteration written in this bar
-        self.broken = Fraction(1)  # what broken rhythm makes of the next note
-        self.tuplet = (0, Fraction(1))  # notes left, and what each is made of
-        self.voices: set[str] = set()
+        self.propagation = "pitch"
+        self.template: Voice | None = None  # a voice before its first note; None while in the header
+        self.clefs: dict[str, list] = {}  # voice -> what V: in the header says of it
+        self.voices: dict[str, Voice] = {}
+        self.voice: Voice | None = None  # the one that notes go to
+        self.number, self.column = 0, 0  # of what is being read; column 0 is a whole field
 
-    def tune(self, text: str) -> Tune:
-        """Reads the whole text."""
-        if len(text) > _MOST_CHARACTERS:
-            raise self._error(f"one tune of {len(text)} characters, and at most {_MOST_CHARACTERS} are read")
-        body = []
-        for line in text.lstrip("\ufeff").splitlines():
-            line = line.split("%", 1)[0].strip()
-            field = _FIELD.match(line)
-            if field is None:
-                if self.key is not None:
-                    body.append(line)
+    def tune(self) -> Tune:
+        """Reads the whole tune."""
+        size = sum(len(line) for _, line in self.text.lines)
+        if size > _MOST_CHARACTERS:
+            raise MidiError(f"{self.name}: one tune of {size} characters, and at most {_MOST_CHARACTERS} are read")
+        try:
+            for is_field, lines in itertools.groupby(self.text, key=lambda line: line.field != ""):
+                if is_field:
+                    self._fields(lines)
+                elif self.template is not None:  # else it is a text in the header
+                    self._music(list(lines))
+        except MidiError as error:
+            column = f", column {self.column}" if self.column else ""
+            raise MidiError(f"{self.name}: line {self.number}{column}: {error}") from error
+        if self.template is None:
+            raise MidiError(f"{self.name}: no field K:, which every tune has, before the music")
+        return self._whole(self.template)
+
+    def _whole(self, template: Voice) -> Tune:
+        lines: list[tuple[Item, ...]] = []
+        first = template
+        for voice in self.voices.values():
+            voice_lines = voice.lines()
+            if not lines:  # also that of a voice without notes, if there is no other
+                first, lines = voice, voice_lines
                 continue
-            if self.key is None:
-                self._field(*field.groups())
-            elif field[1] in "KLMV":
-                body.append(f"[{line}]")
-        if self.key is None:
-            raise self._error("no field K:, which every tune has, before the music")
-        self.first_key, self.first_meter = self.key, self.meter
-        self._music("\n".join(body).replace("\\\n", "\n"))
-        return Tune(self.first_key, self.first_meter, tuple(self.items), self.title)
-
-    def _error(self, problem: str) -> MidiError:
-        return MidiError(f"{self.name}: {problem}")
+            changes: list[Item] = [] if voice.first_key == first.first_key else [voice.first_key]
+            changes += [voice.first_meter] if voice.first_meter and voice.first_meter != first.first_meter else []
+            lines += [(*changes, *line) for line in voice_lines]
+        parts = {tuple(item for item in line if isinstance(item, Part)) for line in lines}
+        if self.part_order and len(parts) > 1:
+            raise MidiError(f"{self.name}: its voices do not have the same parts (P:): write the parts out")
+        items = lines[0] if lines else ()
+        return Tune(first.first_key, first.first_meter, items, self.title, self.part_order, tuple(lines[1:]))
 
     # ---------------------------------------------------------------------------------------------------- fields
 
-    def _field(self, field: str, value: str) -> None:
-        """A field of the header, or a change within the tune."""
-        value = value.strip()
-        inside = self.key is not None
+    def _fields(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            self.number, self.column = line.number, 0
+            if self.template is None:
+                self._header_field(line.field, line.text)
+            elif line.field == "P":
+                self._begin_part(line.text, [self.template, *self.voices.values()])
+            else:
+                self._body_field(line.field, line.text)
+
+    def _header_field(self, field: str, value: str) -> None:
         if field == "T" and not self.title:
-            self.title = value
+            self.title = " ".join(decode_text(value).split())
         elif field == "L":
-            self.unit = self._fraction(value)
+            self.unit = parse_length(value)
         elif field == "M":
-            before, self.meter = self.meter, self._meter(value)
-            if inside and self.meter and self.meter != before:
-                self._change(self.meter)
-        elif field == "K":
-            before_key, self.key = self.key, self._key(value)
-            self.altered = {}
-            if inside and self.key != before_key:
-                self._change(self.key)
+            self.meter = parse_meter(value)
+        elif field == "P":
+            self.part_order = parse_part_order(value)
         elif field == "V":
-            self.voices.add(value.split()[0] if value else "")
-            if len(self.voices) > 1:
-                raise self._error("it has several voices, and only tunes of one voice are read")
+            voice, clef = parse_voice(value)
+            self.clefs.setdefault(voice, []).append(clef)
+        elif field == "I":
+            self._instruction(value)
+        elif field == "K":
+            key, clef = parse_key(value)
+            short = self.meter is not None and self.meter.bar < Fraction(3, 4)
+            unit = self.unit or (Fraction(1, 16) if short else Fraction(1, 8))
+            self.template = Voice(key or Key("C"), self.meter, unit)
+            self.template.propagation = self.propagation
+            self.template.set_clef(clef)
+            for voice in self.clefs:
+                self._begin_voice(voice)
+            self.voice = None  # what comes before the first V: is the first voice's
 
-    def _change(self, item: Key | Meter) -> None:
-        """A change of key or meter: before the first note, it is what the tune begins with."""
-        if any(isinstance(before, Note) for before in self.items):
-            self.items.append(item)
-        elif isinstance(item, Key):
-            self.first_key = item
-        else:
-            self.first_meter = item
+    def _body_field(self, field: str, value: str) -> None:
+        if field not in _IN_BODY:
+            return
+        if field == "V":
+            name, clef = parse_voice(value)
+            self._begin_voice(name).set_clef(clef)
+            return
+        if field == "I":
+            self._instruction(value)
+            return
+        assert self.template is not None
+        # Before the first note and the first V:, a field is for every voice.
+        voices = [self.voice] if self.voice else [self.template, *self.voices.values()]
+        if field == "P":
+            self._begin_part(value, voices)
+            return
+        for voice in voices:
+            if field == "K":
+                key, clef = parse_key(value)
+                if key is not None:
+                    voice.set_key(key)
+                voice.set_clef(clef)
+            elif field == "L":
+                voice.unit = parse_length(value)
+            else:
+                voice.set_meter(parse_meter(value))
 
-    def _key(self, value: str) -> Key:
-        if value.lower() in ("", "none"):
-            return Key("C")
-        if value in ("HP", "Hp"):  # highland pipes, which play in D
-            return Key("D")
-        found = _KEY.fullmatch(value)
-        if found is None or re.search(r"[\^_=][a-gA-G]", found[4]):
-            raise self._error(f"the key {value!r} cannot be read")
-        mode = found[3].lower()[:3]
-        mode = {"maj": "", "ion": "", "min": "m", "aeo": "m"}.get(mode, mode)
-        if mode not in MODES:
-            raise self._error(f"the mode of the key {value!r} is not known")
-        key = Key(found[1] + found[2], mode)
-        if not -7 <= key.fifths <= 7:
-            raise self._error(f"the key {value!r} would have {abs(key.fifths)} accidentals")
-        return key
+    def _begin_part(self, value: str, voices: Iterable[Voice]) -> None:
+        """Begins a part, if the header gives an order of parts; else the field is but a mark for readers."""
+        if self.part_order and value[:1].isalpha():
+            for voice in voices:
+                voice.begin_part(value[0])
 
-    def _meter(self, value: str) -> Meter | None:
-        if value.lower() in ("", "none"):
-            return None
-        value = {"C": "4/4", "C|": "2/2"}.get(value, value)
-        found = re.fullmatch(r"\(?(\d{1,3}(?:\s*\+\s*\d{1,3}){0,9})\)?\s*/\s*(\d{1,3})", value)
-        if found is None:
-            raise self._error(f"the meter {value!r} cannot be read")
-        beats, whole = sum(map(int, found[1].split("+"))), int(found[2])
-        if not 1 <= beats <= 64 or whole not in (1, 2, 4, 8, 16, 32, 64):
-            raise self._error(f"the meter {value!r} is none that MIDI can state")
-        return Meter(beats, whole)
+    def _instruction(self, value: str) -> None:
+        if match := _PROPAGATION.match(value):
+            self.propagation = match[1]
+            for voice in (*self.voices.values(), *([self.template] if self.template else [])):
+                voice.propagation = match[1]
 
-    def _fraction(self, value: str) -> Fraction:
-        found = re.fullmatch(r"(\d{1,6})(?:\s*/\s*(\d{1,6}))?", value)
-        if found is None or not int(found[1]) or not int(found[2] or 1):
-            raise self._error(f"the length {value!r} cannot be read")
-        return self._within(Fraction(int(found[1]), int(found[2] or 1)))
+    def _begin_voice(self, name: str) -> Voice:
+        assert self.template is not None
+        if name not in self.voices:
+            self.voices[name] = self.template.copy()
+            for clef in self.clefs.get(name, ()):
+                self.voices[name].set_clef(clef)
+        self.voice = self.voices[name]
+        return self.voice
 
-    def _within(self, length: Fraction) -> Fraction:
-        if not 0 < length <= _LONGEST or length.denominator > _DEEPEST:
-            raise self._error(f"a length of {length} whole notes")
-        return length
+    def _voice(self) -> Voice:
+        """The voice that notes go to: where there was no V: yet, the first one."""
+        return self.voice or self._begin_voice(next(iter(self.voices), "1"))
 
     # ----------------------------------------------------------------------------------------------------- music
 
-    def _music(self, body: str) -> None:
+    def _music(self, lines: list[Line]) -> None:
+        """Reads lines of music as one text: a chord may go over the end of a line."""
+        texts = [_SOFT_BREAK.sub("", line.text) if line.text.rstrip().endswith("=") else
+                 line.text.removesuffix("=20") + "\n" for line in lines]  # fmt: skip
+        starts = list(itertools.accumulate(map(len, texts), initial=0))
+        body = "".join(texts)
         place = 0
         while place < len(body):
+            index = bisect.bisect_right(starts, place) - 1
+            self.number, self.column = lines[index].number, place - starts[index] + 1
             token = _TOKEN.match(body, place)
             if token is None:
-                raise self._error(f"{body[place : place + 12]!r} cannot be read as music")
+                raise MidiError(f"{body[place : place + 12].strip()!r} cannot be read as music")
             place = token.end()
-            kind = token.lastgroup
-            if kind == "skip" or kind == "stray":
-                continue
             if token["field"]:
-                self._field(token["field"], token["value"])
-            elif token["symbol"] is not None:
-                name = token["symbol"].strip()
-                if _SYMBOL.fullmatch(name):  # else it is an annotation, such as "^slow" or a fingering
-                    self.items.append(Symbol(name))
-            elif token["stack"]:
-                self._stack(token)
-            elif token["bar"]:
-                self._bar(token["bar"], token["ending"] or "")
-            elif token["alone"]:
-                self._ending(token["alone"])
-            elif token["notes"]:
-                self._tuplet(int(token["notes"]), token["time"], token["count"])
-            elif token["pitch"]:
-                length = self._length(token["length"])
-                self._note((self._pitch(token["pitch"]),), length, bool(token["tie"]))
-            elif token["rest"]:
-                self._note((), self._length(token["of_rest"]), False)
-            elif token["broken"]:
-                self._break(token["broken"])
-            elif kind == "tie_alone":  # parted from its note by a space
-                self._change_last_note(tied=True)
-            else:  # whole bars of rest
-                if self.meter is None:
-                    raise self._error("Z, a bar of rest, where there is no meter")
-                self.items.append(Note((), self._within(self.meter.bar * int(token["bars"] or 1))))
+                self._body_field(token["field"], token["value"].strip())
+            elif not (token["skip"] or token["decoration"] or token["stray"]):
+                self._token(token, self._voice())
 
-    def _bar(self, line: str, ending: str) -> None:
-        self.altered = {}
-        thick = "]" in line or "[" in line or "||" in line
-        bar = Bar(line.startswith(":"), line.endswith(":"), thick and ":" not in line)
-        if line == ":":
-            bar = Bar()
-        if self.items and isinstance(before := self.items[-1], Bar) and not before.ending:
-            self.items.pop()  # two lines that nothing parts are one
-            bar = Bar(before.ends or bar.ends, before.begins or bar.begins, before.double or bar.double)
-        bar = bar._replace(double=bar.double and not bar.ends and not bar.begins)
-        if bar != Bar() or any(isinstance(item, Note) for item in self.items):
-            self.items.append(bar)
-        if ending:
-            self._ending(ending)
+    def _token(self, token: re.Match[str], voice: Voice) -> None:
+        if token["symbol"]:
+            _add_symbol(voice, token["symbol"])
+        elif token["bar"]:
+            if token["bar"] != ":":  # a colon alone is no bar line
+                voice.add_bar(_bar(token["bar"]))
+            if token["ending"]:
+                voice.begin_ending(_passes(token["ending"]))
+        elif token["lone_ending"]:
+            voice.begin_ending(_passes(token["lone_ending"]))
+        elif token["notes"]:
+            time, count = token["time"], token["count"]
+            voice.begin_tuplet(int(token["notes"]), int(time) if time else None, int(count) if count else None)
+        elif token["pitch"]:
+            pitch = _pitch(voice, token["pitch"])
+            voice.add_note((pitch,), _units(token["length"]), (pitch,) if token["tie"] else ())
+        elif token["rest"]:
+            voice.add_note((), _units(token["rest_length"]))
+        elif token["broken"]:
+            voice.break_rhythm(token["broken"])
+        elif token["lone_tie"]:
+            voice.tie_last_note()
+        elif token["overlay"]:
+            voice.begin_overlay()
+        elif token["overlays"]:
+            voice.begin_long_overlay()
+        elif token["overlays_end"]:
+            voice.end_long_overlay()
+        elif token["old_chord"]:
+            _add_chord(voice, token["old_chord"], "", bool(token["old_chord_tie"]))
+        elif token["chord"] is not None:
+            _add_chord(voice, token["chord"], token["chord_length"], bool(token["chord_tie"]))
+        else:
+            voice.add_bars_of_rest(int(token["bars"] or 1))
 
-    def _ending(self, turns: str) -> None:
-        numbers: list[int] = []
-        for part in turns.split(","):
-            first, _, last = part.partition("-")
-            numbers += range(int(first), int(last or first) + 1)
-        if not self.items or not isinstance(self.items[-1], Bar) or self.items[-1].ending:
-            self.items.append(Bar())
-        last_bar = self.items[-1]
-        assert isinstance(last_bar, Bar)
-        self.items[-1] = last_bar._replace(ending=",".join(map(str, numbers)))
 
-    def _tuplet(self, notes: int, time: str | None, count: str | None) -> None:
-        compound = self.meter is not None and self.meter.numerator % 3 == 0 and self.meter.numerator > 3
-        usual = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}.get(notes, 3 if compound else 2)
-        self.tuplet = (int(count or notes), Fraction(int(time or usual), notes))
+def _add_symbol(voice: Voice, quoted: str) -> None:
+    name = quoted[1:-1].strip()
+    if _SYMBOL.fullmatch(name):  # else it is an annotation, such as "^slow" or a fingering
+        voice.add_symbol(name)
 
-    def _break(self, signs: str) -> None:
-        short = Fraction(1, 2 ** len(signs))
-        long = 2 - short
-        before, self.broken = (long, short) if signs[0] == ">" else (short, long)
-        self._change_last_note(factor=before)
 
-    def _change_last_note(self, *, factor: Fraction = _ONE, tied: bool = False) -> None:
-        for index in range(len(self.items) - 1, -1, -1):
-            item = self.items[index]
-            if isinstance(item, Note):
-                length = self._within(item.length * factor)
-                self.items[index] = Note(item.pitches, length, item.tied or (tied and bool(item.pitches)))
-                return
-        raise self._error("a tie or broken rhythm before the first note")
+def _bar(line: str) -> Bar:
+    """A bar line of any shape: colons before and after, thin lines | and thick ones [ and ]."""
+    if set(line) == {":"}:
+        return Bar(len(line) // 2, len(line) // 2)
+    ends = len(line) - len(line.lstrip(":"))
+    begins = len(line) - len(line.rstrip(":"))
+    strokes = line.strip(":")
+    return Bar(ends, begins, len(strokes) > 1 and strokes != "[|]" and ":" not in strokes)
 
-    def _length(self, text: str) -> Fraction:
-        """The length of a note in units: '', '3', '3/2', '/', '//4' are 1, 3, 3/2, 1/2, 1/4."""
-        over, slash, under = text.partition("/")
-        if not slash:
-            return Fraction(int(over or 1))
-        divisor = int(under) if under.isdigit() else 2 ** (1 + len(under))
-        if not divisor:
-            raise self._error(f"the length {text!r} cannot be read")
-        return Fraction(int(over or 1), divisor)
 
-    def _pitch(self, text: str) -> Pitch:
-        assert self.key is not None
-        found = re.fullmatch(r"([\^_=]*)([A-Ga-g])([,']*)", text)
-        assert found is not None
-        letter = "CDEFGAB".index(found[2].upper())
-        step = letter + 7 * (found[2].islower() + found[3].count("'") - found[3].count(","))
-        if found[1]:
-            self.altered[letter] = next(alter for alter, sign in ACCIDENTALS.items() if sign == found[1])
-        return Pitch(step, self.altered.get(letter, self.key.alter(letter)))
+def _passes(text: str) -> list[int]:
+    """The passes of an ending: '1', '1,3', '1.3', '1-3'."""
+    passes: list[int] = []
+    for part in re.split("[,.]", text):
+        first, *others = part.split("-")
+        passes += range(int(first), int(others[-1] if others else first) + 1)
+    return passes
 
-    def _stack(self, token: re.Match[str]) -> None:
-        notes = list(_SINGLE.finditer(token["stack"]))
-        length = self._length(notes[0]["length"]) * self._length(token["of_stack"])
-        tied = bool(token["tie_stack"]) or all(note["tie"] for note in notes)
-        self._note(tuple(self._pitch(note["pitch"]) for note in notes), length, tied)
 
-    def _note(self, pitches: tuple[Pitch, ...], units: Fraction, tied: bool) -> None:
-        if self.unit is None:
-            short = self.meter is not None and self.meter.bar < Fraction(3, 4)
-            self.unit = Fraction(1, 16) if short else Fraction(1, 8)
-        left, factor = self.tuplet
-        length = units * self.unit * self.broken * (factor if left else 1)
-        self.broken, self.tuplet = Fraction(1), (max(0, left - 1), factor)
-        self.items.append(Note(pitches, self._within(length), tied))
+def _units(text: str) -> Fraction:
+    """The length of a note in units: '', '3', '3/2', '/', '//4' are 1, 3, 3/2, 1/2, 1/4."""
+    over, slash, under = text.partition("/")
+    if not slash:
+        return Fraction(int(over or 1))
+    divisor = int(under) if under.isdigit() else 2 ** (1 + len(under))
+    if not divisor:
+        raise MidiError(f"the length {text!r} cannot be read: it divides by 0")
+    return Fraction(int(over or 1), divisor)
+
+
+def _pitch(voice: Voice, text: str) -> Pitch:
+    """A pitch as the voice reads it; a part of a semitone goes to the nearest semitone, half of one to the natural."""
+    match = _PARTS_OF_PITCH.fullmatch(text)
+    assert match is not None
+    signs, microtone, letter, octaves = match.groups()
+    step = LETTERS.index(letter.upper()) + 7 * (letter.islower() + octaves.count("'") - octaves.count(","))
+    accidental = next((alter for alter, sign in ACCIDENTALS.items() if sign == signs.removeprefix("=")), None)
+    if signs == "=":
+        accidental = 0
+    elif microtone:
+        over, _, under = microtone.partition("/")
+        part = Fraction(int(over or 1), int(under or 2) or 1)
+        nearest = min(2, -(-(2 * part - 1) // 2))
+        accidental = int(nearest) if signs == "^" else -int(nearest)
+    return voice.pitch(accidental, step)
+
+
+def _add_chord(voice: Voice, content: str, length: str, tied: bool) -> None:
+    """Adds a chord. It is as long as its first note; rests in it are silent, and marks say nothing of its sound."""
+    pitches: list[Pitch] = []
+    ties: set[Pitch] = set()
+    lengths: list[str] = []
+    place = 0
+    while place < len(content):
+        token = _IN_CHORD.match(content, place)
+        if token is None:
+            raise MidiError(f"{content[place : place + 12]!r} cannot be read in the chord {content!r}")
+        place = token.end()
+        if token["symbol"]:
+            _add_symbol(voice, token["symbol"])
+        elif token["pitch"]:
+            pitch = _pitch(voice, token["pitch"])
+            pitches.append(pitch)
+            if tied or token["tie"]:
+                ties.add(pitch)
+            lengths.append(token["length"])
+        elif token["rest"]:
+            lengths.append(token["rest_length"])
+    if lengths:  # not so for []
+        voice.add_note(tuple(pitches), _units(lengths[0]) * _units(length), tuple(p for p in pitches if p in ties))

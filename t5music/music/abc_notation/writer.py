@@ -1,4 +1,4 @@
-"""A melody as ABC."""
+"""Writing ABC: the melody of a Score as a tune."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
-from t5music.music.abc_notation.tune import Bar, Item, Key, Meter, Note, Pitch, Tune
-from t5music.music.keys import STEPS
+from t5music.music.abc_notation.items import Bar, Item, Key, Meter, Note
+from t5music.music.abc_notation.spelling import spell
+from t5music.music.abc_notation.tune import Tune
 from t5music.music.score import DRUMS, Score
 
 PER_QUARTER = 12  # onsets and ends go to the nearest twelfth of a quarter, as in remi: triplets and 1/32 notes fit
-# The flattest of the twelve pitches, in fifths from C where the signature has no accidentals: in C major from A flat to
-# C sharp, in A minor from E flat to G sharp, its leading note.
-_FLATTEST, _FLATTEST_IN_MINOR = -4, -3
 _TONICS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#")
-_PITCH_CLASSES = tuple(STEPS[letter] for letter in "CDEFGAB")
 
 
 def from_score(score: Score, title: str = "") -> Tune:
@@ -26,8 +23,12 @@ def from_score(score: Score, title: str = "") -> Tune:
     Onsets and ends go to the nearest twelfth of a quarter, and a note that is still sounding when the next one begins
     ends there. Rests that begin the first bar are left out, so it is an upbeat. Percussion is left out.
 
+    Args:
+        score: Notes that begin one after the other.
+        title: The tune's name.
+
     Raises:
-      MidiError: there are no notes, or two begin together: ABC of one voice has one note at a time.
+        MidiError: There are no notes, or two begin together: ABC of one voice has one note at a time.
     """
     notes = score.notes[score.notes["program"] != DRUMS]
     if not len(notes):
@@ -56,20 +57,11 @@ def from_score(score: Score, title: str = "") -> Tune:
             items.append(meter := changes[start])
         sounds = index >= 0 and start < ends[index]
         pitches = (spell(int(notes["pitch"][index]), key),) if sounds else ()
-        items.append(Note(pitches, Fraction(end - start, 4 * PER_QUARTER), bool(sounds and end < ends[index])))
+        tied = bool(sounds and end < ends[index])
+        items.append(Note(pitches, Fraction(end - start, 4 * PER_QUARTER), pitches if tied else ()))
         if end in lines_at:
             items.append(Bar())
     return Tune(key, first, (*_from_upbeat(items)[:-1], Bar(double=True)), " ".join(title.replace("%", " ").split()))
-
-
-def spell(midi: int, key: Key) -> Pitch:
-    """How a MIDI pitch is written in a key: as the one of twelve neighbours on the line of fifths that it is."""
-    lowest = key.fifths + (_FLATTEST_IN_MINOR if key.mode == "m" else _FLATTEST)
-    fifths = lowest + (7 * midi - lowest) % 12  # C 0, G 1, F -1
-    letter = 4 * fifths % 7
-    alter = (fifths + 1) // 7
-    octave = (midi - alter - _PITCH_CLASSES[letter]) // 12 - 5
-    return Pitch(letter + 7 * octave, alter)
 
 
 def _units(ticks: NDArray, score: Score) -> NDArray[np.int64]:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.errors import MidiError
 from t5music.music.midi import repair, variable_length
 from t5music.music.midi.chunks import Chunks
 from t5music.music.midi.limits import Limits
