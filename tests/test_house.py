@@ -33,7 +33,7 @@ ROOMS = (
     "music",
     "model",
 )
-LEAVES = {"errors", "files", "figures", "parallel"}
+LEAVES = {"errors", "files", "figures", "json_files", "parallel"}
 # Neighbours that do not know each other, though one stands above the other in the list.
 STRANGERS = {("data", "training"), ("data", "model"), ("data", "devices"), ("training", "corpora"), ("training", "music"),
              ("corpora", "devices"), ("corpora", "model"), ("devices", "music"), ("devices", "model"), ("music", "model"),

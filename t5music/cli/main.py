@@ -97,9 +97,10 @@ def _leakage(arguments: argparse.Namespace) -> None:
 def _average(arguments: argparse.Namespace) -> None:
     from t5music.training.checkpoints import average
 
-    folders = average.sources(arguments.model_dir, last=arguments.last, checkpoint=arguments.checkpoint)
-    step = average.average(folders, arguments.output)
-    print(f"{arguments.output}: step {step}, the mean of {', '.join(map(str, folders))}")
+    checkpoints = average.sources(arguments.model_dir, last=arguments.last, checkpoint=arguments.checkpoint)
+    step = average.average(checkpoints, arguments.output)
+    sources = ", ".join(str(checkpoint.folder) for checkpoint in checkpoints)
+    print(f"{arguments.output}: step {step}, the mean of {sources}")
 
 
 def _generate(arguments: argparse.Namespace) -> None:
@@ -172,11 +173,11 @@ def _similar(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     from t5music.data import vocabulary
-    from t5music.inference import hf_folder
-    from t5music.training.checkpoints import selection
+    from t5music.inference import export
+    from t5music.training.checkpoints.checkpoint import Checkpoint
 
-    folder = selection.step_folder(arguments.model_dir, arguments.checkpoint)
-    hf_folder.export(folder, arguments.to, vocabulary.default())
+    checkpoint = Checkpoint.open(arguments.model_dir, arguments.checkpoint)
+    export.export(checkpoint, arguments.to, vocabulary.default())
 
 
 def _quickstart(arguments: argparse.Namespace) -> None:

@@ -205,7 +205,7 @@ def train(
         "task": mixture_or_task_name,
         "vocabulary": {"fingerprint": vocab.fingerprint, "size": vocab.size},
         "feature_lengths": dict(task_feature_lengths),
-        "tasks": {store.name: store.manifest["examples"] for store, _ in stores},
+        "tasks": {store.name: store.manifest.examples for store, _ in stores},
     }
     params = parameters.abstract(config)[1]
     table = sharding.describe(params, all_devices)
@@ -299,7 +299,7 @@ def _validation(
             head=config.encoder_head,
         )
         for store in stores
-        if "validation" in store.manifest["splits"]
+        if "validation" in store.splits
     }
 
     def evaluate_all(model: T5) -> dict[str, float]:

@@ -22,7 +22,7 @@ from t5music.corpora.base import read_report
 from t5music.data import mixing_rates, vocabulary
 from t5music.data.compilation import beam, shards
 from t5music.data.compilation import report as reports
-from t5music.data.examples import Classify, Examples, from_config, to_config
+from t5music.data.examples import Classify, Examples, to_config
 from t5music.data.objectives import Objective
 from t5music.data.seqio_bridge.objectives import ObjectivePreprocessor
 from t5music.data.seqio_bridge.tasks import FEATURES, CorpusSource, PiecePreprocessor
@@ -104,17 +104,16 @@ def compiled(task: seqio.Task, data_dir: Path) -> TokenStore | None:
         return None
     try:
         store = TokenStore.open(path, vocabulary.default())
-        examples = from_config(store.manifest["examples"])  # as objects: a field that it lacks has its default
     except DataError:
         return None  # of another version or vocabulary, or damaged: made anew
     declared = _description(task, data_dir)
-    if examples != parts_of(task)[0]:
+    if store.kind != parts_of(task)[0]:
         return None
     same = ("objectives", "metrics", "labels", "corpus", "apart_from")
-    if any(store.manifest.get(key) != declared[key] for key in same):
+    if any(store.manifest.content.get(key) != declared[key] for key in same):
         return None
     built_since = (
-        read_report(corpus, data_dir) is not None and store.manifest.get("corpora", {}).get(corpus) != digest
+        read_report(corpus, data_dir) is not None and store.manifest.content.get("corpora", {}).get(corpus) != digest
         for corpus, digest in declared["corpora"].items()
     )
     return None if any(built_since) else store
@@ -197,4 +196,4 @@ def compile_mixture(mixture: seqio.Mixture, data_dir: Path) -> Path:
 
 def summary(store: TokenStore) -> str:
     """A few lines: examples, tokens, notes and hours of each split, and what was left out."""
-    return "\n".join([f"{store.name}: {store.path}", *reports.short(store.manifest)])
+    return "\n".join([f"{store.name}: {store.path}", *reports.short(store.manifest.content)])

@@ -86,13 +86,13 @@ def _of_store(store: TokenStore, wanted: str, data_dir: Path) -> list[Side]:
     """The pieces that a store's examples were made of; what they are like is known to the corpora."""
     known = {
         piece[1]: piece
-        for corpus in store.manifest["corpus"]
+        for corpus in store.manifest.corpus
         for split in datasets.splits(corpus, data_dir)
         for piece in _known(corpus, split, data_dir)
     }
     found = []
-    for split, entry in store.manifest["splits"].items():
-        if wanted not in ("", split) or not entry["examples"]:
+    for split, entry in store.splits.items():
+        if wanted not in ("", split) or not entry.examples:
             continue
         examples = store.split(split)
         names = dict.fromkeys(str(examples[index]["piece"]) for index in range(len(examples)))
