@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from t5music.cli import main
+from t5music.cli.main import main
 from t5music.data import examples, mixing_rates
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, write_mixture
@@ -24,7 +24,7 @@ from t5music.evaluation import follow, results
 from t5music.model import parameters
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.runs import train
-from t5music.training.checkpoints.checkpoint import steps_of
+from t5music.training.checkpoints.layout import steps_of
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.loop import FINISHED_FILE
 from t5music.training.metric_writers import read_metrics

@@ -14,7 +14,7 @@ from t5music.data.examples import Examples
 from t5music.data.objectives import Objective
 from t5music.data.store.codec import VERSION, FeatureSpec
 from t5music.data.store.sums import Sums
-from t5music.errors import DataError
+from t5music.errors import ConfigError, DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Manifest:
         try:
             splits = json_files.parse_value(Mapping[str, Mapping[str, Any]], content.get("splits"), "splits")
             plain = {name: value for name, value in content.items() if name in _PLAIN and name != "objectives"}
-            manifest = json_files.parse(cls, {**plain, "objectives": (), "splits": {}, "content": content}, str(path))
+            manifest = json_files.parse(cls, {**plain, "objectives": (), "splits": {}, "content": content})
             steps = json_files.parse_value(tuple[Mapping[str, Any], ...], content.get("objectives"), "objectives")
             return dataclasses.replace(
                 manifest,
                 objectives=tuple(map(objectives.from_config, steps)),
                 splits={name: _split(entry, f"splits.{name}") for name, entry in splits.items()},
             )
-        except ValueError as error:
+        except (ValueError, ConfigError, DataError) as error:
             raise DataError(f"{path} does not describe a token store, compile it again: {error}") from error
 
     @cached_property

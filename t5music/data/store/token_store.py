@@ -106,7 +106,10 @@ class TokenStore:
     @property
     def kind(self) -> Examples | None:
         """What the task asks (data.examples), None for plain tokens. Raises DataError for what is not known."""
-        return self.manifest.kind
+        try:
+            return self.manifest.kind
+        except (ConfigError, DataError) as error:
+            raise DataError(f"{self.path} has examples that cannot be read, compile it again: {error}") from error
 
     @property
     def splits(self) -> Mapping[str, SplitEntry]:
