@@ -24,8 +24,8 @@ from t5music.data.loading import note_chunks
 from t5music.evaluation.results import Results, show
 from t5music.inference import trained_model
 from t5music.runs.stores import open_stores
-from t5music.training.checkpoints import checkpoint as checkpoints
 from t5music.training.checkpoints import selection
+from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.note_masking import masker, note_masks
 
 if TYPE_CHECKING:
@@ -65,10 +65,11 @@ def masks(
     Raises CheckpointError for a run that did not mask notes, ConfigError for other music than in remi's words.
     """
     vocab = vocabulary.default()
-    folder = str(selection.step_folder(model_dir, checkpoint))
-    head = checkpoints.load_masker(folder)
-    settings = checkpoints.read_metadata(folder)["masking"]
-    trained = trained_model.load(folder)
+    run = Checkpoint.open(model_dir, checkpoint)
+    run.require_vocabulary(vocab.fingerprint)
+    head = run.masker_params()
+    settings = run.metadata.masking or {}
+    trained = trained_model.of_folder(run, vocab)
     stores = [store for store, _ in open_stores(mixture_or_task_name)]
     found = list(evenly(note_chunks.find_chunks(stores, split, trained.lengths["inputs"], vocab), limit))
     rows = note_chunks.rows_of(stores, split, found, trained.lengths["inputs"])

@@ -174,7 +174,7 @@ def membership(planted: NDArray, controls: NDArray, planting: Planting) -> dict[
 
 def scores(store: TokenStore, split: str, *, words: int | None = None) -> Iterator[tuple[str, Score]]:
     """Each sequence of a split once, as music of at most so many words; named after its piece."""
-    vocab, encoding = vocabulary.default(), encodings.get(store.manifest["encoding"])
+    vocab, encoding = vocabulary.default(), encodings.get(store.encoding)
     examples = store.split(split)
     seen: dict[str, set[bytes]] = {}
     for index in range(len(examples)):
@@ -190,7 +190,7 @@ def write(
     trained: TrainedModel, store: TokenStore, count: int, *, temperature: float, batch_size: int, seed: int
 ) -> list[Score]:
     """Music that a language model writes from nothing, as long as it was trained for, within the encoding's grammar."""
-    encoding, vocab = encodings.get(store.manifest["encoding"]), trained.vocabulary
+    encoding, vocab = encodings.get(store.encoding), trained.vocabulary
     form = answer_formats.Music(vocab, encoding.name, complete=False, inside=True, fill=True)
     nothing = np.full((batch_size, 1), vocabulary.EOS_ID, np.int32)
     written: list[Score] = []

@@ -138,7 +138,7 @@ class Material:
             split: np.stack([handmade_features.features(score) for score in segments.scores(vocab)])
             for split, segments in found.items()
         }
-        return cls(tuple(store.manifest["labels"]), found, layers, handmade)
+        return cls(store.labels or (), found, layers, handmade)
 
     def all_layers(self) -> dict[str, NDArray]:
         """All layers' vectors, one after another: [segments, (layers + 1) * 2 d_model]."""

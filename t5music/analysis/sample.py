@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.analysis.descriptors import describe
-from t5music.data.examples import Continue, Improvise, Pieces, from_config
+from t5music.data.examples import Continue, Improvise, Pieces
 from t5music.data.objectives.language_model import LanguageModel
 from t5music.data.store.token_store import TokenStore
 from t5music.data.vocabulary import EOS_ID, PAD_ID, Ids, Vocabulary
@@ -123,7 +123,7 @@ def _requests(
     store: TokenStore, split: str, vocab: Vocabulary, count: int, prompt_words: int, words: int
 ) -> Iterator[tuple[Asked, list[Music]]]:
     """What to ask for a task, each with the music of held-out pieces in the same place."""
-    task, encoding = from_config(store.manifest["examples"]), store.manifest["encoding"]
+    task, encoding = store.kind, store.encoding
     steps = store.objectives
     nothing = np.empty(0, np.int32)
 

@@ -59,7 +59,7 @@ def read(
 
     Raises ConfigError for a store whose task has no label set, DataError for a split that is not there or empty.
     """
-    labels = store.manifest["labels"]
+    labels = store.labels
     if not labels:
         raise ConfigError(f"probe.tasks: {store.name} has no label set; name tasks to classify")
     for name, most in (("segments", of_piece), ("limit", limit)):
@@ -72,13 +72,13 @@ def read(
         pieces.setdefault(example["piece"], []).append(index)
     kept = [index for segments in pieces.values() for index in evenly(segments, of_piece or len(segments))]
     kept = list(evenly(kept, limit or len(kept)))
-    music = vocabulary.event_mask(store.manifest["encoding"])
+    music = vocabulary.event_mask(store.encoding)
     return Segments(
         tuple(examples[index]["inputs"] for index in kept),
         np.array([labels.index(vocabulary.decode(examples[index]["targets"])) for index in kept]),
         np.array([examples[index]["piece"] for index in kept]),
         music,
-        store.manifest["encoding"],
+        store.encoding,
     )
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
+from t5music import json_files
 from t5music.errors import ConfigError, DataError, nearest
 
 
@@ -94,9 +95,9 @@ def from_config(config: Mapping[str, Any]) -> Rate:
     """The rate of a config made by `to_config`. Raises DataError for an unknown name or field."""
     fields = dict(config)
     name = fields.pop("name", "")
-    if name not in RATES:
-        raise DataError(f"unknown mixing rate {name!r} (there are {', '.join(RATES)}){nearest(name, RATES)}")
-    unknown = set(fields) - {field.name for field in dataclasses.fields(RATES[name])}
-    if unknown:
-        raise DataError(f"mixing rate {name!r} has no field {sorted(unknown)[0]!r}")
-    return RATES[name](**fields)
+    if not isinstance(name, str) or name not in RATES:
+        raise DataError(f"unknown mixing rate {name!r} (there are {', '.join(RATES)}){nearest(str(name), RATES)}")
+    try:
+        return json_files.parse(RATES[name], fields)
+    except ValueError as error:
+        raise DataError(f"mixing rate {name!r}: {error}") from error

@@ -1,4 +1,4 @@
-"""What a model takes for what: its answers as a picture, so that a bias towards some labels is seen."""
+"""Confusion: which labels a model takes for which, as counts and as a picture that shows a bias towards some."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 LETTERS = 18  # of a label
 
 
-def confusion_png(found: Mapping[str, Confusion]) -> bytes:
-    """A panel per task: rows are the true labels, columns the answers, darker where more of a row's were given so.
+def confusion_png(confusions: Mapping[str, Confusion]) -> bytes:
+    """Returns a PNG with a panel per task: rows are the true labels, columns the answers.
 
-    The diagonal is each label's recall, in per cent; a column that is dark all over is an answer given whatever is
-    asked. Labels that were neither true nor answered are left out.
+    A cell is the darker the larger its share of its row. The diagonal is each label's recall, in per cent; a column
+    that is dark all over is an answer given whatever is asked. Labels that were neither true nor answered are left out.
     """
 
     def onto(figure: Figure) -> None:
-        panels = figure.subplots(1, len(found), squeeze=False)[0]
-        for axes, (task, confusion) in zip(panels, found.items(), strict=True):
+        panels = figure.subplots(1, len(confusions), squeeze=False)[0]
+        for axes, (task, confusion) in zip(panels, confusions.items(), strict=True):
             _matrix(axes, task, confusion)
 
-    most = max(len(_occurring(confusion)) for confusion in found.values())
-    return figures.png(onto, (2.2 + 0.42 * most) * len(found), 1.8 + 0.42 * most)
+    most = max(len(_occurring(confusion)) for confusion in confusions.values())
+    return figures.png(onto, (2.2 + 0.42 * most) * len(confusions), 1.8 + 0.42 * most)
 
 
-def _occurring(confusion: Confusion) -> np.ndarray:
+def _occurring(confusion: Confusion) -> NDArray[np.int64]:
+    """Indices of the labels that were true or answered."""
     return np.flatnonzero(confusion.counts.sum(axis=0) + confusion.counts.sum(axis=1))
 
 
@@ -52,13 +53,13 @@ class Confusion(NamedTuple):
     """How often each label was answered where each was true.
 
     Attributes:
-      labels: the label set; '' where a note got none of the answers there are.
-      counts: int64 [labels, labels], rows true, columns answered.
+        labels: the label set; '' where a note got none of the answers there are.
+        counts: int64 [labels, labels], rows true, columns answered.
     """
 
     labels: tuple[str, ...]
     counts: NDArray[np.int64]
 
     def to_json(self) -> dict[str, Any]:
-        """{"labels": ..., "confusion": rows of counts}."""
+        """Returns {"labels": ..., "confusion": rows of counts}."""
         return {"labels": list(self.labels), "confusion": self.counts.tolist()}

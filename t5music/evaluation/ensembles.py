@@ -1,4 +1,4 @@
-"""Several models as one at evaluation: the mean of their logits goes into the softmax.
+"""Ensembles: several models evaluated as one, whose logits are averaged before the softmax.
 
 So Raffel et al. 2020 (section 3.6, "Scaling") evaluate their "4x ensembled" models: pre-trained and fine-tuned
 separately, or fine-tuned several times from one pre-trained model.
@@ -31,37 +31,37 @@ PART_BYTES = 1 << 30  # of logits that wait for the next model
 
 
 def evaluate(members: Sequence[Member], batches: Iterable[Batch], is_note: NDArray) -> dict[str, float]:
-    """Returns what `evaluation.evaluate` does, of the models' mean logits.
+    """Returns what `likelihood.evaluate` does, of the models' mean logits.
 
     Args:
         members: read the models, all of one vocabulary and architecture.
-        batches: as of `evaluation.evaluate`.
+        batches: as of `likelihood.evaluate`.
         is_note: likewise.
     """
     totals = np.zeros(5)
     for batch, logits in averaged(members, batches, _teacher_forced):
-        found: LossSums = _cross_entropy(logits, batch["decoder_target_tokens"], batch["decoder_loss_weights"])
+        sums: LossSums = _cross_entropy(logits, batch["decoder_target_tokens"], batch["decoder_loss_weights"])
         weights = batch["decoder_loss_weights"]
         notes = (weights * np.asarray(is_note, bool)[batch["decoder_target_tokens"]]).sum()
-        totals += np.array([found.loss, found.weight, found.correct, notes, weights.any(axis=1).sum()], np.float64)
+        totals += np.array([sums.loss, sums.weight, sums.correct, notes, weights.any(axis=1).sum()], np.float64)
     return scores(*totals.tolist())
 
 
 def rank_labels(members: Sequence[Member], batches: Iterable[Batch], label_ids: Sequence[Any]) -> NDArray:
-    """Returns what `evaluation.rank_labels` does, of the models' mean logits of every label's tokens."""
+    """Returns what `likelihood.rank_labels` does, of the models' mean logits of every label's tokens."""
     longest = max(len(ids) for ids in label_ids)
     labels = np.stack([np.pad(np.asarray(ids, np.int32), (0, longest - len(ids))) for ids in label_ids])
 
     def logits(model: T5, batch: Mapping[str, Any]) -> jax.Array:
         graphdef, params = nnx.split(model)
-        given = np.asarray(prompts(batch))
+        tokens = np.asarray(prompts(batch))  # [batch, source]
         if "encoder_input_tokens" in batch:
-            return _answers(graphdef, params, given, labels)
-        return _continuations(graphdef, params, given, labels)
+            return _answers(graphdef, params, tokens, labels)
+        return _continuations(graphdef, params, tokens, labels)
 
     answers = []
-    for batch, found in averaged(members, batches, logits):  # [labels, batch, length, rows]
-        likelihoods = np.asarray(_likelihoods(found, labels))  # [labels, batch]
+    for batch, mean in averaged(members, batches, logits):  # [labels, batch, length, rows]
+        likelihoods = np.asarray(_likelihoods(mean, labels))  # [labels, batch]
         answers.append(likelihoods.argmax(axis=0)[batch["decoder_loss_weights"].any(axis=1)])
     return np.concatenate(answers) if answers else np.zeros(0, np.int64)
 
@@ -75,26 +75,26 @@ def averaged(
         part: list[Batch] = []
         sums: list[NDArray] = []
         # The first model decides how many batches make a part, for only with it the size of the logits is known.
-        for batch, found in _each(members[0](), itertools.chain([following], rest), logits):
+        for batch, first in _each(members[0](), itertools.chain([following], rest), logits):
             part.append(batch)
-            sums.append(found)
+            sums.append(first)
         for load in members[1:]:
-            for total, (_, found) in zip(sums, _each(load(), part, logits), strict=True):
-                total += found
+            for total, (_, summand) in zip(sums, _each(load(), part, logits), strict=True):
+                total += summand
         yield from zip(part, (total / np.float32(len(members)) for total in sums), strict=True)
 
 
 def _each(model: T5, batches: Iterable[Batch], logits: Logits) -> list[tuple[Batch, NDArray[np.float32]]]:
     """Returns batches with one model's logits of them, of all batches or of as many as make a part."""
-    done: list[tuple[Batch, NDArray[np.float32]]] = []
-    held = 0
+    part: list[tuple[Batch, NDArray[np.float32]]] = []
+    size = 0
     with mesh_of(model) as mesh:
         for batch in batches:
-            done.append((batch, np.array(logits(model, put(batch, mesh)), np.float32)))
-            held += done[-1][1].nbytes
-            if held >= PART_BYTES:
+            part.append((batch, np.array(logits(model, put(batch, mesh)), np.float32)))
+            size += part[-1][1].nbytes
+            if size >= PART_BYTES:
                 break
-    return done
+    return part
 
 
 def _teacher_forced(model: T5, batch: Mapping[str, Any]) -> jax.Array:

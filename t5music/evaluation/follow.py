@@ -9,7 +9,7 @@ from pathlib import Path
 from t5music.errors import CheckpointError
 from t5music.evaluation.evaluator import Evaluator
 from t5music.evaluation.results import Results, show
-from t5music.training.checkpoints.checkpoint import steps_of
+from t5music.training.checkpoints.layout import steps_of
 from t5music.training.checkpoints.selection import folder_of_steps
 from t5music.training.loop import FINISHED_FILE
 from t5music.training.metric_writers import METRICS_FILE, MetricWriter, read_metrics
@@ -56,7 +56,7 @@ def follow(evaluator: Evaluator, model_dir: str | Path, name: str, *, idle_minut
             except (CheckpointError, OSError) as error:
                 print(f"step {step}: {_why_unread(root / str(step), error)}", file=sys.stderr)
             else:
-                flat = {f"{task}/{name}": value for task, found in results.items() for name, value in found.items()}
+                flat = {f"{task}/{name}": value for task, metrics in results.items() for name, value in metrics.items()}
                 writer.write(step, flat)
                 show(results, f"step {step}, {evaluator.split}")
             done, waiting_since = step, time.monotonic()

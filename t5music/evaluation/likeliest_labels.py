@@ -1,4 +1,4 @@
-"""The likeliest label of every note, or of every example, in one pass of a model or of several."""
+"""Likeliest labels: of every note, or of every example, in one pass of a model or of several."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def likeliest(
 
     Args:
         members: read the models, whose logits are averaged.
-        batches: as of `evaluation.evaluate`; rows without any weight are padding and are left out.
+        batches: as of `likelihood.evaluate`; rows without any weight are padding and are left out.
         words: the ids of the answer words, each target being one of them or EOS; answers are indices into them. None
             for a classifier, whose answers are its classes, one wherever a weight is.
     """
@@ -37,13 +37,13 @@ def likeliest(
         return _logits(graphdef, params, batch, words)
 
     answers: list[NDArray[np.int64]] = []
-    for batch, found in ensembles.averaged(members, batches, logits):  # [batch, targets, words or classes]
-        asked = batch["decoder_loss_weights"] > 0
+    for batch, mean in ensembles.averaged(members, batches, logits):  # [batch, targets, words or classes]
+        is_answer = batch["decoder_loss_weights"] > 0  # [batch, targets]
         if words is not None:
-            asked = asked & (batch["decoder_target_tokens"] != EOS_ID)
-        chosen = found.argmax(axis=-1)
+            is_answer = is_answer & (batch["decoder_target_tokens"] != EOS_ID)
+        chosen = mean.argmax(axis=-1)  # [batch, targets]
         rows = np.flatnonzero(batch["decoder_loss_weights"].any(axis=1))
-        answers += [chosen[row][asked[row]] for row in rows]
+        answers += [chosen[row][is_answer[row]] for row in rows]
     return answers
 
 

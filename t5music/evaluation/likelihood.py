@@ -1,4 +1,4 @@
-"""Teacher-forced evaluation, and answers: by the likelihood of each label of a set, or a classifier's."""
+"""Likelihood: teacher-forced evaluation of true targets, and answers by the likeliest label of a set."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def rank_labels(model: T5, batches: Iterable[Batch], label_ids: Sequence[Any]) -
 
 
 def prompts(batch: Mapping[str, Any]) -> Any:
-    """Returns what is given of every example, int [batch, length], of batches that are not packed; id 0 is padding."""
+    """Returns the prompt of every example, int [batch, length], of batches that are not packed; id 0 is padding."""
     if "encoder_input_tokens" in batch:
         return batch["encoder_input_tokens"]
     return batch["decoder_target_tokens"] * (batch["decoder_loss_weights"] == 0)  # inputs, then targets

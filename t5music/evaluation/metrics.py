@@ -1,4 +1,4 @@
-"""Metrics: perplexity, bits per note and second, and what knows no music."""
+"""Metrics: perplexity, bits per note and per second, and those of a unigram model and of the majority."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike
 
 
 def perplexity(loss: float) -> float:
-    """exp of a loss in nats per token; infinity where that overflows."""
+    """Returns exp of a loss in nats per token; infinity where that overflows."""
     return math.exp(loss) if loss < 700 else math.inf
 
 
 def bits_per_note(nats: float, notes: float) -> float:
-    """Bits a model spends on all target tokens (`nats` in all), shared among the targets' notes; nan without notes.
+    """Returns bits per note: all that a model spends on the target tokens, shared among the notes; nan without notes.
 
     Unlike perplexity it can be compared between encodings that spell the same notes in more or fewer tokens.
     """
@@ -22,12 +22,12 @@ def bits_per_note(nats: float, notes: float) -> float:
 
 
 def bits_per_second(nats: float, seconds: float) -> float:
-    """Bits a model spends on all target tokens (`nats` in all), shared among the music's seconds; nan without any."""
+    """Returns bits per second: all that a model spends on the target tokens, shared among the music's seconds."""
     return nats / math.log(2) / seconds if seconds else math.nan
 
 
 def unigram_nats(train_counts: ArrayLike, counts: ArrayLike) -> float:
-    """What a model spends that knows the training targets' token frequencies and nothing else.
+    """Returns the nats that a model spends that knows the training targets' token frequencies and nothing else.
 
     Args:
         train_counts: [symbols], how often each token occurs in the training targets; smoothed by adding one.
@@ -38,6 +38,6 @@ def unigram_nats(train_counts: ArrayLike, counts: ArrayLike) -> float:
 
 
 def majority_accuracy(train_labels: ArrayLike, labels: ArrayLike) -> float:
-    """Accuracy of always answering the training labels' most frequent class (the lowest of several)."""
+    """Returns the accuracy of always answering the training labels' most frequent class (the lowest of several)."""
     values, counts = np.unique(np.asarray(train_labels), return_counts=True)
     return float(np.mean(np.asarray(labels) == values[np.argmax(counts)]))

@@ -1,9 +1,9 @@
-"""N-gram language models: interpolated, modified Kneser-Ney smoothing, in numpy (Chen & Goodman 1998, section 4.1).
+"""N-grams: language models with interpolated, modified Kneser-Ney smoothing (Chen & Goodman 1998, section 4.1).
 
-The customary baseline beside a neural language model. Of an n-gram below the highest order counts in how many contexts
-it occurs, not how often; it is how often for those at the beginning of a sequence, which nothing precedes. Every order
-discounts what occurs once, twice, and three times or more by amounts of its own, and what that frees goes to the order
-below; below the unigrams all symbols are alike, so that no probability is 0.
+The customary baseline beside a neural language model. Below the highest order, an n-gram's count is the number of
+distinct contexts it follows; at the beginning of a sequence, where nothing precedes it, how often it occurs. Every
+order has its own discounts, for what occurs once, twice, and three times or more, and what they free goes to the order
+below. Below the unigrams all symbols are alike, so that no probability is 0.
 """
 
 from __future__ import annotations
@@ -36,41 +36,48 @@ class NGrams:
         ranks: list[NDArray[np.int64]] = []  # of the n-gram that ends at each token; -1 where its sequence is too young
         for size in range(1, order + 1):
             keys = self._keys_of(tokens, ranks)
-            there = places >= size - 1
-            known = np.append(np.unique(keys[there]), np.iinfo(np.int64).max)  # so that a search never ends beyond
-            self._keys.append(known)
-            ranks.append(np.where(there, np.searchsorted(known, keys), -1))
+            is_whole = places >= size - 1
+            distinct = np.append(np.unique(keys[is_whole]), np.iinfo(np.int64).max)  # so a search never ends beyond
+            self._keys.append(distinct)
+            ranks.append(np.where(is_whole, np.searchsorted(distinct, keys), -1))
         self._counts = [self._adjusted(size, ranks, places) for size in range(1, order + 1)]
         self._discounts = [_discounts(counts) for counts in self._counts]
         self._totals: list[NDArray[np.float64]] = []  # of each context of an order: the counts of what follows it,
         self._shares: list[NDArray[np.float64]] = []  # and the share of them that the order below gets
         contexts = 1
-        for known, counts, discounts in zip(self._keys, self._counts, self._discounts, strict=True):
-            context = known[:-1] // self._base
+        for distinct, counts, discounts in zip(self._keys, self._counts, self._discounts, strict=True):
+            context = distinct[:-1] // self._base
             total = np.bincount(context, counts[:-1], minlength=contexts).astype(np.float64)
             freed = np.bincount(context, discounts[np.minimum(counts[:-1], 3)], minlength=contexts)
             self._totals.append(total)
             self._shares.append(freed / np.maximum(total, 1))
-            contexts = len(known)
+            contexts = len(distinct)
 
     def log_probabilities(self, sequences: Sequence[ArrayLike]) -> NDArray[np.float64]:
-        """The natural logarithm of every symbol's probability after those before it, one sequence after another."""
+        """Returns the natural logarithm of every symbol's probability after those before it.
+
+        Args:
+            sequences: of symbols, int [n] each.
+
+        Returns:
+            float64 [symbols of all sequences], one sequence after another.
+        """
         tokens, places = self._lay_out(sequences)
-        found = np.full(len(tokens), 1.0 / self.symbols)
+        probabilities = np.full(len(tokens), 1.0 / self.symbols)
         ranks: list[NDArray[np.int64]] = []
-        for known, counts, discounts, totals, shares in zip(
+        for distinct, counts, discounts, totals, shares in zip(
             self._keys, self._counts, self._discounts, self._totals, self._shares, strict=True
         ):
             keys = self._keys_of(tokens, ranks)
             context = keys // self._base
-            at = np.searchsorted(known, keys)
-            there = known[at] == keys
-            count = np.where(there, counts[at], 0)
+            place = np.searchsorted(distinct, keys)
+            is_counted = distinct[place] == keys
+            count = np.where(is_counted, counts[place], 0)
             total = np.where(context >= 0, totals[context], 0)  # 0 for a context that was never met
-            kept = (count - discounts[np.minimum(count, 3)]) / np.maximum(total, 1)
-            found = np.where(total > 0, kept + shares[context] * found, found)
-            ranks.append(np.where(there, at, -1))
-        return np.log(found[places > 0])
+            discounted = (count - discounts[np.minimum(count, 3)]) / np.maximum(total, 1)
+            probabilities = np.where(total > 0, discounted + shares[context] * probabilities, probabilities)
+            ranks.append(np.where(is_counted, place, -1))
+        return np.log(probabilities[places > 0])
 
     def _lay_out(self, sequences: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The sequences in one, each after the symbol of its beginning, and each token's place in its own."""
@@ -104,5 +111,5 @@ def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     if not (once and twice and thrice):
         return np.array([0.0, *FALLBACK])
     part = once / (once + 2 * twice)
-    found = np.array([1 - 2 * part * twice / once, 2 - 3 * part * thrice / twice, 3 - 4 * part * four / thrice])
-    return np.append(0.0, found if ((found > 0) & (found <= [1, 2, 3])).all() else FALLBACK)
+    estimates = np.array([1 - 2 * part * twice / once, 2 - 3 * part * thrice / twice, 3 - 4 * part * four / thrice])
+    return np.append(0.0, estimates if ((estimates > 0) & (estimates <= [1, 2, 3])).all() else FALLBACK)

@@ -1,4 +1,4 @@
-"""Decoded answers to every example of an evaluation."""
+"""Written answers: what a model decodes for every example of an evaluation."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def generate_targets(
     Rows without any target weight are padding and are left out.
 
     Args:
-        model: as of `evaluation.evaluate`.
-        batches: as of `evaluation.evaluate`.
+        model: as of `likelihood.evaluate`.
+        batches: as of `likelihood.evaluate`.
         max_length: tokens to write at most, EOS included.
         temperature: see `decoding.generate`, as for top_k, top_p and allowed.
         top_k: likewise.
         top_p: likewise.
         seed: with a temperature, decides every batch's tokens, with the batch's number.
         allowed: likewise.
-        grammar: makes what `decoding.generate` takes under that name of a batch's prompts, int [batch, source].
+        grammar: makes, of a batch's prompts (int [batch, source]), what `decoding.generate` takes under that name.
     """
     key = jax.random.key(seed)
     answers: list[NDArray] = []

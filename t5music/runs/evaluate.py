@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from t5music import files
 from t5music.data.loading import song_windows
-from t5music.errors import ConfigError
+from t5music.errors import ConfigError, DataError
 from t5music.evaluation import evaluator as evaluating
 from t5music.evaluation.confusion import confusion_png
 from t5music.evaluation.follow import follow as follow_run
@@ -88,15 +89,22 @@ def evaluate(
     results = evaluator.evaluate(folders)
     name = f"{split}" if latest else f"{split}_{checkpoint}"
     kind = "eval" if len(runs) == 1 else "ensemble"
-    found = to_json(results, folders)
-    files.write_text(Path(runs[0]) / f"{kind}_{name}.json", json.dumps(found, indent=2) + "\n")
-    if evaluator.confusions:
-        path = Path(runs[0]) / f"{kind}_{name}_confusion"
-        kept = {task: confusion.to_json() for task, confusion in evaluator.confusions.items()}
-        files.write_text(f"{path}.json", json.dumps(kept) + "\n")
-        files.write_bytes(f"{path}.png", confusion_png(evaluator.confusions))
-    if samples:
-        written = evaluator.samples(folders[0], samples)
-        files.write_text(Path(runs[0]) / f"samples_{name}.txt", "\n".join(written) + "\n")
     show(results, split)
+    documents = {f"{kind}_{name}.json": json.dumps(to_json(results, folders), indent=2) + "\n"}
+    pictures = {}
+    if evaluator.confusions:
+        counts = {task: confusion.to_json() for task, confusion in evaluator.confusions.items()}
+        documents[f"{kind}_{name}_confusion.json"] = json.dumps(counts) + "\n"
+        pictures[f"{kind}_{name}_confusion.png"] = confusion_png(evaluator.confusions)
+    if samples:
+        documents[f"samples_{name}.txt"] = "\n".join(evaluator.samples(folders[0], samples)) + "\n"
+    try:
+        for file, text in documents.items():
+            files.write_text(Path(runs[0]) / file, text)
+        for file, picture in pictures.items():
+            files.write_bytes(Path(runs[0]) / file, picture)
+    except DataError as error:  # a finished run may be read-only; what was measured stands above
+        print(f"{error}; it is not kept in a file", file=sys.stderr)
+        if samples:
+            print(documents[f"samples_{name}.txt"])
     return results

@@ -7,7 +7,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,10 +15,10 @@ from flax import nnx
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import CheckpointError, ConfigError, nearest
-from t5music.inference import hf_folder
+from t5music.inference.hf_folder import HuggingFaceFolder
+from t5music.inference.model_folder import ModelFolder, open_model
 from t5music.model import parameters
 from t5music.model.config import ENCODER, NOTES, SEQUENCE, T5Config
-from t5music.training.checkpoints import checkpoint
 from t5music.training.train_state import Params
 
 WITHOUT_ADAPTERS = r"(?!.*\.adapter\.)"  # what names begin with, of all parameters but those of adapters
@@ -30,9 +29,7 @@ Flat = Mapping[str, Any]  # parameters by dotted name, layer by layer: "encoder.
 
 def config_of(path: str, vocabulary: Vocabulary) -> T5Config:
     """Returns the config of the model at `path`, a run, a step of a run or a Hugging Face folder."""
-    if hf_folder.is_folder(path):
-        return hf_folder.config_of(path, vocabulary)
-    return T5Config.from_dict(checkpoint.read_metadata(path)["config"])
+    return open_model(path, vocabulary).config
 
 
 def with_head(config: T5Config, head: str) -> T5Config:
@@ -40,9 +37,9 @@ def with_head(config: T5Config, head: str) -> T5Config:
 
     Raises ConfigError for a head that is no classifier, and for a model without an encoder.
     """
-    known = (NOTES, SEQUENCE)
-    if head not in known:
-        raise ConfigError(f"InitialModel.head must be {NOTES!r} or {SEQUENCE!r}, not {head!r}{nearest(head, known)}")
+    heads = (NOTES, SEQUENCE)
+    if head not in heads:
+        raise ConfigError(f"InitialModel.head must be {NOTES!r} or {SEQUENCE!r}, not {head!r}{nearest(head, heads)}")
     if config.decoder_only:
         raise ConfigError(f"InitialModel.head: a classifier stands on an encoder, and a {config.architecture} has none")
     return dataclasses.replace(
@@ -76,28 +73,22 @@ def initial_params(
             or of another shape there (named).
         ConfigError: a pattern that matches nothing, a new head for a model without an encoder.
     """
-    foreign = hf_folder.is_folder(path)
+    folder = open_model(path, vocabulary)
     if patterns is None:
-        patterns = _default_patterns(path, config, vocabulary, new_head=new_head)
-    if patterns is None and not foreign:
-        return checkpoint.load_params(path, config, fingerprint=vocabulary.fingerprint)
-    if foreign:
-        theirs = config_of(path, vocabulary) if patterns is not None else config
-        found = hf_folder.load_params(path, theirs, vocabulary, seed=0)
-        if patterns is None:
-            kept = len(hf_folder.kept_ids(Path(path), vocabulary))
-            print(f"{path}: all weights kept; of the vocabulary's {vocabulary.rows} rows {kept}", file=sys.stderr)
-            return nnx.to_pure_dict(found)
-    else:
-        theirs = dataclasses.replace(config_of(path, vocabulary), scan_layers=False)
-        found = parameters.abstract(theirs)[1]
-        nnx.replace_by_pure_dict(found, checkpoint.load_params(path, theirs, fingerprint=vocabulary.fingerprint))
-    here = _flat(parameters.abstract(dataclasses.replace(config, scan_layers=False))[1])
-    there = _flat(parameters.unstack_layers(found))
-    if theirs.shared_layers and not config.shared_layers:  # its encoder's parameters have the decoder's names
-        encoder = nnx.merge(parameters.abstract(theirs)[0], found).encoder
+        patterns = _default_patterns(folder, config, new_head=new_head)
+    if patterns is None:
+        if isinstance(folder, HuggingFaceFolder):
+            rows = len(folder.shared_ids)
+            print(f"{path}: all weights kept; of the vocabulary's {vocabulary.rows} rows {rows}", file=sys.stderr)
+        return folder.params(config)
+    source = dataclasses.replace(folder.config, scan_layers=False)
+    saved = parameters.abstract(source)[1]
+    nnx.replace_by_pure_dict(saved, folder.params(source))
+    here, there = _flat(parameters.abstract(dataclasses.replace(config, scan_layers=False))[1]), _flat(saved)
+    if source.shared_layers and not config.shared_layers:  # its encoder's parameters have the decoder's names
+        encoder = nnx.merge(parameters.abstract(source)[0], saved).encoder
         there |= {f"encoder.{name}": param for name, param in _flat(nnx.state(encoder)).items()}
-    chosen = choose(here, there, patterns or ())
+    chosen = choose(here, there, patterns)
     print(table(here, there, chosen), file=sys.stderr)
     fresh = nnx.to_flat_state(parameters.unstack_layers(parameters.initialise(config, key)[1]))
     state = nnx.from_flat_state(
@@ -106,36 +97,46 @@ def initial_params(
     return nnx.to_pure_dict(parameters.stack_layers(state) if config.scan_layers else state)
 
 
-def _default_patterns(path: str, config: T5Config, vocabulary: Vocabulary, *, new_head: bool) -> list[str] | None:
-    """What is restored where nothing says what; None for all."""
+def _default_patterns(folder: ModelFolder, config: T5Config, *, new_head: bool) -> list[str] | None:
+    """Returns what is restored where nothing says what; None for all."""
     if not new_head and not config.adapter_dim:
         return None
-    theirs = config_of(path, vocabulary)
-    if new_head and theirs.decoder_only:
+    if new_head and folder.config.decoder_only:
         raise ConfigError(
-            f"InitialModel.head: a classifier stands on an encoder, and {path} is a {theirs.architecture}"
+            "InitialModel.head: a classifier stands on an encoder, and "
+            f"{folder.folder} is a {folder.config.architecture}"
         )
-    new_adapters = bool(config.adapter_dim and not theirs.adapter_dim)
+    new_adapters = bool(config.adapter_dim and not folder.config.adapter_dim)
     if not new_head and not new_adapters:
         return None
     return [(WITHOUT_ADAPTERS if new_adapters else "") + (ENCODER_NAMES if new_head else ".*")]
 
 
-def choose(ours: Flat, theirs: Flat, patterns: Sequence[str]) -> set[str]:
-    """Returns our names that a pattern matches whole; raises as `initial_params`."""
-    chosen = parameters.matching(ours, patterns, "InitialModel.restore")
+def choose(here: Flat, there: Flat, patterns: Sequence[str]) -> set[str]:
+    """Returns the names of a model's parameters that a pattern matches whole.
+
+    Args:
+        here: the model's parameters.
+        there: the checkpoint's.
+        patterns: regular expressions.
+
+    Raises:
+        CheckpointError: one that the checkpoint does not have, or has in another shape.
+        ConfigError: a pattern that matches nothing.
+    """
+    chosen = parameters.matching(here, patterns, "InitialModel.restore")
     for name in sorted(chosen):
-        if name not in theirs:
+        if name not in there:
             raise CheckpointError(
-                f"InitialModel.restore asks for {name}, which the checkpoint has not{nearest(name, theirs)}"
+                f"InitialModel.restore asks for {name}, which the checkpoint does not have{nearest(name, there)}"
             )
-        if theirs[name].shape != ours[name].shape:
-            there, here = list(theirs[name].shape), list(ours[name].shape)
-            raise CheckpointError(f"InitialModel.restore asks for {name}, which is {there} there and {here} here")
+        if there[name].shape != here[name].shape:
+            shapes = f"{list(there[name].shape)} there and {list(here[name].shape)} here"
+            raise CheckpointError(f"InitialModel.restore asks for {name}, which is {shapes}")
     return chosen
 
 
-def table(ours: Flat, theirs: Flat, chosen: set[str]) -> str:
+def table(here: Flat, there: Flat, chosen: set[str]) -> str:
     """Returns what becomes of every parameter: restored, initialised, or, where only the checkpoint has it, ignored.
 
     The layers of a stack that share a fate are one line.
@@ -143,9 +144,9 @@ def table(ours: Flat, theirs: Flat, chosen: set[str]) -> str:
     fates = Counter(
         (re.sub(r"\.\d+\.", ".*.", name), tuple(np.shape(side[name])), fate)
         for side, fate, names in (
-            (ours, "restored", [name for name in ours if name in chosen]),
-            (ours, "initialised", [name for name in ours if name not in chosen]),
-            (theirs, "ignored", [name for name in theirs if name not in chosen]),
+            (here, "restored", [name for name in here if name in chosen]),
+            (here, "initialised", [name for name in here if name not in chosen]),
+            (there, "ignored", [name for name in there if name not in chosen]),
         )
         for name in names
     )

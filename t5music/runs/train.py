@@ -126,7 +126,7 @@ def train(
                 "vocabulary": {"fingerprint": vocab.fingerprint, "size": vocab.size},
                 "feature_lengths": dict(data.task_feature_lengths),
                 "batch_size": data.batch_size,
-                "tasks": {store.name: store.manifest["examples"] for store in stores},
+                "tasks": {store.name: store.manifest.examples for store in stores},
             },
             seed=seed,
             validation=validation,
@@ -210,7 +210,7 @@ def _validation_losses(
             head=config.encoder_head,
         )
         for store in stores
-        if "validation" in store.manifest["splits"]
+        if "validation" in store.splits
     }
 
     def evaluate_all(model: T5) -> dict[str, float]:

@@ -95,7 +95,7 @@ def compile_(encoding: str, workers: int, data_dir: Path) -> int:
     tasks.add_task("measured", "measured", Pieces(encoding))
     task = tasks.declaration_of(seqio.get_mixture_or_task("measured"))
     store = compiling.compile_task(task, data_dir, workers=workers, progress=False)
-    return sum(store.examples(split) for split in store.manifest["splits"])
+    return sum(store.examples(split) for split in store.splits)
 
 
 def in_process(step: Callable[[Path], int], data_dir: Path) -> Measured:

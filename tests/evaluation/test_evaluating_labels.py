@@ -21,7 +21,7 @@ from t5music.data.vocabulary import ROLES, default
 from t5music.errors import ConfigError
 from t5music.evaluation import evaluator as evaluating
 from t5music.evaluation import written_answers
-from t5music.inference import generate
+from t5music.inference import trained_model
 from t5music.model import parameters
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.model.network import T5
@@ -93,7 +93,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[str, f
     def run(store: TokenStore, *models: T5):
         by_name = {str(number): model for number, model in enumerate(models)}
         monkeypatch.setattr(
-            generate, "load", lambda name: SimpleNamespace(model=by_name[name], vocabulary=V, lengths=LENGTHS)
+            trained_model, "load", lambda name: SimpleNamespace(model=by_name[name], vocabulary=V, lengths=LENGTHS)
         )
         evaluator = evaluating.Evaluator([store], "validation", lengths=None, batch_size=3, limit=None)
         return evaluator.evaluate(list(by_name))[store.name], evaluator

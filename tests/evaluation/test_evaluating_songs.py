@@ -17,7 +17,7 @@ from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, TokenStore
 from t5music.data.vocabulary import EOS_ID, default
 from t5music.evaluation import evaluator, likelihood, ngrams
-from t5music.inference import generate
+from t5music.inference import trained_model
 from t5music.model.config import T5Config
 
 LENGTHS = {"inputs": 2, "targets": 30}
@@ -55,7 +55,7 @@ def uniform_model(monkeypatch: pytest.MonkeyPatch) -> None:
         architecture="prefix_lm",
     )
     trained = SimpleNamespace(model=SimpleNamespace(config=config), vocabulary=default(), lengths=LENGTHS)
-    monkeypatch.setattr(generate, "load", lambda folder: trained)
+    monkeypatch.setattr(trained_model, "load", lambda folder: trained)
 
     def evaluate(model: Any, batches: Any, is_note: np.ndarray) -> dict[str, float]:
         weights = sum(batch["decoder_loss_weights"].sum() for batch in batches)

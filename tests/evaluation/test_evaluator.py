@@ -24,7 +24,7 @@ from t5music.evaluation import follow, results
 from t5music.model import parameters
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.runs.stores import open_stores
-from t5music.training.checkpoints.checkpoint import steps_of
+from t5music.training.checkpoints.layout import steps_of
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.loop import FINISHED_FILE
 from t5music.training.metric_writers import read_metrics

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 import subprocess
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from safetensors.numpy import save_file
 
 from t5music.data import vocabulary
 from t5music.errors import CheckpointError, ConfigError
-from t5music.inference import hf_folder
+from t5music.inference import export
+from t5music.inference.hf_folder import HuggingFaceFolder
 from t5music.model import huggingface, parameters
 from t5music.model.config import T5Config
 from t5music.runs import initial_weights
+from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.train_state import TrainState
 
@@ -62,9 +65,10 @@ def make(tmp_path):
 
 
 def loaded(folder, **changes):
-    config = hf_folder.config_of(folder, VOCABULARY)
-    params = hf_folder.load_params(folder, config, VOCABULARY, **changes)
-    return config, huggingface.to_huggingface(params, config)
+    opened = HuggingFaceFolder(folder, VOCABULARY)
+    state = parameters.abstract(opened.config)[1]
+    nnx.replace_by_pure_dict(state, opened.params(**changes))
+    return opened.config, huggingface.to_huggingface(state, opened.config)
 
 
 def test_byt5_keeps_bytes_and_sentinels_and_every_other_weight(make):
@@ -89,8 +93,8 @@ def test_t5_keeps_its_sentinels_and_single_characters(make):
     folder, theirs = make(small, tokenizer={"model": {"vocab": pieces}})
     config, ours = loaded(folder)
     assert config.version == "v1.0"
-    table, kept = theirs["shared.weight"], hf_folder.kept_ids(folder, VOCABULARY)
-    assert len(kept) == 3 + 100 + 2
+    table = theirs["shared.weight"]
+    assert len(HuggingFaceFolder(folder, VOCABULARY).shared_ids) == 3 + 100 + 2
     ids = [0, 1, 2, VOCABULARY.sentinel(0), *VOCABULARY.encode(" "), *VOCABULARY.encode("e")]
     np.testing.assert_array_equal(ours["shared.weight"][ids], table[[0, 1, 2, 32099, 3, 5]])
 
@@ -126,33 +130,92 @@ def test_weights_in_parts_are_read_through_their_index(make):
 def test_a_model_that_is_no_t5_is_refused(tmp_path, change, message):
     (tmp_path / "config.json").write_text(json.dumps({**FIELDS, **change}))
     with pytest.raises(CheckpointError, match=message):
-        hf_folder.config_of(tmp_path, VOCABULARY)
+        HuggingFaceFolder(tmp_path, VOCABULARY).config  # noqa: B018
 
 
 def test_another_architecture_than_hugging_face_s_is_refused(make):
     folder, _ = make()
-    config = dataclasses.replace(
-        hf_folder.config_of(folder, VOCABULARY), architecture="prefix_lm", num_encoder_layers=0
-    )
+    opened = HuggingFaceFolder(folder, VOCABULARY)
+    config = dataclasses.replace(opened.config, architecture="prefix_lm", num_encoder_layers=0)
     with pytest.raises(ConfigError, match=r"an encoder-decoder without shared layers; this model is .*'prefix_lm'"):
-        hf_folder.load_params(folder, config, VOCABULARY)
+        opened.params(config)
 
 
 def test_damaged_and_missing_files_are_named(make):
     folder, weights = make()
-    config = hf_folder.config_of(folder, VOCABULARY)
+    opened = HuggingFaceFolder(folder, VOCABULARY)
     without = {name: value for name, value in weights.items() if name != WO}
     save_file(without, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=f"foreign: the state dict has no {WO}"):
-        hf_folder.load_params(folder, config, VOCABULARY)
+        opened.params()
     (folder / "model.safetensors").write_bytes(b"\0" * 40)
     with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
-        hf_folder.load_params(folder, config, VOCABULARY)
+        opened.params()
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors; where it has pytorch_model\.bin"):
-        hf_folder.load_params(folder, config, VOCABULARY)
+        opened.params()
     with pytest.raises(CheckpointError, match=r"has no t5music.json: train it first \(t5music train"):
-        hf_folder.read_metadata(folder)
+        opened.metadata  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", "[]", "config.json cannot be read: it is not a JSON object"),
+        ("config.json", "{", "config.json cannot be read: Expecting property name"),
+        ("config.json", "[" * 100_000, "config.json cannot be read: it is nested too deeply"),
+        ("config.json", {"d_model": "16"}, "does not describe a T5: T5Config.d_model must be a positive whole number"),
+        ("config.json", {"num_layers": 10**9}, "the config has 1,000,000,000 .*encoder_layers, and the files have 2"),
+        ("config.json", {"d_ff": 10**40}, "T5Config.d_ff must be at most 2,147,483,647"),
+        ("config.json", {"d_ff": 48}, r"DenseReluDense.wi_0.weight has shape \(24, 16\); the config says \(48, 16\)"),
+        ("config.json", {"feed_forward_proj": ["relu"]}, "foreign: config.json does not describe a T5"),
+        (
+            "config.json",
+            {"vocab_size": 32128},
+            r"shared.weight has shape .384, 16.; it must have a row .* up to 32099",
+        ),
+        ("tokenizer.json", "{}", "tokenizer.json has no list of pieces as model.vocab"),
+        ("tokenizer.json", '{"model": {"vocab": [["a"]]}}', "tokenizer.json has no list of pieces as model.vocab"),
+        ("model.safetensors.index.json", "{}", "index.json cannot be used: weight_map must be an object, not null"),
+        (
+            "model.safetensors.index.json",
+            '{"weight_map": {"shared.weight": "../x.safetensors"}}',
+            "weight_map names '../x.safetensors', which is no safetensors file in the folder",
+        ),
+    ],
+)
+def test_a_folder_that_says_what_cannot_be_is_refused_in_one_line(make, file, content, message):
+    folder, _ = make()
+    text = content if isinstance(content, str) else json.dumps({**FIELDS, **content})
+    (folder / file).write_text(text)
+    with pytest.raises(CheckpointError, match=message) as error:
+        HuggingFaceFolder(folder, VOCABULARY).params()
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_not_finite_are_named(make):
+    folder, weights = make()
+    weights[WO][0, 0] = np.nan
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"{WO} has weights that are not finite"):
+        HuggingFaceFolder(folder, VOCABULARY).params()
+
+
+def test_half_precision_weights_are_read(make):
+    folder, weights = make()
+    header, data = {}, b""
+    for name, value in weights.items():
+        half = (value.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)  # bfloat16, rounded towards zero
+        header[name] = {
+            "dtype": "BF16",
+            "shape": list(value.shape),
+            "data_offsets": [len(data), len(data) + half.nbytes],
+        }
+        data += half.tobytes()
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    halved = (weights[WO].view(np.uint32) & 0xFFFF0000).view(np.float32)
+    np.testing.assert_array_equal(loaded(folder)[1][WO], halved)
 
 
 CONFIG = T5Config(
@@ -184,7 +247,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "model"
-    return hf_folder.export(str(run[0]), str(folder), VOCABULARY)
+    return export.export(Checkpoint.open(run[0]), str(folder), VOCABULARY)
 
 
 def test_an_exported_model_comes_back_whole(run, exported, capsys):
@@ -199,20 +262,20 @@ def test_an_exported_model_comes_back_whole(run, exported, capsys):
     assert {**config.to_dict(), "scan_layers": True} == CONFIG.to_dict()
     back = initial_weights.initial_params(str(exported), CONFIG, VOCABULARY, key=jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, back, nnx.to_pure_dict(run[1]))
-    assert hf_folder.read_metadata(exported)["step"] == 7
+    assert HuggingFaceFolder(exported, VOCABULARY).step == 7
     assert json.loads((exported / "vocabulary.json").read_text())[VOCABULARY.sentinel(3)] == "<extra_id_3>"
 
 
 def test_a_model_of_another_vocabulary_is_refused(exported):
     other = vocabulary.Vocabulary({"tx1": ["WT_1"]})
     with pytest.raises(CheckpointError, match=f"fingerprint is {VOCABULARY.fingerprint}, this one's"):
-        hf_folder.kept_ids(exported, other)
+        HuggingFaceFolder(exported, other)
 
 
 def test_export_writes_over_nothing(run, exported):
     before = (exported / "README.md").read_text()
     with pytest.raises(ConfigError, match="is there already"):
-        hf_folder.export(str(run[0]), str(exported), VOCABULARY)
+        export.export(Checkpoint.open(run[0]), str(exported), VOCABULARY)
     assert (exported / "README.md").read_text() == before
 
 
@@ -261,9 +324,10 @@ def test_transformers_reads_what_we_write_and_we_what_it_writes(run, exported, t
 
     np.testing.assert_allclose(logits(CONFIG, run[1]), expected["read"], rtol=0, atol=1e-4)
     for version in ("v1.0", "v1.1"):
-        config = hf_folder.config_of(tmp_path / version, VOCABULARY)
+        opened = HuggingFaceFolder(tmp_path / version, VOCABULARY)
+        config = opened.config
         assert config.version == version
-        weights = hf_folder._read_weights(tmp_path / version)
+        weights = opened._weights()
         ours = logits(config, huggingface.from_huggingface(weights, config))
         np.testing.assert_allclose(ours, expected[version], rtol=0, atol=1e-4)
 
@@ -309,7 +373,12 @@ def test_adapters_that_a_checkpoint_has_not_are_put_in(run, capsys, monkeypatch)
     [
         ("encodr", {}, ConfigError, "'encodr' matches no parameter"),
         ("enc(", {}, ConfigError, r"'enc\(' is no regular expression"),
-        (r"encoder\.layers\..*", {"num_encoder_layers": 3}, CheckpointError, r"asks for encoder\.layers\.2\..*has not"),
+        (
+            r"encoder\.layers\..*",
+            {"num_encoder_layers": 3},
+            CheckpointError,
+            r"asks for encoder\.layers\.2\..*does not have",
+        ),
         (r".*\.wo", {"d_ff": 32}, CheckpointError, r"mlp\.wo, which is \[24, 16\] there and \[32, 16\] here"),
     ],
 )

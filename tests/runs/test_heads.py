@@ -32,7 +32,7 @@ from t5music.model.network import T5
 from t5music.runs import initial_weights, print_plan
 from t5music.runs.stores import STORES
 from t5music.training import optimizers, schedules
-from t5music.training.checkpoints import checkpoint
+from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.train_state import Params, TrainState
 
@@ -189,9 +189,9 @@ def test_a_run_resumed_is_the_run_that_was_not_stopped(tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder, steps in ((whole, 4), (parts, 2), (parts, 4)):
         train("emotion", folder, "sequence", train_steps=steps, dropout_rate=0.3, period=100)
-    config = T5Config.from_dict(checkpoint.read_metadata(whole)["config"])
+    config = Checkpoint.open(whole).config
     assert (config.architecture, config.head, config.num_labels) == ("encoder", "sequence", 2)
-    one, other = (checkpoint.load_params(folder, config) for folder in (whole, parts))
+    one, other = (Checkpoint.open(folder).params(config) for folder in (whole, parts))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 

@@ -59,8 +59,8 @@ through_seqio = partial(tiny_corpora.through_seqio, lengths=LENGTHS)
 def test_task_asks_and_answers(name: str, data_dir: Path):
     task, vocabulary = seqio.get_mixture_or_task(name), default()
     store = compiling.compile_task(declaration_of(task), data_dir, workers=1, progress=False)
-    assert examples.from_config(store.manifest["examples"]) == declaration_of(task).examples
-    assert store.manifest["metrics"] == ["word_accuracy"]
+    assert store.kind == declaration_of(task).examples
+    assert store.manifest.metrics == ("word_accuracy",)
     question, answer = TASKS[name]
     for split in ("train", "validation", "test"):
         stored = store.split(split)

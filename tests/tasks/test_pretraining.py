@@ -87,7 +87,7 @@ def test_lakh_becomes_music_for_the_nes(data_dir: Path):
     texts = [default().decode(store.split("train")[n]["targets"]) for n in range(len(store.split("train")))]
     assert {text.split("_")[0] for text in texts} <= {"P1", "P2", "TR"}
     assert len(texts) >= 6 * 6  # two tracks: six placements, of six training pieces or more
-    assert store.manifest["encoding"] == "tx1"
+    assert store.encoding == "tx1"
 
 
 def test_apart_leaves_out_what_downstream_corpora_hold_out(data_dir: Path):

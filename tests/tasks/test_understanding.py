@@ -116,8 +116,8 @@ def test_task_asks_and_answers(name: str, data_dir: Path):
     task, vocabulary = seqio.get_mixture_or_task(name), default()
     store = compiling.compile_task(declaration_of(task), data_dir, workers=1, progress=False)
     kind = declaration_of(task).examples
-    assert examples.from_config(store.manifest["examples"]) == kind
-    assert store.manifest["metrics"] == list(kind.metrics) == [function.__name__ for function in task.metric_fns]
+    assert store.kind == kind
+    assert list(store.manifest.metrics) == list(kind.metrics) == [function.__name__ for function in task.metric_fns]
     question, answer = TASKS[name]
     stored, expected = store.split("train"), through_seqio(name)
     assert len(stored) == len(expected) > 0

@@ -8,7 +8,7 @@ import pytest
 import tiny_runs
 from tiny_runs import STEPS, Batches, params, train
 
-from t5music.training.checkpoints.checkpoint import load_params, read_metadata
+from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.divergence import DivergenceError
 from t5music.training.metric_writers import read_metrics
 
@@ -39,7 +39,7 @@ def test_the_error_names_the_step_and_leaves_its_batch(diverged):
 
 def test_the_state_before_the_batch_is_kept(diverged):
     folder, _ = diverged
-    assert read_metadata(folder)["step"] == POISONED - 1
+    assert Checkpoint.open(folder).step == POISONED - 1
     assert [line["step"] for line in read_metrics(folder / "metrics.jsonl")] == [3, 4, 6]
     assert not (folder / "finished.json").exists()
 
@@ -62,6 +62,6 @@ def test_a_run_whose_batch_was_mended_goes_on_as_if_nothing_had_happened(diverge
 def test_the_first_step_may_be_bad(tmp_path):
     with pytest.raises(DivergenceError, match="not finite at step 1 "):
         train(tmp_path, STEPS, Batches(poison=1), evaluations={})
-    assert read_metadata(tmp_path)["step"] == 0
-    weights = load_params(tmp_path, tiny_runs.CONFIG)
+    assert Checkpoint.open(tmp_path).step == 0
+    weights = Checkpoint.open(tmp_path).params(tiny_runs.CONFIG)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))

@@ -12,7 +12,8 @@ import pytest
 import tiny_runs
 from tiny_runs import assert_same_run
 
-from t5music.training.checkpoints import checkpoint
+from t5music.training.checkpoints import layout
+from t5music.training.checkpoints.checkpoint import Checkpoint
 
 KILLS = 20
 SETTINGS = {"save_period": 1, "log_period": 3, "eval_period": 2, "keep": 2}
@@ -43,7 +44,7 @@ def run_until_killed(folder, begun, writes, delay):
 
 
 def latest(folder):
-    return max(checkpoint.steps_of(folder / "checkpoints"), default=0)
+    return max(layout.steps_of(folder / "checkpoints"), default=0)
 
 
 @pytest.mark.slow
@@ -81,5 +82,5 @@ def test_killed_at_twenty_moments_and_resumed_is_never_killed(tmp_path):
     names = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (folder, whole)]
     assert names[0] == names[1], "nothing was damaged and nothing half written is left"
     for step in names[0]:
-        both = [checkpoint.load_params(run / "checkpoints" / step, tiny_runs.CONFIG) for run in (folder, whole)]
+        both = [Checkpoint.open(run / "checkpoints" / step).params(tiny_runs.CONFIG) for run in (folder, whole)]
         jax.tree.map(np.testing.assert_array_equal, *both)

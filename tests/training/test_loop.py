@@ -14,7 +14,7 @@ from tiny_runs import STEPS, Batches, assert_same_run, params, train
 
 from t5music.errors import CheckpointError, ConfigError, DataError
 from t5music.training import loop, optimizers, schedules
-from t5music.training.checkpoints.checkpoint import load_params, read_metadata
+from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.metric_writers import read_metrics
 
 
@@ -35,14 +35,14 @@ def test_a_run_learns_and_writes_what_it_did(uninterrupted):
     assert json.loads((folder / loop.FINISHED_FILE).read_text()) == {"step": STEPS, "best_step": STEPS}
     assert result.best_step == STEPS
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"8", "10", "12"}
-    metadata = read_metadata(folder)
+    metadata = Checkpoint.open(folder).metadata.content
     assert (metadata["step"], metadata["task"], metadata["config"]) == (STEPS, "random", tiny_runs.CONFIG.to_dict())
 
 
 def test_stopped_by_a_signal_and_resumed_is_never_stopped(tmp_path, uninterrupted):
     with pytest.raises(loop.Interrupted, match=f"step 4 of {STEPS}"):
         train(tmp_path, STEPS, Batches(stop_at=4))  # at an evaluation, and between two lines of metrics
-    assert read_metadata(tmp_path)["step"] == 4
+    assert Checkpoint.open(tmp_path).step == 4
     assert_same_run(tmp_path, train(tmp_path, STEPS), uninterrupted)
 
 
@@ -76,7 +76,7 @@ def test_a_finished_run_called_again_does_nothing(uninterrupted):
 
 def test_starts_from_given_parameters_without_taking_them_away(tmp_path, uninterrupted):
     folder, _ = uninterrupted
-    initial = load_params(folder, tiny_runs.CONFIG, fingerprint="0123abcd")
+    initial = Checkpoint.open(folder).params()
     started = train(tmp_path, 3, initial_params=lambda: initial)
     assert started.step == 3
     scratch = read_metrics(folder / "metrics.jsonl")[0]["loss"]
@@ -90,7 +90,7 @@ def test_the_best_checkpoint_outlives_the_last_ones(tmp_path):
     result = train(tmp_path, 8, evaluations=evaluations, eval_period=2, save_period=1, keep=1)
     assert result.best_step == 4
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"4", "8"}
-    assert read_metadata(tmp_path, which="best")["step"] == 4
+    assert Checkpoint.open(tmp_path, "best").step == 4
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["validation/loss"] is None
 
 

@@ -35,6 +35,7 @@ def run(flags: argparse.Namespace) -> None:
         inputs.require_run(model_dir)
     from t5music.training.checkpoints import average
 
-    folders = average.sources(flags.model_dir, last=flags.last, checkpoint=flags.checkpoint)
-    step = average.average(folders, flags.output)
-    print(f"{flags.output}: step {step}, the mean of {', '.join(map(str, folders))}")
+    checkpoints = average.sources(flags.model_dir, last=flags.last, checkpoint=flags.checkpoint)
+    step = average.average(checkpoints, flags.output)
+    sources = ", ".join(str(checkpoint.folder) for checkpoint in checkpoints)
+    print(f"{flags.output}: step {step}, the mean of {sources}")

@@ -21,8 +21,7 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_run(flags.model_dir)
     from t5music.data import vocabulary
-    from t5music.inference import hf_folder
-    from t5music.training.checkpoints import selection
+    from t5music.inference import export
+    from t5music.training.checkpoints.checkpoint import Checkpoint
 
-    folder = selection.step_folder(flags.model_dir, flags.checkpoint)
-    hf_folder.export(folder, flags.to, vocabulary.default())
+    export.export(Checkpoint.open(flags.model_dir, flags.checkpoint), flags.to, vocabulary.default())

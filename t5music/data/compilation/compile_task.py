@@ -67,10 +67,10 @@ def compiled(task: Declaration, data_dir: Path) -> TokenStore | None:
         return None  # of another version or vocabulary, or damaged: it is compiled again
     description = _description(task, data_dir)
     fields = ("examples", "objectives", "metrics", "labels", "corpus", "apart_from")
-    if any(store.manifest.get(field) != description[field] for field in fields):
+    if any(store.manifest.content.get(field) != description[field] for field in fields):
         return None
     built_since = (
-        read_report(corpus, data_dir) is not None and store.manifest["corpora"].get(corpus) != digest
+        read_report(corpus, data_dir) is not None and store.manifest.content.get("corpora", {}).get(corpus) != digest
         for corpus, digest in description["corpora"].items()
     )
     return None if any(built_since) else store
@@ -141,4 +141,4 @@ def _count_pieces(task: Declaration, data_dir: Path) -> tuple[dict[str, int], di
 
 def summary(store: TokenStore) -> str:
     """A few lines: examples, tokens, notes and hours of each split, and what was left out."""
-    return "\n".join([f"{store.name}: {store.path}", *reports.short(store.manifest)])
+    return "\n".join([f"{store.name}: {store.path}", *reports.short(store.manifest.content)])

@@ -29,6 +29,7 @@ from t5music.data import examples as kinds
 from t5music.data import vocabulary
 from t5music.data.examples import Example, Examples, to_config
 from t5music.data.store.codec import MANIFEST, VERSION, FeatureSpec, RecordCodec
+from t5music.data.store.manifest import Manifest
 from t5music.data.store.sums import Sums, add_reason
 from t5music.data.store.writer import check_replaceable, open_shard, put_in_place, shard_name, split_entry
 from t5music.errors import DataError, MidiError
@@ -238,16 +239,16 @@ def borrow(job: Job, path: Path, key: str) -> dict[str, Any] | None:
     """
     for manifest_path in sorted(path.parent.glob(f"*/{MANIFEST}")):
         try:
-            manifest = json.loads(manifest_path.read_text("utf-8"))
-            if manifest.get("content") != key:
+            manifest = Manifest.read(manifest_path)
+            if manifest.content.get("content") != key:
                 continue
             folder = job.folder / "store"
             folder.mkdir(parents=True, exist_ok=True)
-            for entry in manifest["splits"].values():
-                for shard in entry["shards"]:
-                    _link(manifest_path.with_name(shard["file"]), folder / shard["file"], shard["bytes"])
-            return {name: manifest[name] for name in ("splits", "without_examples")}
-        except (OSError, ValueError, KeyError, AttributeError):
+            for entry in manifest.splits.values():
+                for shard in entry.shards:
+                    _link(manifest_path.with_name(shard.file), folder / shard.file, shard.bytes)
+            return {name: manifest.content[name] for name in ("splits", "without_examples")}
+        except (OSError, KeyError, DataError):
             continue  # not a store, or a damaged one
     return None
 

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from t5music import json_files
 from t5music.data.examples.abc_tunes import PlayAbc as PlayAbc
 from t5music.data.examples.abc_tunes import TranscribeAbc as TranscribeAbc
 from t5music.data.examples.accompaniment import Accompany as Accompany
@@ -50,12 +51,12 @@ def to_config(examples: Examples) -> dict[str, Any]:
 
 
 def from_config(config: Mapping[str, Any]) -> Examples:
-    """The inverse of `to_config`. Raises DataError for a kind or a field that is not known."""
+    """The inverse of `to_config`. Raises DataError for a kind or a field that is not known, or of another type."""
     fields = dict(config)
     kind = fields.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise DataError(f"unknown kind of examples {kind!r}{nearest(str(kind), KINDS)}")
     try:
-        return KINDS[kind](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
-    except TypeError as error:
+        return json_files.parse(KINDS[kind], fields)
+    except ValueError as error:
         raise DataError(f"examples of kind {kind!r}: {error}") from error

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data import examples
 from t5music.data.examples import LabelNotes
 from t5music.data.loading.packing import Pair
 from t5music.data.objectives.echo_notes import EchoNotes
@@ -51,21 +50,18 @@ def label_set(stores: Sequence[TokenStore], head: str) -> tuple[str, ...]:
 
 
 def _labels(store: TokenStore, head: str) -> tuple[str, ...]:
-    config = store.manifest["examples"]
-    kind = None if config is None else examples.from_config(config)
-    if head == NOTES and isinstance(kind, LabelNotes):
-        return kind.values
-    if head == SEQUENCE and store.manifest["labels"]:
-        return tuple(store.manifest["labels"])
-    action = {NOTES: "label notes", SEQUENCE: "choose one label of a set"}[head]
-    raise ConfigError(f"a head {head!r} needs tasks that {action}, which {store.name} does not")
+    if head == NOTES and isinstance(store.kind, LabelNotes):
+        return store.kind.values
+    if head == SEQUENCE and store.labels:
+        return store.labels
+    wanted = {NOTES: "label notes", SEQUENCE: "choose one label of a set"}[head]
+    raise ConfigError(f"a head {head!r} needs tasks that {wanted}, which {store.name} does not")
 
 
 def check_echoes(stores: Sequence[TokenStore]) -> None:
     """Raises DataError for a store of labels of notes without `EchoNotes`: a decoder could not know which is whose."""
     for store in stores:
-        config = store.manifest["examples"] or {}
-        if config.get("kind") == LabelNotes.kind and EchoNotes() not in store.objectives:
+        if isinstance(store.kind, LabelNotes) and EchoNotes() not in store.objectives:
             raise DataError(f"{store.path} has labels without the words of their notes: compile {store.name} again")
 
 

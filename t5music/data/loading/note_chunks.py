@@ -86,10 +86,10 @@ def find_chunks(stores: Sequence[TokenStore], split: str, length: int, vocabular
     chunks = []
     for number, store in enumerate(stores):
         store.check_vocabulary(vocabulary)
-        if not store.manifest["objectives"] or store.manifest["encoding"] != ENCODING:
+        if not store.objectives or store.encoding != ENCODING:
             raise ConfigError(
                 f"only notes of music alone in {ENCODING}'s words can be masked, and {store.name} is "
-                f"{'supervised' if not store.manifest['objectives'] else 'in ' + store.manifest['encoding']}"
+                f"{'supervised' if not store.objectives else 'in ' + store.encoding}"
             )
         examples = store.split(split)
         for example in range(len(examples)):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from t5music import json_files
 from t5music.data.objectives.base import Example as Example
 from t5music.data.objectives.base import Objective as Objective
 from t5music.data.objectives.disturb_labels import DisturbLabels as DisturbLabels
@@ -42,16 +43,16 @@ OBJECTIVES: dict[str, type[Objective]] = {
 
 
 def from_config(config: Mapping[str, Any]) -> Objective:
-    """The objective of a config made by `to_config`. Raises DataError for an unknown name or field."""
+    """The objective of a config made by `to_config`. Raises DataError for an unknown name or field, or another type."""
     fields = dict(config)
     name = fields.pop("name", "")
-    if name not in OBJECTIVES:
+    if not isinstance(name, str) or name not in OBJECTIVES:
         names = ", ".join(OBJECTIVES)
-        raise DataError(f"unknown objective {name!r} (there are {names}){nearest(name, OBJECTIVES)}")
-    unknown = set(fields) - {field.name for field in dataclasses.fields(OBJECTIVES[name])}
-    if unknown:
-        raise DataError(f"objective {name!r} has no field {sorted(unknown)[0]!r}: compile the task again")
-    return OBJECTIVES[name](**fields)
+        raise DataError(f"unnames objective {name!r} (there are {names}){nearest(str(name), OBJECTIVES)}")
+    try:
+        return json_files.parse(OBJECTIVES[name], fields)
+    except ValueError as error:
+        raise DataError(f"objective {name!r}: {error}; compile the task again") from error
 
 
 def settle(step: Objective, later: Sequence[Objective], lengths: Mapping[str, int]) -> Objective:

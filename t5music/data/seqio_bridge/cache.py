@@ -29,7 +29,7 @@ def write(task: seqio.Task, store: TokenStore, cache_dir: Path) -> Path:
     done.unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for split in store.manifest["splits"]:
+        for split in store.splits:
             _write_split(folder, store, split)
     except (OSError, tf.errors.OpError) as error:
         raise DataError(f"cannot write {folder}: {error}") from error

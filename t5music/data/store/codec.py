@@ -1,4 +1,4 @@
-"""The record of one example in a token store: lengths, then tokens and texts, little endian.
+"""RecordCodec: one example as the bytes of a record: lengths, then tokens and texts, little endian.
 
 uint32 length of each feature (tokens or bytes), in order of name; then each feature's tokens (uint16 when every id
 of the vocabulary fits, else int32) or UTF-8 bytes.
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from t5music.data.objectives.base import Example
 from t5music.errors import DataError
@@ -39,10 +40,10 @@ class RecordCodec:
         self._header = 4 * len(self._features)
 
     def pack(self, example: Mapping[str, Any]) -> tuple[bytes, dict[str, int]]:
-        """(record, tokens of each token feature). A feature the example lacks is stored empty.
+        """Returns the record of an example, and how many tokens each of its token features has.
 
-        Raises DataError for an unknown feature, for tokens that are not one row of ids of the vocabulary, and for a
-        text that is not a str.
+        A feature that the example lacks is stored empty. Raises DataError for an unknown feature, for tokens that are
+        not one row of ids of the vocabulary, and for a text that is not a str.
         """
         unknown = set(example) - {name for name, _ in self._features}
         if unknown:
@@ -62,7 +63,7 @@ class RecordCodec:
             parts.append(raw)
         return b"".join([np.array(lengths, "<u4").tobytes(), *parts]), counts
 
-    def _tokens(self, name: str, tokens: Any) -> bytes:
+    def _tokens(self, name: str, tokens: ArrayLike) -> bytes:
         ids = np.asarray(tokens)
         if not ids.size:
             return b""
@@ -73,7 +74,10 @@ class RecordCodec:
         return ids.astype(self._dtype).tobytes()
 
     def unpack(self, record: bytes) -> Example:
-        """The example: int32 [n] for each token feature, str for each text. ValueError for a record that is no such."""
+        """Returns an example: int32 [n] for each token feature, str for each text.
+
+        Raises ValueError for bytes that are no record.
+        """
         example: Example = {}
         offset = self._header
         for (name, is_text), length in zip(

@@ -89,13 +89,13 @@ def _of_store(store: TokenStore, split_name: str, data_dir: Path) -> list[Side]:
     """The pieces that a store's examples were made of, as the corpora have them."""
     pieces = {
         piece[1]: piece
-        for corpus in store.manifest["corpus"]
+        for corpus in store.manifest.corpus
         for split in datasets.splits(corpus, data_dir)
         for piece in _pieces(corpus, split, data_dir)
     }
     sides_of_store = []
-    for split, entry in store.manifest["splits"].items():
-        if split_name not in ("", split) or not entry["examples"]:
+    for split, entry in store.splits.items():
+        if split_name not in ("", split) or not entry.examples:
             continue
         examples = store.split(split)
         names = dict.fromkeys(str(examples[index]["piece"]) for index in range(len(examples)))

@@ -1,4 +1,4 @@
-"""Writing token stores, whole or not at all."""
+"""StoreWriter: writes token stores, whole or not at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def describe(
     licence: Sequence[str] = (),
     corpus: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A store's manifest but for its splits; see StoreWriter for the arguments."""
+    """Returns a store's manifest but for its splits; see StoreWriter for the arguments."""
     return {
         "version": VERSION,
         "kind": "task",
@@ -61,19 +61,19 @@ def check_replaceable(path: Path) -> None:
 
 
 def open_shard(path: Path) -> Any:
-    """An ArrayRecord writer whose records can be read one by one."""
+    """Returns an ArrayRecord writer whose records can be read one by one."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     return ArrayRecordWriter(str(path), "group_size:1")  # one record a group: fast random access
 
 
 def shard_name(split: str, number: int, count: int) -> str:
-    """The file name of one of `count` shards of a split."""
+    """Returns the file name of one of `count` shards of a split."""
     return f"{split}-{number:05d}-of-{count:05d}.array_record"
 
 
 def split_entry(folder: Path, shards: Sequence[str], sums: Sums) -> dict[str, Any]:
-    """A split's entry in the manifest: its shards (names of files in `folder`) and its sums."""
+    """Returns a split's entry in the manifest: its shards (names of files in `folder`) and its sums."""
     files = [{"file": name, "bytes": (folder / name).stat().st_size} for name in shards]
     return {**sums.to_json(), "shards": files, "seconds": round(sums.seconds, 6)}
 
@@ -120,21 +120,23 @@ class StoreWriter:
         corpus: Sequence[str] = (),
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
-        """The folder's name is the task's.
+        """Begins a store; the folder's name is the task's.
 
         Args:
-          path: the store's folder; made, or replaced if it is a token store.
-          features: the features of an example.
-          vocabulary: of the token features.
-          encoding: name of the encoding.
-          objectives: the steps to apply at every visit.
-          metrics: names of the task's metrics.
-          labels: the answers of a classification task, None for other tasks.
-          examples: the config of what the task asks (data.examples), so that a model can be asked the same.
-          licence, corpus: under which terms and from which corpora the music comes.
-          shard_bytes: a shard is closed when it has passed this size.
+            path: the store's folder; made, or replaced if it is a token store.
+            features: the features of an example.
+            vocabulary: of the token features.
+            encoding: name of the encoding.
+            objectives: the steps to apply at every visit.
+            metrics: names of the task's metrics.
+            labels: the answers of a classification task, None for other tasks.
+            examples: the config of what the task asks (data.examples), so that a model can be asked the same.
+            licence: the terms under which the music comes.
+            corpus: names of the corpora it comes from.
+            shard_bytes: a shard is closed when it has passed this size.
 
-        Raises DataError when the folder exists and is not a token store.
+        Raises:
+            DataError: the folder exists and is not a token store.
         """
         self.path = Path(path)
         check_replaceable(self.path)
@@ -164,10 +166,16 @@ class StoreWriter:
         return self
 
     def write(self, split: str, example: Mapping[str, Any], *, notes: int = 0, seconds: float = 0.0) -> None:
-        """Adds an example to a split: tokens without EOS; `notes` and `seconds` of music in its targets are summed.
+        """Adds an example to a split.
 
-        Raises DataError for tokens that are not of the vocabulary, a feature that was not declared, a disk that is
-        full.
+        Args:
+            split: the split.
+            example: feature -> tokens without EOS, or text.
+            notes: of music in its targets; they are summed.
+            seconds: likewise.
+
+        Raises:
+            DataError: tokens that are not of the vocabulary, a feature that was not declared, a full disk.
         """
         if split not in self._splits:
             self._splits[split] = _SplitWriter(self._folder, split, self._shard_bytes)

@@ -16,18 +16,18 @@ import jax
 import numpy as np
 
 from t5music.errors import CheckpointError, ConfigError
-from t5music.model.config import T5Config
-from t5music.training.checkpoints.checkpoint import FOLDER, load_params, read_metadata, steps_of
+from t5music.training.checkpoints.checkpoint import Checkpoint
+from t5music.training.checkpoints.layout import FOLDER, steps_of
 from t5music.training.checkpoints.save import Checkpoints
-from t5music.training.checkpoints.selection import LATEST, folder_of_steps, step_folder
+from t5music.training.checkpoints.selection import LATEST, folder_of_steps
 from t5music.training.progress import Best
 from t5music.training.train_state import TrainState, empty_window
 
 
 def sources(
     runs: Sequence[str | os.PathLike[str]], *, last: int | None = None, checkpoint: str | int = LATEST
-) -> list[Path]:
-    """Returns the step folders to average.
+) -> list[Checkpoint]:
+    """Opens the checkpoints to average.
 
     Args:
         runs: runs' folders, or folders of steps.
@@ -35,13 +35,13 @@ def sources(
         checkpoint: without `last`, the one to take of each run; see `selection.step_folder`.
 
     Raises:
-        CheckpointError: a run has not so many.
+        CheckpointError: a run does not have so many, or one of them cannot be read.
         ConfigError: fewer than two in all.
     """
-    folders = []
+    checkpoints: list[Checkpoint] = []
     for run in runs:
         if last is None:
-            folders.append(step_folder(run, checkpoint))
+            checkpoints.append(Checkpoint.open(run, checkpoint))
             continue
         steps = steps_of(folder_of_steps(run))
         if not 0 < last <= len(steps):
@@ -49,13 +49,13 @@ def sources(
             raise CheckpointError(
                 f"--last {last}: {run} has {len(steps)} checkpoints ({there}); a run keeps Records.keep of them"
             )
-        folders += [step_folder(run, step) for step in steps[-last:]]
-    if len(folders) < 2:
+        checkpoints += [Checkpoint.open(run, step) for step in steps[-last:]]
+    if len(checkpoints) < 2:
         raise ConfigError("an average is of two checkpoints or more: give --last, or --model_dir several times")
-    return folders
+    return checkpoints
 
 
-def average(folders: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> int:
+def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -> int:
     """Writes the mean of the parameters of some checkpoints as a run's folder that training, evaluation and generation
     read; returns its step, the highest of theirs.
 
@@ -63,36 +63,34 @@ def average(folders: Sequence[str | os.PathLike[str]], output: str | os.PathLike
     One model at a time is in memory, beside sums that take twice its size.
 
     Args:
-        folders: of steps (`sources`), of models of equal shape.
+        checkpoints: of models of equal shape (`sources`).
         output: the new run's folder; written whole or not at all.
 
     Raises:
-        CheckpointError: one is missing, damaged, of another model or vocabulary, or `output` holds a run.
+        CheckpointError: one is damaged, of another model or vocabulary, or `output` holds a run.
     """
     output = Path(output)
     if steps_of(output / FOLDER):
         raise CheckpointError(f"--output {output} holds a run already; take another folder")
-    found = [read_metadata(folder) for folder in folders]
-    metadata = {**found[0], "average_of": [str(folder) for folder in folders]}
-    del metadata["step"]
-    config = T5Config.from_dict(metadata["config"])
-    fingerprint = metadata.get("vocabulary", {}).get("fingerprint")
+    first = checkpoints[0]
     sums = None
-    for folder in folders:
-        params = load_params(folder, config, fingerprint=fingerprint)
+    for checkpoint in checkpoints:
+        checkpoint.require_vocabulary(first.metadata.vocabulary.fingerprint)
+        params = checkpoint.params(first.config)
         if sums is None:
             sums = jax.tree.map(lambda leaf: np.array(leaf, np.float64), params)
         else:
             jax.tree.map(lambda total, leaf: np.add(total, leaf, out=total), sums, params)
-    step = max(each["step"] for each in found)
+    step = max(checkpoint.step for checkpoint in checkpoints)
     state = TrainState(
         step=np.asarray(step, np.int32),
-        params=jax.tree.map(lambda total: (total / len(folders)).astype(np.float32), sums),
+        params=jax.tree.map(lambda total: (total / len(checkpoints)).astype(np.float32), sums),
         opt_state=(),
         key=np.zeros(2, np.uint32),
         window=empty_window(),
     )
-    checkpoints = Checkpoints(output)
-    checkpoints.save(state, {"loader": {}, "best": Best(False).to_json(), "best_step": None}, metadata, best_step=None)
-    checkpoints.close()
+    metadata = {**first.metadata.content, "average_of": [str(checkpoint.folder) for checkpoint in checkpoints]}
+    run = Checkpoints(output)
+    run.save(state, {"loader": {}, "best": Best(False).to_json(), "best_step": None}, metadata, best_step=None)
+    run.close()
     return step

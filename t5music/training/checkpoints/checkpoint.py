@@ -1,16 +1,16 @@
-"""What a checkpoint is, and reading one for other uses than going on with its run (which is `saving`).
+"""Checkpoint: one step of a run, opened once, that gives its metadata and its parameters.
 
-MODEL_DIR/checkpoints/<step>/params     parameters
-                             state      optimizer state, step, random key, sums of unwritten metrics
-                             position   JSON: the loader's position and the best evaluation so far
-                             metadata   JSON: model config, vocabulary, task, optimizer, version
-                             digests.json
+    checkpoint = Checkpoint.open("runs/chorales", "best")
+    checkpoint.config.d_model, checkpoint.metadata.tasks
+    params = checkpoint.params()
+
+For other uses than going on with the run, which is `save.Checkpoints`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,164 +21,191 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import Mesh
 
-from t5music.errors import CheckpointError, ConfigError
+from t5music.errors import CheckpointError
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
-from t5music.training.checkpoints import digests
+from t5music.training.checkpoints import digests, layout
+from t5music.training.checkpoints.finite import require_finite
+from t5music.training.checkpoints.metadata import Metadata
+from t5music.training.checkpoints.selection import LATEST, step_folder
 from t5music.training.train_state import Params
 
-FOLDER = "checkpoints"
 # Fields of T5Config that change what a model computes but not which parameters it has.
 FREE_FIELDS = ("attention", "dropout_rate", "dtype", "remat_policy", "scan_layers")
+# Weights are hardly compressed; a folder whose arrays are to be so much larger than its files is no model's.
+MAX_COMPRESSION = 1000
+SMALL = 1 << 26  # bytes that are allocated whatever the files say
+
+Shapes = dict[str, tuple[int, ...]]  # parameter, as "encoder.layers.0.mlp.wo", -> shape
 
 
-def read_metadata(path: str | os.PathLike[str], *, which: str = "latest") -> dict[str, Any]:
-    """Returns the metadata of a checkpoint, and its "step".
+class Checkpoint:
+    """One step of a run.
 
-    Args:
-        path: a run's folder (MODEL_DIR) or the folder of one step in its checkpoints.
-        which: "latest" or "best" step of a run's folder.
-
-    Raises:
-        CheckpointError: nothing there, or damaged.
+    Attributes:
+        folder: of the step.
+        step: updates done.
+        metadata: what it says of its model.
     """
-    root, step = _locate(path, which)
-    return {**read_json(root, step, "metadata"), "step": step}
+
+    def __init__(self, folder: Path, metadata: Metadata) -> None:
+        self.folder, self.step, self.metadata = folder, int(folder.name), metadata
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], which: str | int = LATEST) -> Checkpoint:
+        """Finds a checkpoint and reads its metadata.
+
+        Args:
+            path: a run's folder (MODEL_DIR), or the folder of one step in its checkpoints.
+            which: "latest", "best" or a step's number; see `selection.step_folder`.
+
+        Raises:
+            CheckpointError: nothing is there, or its metadata are damaged or out of bounds.
+            ConfigError: `which` is none of these.
+        """
+        folder = step_folder(path, which).absolute()
+        content = layout.read_item(folder, layout.METADATA)
+        return cls(folder, Metadata.from_json(content, folder / layout.METADATA))
+
+    @property
+    def config(self) -> T5Config:
+        """The model's config."""
+        return self.metadata.config
+
+    def require_vocabulary(self, fingerprint: str) -> None:
+        """Raises CheckpointError, which names both fingerprints, where the model has another vocabulary."""
+        if self.metadata.vocabulary.fingerprint != fingerprint:
+            raise CheckpointError(
+                f"{self.folder} was trained with another vocabulary: its fingerprint is "
+                f"{self.metadata.vocabulary.fingerprint}, this one's {fingerprint}"
+            )
+
+    def params(self, config: T5Config | None = None, *, mesh: Mesh | None = None) -> Params:
+        """Reads the parameters, for a model of `config`, placed on `mesh`.
+
+        Dropout, dtype, rematerialisation and scanning may differ from the checkpoint's config.
+
+        Args:
+            config: the model that will use them; None for the checkpoint's own.
+            mesh: where to put them; None for the first device.
+
+        Raises:
+            CheckpointError: damaged, of another model (names the first parameter that differs and both shapes), or
+                with a weight that is not finite (named).
+        """
+        self._require_undamaged()
+        self._require_shapes_of(self.config)
+        config = self.config if config is None else config
+        alike = dataclasses.replace(self.config, **{name: getattr(config, name) for name in FREE_FIELDS})
+        if alike != config:
+            raise _another_model(alike, config, self.folder)
+        saved = dataclasses.replace(config, scan_layers=self.config.scan_layers)
+
+        mesh = sharding.make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
+        abstract = parameters.abstract(config)[1]
+        places = nnx.to_pure_dict(sharding.shardings(abstract, mesh))
+        if saved == config:
+            target = jax.tree.map(lambda x, place: x.update(sharding=place), nnx.to_pure_dict(abstract), places)
+            params = self._restore(layout.PARAMS, target)
+        else:
+            # Restacking is done in the host's memory: under jit, a program that takes hundreds of slices is slow to
+            # compile.
+            stored = parameters.abstract(saved)[1]
+            target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), nnx.to_pure_dict(stored))
+            nnx.replace_by_pure_dict(stored, self._restore(layout.PARAMS, target))
+            restack = parameters.stack_layers if config.scan_layers else parameters.unstack_layers
+            params = jax.device_put(nnx.to_pure_dict(restack(stored)), places)
+        require_finite(params, self.folder)
+        return params
+
+    def masker_params(self) -> Params:
+        """Reads the parameters of the masker of a run that masked notes, onto the first device.
+
+        Raises CheckpointError for a run that did not mask notes, or for a damaged one.
+        """
+        if self.metadata.masking is None:
+            raise CheckpointError(
+                f"{self.folder.parent.parent} was not trained with Update.masking: there is no masker in it"
+            )
+        self._require_undamaged()
+        try:
+            params = self._restore(layout.STATE, None)["masker"]["params"]
+        except (KeyError, TypeError) as error:
+            raise layout.unreadable(self.folder, "its state has no masker") from error
+        require_finite(params, self.folder)
+        return params
+
+    def _require_undamaged(self) -> None:
+        fault = digests.damage(self.folder)
+        if fault:
+            raise layout.unreadable(self.folder, fault)
+
+    def _require_shapes_of(self, config: T5Config) -> None:
+        """Compares a config with the arrays in the files, before anything is built by it or read from them."""
+        shapes, size = self._stored_shapes(), digests.size_of(self.folder / layout.PARAMS)
+        needed = sum(4 * math.prod(shape) for shape in shapes.values())
+        if needed > SMALL + MAX_COMPRESSION * size:
+            raise layout.unreadable(
+                self.folder, f"its arrays are to have {needed:,} bytes, and its files have {size:,}"
+            )
+        depth = max(_depth(shapes, stack) for stack in ("encoder", "decoder"))
+        for name, value in config.to_dict().items():
+            if name.endswith("_layers") and type(value) is int and value > depth:
+                raise CheckpointError(f"{self.folder}: its config has {value:,} {name}, and its files have {depth}")
+        _require_same_shapes(shapes, _shapes_of(config), self.folder, "in the files and {} by the config")
+
+    def _stored_shapes(self) -> Shapes:
+        try:
+            with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+                tree = checkpointer.metadata(self.folder / layout.PARAMS).item_metadata.tree
+            leaves = jax.tree_util.tree_leaves_with_path(tree)
+            return {".".join(map(_key, path)): tuple(leaf.shape) for path, leaf in leaves}
+        except Exception as error:  # Orbax and TensorStore raise many types
+            raise layout.unreadable(self.folder, layout.first_line(error)) from error
+
+    def _restore(self, item: str, target: Params | None) -> Any:
+        """Reads an item as the target's leaves are, numpy arrays or placed arrays; as it was saved without a target."""
+        try:
+            with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+                return checkpointer.restore(self.folder / item, args=ocp.args.StandardRestore(target))
+        except Exception as error:  # Orbax and TensorStore raise many types
+            raise layout.unreadable(self.folder, layout.first_line(error)) from error
 
 
-def load_params(
-    path: str | os.PathLike[str],
-    config: T5Config,
-    *,
-    mesh: Mesh | None = None,
-    fingerprint: str | None = None,
-    which: str = "latest",
-) -> Params:
-    """Returns the parameters of a checkpoint for a model of `config`, placed on `mesh`.
+def _key(entry: Any) -> str:
+    """The name of one step of a path in a tree of dictionaries."""
+    return str(entry.key if isinstance(entry, jax.tree_util.DictKey) else entry)
 
-    Dropout, dtype, rematerialisation and scanning may differ from the checkpoint's config.
 
-    Args:
-        path: as of `read_metadata`.
-        config: the model that will use them.
-        mesh: where to put them; None for the first device.
-        fingerprint: the vocabulary's, checked where given.
-        which: as of `read_metadata`.
+def _depth(shapes: Shapes, stack: str) -> int:
+    """How many layers a stack has in the files, scanned (the first dimension) or not (a name each)."""
+    layers = {name.split(".")[2]: shape for name, shape in shapes.items() if name.startswith(f"{stack}.layers.")}
+    if any(part.isdecimal() for part in layers):
+        return sum(part.isdecimal() for part in layers)
+    return max((shape[0] for shape in layers.values() if shape), default=0)
 
-    Raises:
-        CheckpointError: nothing there, damaged, another vocabulary (names both fingerprints), or another model (names
-            the first parameter that differs and both shapes).
-    """
-    root, step = _locate(path, which)
-    folder = root / str(step)
-    metadata = read_json(root, step, "metadata")
-    theirs = metadata.get("vocabulary", {}).get("fingerprint")
-    if fingerprint is not None and theirs is not None and theirs != fingerprint:
-        raise CheckpointError(
-            f"{folder} was trained with another vocabulary: its fingerprint is {theirs}, this one's {fingerprint}"
-        )
+
+def _shapes_of(config: T5Config) -> Shapes:
+    """The shapes of all parameters of a model."""
+    flat = nnx.to_flat_state(parameters.abstract(config)[1])
+    return {".".join(map(str, path)): tuple(param.shape) for path, param in flat}
+
+
+def _another_model(saved: T5Config, config: T5Config, folder: Path) -> CheckpointError:
+    """Returns the error that names the first parameter that differs in shape, or the first field that differs."""
     try:
-        saved = T5Config.from_dict(metadata["config"])
-    except (ConfigError, KeyError) as error:
-        raise CheckpointError(f"{folder} has a model config this version cannot read: {error}") from error
-    alike = dataclasses.replace(saved, **{name: getattr(config, name) for name in FREE_FIELDS})
-    _require_same_model(alike, config, folder)
-
-    mesh = sharding.make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
-    abstract = parameters.abstract(config)[1]
-    places = nnx.to_pure_dict(sharding.shardings(abstract, mesh))
-    if saved.scan_layers == config.scan_layers:
-        target = jax.tree.map(lambda x, place: x.update(sharding=place), nnx.to_pure_dict(abstract), places)
-        return _restore(root, step, target)
-    # Restacking is done in the host's memory: under jit, a program that takes hundreds of slices is slow to compile.
-    layout = parameters.abstract(dataclasses.replace(config, scan_layers=saved.scan_layers))[1]
-    target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), nnx.to_pure_dict(layout))
-    nnx.replace_by_pure_dict(layout, _restore(root, step, target))
-    restack = parameters.stack_layers if config.scan_layers else parameters.unstack_layers
-    return jax.device_put(nnx.to_pure_dict(restack(layout)), places)
+        _require_same_shapes(_shapes_of(saved), _shapes_of(config), folder, "there and {} in this model")
+    except CheckpointError as error:
+        return error
+    differing = (name for name in config.to_dict() if getattr(saved, name) != getattr(config, name))
+    name = next(differing)
+    there, here = getattr(saved, name), getattr(config, name)
+    return CheckpointError(f"{folder} holds another model: {name} is {there} there and {here} in this model")
 
 
-def load_masker(path: str | os.PathLike[str]) -> Params:
-    """Returns the parameters of the masker of a run that masked notes, of the first device.
-
-    Raises CheckpointError for one that did not, or that is missing or damaged.
-    """
-    root, step = _locate(path, "latest")
-    metadata = read_json(root, step, "metadata")
-    if metadata.get("masking") is None:
-        raise CheckpointError(f"{root.parent} was not trained with Update.masking: there is no masker in it")
-    return _restore(root, step, None, "state")["masker"]["params"]
-
-
-def _restore(root: Path, step: int, target: Params | None, item: str = "params") -> Params:
-    """Reads an item as the target's leaves are, numpy arrays or placed arrays; as it was saved without a target."""
-    folder = root / str(step)
-    fault = digests.damage(folder)
-    if fault:
-        raise unreadable(folder, fault)
-    try:
-        with ocp.CheckpointManager(root, options=ocp.CheckpointManagerOptions(create=False)) as manager:
-            found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(target)}))
-            return found[item]
-    except Exception as error:  # Orbax and TensorStore raise many types
-        raise unreadable(folder, first_line(error)) from error
-
-
-def _locate(path: str | os.PathLike[str], which: str) -> tuple[Path, int]:
-    """Returns (folder of steps, step)."""
-    path = Path(path).absolute()
-    if path.name.isdigit() and (path / "params").is_dir():
-        return path.parent, int(path.name)
-    root = path / FOLDER if (path / FOLDER).is_dir() else path
-    steps = steps_of(root)
-    if not steps:
-        raise CheckpointError(
-            f"no checkpoint at {path}; give the MODEL_DIR of a run, or the folder of a step in its {FOLDER!r}"
-        )
-    if which == "latest":
-        return root, steps[-1]
-    best = read_json(root, steps[-1], "position").get("best_step")
-    if best not in steps:
-        raise CheckpointError(f"{root} has no best checkpoint: its run was not evaluated; take the latest")
-    return root, best
-
-
-def steps_of(root: Path) -> list[int]:
-    """Returns the steps that have a folder, in order."""
-    return sorted(int(step.name) for step in root.iterdir() if step.name.isdigit()) if root.is_dir() else []
-
-
-def read_json(root: Path, step: int, item: str) -> dict[str, Any]:
-    """Reads what JsonSave wrote, without Orbax's cost of opening a checkpoint."""
-    path = root / str(step) / item / "metadata"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise unreadable(root / str(step), f"{path.relative_to(root / str(step))}: {first_line(error)}") from error
-
-
-def _require_same_model(saved: T5Config, config: T5Config, folder: Path) -> None:
-    """Raises CheckpointError naming the first parameter that differs in shape, or the first field that differs."""
-    shapes = [
-        {".".join(map(str, path)): list(param.shape) for path, param in nnx.to_flat_state(parameters.abstract(c)[1])}
-        for c in (saved, config)
-    ]
-    for name in shapes[1] | shapes[0]:
-        there, here = (side.get(name, "missing") for side in shapes)
-        if there != here:
-            raise CheckpointError(f"{folder} holds another model: {name} is {there} there and {here} in this model")
-    for name, here in config.to_dict().items():
-        there = getattr(saved, name)
-        if there != here:
-            raise CheckpointError(f"{folder} holds another model: {name} is {there} there and {here} in this model")
-
-
-def unreadable(folder: Path, reason: str) -> CheckpointError:
-    """Returns the error for a step folder from which nothing can be read."""
-    return CheckpointError(f"checkpoint {folder} cannot be read: {reason}; give the folder of another step of its run")
-
-
-def first_line(error: Exception) -> str:
-    """Returns what an error says, without the path of a system error and the pages of context that TensorStore adds."""
-    text = getattr(error, "strerror", None) or str(error)
-    return next(iter(text.splitlines()), "") or type(error).__name__
+def _require_same_shapes(there: Shapes, here: Shapes, folder: Path, wording: str) -> None:
+    """Raises CheckpointError naming the first parameter that differs in shape."""
+    for name in here | there:
+        one, other = (list(side[name]) if name in side else "missing" for side in (there, here))
+        if one != other:
+            raise CheckpointError(f"{folder} holds another model: {name} is {one} {wording.format(other)}")

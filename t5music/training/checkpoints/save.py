@@ -20,10 +20,17 @@ from flax import traverse_util
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from t5music.errors import CheckpointError, ConfigError
-from t5music.model.config import T5Config
+from t5music.errors import CheckpointError
 from t5music.training.checkpoints import digests
-from t5music.training.checkpoints.checkpoint import FOLDER, first_line, read_json, steps_of, unreadable
+from t5music.training.checkpoints.layout import (
+    FOLDER,
+    METADATA,
+    POSITION,
+    first_line,
+    read_item,
+    steps_of,
+    unreadable,
+)
 from t5music.training.train_state import TrainState
 
 DAMAGED = ".damaged"  # ending of the name a step that cannot be read is moved to
@@ -34,8 +41,13 @@ logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathnam
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """What a step folder holds, restored."""
+class Restored:
+    """What a step folder holds for its run to go on.
+
+    Attributes:
+        state: of the training.
+        position: {"loader": where the data stands, "best": the best evaluation so far, "best_step": its step}.
+    """
 
     state: TrainState
     position: dict[str, Any]
@@ -93,7 +105,7 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore raise many types
             raise self._save_error(first_line(error)) from error
 
-    def restore(self, target: TrainState, metadata: Mapping[str, Any]) -> Checkpoint | None:
+    def restore(self, target: TrainState, metadata: Mapping[str, Any]) -> Restored | None:
         """Returns the latest checkpoint, placed as `target` says, or None where there is none.
 
         Args:
@@ -104,7 +116,8 @@ class Checkpoints:
         step = self._manager.latest_step()
         if step is None:
             return None
-        _require_same(_completed(read_json(self.folder, step, "metadata")), metadata, self.folder.parent)
+        folder = self.folder / str(step)
+        _require_same(read_item(folder, METADATA), metadata, self.folder.parent)
         try:
             items = self._manager.restore(
                 step,
@@ -114,9 +127,8 @@ class Checkpoints:
                 ),
             )
         except Exception as error:
-            raise unreadable(self.folder / str(step), first_line(error)) from error
-        position = read_json(self.folder, step, "position")
-        return Checkpoint(TrainState(params=items["params"], **items["state"]), position)
+            raise unreadable(folder, first_line(error)) from error
+        return Restored(TrainState(params=items["params"], **items["state"]), read_item(folder, POSITION))
 
     def latest_step(self) -> int | None:
         """Returns the step of the latest checkpoint, saved or being saved."""
@@ -175,8 +187,8 @@ class Checkpoints:
 
     def _save_error(self, reason: str) -> CheckpointError:
         steps = steps_of(self.folder)
-        kept = f"the checkpoint of step {steps[-1]} is kept" if steps else "there is no earlier one"
-        return CheckpointError(f"cannot save a checkpoint into {self.folder}: {reason} ({kept})")
+        earlier = f"the checkpoint of step {steps[-1]} is kept" if steps else "there is no earlier one"
+        return CheckpointError(f"cannot save a checkpoint into {self.folder}: {reason} ({earlier})")
 
 
 class _LastAndBest(checkpoint_managers.PreservationPolicy):
@@ -209,19 +221,9 @@ def _beside_params(state: TrainState) -> dict[str, Any]:
     return rest if state.masker is None else {**rest, "masker": state.masker}
 
 
-def _completed(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Returns a checkpoint's metadata with the fields that T5Config has got since, at their defaults."""
-    if "config" not in metadata:
-        return metadata
-    try:
-        return {**metadata, "config": T5Config.from_dict(metadata["config"]).to_dict()}
-    except ConfigError:  # of a newer version: what it has more is named as a difference
-        return metadata
-
-
-def _require_same(found: Mapping[str, Any], wanted: Mapping[str, Any], model_dir: Path) -> None:
+def _require_same(saved: Mapping[str, Any], metadata: Mapping[str, Any], model_dir: Path) -> None:
     """Raises CheckpointError naming the first things in which a run's metadata differ from the arguments'."""
-    there, here = _flat(found), _flat(wanted)
+    there, here = _flat(saved), _flat(metadata)
     ignored = ("version",)  # a newer t5music may go on with an older one's run
     names = [name for name in here | there if there.get(name) != here.get(name) and name not in ignored]
     if names:

@@ -111,7 +111,7 @@ def test_store_holds_what_seqio_gives(data_dir: Path):
 
 def test_manifest_counts_and_says_what_is_asked(data_dir: Path):
     store = compiling.compile_task(declared("small_spans"), data_dir, progress=False)
-    manifest = store.manifest
+    manifest = store.manifest.content
     assert manifest["objectives"] == [step.to_config() for step in (SelectRandomChunk(), SpanCorruption())]
     assert manifest["examples"] == {"kind": "pieces", "encoding": "remi", "words": 1024}
     splits = manifest["splits"].values()
@@ -282,7 +282,7 @@ def test_pieces_that_cannot_be_said_are_left_out_and_counted(data_dir: Path, sma
     refused = tuple(record["id"].decode() for record in datasets.Pieces(["small"], "train", data_dir))[:3]
     store = compiling.compile_task(declaration_of(picky("picky", *refused)), data_dir, progress=False)
     ids = {store.split("train")[index]["piece"] for index in range(store.examples("train"))}
-    train = store.manifest["splits"]["train"]
+    train = store.manifest.content["splits"]["train"]
     assert not ids & set(refused)  # a whole part: its shard is empty
     assert len(train["shards"]) > 1
     assert (train["pieces"], len(ids)) == (len(ids) + 3, train["pieces"] - 3)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import DELETED, mutated, refusal, replaced
 
 from t5music.data import mixing_rates
 from t5music.data.objectives import SpanCorruption
 from t5music.data.objectives.language_model import SelectRandomChunk
 from t5music.data.store import token_store as store_module
 from t5music.data.store.codec import FeatureSpec, RecordCodec
+from t5music.data.store.manifest import VocabularyId
 from t5music.data.store.token_store import StoreWriter, TokenStore, find, write_mixture
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, DataError
@@ -55,14 +59,14 @@ def test_what_is_written_comes_back(tmp_path, vocabulary):
     assert store.objectives == STEPS
     with pytest.raises(IndexError):
         split[10]
-    manifest = store.manifest
-    assert manifest["name"] == "chorales"
-    assert manifest["labels"] == ["major", "minor"]
-    assert manifest["vocabulary"] == {"fingerprint": vocabulary.fingerprint, "size": vocabulary.size}
-    train = manifest["splits"]["train"]
-    assert train["tokens"] == {"inputs": 0, "targets": sum(range(50, 60))}
-    assert train["max_length"] == {"inputs": 0, "targets": 59}
-    assert (train["notes"], train["seconds"]) == (45, 4.5)
+    assert store.name == "chorales"
+    assert store.labels == ("major", "minor")
+    assert store.manifest.vocabulary == VocabularyId(vocabulary.fingerprint, vocabulary.size)
+    assert (store.manifest.licence, store.manifest.corpus, store.kind) == (("CC0",), ("bach",), None)
+    train = store.splits["train"]
+    assert train.tokens == {"inputs": 0, "targets": sum(range(50, 60))}
+    assert train.max_length == {"inputs": 0, "targets": 59}
+    assert (train.notes, train.seconds) == (45, 4.5)
     assert [path.name for path in tmp_path.iterdir()] == ["chorales"]  # nothing temporary is left
 
 
@@ -111,7 +115,7 @@ def test_two_compiles_are_byte_identical(tmp_path, vocabulary):
 
 def test_shards_are_read_as_one(tmp_path, vocabulary):
     write(tmp_path / "task", vocabulary, examples=23, shard_bytes=500)
-    names = [shard["file"] for shard in TokenStore.open(tmp_path / "task").manifest["splits"]["train"]["shards"]]
+    names = [shard.file for shard in TokenStore.open(tmp_path / "task").splits["train"].shards]
     assert len(names) > 3
     assert names[1] == f"train-00001-of-{len(names):05d}.array_record"
     split = TokenStore.open(tmp_path / "task").split("train")
@@ -121,14 +125,14 @@ def test_shards_are_read_as_one(tmp_path, vocabulary):
 def test_hundreds_of_shards_are_read_as_one(tmp_path, vocabulary):
     write(tmp_path / "task", vocabulary, examples=300, shard_bytes=1)
     store = TokenStore.open(tmp_path / "task")
-    assert len(store.manifest["splits"]["train"]["shards"]) == 300
+    assert len(store.splits["train"].shards) == 300
     split = store.split("train")
     assert [split[i]["piece"] for i in (0, 299, 17, 17)] == ["Stück 0", "Stück 299", "Stück 17", "Stück 17"]
 
 
-@pytest.mark.parametrize(("kept_bytes", "block"), [(0, 4), (10**9, 4), (10**9, 1000)])
-def test_what_is_kept_in_memory_is_what_was_written(tmp_path, vocabulary, monkeypatch, kept_bytes, block):
-    monkeypatch.setattr(store_module, "KEPT_BYTES", kept_bytes)
+@pytest.mark.parametrize(("cache_bytes", "block"), [(0, 4), (10**9, 4), (10**9, 1000)])
+def test_what_is_kept_in_memory_is_what_was_written(tmp_path, vocabulary, monkeypatch, cache_bytes, block):
+    monkeypatch.setattr(store_module, "CACHE_BYTES", cache_bytes)
     monkeypatch.setattr(store_module, "BLOCK", block)
     write(tmp_path / "task", vocabulary, shard_bytes=300)  # blocks go beyond shards
     split = TokenStore.open(tmp_path / "task").split("train")
@@ -313,3 +317,56 @@ def test_reading_imports_neither_tensorflow_nor_seqio():
         "print(*{'tensorflow', 'seqio', 'tensorflow_datasets'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+# -------------------------------------------------------------------------------------------- stores of strangers
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory, vocabulary) -> Path:
+    """A task "chorales" and a mixture "study" of it."""
+    folder = tmp_path_factory.mktemp("stores")
+    write(folder / "chorales", vocabulary, labels=["major", "minor"])
+    write_mixture(folder, "study", {"chorales": mixing_rates.Proportional(2**16, 2.0)})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("splits", "train", "examples"), "10", 'splits.train.examples must be a whole number, not "10"'),
+        (("splits", "train", "seconds"), DELETED, "splits.train.seconds is missing"),
+        (("splits", "train", "shards", 0, "file"), "../x", "splits.train has a shard '../x'"),
+        (("splits",), [], "splits must be an object"),
+        (("features", "inputs", "kind"), "sound", "features.inputs.kind must be one of 'tokens', 'text'"),
+        (("objectives", 1, "name"), "spam", "unknown objective 'spam'"),
+        (("objectives", 1, "noise_density"), "a", 'noise_density must be a finite number, not "a"'),
+        (("vocabulary", "size"), None, "vocabulary.size must be a whole number, not null"),
+        (("labels",), "major", 'labels must be a list, not "major"'),
+    ],
+)
+def test_a_manifest_of_another_shape_is_refused_by_name(stores, tmp_path, path, value, message):
+    shutil.copytree(stores / "chorales", tmp_path / "chorales")
+    manifest = tmp_path / "chorales" / "manifest.json"
+    manifest.write_text(json.dumps(replaced(json.loads(manifest.read_text()), path, value)))
+    with pytest.raises(DataError, match=message) as error:
+        TokenStore.open(tmp_path / "chorales")
+    assert str(manifest) in str(error.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_mutated_manifests_and_mixtures_are_read_or_refused(stores, data):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(shutil.copytree(stores, Path(place) / "stores"))
+        file = folder / data.draw(st.sampled_from(["chorales/manifest.json", "study.mixture.json"]))
+        file.write_text(data.draw(mutated(json.loads(file.read_text()))))
+
+        def read() -> None:
+            for store, rate in find(folder, "study"):
+                assert rate.of(store.examples("train")) > 0
+                examples = store.split("train")
+                assert all(set(examples[i]) == set(store.features) for i in range(len(examples)))
+                assert store.kind is None or store.kind.kind
+
+        assert "\n" not in refusal(read)

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from t5music.errors import ConfigError
 from t5music.model import parameters, sharding
 from t5music.training import loop, train_state, train_step
-from t5music.training.checkpoints.checkpoint import load_masker, load_params
+from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.metric_writers import read_metrics
 from t5music.training.note_masking import note_masks
 from t5music.training.note_masking.masker import Chosen, Masker, Masking, Recovered
@@ -154,8 +154,8 @@ def test_a_run_that_was_stopped_is_one_that_was_not(tmp_path):
     assert lines[0]["masker/frozen"] == 0
     assert lines[-1]["masker/frozen"] > 0
     assert 0 <= lines[-1]["masker/accuracy/Pitch"] < 1
-    load_params(tmp_path / "whole", CONFIG)  # as of any run
-    assert {name: array.shape for name, array in load_masker(tmp_path / "whole").items()} == {
+    Checkpoint.open(tmp_path / "whole").params(CONFIG)  # as of any run
+    assert {name: array.shape for name, array in Checkpoint.open(tmp_path / "whole").masker_params().items()} == {
         "wi": (16, 256),
         "bi": (256,),
         "wo": (256,),

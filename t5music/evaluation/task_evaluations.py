@@ -1,0 +1,190 @@
+"""Evaluations of a task: a class for each kind of task, which measures any number of models on one split of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from t5music.data import answer_formats
+from t5music.data.examples import LabelNotes, Songs
+from t5music.data.loading import loader, song_windows
+from t5music.data.store.token_store import TokenStore
+from t5music.data.vocabulary import Vocabulary
+from t5music.errors import ConfigError
+from t5music.evaluation import likeliest_labels
+from t5music.evaluation.baselines import Baselines
+from t5music.evaluation.label_scores import NoteJudge, Verdict, judge_pieces
+from t5music.evaluation.models import Models
+from t5music.inference import trained_model
+from t5music.model.config import NOTES, SEQUENCE, T5Config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is evaluated of every task.
+
+    Attributes:
+        split: the split.
+        batch_size: examples at a time.
+        limit: at most so many examples, evenly spread; None for all.
+        stride: of whole songs, see data.loading.song_windows.
+        past: likewise.
+        ngram: order of an n-gram model to stand beside the model's figures; None for none.
+    """
+
+    split: str
+    batch_size: int
+    limit: int | None = None
+    stride: int = song_windows.STRIDE
+    past: str = song_windows.TARGETS
+    ngram: int | None = None
+
+
+class Evaluation(Protocol):
+    """An evaluation of one task."""
+
+    def measure(self, models: Models) -> Verdict:
+        """Returns the metrics of a model or an ensemble and, of labels, its confusion."""
+        ...
+
+
+def evaluation_of(store: TokenStore, settings: Settings) -> Evaluation:
+    """Returns the evaluation that fits the kind of a store's task."""
+    if isinstance(store.kind, Songs):
+        return SongEvaluation(store, settings)
+    if store.labels:
+        return PieceLabelEvaluation(store, settings, store.labels)
+    if isinstance(store.kind, LabelNotes):
+        return NoteLabelEvaluation(store, settings, store.kind)
+    return TargetEvaluation(store, settings)
+
+
+def batches_of(
+    store: TokenStore, settings: Settings, models: Models, *, count: int | None = None
+) -> loader.EvalBatches:
+    """Returns the examples in batches, as the settings say, or `count` of them in one batch."""
+    return loader.eval_batches(
+        store,
+        settings.split,
+        feature_lengths=models.lengths,
+        batch_size=count or settings.batch_size,
+        vocabulary=models.vocabulary,
+        limit=count or settings.limit,
+        decoder_only=models.config.decoder_only,
+        head=models.config.encoder_head,
+    )
+
+
+class TargetEvaluation:
+    """How likely the true targets are, beside baselines."""
+
+    def __init__(self, store: TokenStore, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._baselines = Baselines(store, settings.split, ngram=settings.ngram)
+
+    def measure(self, models: Models) -> Verdict:
+        """Returns the metrics of `likelihood.evaluate` and `Baselines.beside`."""
+        scores = models.score(batches_of(self._store, self._settings, models), models.vocabulary.is_note)
+        return Verdict(scores | self._baselines.beside(scores, models.vocabulary))
+
+
+class SongEvaluation:
+    """How likely whole songs are, every token scored once (data.loading.song_windows), beside baselines."""
+
+    def __init__(self, store: TokenStore, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._baselines = Baselines(store, settings.split, ngram=settings.ngram)
+
+    def measure(self, models: Models) -> Verdict:
+        """Returns the metrics of `likelihood.evaluate` and `Baselines.beside`; "examples" are songs.
+
+        Raises ConfigError for an encoder alone, which predicts nothing.
+        """
+        if models.config.encoder_only:
+            raise ConfigError(f"{self._store.name} is of whole songs, which an encoder alone does not predict")
+        windows = song_windows.SongWindows(
+            self._store,
+            self._settings.split,
+            feature_lengths=models.lengths,
+            batch_size=self._settings.batch_size,
+            vocabulary=models.vocabulary,
+            limit=self._settings.limit,
+            decoder_only=models.config.decoder_only,
+            stride=self._settings.stride,
+            past=self._settings.past,
+        )
+        scores = models.score(windows, models.vocabulary.is_note) | {"examples": float(len(windows.songs))}
+        return Verdict(scores | self._baselines.beside(scores, models.vocabulary))
+
+
+class PieceLabelEvaluation:
+    """Labels of pieces: each is answered with the likeliest label, or a classifier's likeliest class."""
+
+    def __init__(self, store: TokenStore, settings: Settings, labels: Sequence[str]) -> None:
+        self._store, self._settings, self._labels = store, settings, labels
+
+    def measure(self, models: Models) -> Verdict:
+        """Returns the verdict of `label_scores.judge_pieces`.
+
+        Raises ConfigError for a classifier of another number of classes.
+        """
+        batches = batches_of(self._store, self._settings, models)
+        _require_classes(models.config, self._store.name, self._labels)
+        if models.config.head == SEQUENCE:
+            answers = np.concatenate(likeliest_labels.likeliest(models.members, batches))
+        else:
+            answers = models.rank(batches, list(trained_model.label_ids(models.vocabulary, self._labels)))
+        return judge_pieces(self._store, self._settings.split, batches.examples, answers, models.vocabulary)
+
+
+class NoteLabelEvaluation:
+    """Labels of notes: those written greedily, one for each note, and the likeliest of each in one pass.
+
+    With a classifier of notes both are the same. An ensemble does not write.
+    """
+
+    def __init__(self, store: TokenStore, settings: Settings, kind: LabelNotes) -> None:
+        self._store, self._settings, self._kind = store, settings, kind
+        self._judge: NoteJudge | None = None
+
+    def measure(self, models: Models) -> Verdict:
+        """Returns the likelihood of the true labels, and what `NoteJudge` says of those written and the likeliest.
+
+        Raises ConfigError for a classifier of another number of classes.
+        """
+        judge, is_classifier = self._judge_for(models.vocabulary), models.config.head == NOTES
+        batches = batches_of(self._store, self._settings, models)
+        _require_classes(models.config, self._store.name, self._kind.values)
+        scores = models.score(batches, models.vocabulary.is_note)
+        del scores["bits_per_note"]  # the notes among the targets are given
+        scores |= judge.baselines(batches.examples)
+        likeliest = likeliest_labels.likeliest(models.members, batches, None if is_classifier else judge.words)
+        verdict = judge.judge(batches.examples, likeliest)
+        scores["likelihood_accuracy"] = verdict.metrics["note_accuracy"]
+        if models.write is not None:
+            form, length = answer_formats.PerNote(models.vocabulary, self._kind.values), models.lengths["targets"]
+            written = models.write(
+                batches, max_length=length, grammar=lambda prompts: (form, form.start(prompts, length))
+            )
+            verdict = judge.judge(batches.examples, [judge.classes(ids) for ids in written])
+        elif not is_classifier:
+            return Verdict(scores)
+        return Verdict(scores | verdict.metrics, verdict.confusion)
+
+    def _judge_for(self, vocabulary: Vocabulary) -> NoteJudge:
+        """Returns the judge, which has read the truths of the split once."""
+        if self._judge is None:
+            self._judge = NoteJudge(self._store, self._settings.split, self._kind, vocabulary)
+        return self._judge
+
+
+def _require_classes(config: T5Config, task: str, labels: Sequence[str]) -> None:
+    """Raises ConfigError where a classifier was trained on another number of labels."""
+    if config.encoder_head is not None and config.num_labels != len(labels):
+        raise ConfigError(
+            f"the model's classifier has {config.num_labels} classes and {task} has {len(labels)} ({', '.join(labels)}): "
+            "evaluate it on the task that it was trained on"
+        )

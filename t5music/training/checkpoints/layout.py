@@ -1,0 +1,64 @@
+"""The files of a checkpoint: where they lie, and reading the JSON among them.
+
+MODEL_DIR/checkpoints/<step>/params     parameters
+                             state      optimizer state, step, random key, sums of unwritten metrics
+                             position   JSON: the loader's position and the best evaluation so far
+                             metadata   JSON: see metadata.py
+                             digests.json
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from t5music import json_files
+from t5music.errors import CheckpointError
+
+FOLDER = "checkpoints"
+PARAMS, STATE, POSITION, METADATA = "params", "state", "position", "metadata"
+
+
+def steps_of(root: Path) -> list[int]:
+    """Returns the steps that have a folder below `root`, in order; none where `root` is not there.
+
+    Raises CheckpointError where it cannot be listed.
+    """
+    try:
+        names = [entry.name for entry in root.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{root} cannot be read: {first_line(error)}") from error
+    return sorted(int(name) for name in names if is_step(name))
+
+
+def is_step(name: str) -> bool:
+    """Whether the name of a folder is the number of a step."""
+    return name.isascii() and name.isdecimal() and str(int(name)) == name
+
+
+def read_item(folder: Path, item: str) -> dict[str, Any]:
+    """Returns the JSON object that Orbax saved as an item of a step, without the cost of opening Orbax.
+
+    Raises CheckpointError naming the file where it is missing, damaged, or no object.
+    """
+    path = folder / item / "metadata"
+    try:
+        content = json_files.read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
+    except (OSError, ValueError) as error:
+        raise unreadable(folder, f"{path.relative_to(folder)}: {first_line(error)}") from error
+    return content
+
+
+def unreadable(folder: Path, reason: str) -> CheckpointError:
+    """Returns the error for a step folder from which nothing can be read."""
+    return CheckpointError(f"checkpoint {folder} cannot be read: {reason}; give the folder of another step of its run")
+
+
+def first_line(error: Exception) -> str:
+    """Returns what an error says, without the path of a system error and the pages of context that TensorStore adds."""
+    text = getattr(error, "strerror", None) or str(error)
+    return next(iter(text.splitlines()), "") or type(error).__name__
