@@ -36,9 +36,9 @@ from t5music.corpora.base import (
     read_report,
 )
 from t5music.errors import DataError
+from t5music.music import midi
 
 ENTRIES_PER_PART = 128
-MIDI_RULES = 1  # to be the version of the rules by which MIDI is read, of music.midi
 MOST_VALUES = 200  # values of one label that a report counts, the most frequent ones
 
 
@@ -95,12 +95,12 @@ def build(
 def current_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
     """The report of a corpus that was built by today's rules of reading MIDI, else None."""
     report = read_report(corpus_name, data_dir)
-    return report if report is not None and report.get("midi_rules") == MIDI_RULES else None
+    return report if report is not None and report.get("midi_rules") == midi.READING_RULES else None
 
 
 def key(corpus: Corpus, entries: Sequence[Entry]) -> str:
     """What is made of a corpus' files depends on this: the readers, what is known of each file, its size and time."""
-    digest = hashlib.sha256(f"{t5music.__version__} {corpus.version} {MIDI_RULES} {ENTRIES_PER_PART}".encode())
+    digest = hashlib.sha256(f"{t5music.__version__} {corpus.version} {midi.READING_RULES} {ENTRIES_PER_PART}".encode())
     digest.update(json.dumps(corpus.remarks).encode())
     for entry in entries:
         facts = json.dumps([entry.id, dict(entry.labels), entry.group, entry.split])
@@ -161,7 +161,7 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
         "skipped": skipped,
         "skipped_kinds": _count(re.sub(r"\d+(\.\d+)?", "#", reason) for reason in skipped.values()),
         "remarks": list(corpus.remarks),
-        "midi_rules": MIDI_RULES,
+        "midi_rules": midi.READING_RULES,
     }
     if read_report(corpus.name, data_dir) is not None:
         shutil.rmtree(corpora_dir(data_dir) / corpus.name)
@@ -174,18 +174,9 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
 
 def _by_kind(mended: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
     """Of each kind of what was mended, in how many files and how often it was, the most frequent first."""
-    per_file = [_mended_kinds(texts) for texts in mended.values()]
+    per_file = [midi.mended_kinds(texts) for texts in mended.values()]
     files_with = _count(kind for kinds in per_file for kind in kinds)
     return {kind: {"files": n, "times": sum(kinds[kind] for kinds in per_file)} for kind, n in files_with.items()}
-
-
-def _mended_kinds(texts: Iterable[str]) -> Counter[str]:
-    """How often each kind is in texts "kind: how many", or a kind alone; to be music.midi's, whose texts they are."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        kind, _, number = text.rpartition(": ")
-        counts[kind if number.isdecimal() and kind else text] += int(number) if number.isdecimal() and kind else 1
-    return counts
 
 
 def _count(kinds: Iterable[str]) -> dict[str, int]:
