@@ -6,6 +6,7 @@ Every function raises MidiError with what cannot be read and without the place, 
 from __future__ import annotations
 
 import html
+import html.entities
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ _TONIC = re.compile(r"([A-G])([#b♯♭]?)")
 _MODES = {"maj": "", "ion": "", "m": "m", "min": "m", "aeo": "m", "dor": "dor", "phr": "phr", "lyd": "lyd",
           "mix": "mix", "loc": "loc"}  # fmt: skip
 _ACCIDENTALS = re.compile(r"(?:(?:\^\^?|__?|=)[A-Ga-g][,']*)+")
-_CLEF = re.compile(
+_CLEF = re.compile(  # and 'G -8va', as one editor has it
     r"(?:(?i:treble|alto|tenor|(?:sub)?bass|mezzo-?soprano|mezzo|soprano|(?:var)?baritone|perc|none|auto)|[GCF])"
-    r"\d?,*'*(?P<octaves>[+\-](?:8|15))?(?:[\^_](?:8|15))?"
+    r"\d?,*'*(?P<octaves>[+\-](?:8|15))?(?:[\^_](?:8|15))?|(?P<octave>[+\-]8)va"
 )
 _METERS = re.compile(r"(?i:c\|?|\d+/\d+)(?:[\s(]+(?i:c\|?|\d+/\d+)\)?)+")
-_PROPERTY = re.compile(r'([A-Za-z][\w-]*)\s*=\s*("[^"]*"|[^\s"]+)')
+_PROPERTY = re.compile(  # not the mode in 'D mix=c'
+    r'(?!(?:maj|min|ion|aeo|dor|phr|lyd|mix|loc|exp)[a-z]*=)[a-z][\w-]*=("[^"]*"|[^\s"]+)'
+)
 _SPACED_PROPERTY = re.compile(r"\b(clef|octave|transpose|middle|name|stafflines)\s*=\s*")
 
 
@@ -66,16 +69,16 @@ def parse_key(value: str) -> tuple[Key | None, Clef]:
         return _key("D", "", words[1:], value)
     if words[0].lower().startswith("exp") or _ACCIDENTALS.fullmatch(words[0]):
         return _key("C", "", words, value)
-    if _is_clef(words[0]) and not (len(words[0]) == 1 and words[0] in LETTERS):
+    if _is_clef(words[0]) and words[0] not in LETTERS:
         return None, _clef(words, value)
     tonic = _TONIC.match(words[0])
     if tonic is None:
         raise MidiError(f"the key {value!r} cannot be read: it begins with a tonic from A to G, such as F#m")
-    attached = words[0][tonic.end() :]
-    mode = re.match(r"[A-Za-z]*", attached)[0]  # type: ignore[index]
-    rest = [word for word in (attached[len(mode) :], *words[1:]) if word]
-    if not mode and rest and re.fullmatch(r"[A-Za-z]+", rest[0]) and not _is_clef(rest[0]):
-        mode = rest.pop(0)
+    rest = [word for word in (words[0][tonic.end() :], *words[1:]) if word]
+    mode = ""
+    if rest and not _is_clef(rest[0]):
+        mode = re.match(r"[A-Za-z]*", rest[0])[0]  # type: ignore[index]
+        rest = [word for word in (rest[0][len(mode) :], *rest[1:]) if word]
     letter = tonic[1] + {"♯": "#", "♭": "b"}.get(tonic[2], tonic[2])
     return _key(letter, mode, rest, value)
 
@@ -138,7 +141,7 @@ def _clef(words: list[str], value: str) -> Clef:
             match = _CLEF.fullmatch(text)
             if match is None and "=" not in word:
                 raise MidiError(f"{word!r} in the field {value!r} is not known: it is no mode, accidental or clef")
-            octave_mark = match["octaves"] if match else None
+            octave_mark = match["octaves"] or match["octave"] if match else None
             clef_octaves = {"+8": 1, "-8": -1, "+15": 2, "-15": -2}.get(octave_mark or "", 0)
         elif name in ("octave", "transpose"):
             if re.fullmatch(r"[+\-]?\d{1,2}", text) is None:
@@ -253,7 +256,9 @@ def decode_text(text: str) -> str:
             return match[0] if 0xD800 <= value < 0xE000 or value < 0x20 else chr(value)
         if mark:
             return unicodedata.normalize("NFC", letter + _MARKS[mark])
-        return _LIGATURES[ligature] if ligature else html.unescape(entity) if entity else plain
+        if entity:
+            return html.unescape(entity) if entity[1] == "#" else html.entities.html5.get(entity[1:], entity)
+        return _LIGATURES[ligature] if ligature else plain
 
     return _ESCAPE.sub(character, text)
 

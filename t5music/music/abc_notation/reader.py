@@ -19,7 +19,7 @@ from t5music.music.abc_notation.fields import (
     parse_part_order,
     parse_voice,
 )
-from t5music.music.abc_notation.items import ACCIDENTALS, LETTERS, Bar, Item, Key, Meter, Part, Pitch
+from t5music.music.abc_notation.items import ACCIDENTALS, LETTERS, Bar, Item, Key, Meter, Note, Part, Pitch
 from t5music.music.abc_notation.tune import Tune
 from t5music.music.abc_notation.tune_book import Line, TuneText, decode, split
 from t5music.music.abc_notation.voice import Voice
@@ -37,7 +37,7 @@ _TOKEN = re.compile(
   | (?P<decoration>{_DECORATION} | ![^!|\[\]\n]*[H-WYh-wy][^!|\[\]\n]*! | !)
   | (?P<symbol>{_QUOTED})
   | \[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]
-  | (?P<bar>(?:\[(?=\|))?[:|](?:[:|\]]|\[(?=[|\]]))*)(?:\s*\[?(?P<ending>{_PASSES}))?
+  | (?P<bar>(?:\[(?=\|))?[:|](?:[:|\]]|\[(?=[|\]]))*)(?:(?:\s*\[|(?P<gap>\s*))(?P<ending>{_PASSES}))?
   | \[(?P<lone_ending>{_PASSES})
   | \[(?P<chord>[^\]|]{{0,500}})\](?P<chord_length>{_LENGTH})(?P<chord_tie>{_TIE})?
   | \((?P<notes>\d{{1,2}})(?::\s*(?P<time>\d{{0,2}}))?(?::\s*(?P<count>\d{{0,2}}))?
@@ -163,9 +163,8 @@ class _Reader:
             changes: list[Item] = [] if voice.first_key == first.first_key else [voice.first_key]
             changes += [voice.first_meter] if voice.first_meter and voice.first_meter != first.first_meter else []
             lines += [(*changes, *line) for line in voice_lines]
-        parts = {tuple(item for item in line if isinstance(item, Part)) for line in lines}
-        if self.part_order and len(parts) > 1:
-            raise MidiError(f"{self.name}: its voices do not have the same parts (P:): write the parts out")
+        if self.part_order and len({_parts(line) for line in lines}) > 1:
+            raise MidiError(f"{self.name}: its voices do not have the same parts (P:), equally long: write them out")
         items = lines[0] if lines else ()
         return Tune(first.first_key, first.first_meter, items, self.title, self.part_order, tuple(lines[1:]))
 
@@ -286,7 +285,7 @@ class _Reader:
             if token["bar"] != ":":  # a colon alone is no bar line
                 voice.add_bar(_bar(token["bar"]))
             if token["ending"]:
-                voice.begin_ending(_passes(token["ending"]))
+                voice.begin_ending(_passes(token["ending"]), sure=not token["gap"])
         elif token["lone_ending"]:
             voice.begin_ending(_passes(token["lone_ending"]))
         elif token["notes"]:
@@ -313,6 +312,17 @@ class _Reader:
             _add_chord(voice, token["chord"], token["chord_length"], bool(token["chord_tie"]))
         else:
             voice.add_bars_of_rest(int(token["bars"] or 1))
+
+
+def _parts(items: tuple[Item, ...]) -> tuple[tuple[str, Fraction], ...]:
+    """The parts of a voice in order, with their lengths in whole notes; '' is what stands before the first one."""
+    parts = [("", Fraction(0))]
+    for item in items:
+        if isinstance(item, Part):
+            parts.append((item.name, Fraction(0)))
+        elif isinstance(item, Note):
+            parts[-1] = (parts[-1][0], parts[-1][1] + item.length)
+    return tuple(parts)
 
 
 def _add_symbol(voice: Voice, quoted: str) -> None:

@@ -84,7 +84,7 @@ class Tune:
         keys = [(0, self.key)]
         for track, items in enumerate((self.items, *self.other_voices)):
             tied: dict[int, list[list[int]]] = {}  # pitch -> the notes that are tied to what comes
-            now = self._upbeat()
+            now = self.upbeat
             for item in items:
                 tick = _tick(now)
                 if isinstance(item, Note):
@@ -113,7 +113,8 @@ class Tune:
             track_names=(self.title, *(f"voice {number + 2}" for number in range(len(self.other_voices)))),
         )
 
-    def _upbeat(self) -> Fraction:
+    @property
+    def upbeat(self) -> Fraction:
         """How much the first bar lacks, in whole notes."""
         length = Fraction(0)
         for item in self.items:

@@ -1,8 +1,8 @@
 """Tune book: a text or a file of ABC, taken apart into its tunes, and each tune into its lines.
 
 As in the ABC standard 2.1, section 2: a tune goes from its field X: to the next empty line or the next X:. What stands
-between tunes is free text. Fields M:, L: and I: before the first X: hold for every tune. A text without any X: is read
-too: a tune then goes from its first field to the next empty line after its field K:.
+between tunes is free text. Fields M:, L: and I: before the first X: hold for every tune. Tunes before the first X:, or
+in a text without one, are read too: each goes from its first field to the next empty line after its field K:.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-_FIELD = re.compile(r"\s*([A-Za-z+]):(?![|:\]])\s*(.*)")  # 'e:|' is a note before a bar line
+_FIELD = re.compile(r"\s*([H-WYh-wy+](?=:)|[A-GXZa-gxz](?=:(?![|:\]]))):\s*(.*)")  # 'e:|' is a note before a bar line
 _BLOCK = re.compile(r"%%\s*begin(\w+)")  # of text, PostScript, ... up to %%endtext, %%endps, ...
 _BLOCK_END = re.compile(r"%%\s*end(\w+)")
 _INSTRUCTION = re.compile(r"%%\s*(propagate-accidentals)\s+(.*)")  # written as I:propagate-accidentals too
@@ -86,14 +86,15 @@ def split(text: str) -> list[TuneText]:
         Every tune, those without K: too: they cannot be read, and reading them says so.
     """
     lines = list(_without_blocks(re.split(r"\r\n|\r|\n", text.lstrip("\ufeff"))))
-    numbered = any(_FIELD.match(line) and line.lstrip().startswith("X:") for _, line in lines)
+    fields = [match[1] if (match := _FIELD.match(line)) else "" for _, line in lines]
+    first = fields.index("X") if "X" in fields else len(fields)
+    without_number = "K" in fields[:first]  # what stands before the first X: are tunes; else it is the file's header
     tunes: list[TuneText] = []
     file_header: list[tuple[int, str]] = []
     tune: TuneText | None = None
     has_key = False
-    for number, line in lines:
-        name = match[1] if (match := _FIELD.match(line)) else ""
-        if name == "X" or (tune is None and name and not numbered):
+    for index, ((number, line), name) in enumerate(zip(lines, fields, strict=True)):
+        if name == "X" or (tune is None and name and without_number and index < first):
             tune = TuneText(_value(line) if name == "X" else "", file_header=file_header)
             tunes.append(tune)
             has_key = False

@@ -75,6 +75,7 @@ class Voice:
         self._sounding_key = key
         self._layers = [_Layer()]
         self._layer = self._layers[0]
+        self._passes = 0  # the last one that an ending was for
         self._long_begin: int | None = None  # where overlays of several bars begin, '(&', among the voice's items
 
     def copy(self) -> Voice:
@@ -163,8 +164,21 @@ class Voice:
             items.append(bar)
         items += reversed(marks)
 
-    def begin_ending(self, passes: Sequence[int]) -> None:
-        """Begins an ending: the music for these passes."""
+    def begin_ending(self, passes: Sequence[int], *, sure: bool = True) -> None:
+        """Begins an ending.
+
+        Args:
+            passes: Those that the music after it is for.
+            sure: False for a number parted from its bar line, which is an ending only if it is the next one.
+
+        Raises:
+            MidiError: There are no such passes.
+        """
+        if not sure and passes[0] != self._passes + 1 and passes[0] != 1:
+            raise MidiError(
+                f"the number {passes[0]} after a bar line is no ending: there is none for pass {passes[0] - 1}"
+            )
+        self._passes = max(passes, default=0)
         if not passes or max(passes) > _MOST_PASSES or 0 in passes:
             raise MidiError(f"an ending is for passes from 1 to {_MOST_PASSES}")
         self.end_long_overlay()
@@ -285,9 +299,10 @@ class Voice:
         usual = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}.get(notes)
         if compound and notes in (5, 7, 9):
             usual = 3
-        if not notes or not (time or usual):
+        time = usual if time is None else time
+        if not notes or time is None:
             raise MidiError(f"a tuplet of {notes} in an unknown time: write for example ({notes}:8:{notes}")
-        self._layer.tuplet = (notes if count is None else count, Fraction(time or usual or 1, notes))
+        self._layer.tuplet = (notes if count is None else count, Fraction(time, notes))
 
     def break_rhythm(self, signs: str) -> None:
         """Lengthens the last note and shortens the next one ('>'), or the other way round ('<')."""
