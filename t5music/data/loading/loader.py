@@ -80,35 +80,23 @@ def train_batches(
         DataError: stores of another vocabulary, without the split, or with nothing in it.
     """
     members = [(stores_and_rates, mixing_rates.EQUAL)] if isinstance(stores_and_rates, TokenStore) else stores_and_rates
-    lanes = math.gcd(batch_size, DEFAULT_LANES) if lanes is None else lanes
-    if batch_size < 1 or lanes < 1 or batch_size % lanes:
-        raise ConfigError(f"the batch size ({batch_size}) must be a multiple of the number of lanes ({lanes})")
-    if process_count < 1 or lanes % process_count or not 0 <= process_index < process_count:
-        raise ConfigError(
-            f"{lanes} lanes cannot be shared by {process_count} processes (this is number {process_index}): "
-            f"choose a number of lanes that is a multiple of {process_count} and divides the batch size ({batch_size})"
-        )
-    lengths = check_lengths(feature_lengths)
     stores = [store for store, _ in members]
+    rates = {store.name: rate for store, rate in members}
+    lanes = math.gcd(batch_size, DEFAULT_LANES) if lanes is None else lanes
+    process_lanes = _lanes_of_process(lanes, batch_size, process_index, process_count)
+    lengths = check_lengths(feature_lengths)
     rows = _row_maker(stores, lengths, vocabulary, packed=pack, decoder_only=decoder_only, head=head)
-    streams = {
-        store.name: TaskStream(
-            store, split, feature_lengths=lengths, vocabulary=vocabulary, seed=seed, augmentations=augmentations
-        )
-        for store, _ in members
-    }
-    if len(streams) != len(members):
-        raise ConfigError(
-            f"a mixture must name each task once, and this one has {', '.join(store.name for store, _ in members)}"
-        )
-    shares = mixing_order.resolve(
-        {store.name: rate for store, rate in members}, {name: len(task.examples) for name, task in streams.items()}
-    )
-    process_lanes = range(process_index * lanes // process_count, (process_index + 1) * lanes // process_count)
+    streams = [
+        TaskStream(store, split, feature_lengths=lengths, vocabulary=vocabulary, seed=seed, augmentations=augmentations)
+        for store in stores
+    ]
+    if len(rates) != len(members):
+        raise ConfigError(f"a mixture must name each task once, not {', '.join(store.name for store in stores)}")
+    shares = mixing_order.resolve(rates, {stream.name: len(stream.examples) for stream in streams})
     starts = mixing_order.lane_starts(list(shares.values()), lanes)
     readers = {
         lane: Lane(
-            list(streams.values()),
+            streams,
             list(shares.values()),
             lane=lane,
             lanes=lanes,
@@ -122,7 +110,7 @@ def train_batches(
     signature = {
         "tasks": list(shares),
         "shares": list(shares.values()),
-        "examples": [len(task.examples) for task in streams.values()],
+        "examples": [len(stream.examples) for stream in streams],
         "feature_lengths": lengths,
         "seed": seed,
         "split": split,
@@ -131,10 +119,22 @@ def train_batches(
         "pack": pack,
         "decoder_only": decoder_only,
         "head": head,
-        "changes": {store.name: store.changes for store, _ in members if store.changes},
+        "changes": {store.name: store.changes for store in stores if store.changes},
         "vocabulary": vocabulary.fingerprint,
     }
     return TrainBatches(readers, batch_size // lanes, rows, signature, prefetch)
+
+
+def _lanes_of_process(lanes: int, batch_size: int, process_index: int, process_count: int) -> range:
+    """The lanes that a process reads. Raises ConfigError for sizes that do not divide."""
+    if batch_size < 1 or lanes < 1 or batch_size % lanes:
+        raise ConfigError(f"the batch size ({batch_size}) must be a multiple of the number of lanes ({lanes})")
+    if process_count < 1 or lanes % process_count or not 0 <= process_index < process_count:
+        raise ConfigError(
+            f"{lanes} lanes cannot be shared by {process_count} processes (this is number {process_index}): "
+            f"choose a number of lanes that is a multiple of {process_count} and divides the batch size ({batch_size})"
+        )
+    return range(process_index * lanes // process_count, (process_index + 1) * lanes // process_count)
 
 
 def _row_maker(

@@ -55,7 +55,6 @@ def test_configs_are_json_and_come_back(rate):
 
 
 def test_configs_of_other_kinds():
-    assert from_config(3) == Constant(3.0)
     with pytest.raises(DataError, match="did you mean 'proportional'"):
         from_config({"name": "proportionate"})
     with pytest.raises(DataError, match="no field 'max'"):
