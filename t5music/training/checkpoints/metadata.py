@@ -33,7 +33,7 @@ class Metadata:
         feature_lengths: row lengths, {"inputs": n, "targets": n}; {} for a run without tasks.
         task: name of the task or mixture.
         version: of the t5music that trained it.
-        masking: the settings of `train.masking`, None for a run without it.
+        masking: the settings of `Update.masking`, None for a run without it.
         step: updates done, in the metadata of an exported model.
         content: all of the JSON.
     """
