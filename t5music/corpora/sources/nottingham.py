@@ -94,3 +94,5 @@ NOTTINGHAM = Corpus(
     labels={"tune_set": TUNE_SETS, "title": (), "key": KEYS, "meter": METERS, "abc": ()},
     files=1034,
 )
+
+CORPORA = (NOTTINGHAM,)
