@@ -17,12 +17,12 @@ FOUND = {
 
 def test_every_task_has_a_panel_of_shares_without_labels_that_nobody_gave(monkeypatch: pytest.MonkeyPatch):
     drawn: list[matplotlib.figure.Figure] = []
-    draw = pictures.canvas.png
+    draw = pictures.figures.png
 
     def kept(onto, width: float, height: float) -> bytes:
         return draw(lambda figure: (onto(figure), drawn.append(figure)), width, height)
 
-    monkeypatch.setattr(pictures.canvas, "png", kept)
+    monkeypatch.setattr(pictures.figures, "png", kept)
     assert pictures.confusion_png(FOUND).startswith(b"\x89PNG")
     melody, composer = drawn[0].axes
     assert [melody.get_title(), composer.get_title()] == list(FOUND)
