@@ -27,8 +27,8 @@ from t5music.music.midi.windows import HAS_ONE_BYTE, PADDING, Window, read_windo
 META, SYSEX = 0xFF, 0xF0
 TRACK_NAME, PORT, END_OF_TRACK, TEMPO, METER, KEY = 0x03, 0x21, 0x2F, 0x51, 0x58, 0x59  # kinds of meta events
 # How long the data of meta events are, where that is fixed; no byte where there is no such event.
-LENGTHS = {PORT: 1, 0x20: 1, END_OF_TRACK: 0, TEMPO: 3, 0x54: 5, METER: 4, KEY: 2}
-LENGTHS |= {kind: -1 for kind in range(256) if kind not in {*range(0x10), *LENGTHS, 0x4B, 0x7F}}
+LENGTHS = {0x20: 1, END_OF_TRACK: 0, TEMPO: 3, 0x54: 5, METER: 4, KEY: 2}
+LENGTHS |= {kind: -1 for kind in range(256) if kind not in {*range(0x10), *LENGTHS, PORT, 0x4B, 0x7F}}
 END_OF_SYSEX = 0xF7
 LENGTH_BYTES = 4  # of a variable-length number, at most
 
@@ -109,7 +109,7 @@ def _read(bodies: Sequence[bytes], sequential: bool, limits: Limits, name: str) 
     if (window.places[rows] - 1).tolist() != [head for head, _, _ in stripped.blobs]:
         return None
     blobs = [Blob(row, kind, data) for row, (_, kind, data) in zip(rows.tolist(), stripped.blobs, strict=True)]
-    stops = (window.places + 1).searchsorted(stripped.ends).tolist()  # of each track, in events
+    stops = window.places.searchsorted(stripped.ends).tolist()  # of each track, in events
     firsts = [0, *stops[:-1]] if bodies else []
     resets = [*firsts, *(blob.event + 1 for blob in blobs if blob.kind == END_OF_TRACK)]
     if not _end_there(window, stops, stripped.ends) or not _has_status(window, sorted(resets)):
@@ -117,9 +117,9 @@ def _read(bodies: Sequence[bytes], sequential: bool, limits: Limits, name: str) 
     octets = np.frombuffer(stripped.body, np.uint8)
     ticks = window.deltas.cumsum()
     starts = [int(ticks[first - 1]) if first else 0 for first in firsts]
-    counts = np.subtract(stops, firsts)
+    counts = np.array(stops, np.int64) - np.array(firsts, np.int64)
     if not sequential:
-        ticks -= np.repeat(starts, counts)
+        ticks -= np.array(starts, np.int64).repeat(counts)
         starts = [0] * len(bodies)
     return Events(
         ticks,

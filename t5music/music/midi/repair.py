@@ -27,6 +27,9 @@ from t5music.music.midi import variable_length
 SYSTEM_DATA = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of system common messages; the others have none
 END_OF_TRACK = b"\xff\x2f\x00"
 NOTHING = b"\xff\x7f"  # a meta event without a meaning
+TEXTS = {0x03, 0x21}  # the meta events of any length that are of use: track names, ports
+# A tempo, meter or key signature that is impossible, which stands for one that is too short, and bytes that it must have.
+IMPOSSIBLE = {0x51: (b"\0\0\0", 3), 0x58: (b"\0\0\x18\x08", 2), 0x59: (b"\x7f\0", 2)}
 DAMAGE = ("data bytes above 127", "stray data bytes", "system messages", "numbers of more than 28 bits")
 
 
@@ -114,16 +117,30 @@ def _event(body: bytes, at: int, status: int, damage: Counter[str]) -> tuple[byt
     if head not in (0xFF, 0xF0, 0xF7):
         damage["system messages"] += 1
         return _delta(delta) + NOTHING + b"\0", at + SYSTEM_DATA.get(head, 0), status
-    kind = b"\xf0" if head == 0xF0 else NOTHING
-    if head == 0xFF:
-        kind = b"\xff" + body[at : at + 1] if body[at] < 0x80 else NOTHING
-        at += 1
-    if kind == END_OF_TRACK[:2]:
+    kind = body[at] if head == 0xFF else None
+    at += head == 0xFF
+    if kind == END_OF_TRACK[1]:
         return _delta(delta) + END_OF_TRACK, at + 1, 0
     size, at = _number(body, at, damage)
-    if at + size > len(body):
+    data = body[at : at + size]
+    if len(data) < size:
         raise IndexError
-    return _delta(delta) + kind + variable_length.encode(size) + body[at : at + size], at + size, status
+    return _delta(delta) + (_sysex(data) if head == 0xF0 else _meta(kind, data)), at + size, status
+
+
+def _sysex(data: bytes) -> bytes:
+    data = data if data.endswith(b"\xf7") else data + b"\xf7"
+    return b"\xf0" + variable_length.encode(len(data)) + data
+
+
+def _meta(kind: int | None, data: bytes) -> bytes:
+    """A meta event as `events` expects it; an escape (no kind) and an unknown kind become one without a meaning."""
+    if kind in IMPOSSIBLE:
+        impossible, needed = IMPOSSIBLE[kind]
+        data = (data + impossible[len(data) :])[: len(impossible)] if len(data) >= needed else impossible
+    elif kind is None or kind not in TEXTS:
+        return NOTHING + b"\0"
+    return bytes((0xFF, kind)) + variable_length.encode(len(data)) + data
 
 
 def _delta(ticks: int) -> bytes:

@@ -1,10 +1,12 @@
 """Voices: which program each MIDI channel has, and whether it is percussion, as they change.
 
 - A program holds from its program change on, for notes struck after it.
-- Percussion: channel 10; what GS and XG declare by SysEx (see `system_exclusive`); and, except in GS mode, where these
-  are other sounds, what a program change after bank select (controller 0) 120, 126 or 127 begins, until a program change
-  after another bank. Bank 121 is melodic in GM2, and in XG any other is, on channel 10, too. ("Bank 128" is a convention
-  of SoundFonts: no bank select can say it.)
+- Percussion is channel 10, and what GS and XG declare by SysEx (see `system_exclusive`), and what a program change begins
+  after bank select (controller 0) 126 or 127 in XG, 120 in GM2, until a program change after another bank. In a file that
+  declares neither, such a bank counts if the program is one of their kits: in older files bank 127 has the sounds of the
+  MT-32, as it has in GS. Bank 121 is melodic on channel 10, too. (No bank select can say the "bank 128" of SoundFonts.)
+- In XG a program change with a bank also overrides an earlier Part Mode, but bank 0 never makes channel 10 melodic, as it
+  would on a device: in all files that say so, percussion is meant.
 - A GM, GS or XG reset makes channel 10 of its port alone percussion. Programs stay, for in many files they stand before
   a reset, at the same tick.
 """
@@ -14,10 +16,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.music.midi.system_exclusive import GS, XG, Effect, Percussion, Reset, WrongChecksum
+from t5music.music.midi.system_exclusive import GM2, GS, XG, Effect, Percussion, Reset, WrongChecksum
 
-DRUM_BANKS = (120, 126, 127)  # GM2's rhythm, XG's sound effects and drums
+DRUM_BANKS = {120: GM2, 126: XG, 127: XG}  # rhythm; sound effects and drums
 MELODIC_BANK = 121  # GM2's
+KITS = {0, 1, 8, 16, 24, 25, 32, 40, 48}  # programs of the drum kits of XG, and but for one of GM2
 DRUM_CHANNEL = 9
 CHANNEL_SHIFT = 32  # sets the channels apart in a place: channel << CHANNEL_SHIFT | number of the event
 
@@ -46,12 +49,13 @@ class Voices:
         self.programs[channel] = program
         bank, mode = self.banks.get(channel), self.modes.get(channel >> 4)
         if bank is not None and mode != GS:
-            if bank in DRUM_BANKS:
-                self.drum_banks[channel] = True
-            elif bank == MELODIC_BANK or mode == XG:
+            self.drum_banks.pop(channel, None)
+            if mode == XG and self.drum_parts.get(channel):
+                del self.drum_parts[channel]
+            if bank == MELODIC_BANK:
                 self.drum_banks[channel] = False
-            else:
-                self.drum_banks.pop(channel, None)
+            elif bank in DRUM_BANKS and (mode == DRUM_BANKS[bank] or program in KITS):
+                self.drum_banks[channel] = True
         self._change(channel, position)
 
     def obey(self, port: int, position: int, effect: Effect | None) -> None:
