@@ -8,52 +8,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 
 from t5music.errors import MidiError
 from t5music.music.abc_notation.fields import Clef, within_bounds
 from t5music.music.abc_notation.items import Bar, Item, Key, Meter, Note, Part, Pitch, Symbol
+from t5music.music.abc_notation.layer import ONE, Layer
 from t5music.music.abc_notation.spelling import transposed_key, transposed_pitch
 
-_ONE = Fraction(1)
 _MOST_BARS_OF_REST = 999
 _MOST_PASSES = 99
 _MOST_OVERLAYS = 15
-
-
-@dataclass(eq=False)
-class _Layer:
-    """The notes of a voice, or of one of its overlays.
-
-    Attributes:
-        items: In order.
-        altered: (step, or letter where accidentals hold in every octave) -> alteration written in this bar.
-        tied: Written step -> alteration, of the pitches tied to the next note.
-        last: Written pitches of the last note.
-        place: The last note's index in `items`; -1 before the first one.
-        broken: What broken rhythm makes of the next note's length.
-        tuplet: Notes left of the tuplet, and what their lengths are multiplied by.
-        open: For an overlay, whether it has notes that the voice itself has not passed yet.
-        begin: For an overlay that is open, the index of its first item.
-        mirrored: For an overlay, how many items of the voice itself it follows already.
-    """
-
-    items: list[Item] = field(default_factory=list)
-    altered: dict[int, int] = field(default_factory=dict)
-    tied: dict[int, int] = field(default_factory=dict)
-    last: tuple[Pitch, ...] = ()
-    place: int = -1
-    broken: Fraction = _ONE
-    tuplet: tuple[int, Fraction] = (0, _ONE)
-    open: bool = False
-    begin: int = 0
-    mirrored: int = 0
-
-    def add(self, note: Note) -> None:
-        """Adds a note or rest."""
-        self.place = len(self.items)
-        self.items.append(note)
 
 
 class Voice:
@@ -73,7 +38,7 @@ class Voice:
         self._clef_octaves = self._octaves = self._semitones = 0
         self.first_key, self.first_meter = key, meter
         self._sounding_key = key
-        self._layers = [_Layer()]
+        self._layers = [Layer()]
         self._layer = self._layers[0]
         self._passes = 0  # the last one that an ending was for
         self._long_begin: int | None = None  # where overlays of several bars begin, '(&', among the voice's items
@@ -91,7 +56,7 @@ class Voice:
         self.end_long_overlay()
         self._close_overlays()
         for layer in self._layers[1:]:
-            self._mirror(layer, len(self._items))
+            layer.mirror(self._items, len(self._items))
         return [tuple(layer.items) for layer in self._layers if layer.place >= 0]
 
     @property
@@ -196,9 +161,9 @@ class Voice:
         if number > _MOST_OVERLAYS:
             raise MidiError(f"more than {_MOST_OVERLAYS} overlays ('&') in one bar")
         if number == len(self._layers):
-            self._layers.append(_Layer())
+            self._layers.append(Layer())
         self._layer = self._layers[number]
-        self._mirror(self._layer, self._overlay_begin())
+        self._layer.mirror(self._items, self._overlay_begin())
         self._layer.open, self._layer.begin = True, len(self._layer.items)
 
     def begin_long_overlay(self) -> None:
@@ -233,19 +198,6 @@ class Voice:
         for layer in used[1:]:
             layer.open, layer.mirrored = False, len(self._items)
 
-    def _mirror(self, layer: _Layer, stop: int) -> None:
-        """Lets an overlay follow the voice up to its item `stop`: rests for its notes, the same bar lines."""
-        length = Fraction(0)
-        for item in (*self._items[layer.mirrored : stop], None):
-            if isinstance(item, Note):
-                length += item.length
-            elif isinstance(item, Bar | Part | None):
-                if length:
-                    layer.add(Note((), length))
-                    layer.tied, length = {}, Fraction(0)
-                layer.items += [item] if item else []
-        layer.mirrored = stop
-
     # ----------------------------------------------------------------------------------------------------- notes
 
     def pitch(self, accidental: int | None, step: int) -> Pitch:
@@ -271,7 +223,7 @@ class Voice:
         layer = self._layer
         left, factor = layer.tuplet
         length = units * self.unit * layer.broken * (factor if left else 1)
-        layer.broken, layer.tuplet = _ONE, (max(0, left - 1), factor)
+        layer.broken, layer.tuplet = ONE, (max(0, left - 1), factor)
         layer.last = pitches
         layer.tied = {pitch.step: pitch.alter for pitch in tied}
         layer.add(Note(self._sounding(pitches), within_bounds(length), self._sounding(tied)))
@@ -306,7 +258,7 @@ class Voice:
 
     def break_rhythm(self, signs: str) -> None:
         """Lengthens the last note and shortens the next one ('>'), or the other way round ('<')."""
-        if self._layer.broken != _ONE:
+        if self._layer.broken != ONE:
             return  # a second sign before the next note says nothing new
         short = Fraction(1, 2 ** len(signs))
         before, self._layer.broken = (2 - short, short) if signs[0] == ">" else (short, 2 - short)
@@ -315,7 +267,7 @@ class Voice:
     def tie_last_note(self) -> None:
         """Ties the whole last note or chord to the next one, where the sign does not stand directly at it."""
         self._layer.tied = {pitch.step: pitch.alter for pitch in self._layer.last}
-        self._change_last_note(_ONE, tie=True)
+        self._change_last_note(ONE, tie=True)
 
     def _change_last_note(self, factor: Fraction, *, tie: bool = False) -> None:
         layer = self._layer
