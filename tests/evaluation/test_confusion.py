@@ -9,7 +9,7 @@ import pytest
 from t5music.evaluation import confusion as pictures
 from t5music.evaluation.confusion import Confusion
 
-FOUND = {
+CONFUSIONS = {
     "melody": Confusion(("Role_melody", "Role_bridge", "Role_accompaniment", ""), np.diag([6, 0, 3, 0])),
     "composer": Confusion(("bach", "satie"), np.array([[3, 1], [5, 5]])),
 }
@@ -19,13 +19,13 @@ def test_every_task_has_a_panel_of_shares_without_labels_that_nobody_gave(monkey
     drawn: list[matplotlib.figure.Figure] = []
     draw = pictures.figures.png
 
-    def kept(onto, width: float, height: float) -> bytes:
+    def remembered(onto, width: float, height: float) -> bytes:
         return draw(lambda figure: (onto(figure), drawn.append(figure)), width, height)
 
-    monkeypatch.setattr(pictures.figures, "png", kept)
-    assert pictures.confusion_png(FOUND).startswith(b"\x89PNG")
+    monkeypatch.setattr(pictures.figures, "png", remembered)
+    assert pictures.confusion_png(CONFUSIONS).startswith(b"\x89PNG")
     melody, composer = drawn[0].axes
-    assert [melody.get_title(), composer.get_title()] == list(FOUND)
+    assert [melody.get_title(), composer.get_title()] == list(CONFUSIONS)
     assert [label.get_text() for label in melody.get_yticklabels()] == ["Role_melody (6)", "Role_accompaniment (3)"]
     assert [text.get_text() for text in melody.texts] == ["100", "0", "0", "100"]
     assert [text.get_text() for text in composer.texts] == ["75", "25", "50", "50"]

@@ -192,7 +192,7 @@ def test_a_checkpoint_that_goes_or_is_damaged_while_it_is_read_is_passed_over(
         return read(folders)
 
     monkeypatch.setattr(evaluator, "evaluate", deleted_meanwhile)
-    monkeypatch.setattr(evaluating, "DELETION_SECONDS", 0.1)
+    monkeypatch.setattr(follow, "DELETION_SECONDS", 0.1)
     follow.follow(evaluator, run, "both")
     said = capsys.readouterr().err
     assert "step 2: its run deleted it" in said
@@ -206,7 +206,7 @@ def test_following_ends_when_nothing_comes(place: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_run_is_followed_while_it_trains(place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(evaluating, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.02)
     run, evaluator = place / "followed", evaluator_of(place)
     follower = threading.Thread(target=follow.follow, args=(evaluator, run, "both"), daemon=True)
     follower.start()

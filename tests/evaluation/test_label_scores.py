@@ -20,6 +20,7 @@ from t5music.music.note_classes import MELODY, skyline_of_words
 
 V = default()
 COMPOSERS = ("bach", "dowland", "handel")
+LABEL_MELODY = examples.LabelNotes("melody")
 FEATURES = {feature: FeatureSpec() for feature in ("inputs", "targets")}
 
 
@@ -86,7 +87,7 @@ def melodies(count: int, seed: int) -> list[tuple[str, str]]:
 def judge(tmp_path_factory: pytest.TempPathFactory) -> NoteJudge:
     folder = tmp_path_factory.mktemp("judging") / "melody"
     splits = {"train": melodies(12, 1), "validation": melodies(9, 2)}
-    return NoteJudge(write(folder, examples.LabelNotes("melody"), splits), "validation", V)
+    return NoteJudge(write(folder, LABEL_MELODY, splits), "validation", LABEL_MELODY, V)
 
 
 def test_labels_of_notes_are_judged_as_by_scikit_learn(judge: NoteJudge):
@@ -136,7 +137,7 @@ def test_answers_that_know_nothing(judge: NoteJudge):
 def test_loudness_has_no_skyline_and_words_become_their_classes(tmp_path: Path):
     kind = examples.LabelNotes("velocity")
     pair = ("predict velocity: Bar TimeSig_4/4 Pos_0 Pitch_60 Duration_6", "Dynamic_ff")
-    judge = NoteJudge(write(tmp_path / "loud", kind, {"train": [pair], "test": [pair]}), "test", V)
+    judge = NoteJudge(write(tmp_path / "loud", kind, {"train": [pair], "test": [pair]}), "test", kind, V)
     assert judge.baselines([0]) == {"notes": 1.0, "majority_accuracy": 1.0}
     assert judge.classes(V.encode("Dynamic_ff Dynamic_pp Dynamic_mf")).tolist() == [
         DYNAMICS.index(word) for word in ("Dynamic_ff", "Dynamic_pp", "Dynamic_mf")

@@ -10,8 +10,10 @@ For other uses than going on with the run, which is `save.Checkpoints`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +167,29 @@ class Checkpoint:
 
     def _restore(self, item: str, target: Params | None) -> Any:
         """Reads an item as the target's leaves are, numpy arrays or placed arrays; as it was saved without a target."""
+        _ignore_closed_event_loops()
         try:
             with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
                 return checkpointer.restore(self.folder / item, args=ocp.args.StandardRestore(target))
         except Exception as error:  # Orbax and TensorStore raise many types
             raise layout.unreadable(self.folder, layout.first_line(error)) from error
+
+
+@functools.cache
+def _ignore_closed_event_loops() -> None:
+    """Silences reads that Orbax leaves under way when one of them fails.
+
+    Each complains of the closed event loop from a thread of TensorStore, where nothing can catch it: pages on stderr
+    after the one line that says what is wrong.
+    """
+    tell = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            tell(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def _key(entry: Any) -> str:
