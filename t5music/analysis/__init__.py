@@ -1,1 +1,1 @@
-"""Analysis: the stages that look at a trained model; one file a stage."""
+"""Analysis: the stages that look at a trained model, one file for each."""

@@ -1,7 +1,7 @@
-"""What generated music is like, in a few numbers that can be put beside those of real music.
+"""Descriptors: a few numbers that describe music, to compare generated with real music.
 
-Pitch range, pitch-class entropy and polyphony are MusPy's (Dong et al., ISMIR 2020), whose rate of empty beats becomes
-a share of time, for performances have no beats.
+Pitch range, pitch-class entropy and polyphony are MusPy's (Dong et al., ISMIR 2020). MusPy's rate of empty beats is a
+share of time here, because performances have no beats.
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ from t5music.music.score import DRUMS, Score
 
 
 def describe(score: Score, begin: float, end: float) -> dict[str, float]:
-    """The descriptors of what is played from `begin` to `end`, both in seconds.
+    """Describes the music between two times.
+
+    Args:
+        score: the music.
+        begin: in seconds.
+        end: in seconds.
 
     Returns:
-      "notes_per_second": of the notes that begin there;
-      "pitch_range": semitones between the highest and the lowest of these notes, percussion apart;
-      "pitch_class_entropy": of their twelve pitch classes, in bits: 0 for one alone, 3.58 for all alike;
-      "polyphony": how many notes sound at once, averaged over the time in which any does;
-      "silence": the share of the time in which none does.
-      Nan where there is nothing to measure: no time, no notes.
+        "notes_per_second": the number of notes that begin in that time, divided by it;
+        "pitch_range": semitones between the highest and the lowest of these notes, without percussion;
+        "pitch_class_entropy": the entropy of their twelve pitch classes in bits: 0 if there is only one, 3.58 if all
+        are equally frequent;
+        "polyphony": the number of notes that sound at once, averaged over the time in which any note sounds;
+        "silence": the share of the time in which no note sounds.
+        NaN where there is nothing to measure: no time or no notes.
     """
     onsets = score.seconds(score.notes["onset"])
     pitched = score.notes["program"] != DRUMS
@@ -42,16 +48,16 @@ def describe(score: Score, begin: float, end: float) -> dict[str, float]:
 
 
 def _entropy(counts: NDArray) -> float:
-    """Of a distribution, in bits."""
+    """The entropy of a distribution in bits."""
     shares = counts[counts > 0] / counts.sum()
     return float(-np.sum(shares * np.log2(shares)))
 
 
 def _sounding(starts: NDArray[np.float64], ends: NDArray[np.float64]) -> tuple[float, float]:
-    """Seconds that notes sound, added up, and seconds in which any sounds."""
+    """(the sum of the notes' seconds, the seconds in which any note sounds)."""
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], ends[order]
     until = np.maximum.accumulate(ends)
-    covered = np.append(starts[:1], until[:-1])  # up to where each note's time is counted already
+    covered = np.append(starts[:1], until[:-1])  # where the time counted before each note ends
     heard = np.maximum(ends - np.maximum(starts, covered), 0).sum()
     return float((ends - starts).sum()), float(heard)

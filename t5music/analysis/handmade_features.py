@@ -1,8 +1,7 @@
-"""Hand-made features of music: what a linear classifier had before there were trained encoders.
+"""Hand-made features: one number each for pitch, mode, intervals, rhythm, texture and dynamics of a score.
 
-The kinds of features are those of the statistical tradition (McKay's jSymbolic counts the same things): pitch, mode,
-intervals, rhythm, texture, dynamics. Each is one number of a whole Score, in NAMES' order; percussion counts only where
-it is named.
+A linear classifier of them is the baseline for trained encoders. The features are of the kinds that McKay's jSymbolic
+computes. Percussion counts only in the features that name it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
 NAMES: tuple[str, ...] = (
-    *(f"pitch_class_{step}" for step in range(12)),  # share of the sounding time, from the likeliest tonic up
+    *(f"pitch_class_{step}" for step in range(12)),  # share of the notes' time, from the likeliest tonic upwards
     "fits_major",  # correlation with the best major key's profile
     "fits_minor",
     "pitch_mean",
@@ -25,10 +24,10 @@ NAMES: tuple[str, ...] = (
     "pitch_lowest",
     "pitch_highest",
     "interval_mean",  # of the highest line, semitones, up or down
-    "interval_repeats",  # share of its intervals that are 0,
-    "interval_steps",  # 1 or 2,
-    "interval_leaps",  # beyond a fifth,
-    "interval_rises",  # upwards
+    "interval_repeats",  # share of the line's intervals that are 0
+    "interval_steps",  # share that are 1 or 2
+    "interval_leaps",  # share beyond a fifth
+    "interval_rises",  # share upwards
     "duration_mean",  # seconds
     "duration_sd",
     "duration_median_beats",  # quarters
@@ -36,8 +35,8 @@ NAMES: tuple[str, ...] = (
     "between_onsets_mean",  # seconds
     "between_onsets_sd",
     "between_onsets_median_beats",  # quarters
-    "on_beat",  # share of onsets nearer than 1/12 quarter to a quarter,
-    "off_beat",  # to the eighth between two
+    "on_beat",  # share of onsets nearer than 1/12 quarter to a quarter
+    "off_beat",  # share nearer than that to the eighth between two
     "notes_per_second",
     "notes_per_beat",
     "onsets_per_second",
@@ -45,7 +44,7 @@ NAMES: tuple[str, ...] = (
     "chords",  # share of onsets with three notes or more
     "polyphony",  # notes sounding on average where any sounds
     "silence",  # share of the time in which none sounds
-    "legato",  # sounding time of an onset's longest note over the time to the next onset, median, at most 4
+    "legato",  # an onset's longest note over the time to the next onset: the median, each at most 4
     "velocity_mean",
     "velocity_sd",
     "velocity_range",
@@ -56,19 +55,24 @@ NAMES: tuple[str, ...] = (
 
 
 def features(score: Score) -> NDArray[np.float64]:
-    """The features [len(NAMES)] of a score; all 0 (but for percussion) where it has no pitched note."""
+    """The features of a score, in the order of NAMES.
+
+    Returns:
+        float64 [len(NAMES)]; all 0, apart from "percussion", if the score has no pitched note.
+    """
     notes = score.notes[score.notes["program"] != DRUMS]
-    found = dict.fromkeys(NAMES, 0.0)
-    found["percussion"] = (len(score.notes) - len(notes)) / max(len(score.notes), 1)
+    values = dict.fromkeys(NAMES, 0.0)
+    values["percussion"] = (len(score.notes) - len(notes)) / max(len(score.notes), 1)
     if len(notes):
-        found |= _pitch(notes) | _lines(notes) | _time(score, notes) | _dynamics(notes)
-    return np.array([found[name] for name in NAMES])
+        values |= _pitch(notes) | _lines(notes) | _time(score, notes) | _dynamics(notes)
+    return np.array([values[name] for name in NAMES])
 
 
 def _pitch(notes: NDArray) -> dict[str, float]:
     weights = np.bincount(notes["pitch"] % 12, notes["duration"], minlength=12)
     weights = weights / max(weights.sum(), 1)
-    fits = np.array([[_correlation(np.roll(weights, -tonic), of) for tonic in range(12)] for of in (MAJOR, MINOR)])
+    profiles = (MAJOR, MINOR)
+    fits = np.array([[_correlation(np.roll(weights, -tonic), key) for tonic in range(12)] for key in profiles])
     tonic = int(fits.max(axis=0).argmax())
     pitch = notes["pitch"].astype(float)
     return {
@@ -83,13 +87,13 @@ def _pitch(notes: NDArray) -> dict[str, float]:
 
 
 def _correlation(weights: NDArray, profile: tuple[float, ...]) -> float:
-    """Pearson's, 0 for weights that are all alike."""
+    """Pearson's correlation; 0 if all weights are equal."""
     a, b = weights - weights.mean(), np.array(profile) - np.mean(profile)
     return float(a @ b / np.sqrt((a @ a) * (b @ b))) if a.any() else 0.0
 
 
 def _lines(notes: NDArray) -> dict[str, float]:
-    """Of the highest line: the highest note of each onset."""
+    """Features of the highest line, which is the highest note of each onset; {} for fewer than two onsets."""
     order = np.lexsort((notes["pitch"], notes["onset"]))
     highest = notes["pitch"][order][np.diff(notes["onset"][order], append=-1) != 0].astype(int)
     steps = np.diff(highest)
@@ -142,9 +146,9 @@ def _time(score: Score, notes: NDArray) -> dict[str, float]:
 
 
 def _covered(starts: NDArray, ends: NDArray) -> float:
-    """For how long at least one of the spans lasts; `starts` never fall."""
-    before = np.append(-np.inf, np.maximum.accumulate(ends)[:-1])
-    return float(np.maximum(ends - np.maximum(starts, before), 0).sum())
+    """The time in which at least one span lasts; `starts` must not decrease."""
+    last_end = np.append(-np.inf, np.maximum.accumulate(ends)[:-1])
+    return float(np.maximum(ends - np.maximum(starts, last_end), 0).sum())
 
 
 def _dynamics(notes: NDArray) -> dict[str, float]:

@@ -1,15 +1,16 @@
-"""Which notes a masker chooses: does it mask what is frequent, as chance does, or what is rare?
+"""Masks: the stage that measures whether a masker chooses frequent or rare pitches and durations.
 
-Over held-out music a pre-trained run's masker (training/note_masking/masker.py) chooses as many notes of each row as
-it masks at most. Of every pitch, and of every duration, that gives how often it occurs and which share of its notes is
-masked. Chance masks all alike; a masker that works against bias masks rare values more (agreement below 0).
+In held-out music, the masker of a pre-trained run (training/note_masking/masker.py) chooses as many notes of each row
+as it masks at most. For every pitch and every duration, the stage counts the notes and the masked notes. Chance masks
+the same share of each; a masker that works against bias masks rare values more often (agreement below 0).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +24,19 @@ from t5music.data.examples.classification import evenly
 from t5music.data.loading import note_chunks
 from t5music.evaluation.results import Results, show
 from t5music.inference import trained_model
+from t5music.model.network import T5
 from t5music.runs.stores import open_stores
 from t5music.training.checkpoints import selection
 from t5music.training.checkpoints.checkpoint import Checkpoint
-from t5music.training.note_masking import masker, note_masks
+from t5music.training.note_masking import note_masks
+from t5music.training.note_masking.choice import score
+from t5music.training.note_masking.settings import RANDOM
+from t5music.training.train_state import Params
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEWEST = 10  # values that occur less often say nothing of their share
+FEWEST = 10  # notes of a value, without which its share says little
 VALUES = {"pitch": "Pitch", "duration": "Duration"}
 
 
@@ -48,21 +53,23 @@ def masks(
     """Measures which notes a run's masker chooses.
 
     Args:
-      model_dir: the run, trained with `Update.masking`; where chance chose, so it does here.
-      mixture_or_task_name: music alone.
-      output_dir: where `masks.json` and `masks.png` go; None for nowhere.
-      split: the split.
-      limit: at most so many rows of music, evenly spread.
-      batch_size: rows at a time.
-      seed: of chance.
-      checkpoint: "latest", "best" or a step.
+        model_dir: the run, trained with `Update.masking`. If its notes were chosen by chance, so they are here.
+        mixture_or_task_name: music alone.
+        output_dir: where `masks.json` and `masks.png` go; None for nowhere.
+        split: the split.
+        limit: at most this many rows of music, evenly spread.
+        batch_size: rows at a time.
+        seed: of notes chosen by chance.
+        checkpoint: "latest", "best" or a step.
 
     Returns:
-      "pitch" and "duration" -> "agreement" (Spearman's correlation between how often a value occurs and which share of
-      its notes is masked, over values that occur ten times or more), "divergence" (of the masked notes' values from
-      all notes', Kullback and Leibler's, in bits), "notes" and "masked".
+        "pitch" and "duration" -> "agreement" (Spearman's correlation between the frequency of a value and the share of
+        its notes that is masked, over values with ten notes or more), "divergence" (the Kullback-Leibler divergence of
+        the masked notes' values from all notes' values, in bits), "notes" and "masked" (numbers of notes).
 
-    Raises CheckpointError for a run that did not mask notes, ConfigError for other music than in remi's words.
+    Raises:
+        CheckpointError: the run did not mask notes.
+        ConfigError: the music is not in remi's words.
     """
     vocab = vocabulary.default()
     run = Checkpoint.open(model_dir, checkpoint)
@@ -71,59 +78,98 @@ def masks(
     settings = run.metadata.masking or {}
     trained = trained_model.of_folder(run, vocab)
     stores = [store for store, _ in open_stores(mixture_or_task_name)]
-    found = list(evenly(note_chunks.find_chunks(stores, split, trained.lengths["inputs"], vocab), limit))
-    rows = note_chunks.rows_of(stores, split, found, trained.lengths["inputs"])
+    chunks = list(evenly(note_chunks.find_chunks(stores, split, trained.lengths["inputs"], vocab), limit))
+    rows = note_chunks.rows_of(stores, split, chunks, trained.lengths["inputs"])  # [rows, inputs]
     words = note_masks.Words(**note_chunks.note_words(vocab))
-    graphdef, params = nnx.split(trained.model)
-
-    @jax.jit
-    def choose(params: nnx.State, tokens: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        notes = note_masks.heads(tokens, words)
-        is_head = jnp.asarray(words.head)[tokens] & (notes >= 0)
-        if settings["chooser"] == masker.RANDOM:
-            scores = jax.random.uniform(key, tokens.shape)
-        else:
-            scores = masker.score(nnx.merge(graphdef, params).encode(tokens), head)
-        count = jnp.floor(settings["most"] * jnp.sum(is_head, axis=1)).astype(jnp.int32)
-        masked = note_masks.highest(scores, is_head, count)
-        return notes, note_masks.of_notes(masked, notes)
-
-    chosen, notes = np.zeros(rows.shape, bool), np.zeros(rows.shape, np.int32)
-    for start in range(0, len(rows), batch_size):
-        batch = slice(start, start + batch_size)
-        padded = np.pad(rows[batch], ((0, batch_size - len(rows[batch])), (0, 0)))
-        made = choose(params, padded, jax.random.fold_in(jax.random.key(seed), start))
-        notes[batch], chosen[batch] = (np.asarray(array)[: len(rows[batch])] for array in made)
-
-    results: Results = {}
-    shares: dict[str, tuple[NDArray, NDArray]] = {}
-    for name, family in VALUES.items():
-        number = note_chunks.FAMILIES.index(family)
-        of_family = (words.family[rows] == number) & (notes >= 0)
-        ids, size = rows - words.firsts[number], int(words.sizes[number])
-        every = np.bincount(ids[of_family], minlength=size)
-        masked = np.bincount(ids[of_family & chosen], minlength=size)
-        shares[name] = every, masked
-        results[name] = agreement(every, masked)
+    notes, masked = choose_notes(trained.model, head, settings, rows, words, batch_size=batch_size, seed=seed)
+    counts = {name: _counts(rows, notes, masked, words, family) for name, family in VALUES.items()}
+    results: Results = {name: agreement(*pair) for name, pair in counts.items()}
     if output_dir is not None:
-        kept = {name: {"every": every.tolist(), "masked": masked.tolist()} for name, (every, masked) in shares.items()}
-        files.write_text(Path(output_dir) / "masks.json", json.dumps({"results": results, "counts": kept}) + "\n")
-        files.write_bytes(Path(output_dir) / "masks.png", picture(shares))
+        document = {
+            name: {"every": every.tolist(), "masked": masked.tolist()} for name, (every, masked) in counts.items()
+        }
+        files.write_text(Path(output_dir) / "masks.json", json.dumps({"results": results, "counts": document}) + "\n")
+        files.write_bytes(Path(output_dir) / "masks.png", picture(counts))
     show(results, split)
     return results
 
 
-def agreement(every: NDArray[np.int64], masked: NDArray[np.int64]) -> dict[str, float]:
-    """The metrics of `masks` from how often each value occurs, and how often it is masked, int [values]."""
-    from scipy import stats  # half a second, which no training has to wait for
+def choose_notes(
+    model: T5,
+    head: Params,
+    settings: Mapping[str, Any],
+    rows: NDArray[np.int32],
+    words: note_masks.Words,
+    *,
+    batch_size: int,
+    seed: int,
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Masks as many notes of each row as the masker masks at most.
 
-    often = every >= FEWEST
-    rate = masked[often] / every[often]
-    # A constant has no ranks: where all values are masked alike there is nothing to agree.
-    ranks = float(stats.spearmanr(every[often], rate).statistic) if len(set(rate.tolist())) > 1 else 0.0
-    ours, theirs = masked / max(masked.sum(), 1), every / max(every.sum(), 1)
-    said = masked > 0
-    divergence = float(np.sum(ours[said] * np.log2(ours[said] / theirs[said])))
+    Args:
+        model: the recoverer, whose encoder's states the masker reads.
+        head: the masker's parameters; unused where notes are chosen by chance.
+        settings: the fields of `Masking`, as a checkpoint's metadata have them.
+        rows: [rows, inputs], each row with EOS.
+        words: see `note_masks.Words`.
+        batch_size: rows at a time.
+        seed: of notes chosen by chance.
+
+    Returns:
+        (the place of each word's note, -1 for words of none; whether it is masked), [rows, inputs] each.
+    """
+    graphdef, params = nnx.split(model)
+
+    @jax.jit
+    def choose(params: nnx.State, tokens: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        notes = note_masks.heads(tokens, words)  # [batch, inputs]
+        is_head = jnp.asarray(words.head)[tokens] & (notes >= 0)  # [batch, inputs]
+        if settings["chooser"] == RANDOM:
+            scores = jax.random.uniform(key, tokens.shape)  # [batch, inputs]
+        else:
+            scores = score(nnx.merge(graphdef, params).encode(tokens), head)  # [batch, inputs]
+        count = jnp.floor(settings["most"] * jnp.sum(is_head, axis=1)).astype(jnp.int32)  # [batch]
+        masked = note_masks.highest(scores, is_head, count)  # [batch, inputs]
+        return notes, note_masks.of_notes(masked, notes)
+
+    notes, masked = np.zeros(rows.shape, np.int32), np.zeros(rows.shape, bool)
+    for start in range(0, len(rows), batch_size):
+        tokens = rows[start : start + batch_size]
+        padded = np.pad(tokens, ((0, batch_size - len(tokens)), (0, 0)))
+        arrays = choose(params, padded, jax.random.fold_in(jax.random.key(seed), start))
+        for whole, batch in zip((notes, masked), arrays, strict=True):
+            whole[start : start + batch_size] = np.asarray(batch)[: len(tokens)]
+    return notes, masked
+
+
+def _counts(
+    rows: NDArray[np.int32], notes: NDArray[np.int32], masked: NDArray[np.bool_], words: note_masks.Words, family: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(number of notes, number of masked notes) with each value of a family of words, [values] each."""
+    number = note_chunks.FAMILIES.index(family)
+    of_family = (words.family[rows] == number) & (notes >= 0)  # [rows, inputs]
+    values, size = rows - words.firsts[number], int(words.sizes[number])
+    return (
+        np.bincount(values[of_family], minlength=size),
+        np.bincount(values[of_family & masked], minlength=size),
+    )
+
+
+def agreement(every: NDArray[np.int64], masked: NDArray[np.int64]) -> dict[str, float]:
+    """The metrics of `masks`.
+
+    Args:
+        every: how many notes have each value, int [values].
+        masked: how many of these are masked, int [values].
+    """
+    from scipy import stats  # takes half a second to import, which training would have to wait for
+
+    frequent = every >= FEWEST
+    shares = masked[frequent] / every[frequent]
+    # A constant has no ranks: if all values are masked equally, there is no agreement.
+    ranks = float(stats.spearmanr(every[frequent], shares).statistic) if len(set(shares.tolist())) > 1 else 0.0
+    p, q = masked / max(masked.sum(), 1), every / max(every.sum(), 1)
+    divergence = float(np.sum(p[p > 0] * np.log2(p[p > 0] / q[p > 0])))
     return {
         "agreement": ranks,
         "divergence": divergence,
@@ -132,18 +178,22 @@ def agreement(every: NDArray[np.int64], masked: NDArray[np.int64]) -> dict[str, 
     }
 
 
-def picture(shares: dict[str, tuple[NDArray, NDArray]]) -> bytes:
-    """A panel for pitches and one for durations: how often a value occurs against which share of it is masked."""
+def picture(counts: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> bytes:
+    """Draws the masked share of each value against its frequency, as PNG.
+
+    Args:
+        counts: title of a panel -> (number of notes, number of masked notes) with each value.
+    """
 
     def onto(figure: Figure) -> None:
-        panels = figure.subplots(1, len(shares), squeeze=False)[0]
-        for axes, (name, (every, masked)) in zip(panels, shares.items(), strict=True):
-            often = every >= FEWEST
-            axes.scatter(every[often], 100 * masked[often] / every[often], s=14, alpha=0.7)
+        panels = figure.subplots(1, len(counts), squeeze=False)[0]
+        for axes, (name, (every, masked)) in zip(panels, counts.items(), strict=True):
+            frequent = every >= FEWEST
+            axes.scatter(every[frequent], 100 * masked[frequent] / every[frequent], s=14, alpha=0.7)
             axes.axhline(100 * masked.sum() / every.sum(), color="0.5", linewidth=1)
             axes.set_xscale("log")
             axes.set_xlabel(f"notes of a {name}")
             axes.set_ylabel("masked (%)")
             figures.tidy(axes)
 
-    return figures.png(onto, 4.2 * len(shares), 3.2)
+    return figures.png(onto, 4.2 * len(counts), 3.2)

@@ -1,12 +1,12 @@
-"""The study of frozen features: what a linear classifier finds in a trained encoder, layer by layer.
+"""Probe: a linear classifier on the frozen features of every encoder layer, beside one on hand-made features.
 
-Every layer's pooled states, all of them in one, and hand-made features of the same segments each go to one and the same
-classifier: standardised, then scikit-learn's logistic regression, whose regularisation the validation split chooses;
-which layer is best, too. The test split answers once, at the end. Nearest neighbours need no classifier: how often is
-the music nearest to a test piece, among the training pieces, of the piece's own label?
+The same classifier is fitted to each layer's pooled states, to those of all layers together, and to hand-made features
+of the same segments: standardisation, then scikit-learn's logistic regression. The validation split chooses its
+regularisation and the best layer; the test split is used once, at the end. Nearest neighbours need no classifier: they
+measure how often the training pieces nearest to a test piece have its label.
 
-A segment is an example of the task, so accuracies stand beside those of `evaluate` (with `segments` None they are of
-the same examples). Segments of a piece also answer together, by the mean of their log-probabilities: "piece_accuracy".
+A segment is an example of the task, so accuracies can be compared with those of `evaluate` (with `segments` None they
+are of the same examples). "piece_accuracy" takes the mean log-probabilities over the segments of a piece.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from t5music.training.checkpoints import selection
 from t5music.training.train_state import initial_key
 
 SPLITS = ("train", "validation", "test")
-REGULARISATION = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the most regularised first
-MOST_ITERATIONS = 2000
-RANKS = (1, 5)  # of neighbours
+REGULARISATION = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # values of scikit-learn's C, the most regularised first
+MAX_ITERATIONS = 2000
+RANKS = (1, 5)  # numbers of neighbours
 
 Vectors = Mapping[str, NDArray]  # split -> [segments, features], or [layers + 1, segments, features]
 
@@ -56,35 +56,37 @@ def probe(
     seed: int = 0,
     checkpoint: str | int = selection.LATEST,
 ) -> Results:
-    """Measures how well tasks are solved by a linear classifier of a trained encoder's states.
+    """Measures how well a linear classifier of a trained encoder's states solves tasks.
 
     Args:
-      model_dir: the run whose model is probed; it must have an encoder.
-      tasks: tasks to classify, compiled or compilable.
-      output_dir: where the vectors go, as <task>.npz; None keeps none. See `save`.
-      segments: at most this many segments of a piece, evenly spaced; None for all.
-      limit: at most this many of those of a split, evenly spread; None for all.
-      batch_size: segments at a time.
-      prompted: show the encoder the task's whole input, not the music alone (see `vectors`).
-      random_weights: probe the same architecture as it was before training, drawn with `seed`.
-      seed: that of the training whose beginning is meant.
-      checkpoint: "latest", "best" or a step.
+        model_dir: the run whose model is probed; it must have an encoder.
+        tasks: classification tasks; what is not compiled yet is compiled.
+        output_dir: where the vectors go, as <task>.npz (see `save`); None writes none.
+        segments: at most this many segments of a piece, evenly spaced; None for all.
+        limit: at most this many of these segments of a split, evenly spread; None for all.
+        batch_size: segments at a time.
+        prompted: the encoder reads the task's whole input, not the music alone (see `segment_vectors`).
+        random_weights: probe the architecture with its initial weights, drawn with `seed`.
+        seed: the seed of the training whose initial weights are meant.
+        checkpoint: "latest", "best" or a step.
 
     Returns:
-      task -> of the test split: "accuracy", "macro_f1" and "piece_accuracy" of the layer that is best on the validation
-      split, "best_layer", "layer_<n>_accuracy" (0 the embeddings), "all_layers_accuracy", "handmade_accuracy",
-      "handmade_piece_accuracy", "majority_accuracy", "validation_accuracy" (by which the layer was chosen),
-      "neighbours_precision_at_1" and "_at_5" of all layers, the same with "handmade_" before, "chance_precision",
-      and the counts "examples" and "pieces". All but the counts and the layer are shares.
+        task -> metrics of the test split: "accuracy", "macro_f1" and "piece_accuracy" of the layer that is best on the
+        validation split; "best_layer"; "layer_<n>_accuracy" (0 is the embeddings), "all_layers_accuracy",
+        "handmade_accuracy", "handmade_piece_accuracy", "majority_accuracy"; "validation_accuracy", by which the layer
+        was chosen; "neighbours_precision_at_1" and "_at_5" of all layers, the same with "handmade_" before,
+        "chance_precision"; and the counts "examples" and "pieces". All but the counts and the layer are shares.
 
     Raises:
-      ConfigError: no scikit-learn, a model without an encoder, a task that classifies nothing, a split with one class.
-      DataError, CheckpointError: what cannot be read.
+        ConfigError: scikit-learn is missing, the model has no encoder, a task has no labels, or a training split has a
+            single label.
+        DataError: a store cannot be read.
+        CheckpointError: the run cannot be read.
     """
     if find_spec("sklearn") is None:
         raise ConfigError("probe needs scikit-learn, which is not installed: pip install 't5music[study]'")
     if not tasks:
-        raise ConfigError("probe.tasks names no task to classify")
+        raise ConfigError("probe.tasks names no task: name at least one classification task")
     stores = [store for task in tasks for store, _ in open_stores(task)]
     folder = model_dir if checkpoint == selection.LATEST else str(selection.step_folder(model_dir, checkpoint))
     model = trained_model.load(folder).model
@@ -102,13 +104,13 @@ def probe(
 
 @dataclass(frozen=True)
 class Material:
-    """Everything that is known of the segments of a task, by split.
+    """The segments of a task with their features.
 
     Attributes:
-      labels: the label set.
-      segments: the segments.
-      layers: float32 [layers + 1, segments, 2 d_model], see `vectors.pool`.
-      handmade: float64 [segments, features], see `features`.
+        labels: the label set.
+        segments: split -> segments.
+        layers: split -> pooled states, float32 [layers + 1, segments, 2 d_model]; see `segment_vectors.pool`.
+        handmade: split -> hand-made features, float64 [segments, features]; see `handmade_features.features`.
     """
 
     labels: tuple[str, ...]
@@ -127,106 +129,126 @@ class Material:
         batch_size: int,
         prompted: bool = False,
     ) -> Material:
-        """Reads a store and pools a model's states; arguments and errors are those of `probe`."""
+        """Reads a store and pools a model's states; for arguments and errors see `probe`."""
         vocab = vocabulary.default()
-        found = {split: segment_vectors.read(store, split, vocab, of_piece=segments, limit=limit) for split in SPLITS}
+        by_split = {
+            split: segment_vectors.read(store, split, vocab, of_piece=segments, limit=limit) for split in SPLITS
+        }
         layers = {
-            split: segment_vectors.pool(model, segments, batch_size=batch_size, prompted=prompted)
-            for split, segments in found.items()
+            split: segment_vectors.pool(model, split_segments, batch_size=batch_size, prompted=prompted)
+            for split, split_segments in by_split.items()
         }
         handmade = {
-            split: np.stack([handmade_features.features(score) for score in segments.scores(vocab)])
-            for split, segments in found.items()
+            split: np.stack([handmade_features.features(score) for score in split_segments.scores(vocab)])
+            for split, split_segments in by_split.items()
         }
-        return cls(store.labels or (), found, layers, handmade)
+        return cls(store.labels or (), by_split, layers, handmade)
 
     def all_layers(self) -> dict[str, NDArray]:
-        """All layers' vectors, one after another: [segments, (layers + 1) * 2 d_model]."""
+        """split -> the vectors of all layers, concatenated: [segments, (layers + 1) * 2 d_model]."""
         return {split: np.concatenate(list(layers), axis=-1) for split, layers in self.layers.items()}
 
 
 class Answers(NamedTuple):
-    """What a classifier says: log-probabilities [segments, classes] of the test split, and its validation accuracy."""
+    """A classifier's answers.
+
+    Attributes:
+        classes: the labels that it knows, int [classes].
+        test: log-probabilities of the test split, [segments, classes].
+        validation_accuracy: a share.
+    """
 
     classes: NDArray[np.int64]
     test: NDArray[np.float64]
     validation_accuracy: float
 
     def labels(self) -> NDArray[np.int64]:
-        """The likeliest label of each segment."""
+        """The likeliest label of each segment, [segments]."""
         return self.classes[self.test.argmax(axis=1)]
 
     def of_pieces(self, pieces: NDArray[np.str_]) -> NDArray[np.int64]:
-        """The likeliest label of each piece, by the mean over its segments, in the order of their names."""
+        """The likeliest label of each piece by the mean over its segments, ordered by the pieces' names, [pieces]."""
         return self.classes[_means(self.test, pieces).argmax(axis=1)]
 
 
-def classify(found: Vectors, truth: Mapping[str, NDArray]) -> Answers:
-    """Fits a classifier to the training split with the C that is best on the validation split (the least of several).
+def classify(features: Vectors, labels: Mapping[str, NDArray]) -> Answers:
+    """Fits a classifier to the training split, with the C that is best on the validation split; of equals, the least.
 
-    Raises ConfigError for a training split of one class only.
+    Args:
+        features: split -> [segments, features].
+        labels: split -> [segments].
+
+    Raises:
+        ConfigError: the training split has a single label.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if len(np.unique(truth["train"])) < 2:
-        raise ConfigError("probe.tasks: there is a single label in a training split, so there is nothing to classify")
-    found = {split: values.astype(np.float64) for split, values in found.items()}
+    if len(np.unique(labels["train"])) < 2:
+        raise ConfigError("probe.tasks: a training split has a single label, so there is nothing to classify")
+    features = {split: values.astype(np.float64) for split, values in features.items()}
     best: tuple[float, Any] = (-1.0, None)
     for strength in REGULARISATION:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=MOST_ITERATIONS))
-        model.fit(found["train"], truth["train"])
-        accuracy = float(model.score(found["validation"], truth["validation"]))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=MAX_ITERATIONS))
+        model.fit(features["train"], labels["train"])
+        accuracy = float(model.score(features["validation"], labels["validation"]))
         if accuracy > best[0]:
             best = accuracy, model
-    return Answers(best[1].classes_, best[1].predict_log_proba(found["test"]), best[0])
+    return Answers(best[1].classes_, best[1].predict_log_proba(features["test"]), best[0])
 
 
-def neighbours(found: Vectors, segments: Mapping[str, Segments]) -> dict[str, float]:
-    """How many of the training pieces nearest to a test piece have its label: "precision_at_1", "precision_at_5".
+def neighbours(features: Vectors, segments: Mapping[str, Segments]) -> dict[str, float]:
+    """Measures how many of the training pieces nearest to a test piece have its label.
 
-    A piece is the mean of its segments' vectors, standardised by the training pieces; nearness is the cosine. Pieces
-    are in one split only, so none is its own neighbour; whether another recording or clip of the same song may be is
-    the corpus' own split's to say (EMOPIA has one either way). "chance" is the precision of neighbours drawn at random.
+    A piece's vector is the mean of its segments', standardised by the training pieces; nearness is the cosine. A piece
+    is in one split only, so none is its own neighbour. Whether another recording or clip of the same song can be one
+    depends on the corpus's split (EMOPIA has a split of either kind).
+
+    Args:
+        features: split -> [segments, features].
+        segments: split -> segments.
+
+    Returns:
+        "precision_at_1" and "precision_at_5"; "chance", the precision of neighbours drawn at random.
     """
     pieces, labels = {}, {}
     for split in ("train", "test"):
-        own = segments[split]
-        pieces[split] = _means(found[split], own.pieces)
-        labels[split] = own.labels[np.unique(own.pieces, return_index=True)[1]]
+        names = segments[split].pieces
+        pieces[split] = _means(features[split], names)  # [pieces, features]
+        labels[split] = segments[split].labels[np.unique(names, return_index=True)[1]]  # [pieces]
     center, scale = pieces["train"].mean(axis=0), pieces["train"].std(axis=0)
     scale[scale == 0] = 1
     unit = {}
-    for split, of_split in pieces.items():
-        standard = (of_split - center) / scale
+    for split, vectors in pieces.items():
+        standard = (vectors - center) / scale
         unit[split] = standard / np.maximum(np.linalg.norm(standard, axis=1, keepdims=True), 1e-12)
-    order = np.argsort(-unit["test"] @ unit["train"].T, axis=1, kind="stable")
+    order = np.argsort(-unit["test"] @ unit["train"].T, axis=1, kind="stable")  # [test pieces, training pieces]
     same = labels["train"][order] == labels["test"][:, None]  # [test pieces, training pieces], the nearest first
     return {f"precision_at_{rank}": float(same[:, :rank].mean()) for rank in RANKS} | {"chance": float(same.mean())}
 
 
 def measure(material: Material) -> dict[str, float]:
-    """The metrics of one task, as `probe` returns them."""
-    truth = {split: segments.labels for split, segments in material.segments.items()}
+    """The metrics of one task that `probe` returns."""
+    labels = {split: segments.labels for split, segments in material.segments.items()}
     test = material.segments["test"]
-    piece_truth = test.labels[np.unique(test.pieces, return_index=True)[1]]
+    piece_labels = test.labels[np.unique(test.pieces, return_index=True)[1]]
 
     def accuracy(answers: Answers) -> float:
         return float(np.mean(answers.labels() == test.labels))
 
     def piece_accuracy(answers: Answers) -> float:
-        return float(np.mean(answers.of_pieces(test.pieces) == piece_truth))
+        return float(np.mean(answers.of_pieces(test.pieces) == piece_labels))
 
     together = material.all_layers()
     layers = [
-        classify({split: found[number] for split, found in material.layers.items()}, truth)
+        classify({split: states[number] for split, states in material.layers.items()}, labels)
         for number in range(len(material.layers["train"]))
     ]
     best = int(np.argmax([answers.validation_accuracy for answers in layers]))
-    handmade = classify(material.handmade, truth)
+    handmade = classify(material.handmade, labels)
     scores = answer_metrics.classification_metrics(test.labels, layers[best].labels(), material.labels)
-    near, near_handmade = (neighbours(found, material.segments) for found in (together, material.handmade))
+    near, near_handmade = (neighbours(vectors, material.segments) for vectors in (together, material.handmade))
     return {
         "accuracy": accuracy(layers[best]),
         "macro_f1": scores["macro_f1"],
@@ -234,20 +256,20 @@ def measure(material: Material) -> dict[str, float]:
         "validation_accuracy": layers[best].validation_accuracy,
         "best_layer": best,
         **{f"layer_{number}_accuracy": accuracy(answers) for number, answers in enumerate(layers)},
-        "all_layers_accuracy": accuracy(classify(together, truth)),
+        "all_layers_accuracy": accuracy(classify(together, labels)),
         "handmade_accuracy": accuracy(handmade),
         "handmade_piece_accuracy": piece_accuracy(handmade),
-        "majority_accuracy": metrics.majority_accuracy(truth["train"], test.labels),
+        "majority_accuracy": metrics.majority_accuracy(labels["train"], test.labels),
         **{f"neighbours_precision_at_{rank}": near[f"precision_at_{rank}"] for rank in RANKS},
         **{f"handmade_neighbours_precision_at_{rank}": near_handmade[f"precision_at_{rank}"] for rank in RANKS},
         "chance_precision": near["chance"],
         "examples": len(test.labels),
-        "pieces": len(piece_truth),
+        "pieces": len(piece_labels),
     }
 
 
 def _means(values: NDArray, pieces: NDArray[np.str_]) -> NDArray:
-    """The mean row of each piece, in the order of their names: [segments, n] -> [pieces, n]."""
+    """The mean row of each piece, ordered by the pieces' names: [segments, n] -> [pieces, n]."""
     _, piece = np.unique(pieces, return_inverse=True)
     sums = np.zeros((piece.max() + 1, values.shape[1]))
     np.add.at(sums, piece, values)
@@ -255,9 +277,11 @@ def _means(values: NDArray, pieces: NDArray[np.str_]) -> NDArray:
 
 
 def save(path: Path, material: Material) -> None:
-    """Writes the vectors: <split>_layers float32 [layers + 1, segments, 2 d_model], _handmade, _labels, _pieces.
+    """Writes the vectors as an .npz file.
 
-    "label_set" and "handmade_names" say what labels and hand-made features are called.
+    Its arrays are, for each split, <split>_layers (float32 [layers + 1, segments, 2 d_model]), <split>_handmade
+    (float64 [segments, features]), <split>_labels and <split>_pieces ([segments]); and "label_set" and
+    "handmade_names", the names of labels and of hand-made features.
     """
     arrays: dict[str, Any] = {
         "label_set": np.array(material.labels),

@@ -1,11 +1,12 @@
-"""The stage `sample`: what a model writes, as MIDI and piano rolls, and what that is like beside held-out music.
+"""Sample: the stage that writes music as MIDI and piano rolls, and compares its descriptors with held-out music's.
 
-Two kinds of samples: "improv", from nothing, and "primed", which go on from how held-out pieces begin. A language model
-(`<corpus>_language_model` and the like) gives both: from the empty input that it was trained with, alone or with a
-piece's first words written for it. The tasks `_continue` and `_improvise` give one kind each, by their prompts.
+There are two kinds of samples: "improv" samples begin from nothing, "primed" samples continue the beginnings of
+held-out pieces. A language model (`<corpus>_language_model` and the like) gives both: its input is empty, as in
+training, and its output may begin with the first words of a piece. The tasks `_continue` and `_improvise` give one kind
+each, by their prompts.
 
-Nothing keeps the model from writing what is not legal, so that it shows; only the words of other encodings, and an end
-before the given length, are out of reach.
+The model may write words that are illegal where they stand, so that the stage can count them. It cannot write words of
+other encodings, or an end before the given length.
 """
 
 from __future__ import annotations
@@ -34,29 +35,34 @@ from t5music.training.checkpoints import selection
 Events = NDArray[np.int32]
 
 
-class Asked(NamedTuple):
-    """Samples to be written, one a row.
+class Request(NamedTuple):
+    """Samples to write, one for each row of the inputs.
 
     Attributes:
-      group: their name.
-      encoding: name of the encoding.
-      inputs: ids of each input, without EOS.
-      before: the events that each sample goes on from; empty ones where it begins the music.
-      written: whether `before` is written for the model, and not in its input.
+        group: the name of the samples.
+        encoding: name of the encoding.
+        inputs: ids of each input, without EOS.
+        prompts: the events that each sample continues; empty where the sample begins the music.
+        in_output: whether the model's output begins with the prompts; otherwise its input has them.
     """
 
     group: str
     encoding: str
     inputs: list[Ids]
-    before: list[Events]
-    written: bool = False
+    prompts: list[Events]
+    in_output: bool = False
 
 
 class Music(NamedTuple):
-    """The events that a sample or a held-out piece adds to those before it."""
+    """The events of a sample or of a held-out piece.
 
-    before: Events
-    after: Events
+    Attributes:
+        prompt: the events before.
+        continuation: the events that follow.
+    """
+
+    prompt: Events
+    continuation: Events
 
 
 def sample(
@@ -75,26 +81,29 @@ def sample(
     """Writes samples of a model for every task of a mixture into a folder, and describes them.
 
     Args:
-      mixture_or_task_name: language models of music, `_continue` or `_improvise` tasks; the model need not have been
-        trained on each of them.
-      model_dir: the run.
-      output_dir: where `<group>_<number>.mid` and `.png` go.
-      split: whose pieces are gone on from and compared with.
-      count: samples of each group, of different pieces.
-      prompt_words: how much of a piece a language model is given.
-      words: length of a sample without its prompt, in event words; more than the rows of training had is possible, for
-        positions are relative.
-      temperature, top_p, seed: see `decoding.generate`; every group has the same seed, whatever model writes.
-      checkpoint: of the run: "latest", "best" or a step.
+        mixture_or_task_name: language models of music, `_continue` or `_improvise` tasks; the model need not have been
+            trained on each of them.
+        model_dir: the run.
+        output_dir: where `<group>_<number>.mid` and `.png` go.
+        split: the split whose pieces are continued and compared with.
+        count: number of samples in each group, each from a different piece.
+        prompt_words: length of a language model's prompt, in event words.
+        words: length of a sample without its prompt, in event words. It may exceed that of the rows in training,
+            because positions are relative.
+        temperature: see `decoding.generate`.
+        top_p: see `decoding.generate`.
+        seed: of the sampling; the same for every group.
+        checkpoint: "latest", "best" or a step.
 
     Returns:
-      group -> figures, means over its samples: those of `descriptors.describe`; "illegal", the share of words that
-      the encoding's grammar does not allow where they are; "samples". The groups are "improv_<encoding>" of language
-      models, "primed_<task>", "improv_<task>", and, of the same lengths from the pieces themselves, "held_out_<task>".
+        group -> means over its samples: the figures of `descriptors.describe`; "illegal", the share of words that the
+        encoding's grammar does not allow where they are; and "samples", their number. The groups are
+        "improv_<encoding>" of language models, "primed_<task>" and "improv_<task>"; and "held_out_<task>", of the same
+        places in the pieces themselves.
 
     Raises:
-      ConfigError: a task that gives no such samples, or a number that cannot be.
-      DataError: no piece of the split is long enough.
+        ConfigError: a task that has no such samples, or a number out of range.
+        DataError: too few pieces of the split are long enough.
     """
     for name, value, least in (("count", count, 1), ("words", words, 1), ("prompt_words", prompt_words, 1)):
         if value < least:
@@ -104,25 +113,25 @@ def sample(
     stores = [store for store, _ in open_stores(mixture_or_task_name)]
     trained = trained_model.load(model_dir, str(checkpoint))
     vocab = trained.vocabulary
-    made: dict[str, dict[str, float]] = {}
+    groups: dict[str, dict[str, float]] = {}
     for store in stores:
-        for asked, held_out in _requests(store, split, vocab, count, prompt_words, words):
-            if asked.group in made:
-                continue  # from nothing, a language model writes the same whatever the corpus
-            answers = _write(trained, asked, words, temperature, top_p, seed)
-            for number, music in enumerate(answers, 1):
-                _keep(music, asked.encoding, Path(output_dir) / f"{asked.group}_{number}")
-            made[asked.group] = figures(answers, asked.encoding)
-            made.setdefault(f"held_out_{store.name}", figures(held_out, asked.encoding))
-    for group, found in made.items():
-        print(f"{group}: " + ", ".join(f"{name} {value:.3g}" for name, value in found.items()), flush=True)
-    return made
+        for request, held_out in _requests(store, split, vocab, count, prompt_words, words):
+            if request.group in groups:
+                continue  # from nothing, a language model writes the same for every corpus
+            samples = _write(trained, request, words, temperature, top_p, seed)
+            for number, music in enumerate(samples, 1):
+                _save(music, request.encoding, Path(output_dir) / f"{request.group}_{number}")
+            groups[request.group] = figures(samples, request.encoding)
+            groups.setdefault(f"held_out_{store.name}", figures(held_out, request.encoding))
+    for group, means in groups.items():
+        print(f"{group}: " + ", ".join(f"{name} {value:.3g}" for name, value in means.items()), flush=True)
+    return groups
 
 
 def _requests(
     store: TokenStore, split: str, vocab: Vocabulary, count: int, prompt_words: int, words: int
-) -> Iterator[tuple[Asked, list[Music]]]:
-    """What to ask for a task, each with the music of held-out pieces in the same place."""
+) -> Iterator[tuple[Request, list[Music]]]:
+    """Yields the requests of a task, each with the music of held-out pieces in the same places."""
     task, encoding = store.kind, store.encoding
     steps = store.objectives
     nothing = np.empty(0, np.int32)
@@ -131,28 +140,29 @@ def _requests(
         return vocab.decode_events(encoding, ids)
 
     if isinstance(task, Pieces) and steps and isinstance(steps[-1], LanguageModel):
-        found = [events(example["targets"]) for example in _held_out(store, split, count, prompt_words + words)]
-        parts = [Music(piece[:prompt_words], piece[prompt_words : prompt_words + words]) for piece in found]
-        none = [nothing] * len(found)
-        yield Asked(f"improv_{encoding}", encoding, none, none), parts
-        yield Asked(f"primed_{store.name}", encoding, none, [part.before for part in parts], written=True), parts
+        pieces = [events(example["targets"]) for example in _held_out(store, split, count, prompt_words + words)]
+        parts = [Music(piece[:prompt_words], piece[prompt_words : prompt_words + words]) for piece in pieces]
+        empty = [nothing] * len(pieces)
+        prompts = [part.prompt for part in parts]
+        yield Request(f"improv_{encoding}", encoding, empty, empty), parts
+        yield Request(f"primed_{store.name}", encoding, empty, prompts, in_output=True), parts
     elif isinstance(task, Continue | Improvise):
         pairs = _held_out(store, split, count, 1)
         inputs = [pair["inputs"] for pair in pairs]
         parts = [Music(events(pair["inputs"]), events(pair["targets"])[:words]) for pair in pairs]
         kind = "primed" if isinstance(task, Continue) else "improv"
-        yield Asked(f"{kind}_{store.name}", encoding, inputs, [part.before for part in parts]), parts
+        yield Request(f"{kind}_{store.name}", encoding, inputs, [part.prompt for part in parts]), parts
     else:
         raise ConfigError(
-            f"sample: {store.name} asks for no music from its beginning: "
+            f"sample.mixture_or_task_name: {store.name} does not generate music from left to right: "
             "name language models of music, or tasks that continue or improvise"
         )
 
 
 def _held_out(store: TokenStore, split: str, count: int, words: int) -> list[Mapping[str, Ids]]:
-    """An example of so many pieces of a split, the first of each whose targets have so many words; evenly spread."""
+    """Examples of `count` pieces of a split, evenly spread: of each piece the first whose targets have enough words."""
     source = store.split(split)
-    first: dict[str, int] = {}
+    first: dict[str, int] = {}  # piece -> index of its first example that is long enough
     for index in range(len(source)):
         example = source[index]
         if example["piece"] not in first and len(example["targets"]) >= words:
@@ -167,59 +177,59 @@ def _held_out(store: TokenStore, split: str, count: int, words: int) -> list[Map
 
 
 def _write(
-    trained: trained_model.TrainedModel, asked: Asked, words: int, temperature: float, top_p: float, seed: int
+    trained: trained_model.TrainedModel, request: Request, words: int, temperature: float, top_p: float, seed: int
 ) -> list[Music]:
-    """The model's samples."""
+    """Samples from the model."""
     vocab = trained.vocabulary
-    ids = vocab.event_ids(asked.encoding)
-    prefix = _padded([ids[before] for before in asked.before]) if asked.written else None
-    given = 0 if prefix is None else prefix.shape[1]
-    written = decoding.generate(
+    ids = vocab.event_ids(request.encoding)
+    prefix = _padded([ids[prompt] for prompt in request.prompts]) if request.in_output else None  # [rows, prefix]
+    prefix_length = 0 if prefix is None else prefix.shape[1]
+    outputs = decoding.generate(
         trained.model,
-        _padded([np.append(ids_in, np.int32(EOS_ID)) for ids_in in asked.inputs]),
-        max_length=given + words,
+        _padded([np.append(row, np.int32(EOS_ID)) for row in request.inputs]),
+        max_length=prefix_length + words,
         temperature=temperature,
         top_p=top_p,
         key=jax.random.key(seed),
-        allowed=vocab.event_mask(asked.encoding),
+        allowed=vocab.event_mask(request.encoding),
         prefix=prefix,
-    )
-    rows = [vocab.decode_events(asked.encoding, row) for row in np.asarray(written)[:, given:]]
-    return [Music(before, row) for before, row in zip(asked.before, rows, strict=True)]
+    )  # [rows, prefix + words]
+    events = [vocab.decode_events(request.encoding, row) for row in np.asarray(outputs)[:, prefix_length:]]
+    return [Music(prompt, row) for prompt, row in zip(request.prompts, events, strict=True)]
 
 
 def _padded(rows: Sequence[Ids]) -> Ids:
-    """int32 [rows, longest]."""
+    """The rows in one array, int32 [rows, longest row]."""
     width = max(map(len, rows))
     return np.stack([np.pad(row, (0, width - len(row)), constant_values=PAD_ID) for row in rows]).astype(np.int32)
 
 
 def figures(pieces: Sequence[Music], encoding_name: str) -> dict[str, float]:
-    """What `sample` says of a group."""
+    """The figures of a group that `sample` returns."""
     encoding = encodings.get(encoding_name)
-    found = []
-    for before, after in pieces:
-        whole = np.concatenate([before, after])
-        times = encoding.times(whole)
-        found.append(describe(encoding.decode(whole).score, float(times[len(before)]), float(times[-1])))
+    descriptions = []
+    for prompt, continuation in pieces:
+        events = np.concatenate([prompt, continuation])
+        times = encoding.times(events)
+        descriptions.append(describe(encoding.decode(events).score, float(times[len(prompt)]), float(times[-1])))
     rules = encodings.grammar_of(encoding_name, complete=False, inside=True)
-    reports = rules.check([piece.after for piece in pieces], [piece.before for piece in pieces])
-    means = {name: _mean([each[name] for each in found]) for name in found[0]}
+    reports = rules.check([piece.continuation for piece in pieces], [piece.prompt for piece in pieces])
+    means = {name: _mean([description[name] for description in descriptions]) for name in descriptions[0]}
     return means | {"illegal": _mean([1 - report.share for report in reports]), "samples": len(pieces)}
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Of those that are numbers; nan where none is."""
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan
+    """The mean of the values that are not NaN; NaN if all are."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
-def _keep(music: Music, encoding_name: str, path: Path) -> None:
-    """Writes a sample as MIDI and, where it has notes, as a piano roll."""
+def _save(music: Music, encoding_name: str, path: Path) -> None:
+    """Writes a sample as MIDI and, if it has notes, as a piano roll."""
     encoding = encodings.get(encoding_name)
     score = encoding.decode(np.concatenate(music)).score
     path.parent.mkdir(parents=True, exist_ok=True)
     midi.write(score, path.with_suffix(".mid"))
     if len(score.notes):
-        prompt = float(encoding.times(music.before)[-1]) if len(music.before) else None
-        pianoroll.draw(score, path.with_suffix(".png"), prompt_seconds=prompt, title=path.name)
+        prompt_seconds = float(encoding.times(music.prompt)[-1]) if len(music.prompt) else None
+        pianoroll.draw(score, path.with_suffix(".png"), prompt_seconds=prompt_seconds, title=path.name)

@@ -1,12 +1,11 @@
-"""One vector for each segment of music: a trained encoder's states, pooled over time, of every layer.
+"""Segment vectors: a trained encoder's states for each segment of music, pooled over time, layer by layer.
 
-Features are frozen: nothing here is trained (Choi et al. 2017; Hamel et al. 2013). They come from a token store alone,
-and what else describes the same segment (its Score, its label, its piece) is read from the same words, so that whatever
-is compared has seen the same notes.
+The features are frozen: nothing here is trained (Choi et al. 2017; Hamel et al. 2013). A segment's vector, score, label
+and piece all come from the same words of a token store, so that features that are compared saw the same notes.
 
-The encoder is shown the bare words of the music, as in pre-training, and not the prompt of the store's task: vectors
-then mean the same for every task, and a model that never saw a prompt is not asked one. `prompted` shows the whole
-input, as a model has it that was fine-tuned on the task; only the music's positions are pooled either way.
+The encoder reads the words of the music alone, as in pre-training, without the prompt of the store's task: so vectors
+mean the same for every task, and a model that was trained without prompts reads none. With `prompted` it reads the
+whole input, as a model that was fine-tuned on the task did. Only the positions of the music are pooled either way.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from t5music.music.score import Score
 
 @dataclass(frozen=True)
 class Segments:
-    """Labelled segments of music of one split of a task to classify.
+    """Labelled segments of music, of one split of a classification task.
 
     Attributes:
-      inputs: int32 [n] each, prompt and music, without EOS.
-      labels: int [segments], indices into the label set.
-      pieces: [segments], the piece that each is of.
-      music: bool [vocabulary size], True at the words of the encoding.
-      encoding: name of the encoding.
+        inputs: the ids of each segment's prompt and music, without EOS, int32 [length] each.
+        labels: indices into the label set, int [segments].
+        pieces: the piece that each segment belongs to, [segments].
+        music: True at the words of the encoding, bool [vocabulary size].
+        encoding: name of the encoding.
     """
 
     inputs: tuple[Ids, ...]
@@ -46,7 +45,7 @@ class Segments:
     encoding: str
 
     def scores(self, vocabulary: Vocabulary) -> Iterator[Score]:
-        """The music of each segment."""
+        """Yields the music of each segment."""
         encoding = encodings.get(self.encoding)
         for ids in self.inputs:
             yield encoding.decode(vocabulary.decode_events(self.encoding, ids)).score
@@ -55,13 +54,22 @@ class Segments:
 def read(
     store: TokenStore, split: str, vocabulary: Vocabulary, *, of_piece: int | None = None, limit: int | None = None
 ) -> Segments:
-    """The segments of a split: at most `of_piece` of each piece, and at most `limit` of these, evenly spaced.
+    """Reads the segments of a split.
 
-    Raises ConfigError for a store whose task has no label set, DataError for a split that is not there or empty.
+    Args:
+        store: the store of a classification task.
+        split: the split.
+        vocabulary: the vocabulary.
+        of_piece: at most this many segments of each piece, evenly spaced; None for all.
+        limit: at most this many of these, evenly spaced; None for all.
+
+    Raises:
+        ConfigError: the store's task has no label set, or a limit is below 1.
+        DataError: the split is missing or empty.
     """
     labels = store.labels
     if not labels:
-        raise ConfigError(f"probe.tasks: {store.name} has no label set; name tasks to classify")
+        raise ConfigError(f"probe.tasks: {store.name} has no label set; name classification tasks")
     for name, most in (("segments", of_piece), ("limit", limit)):
         if most is not None and most < 1:
             raise ConfigError(f"probe.{name} must be at least 1 (or None for all), not {most}")
@@ -70,22 +78,32 @@ def read(
     pieces: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         pieces.setdefault(example["piece"], []).append(index)
-    kept = [index for segments in pieces.values() for index in evenly(segments, of_piece or len(segments))]
-    kept = list(evenly(kept, limit or len(kept)))
+    indices = [index for segments in pieces.values() for index in evenly(segments, of_piece or len(segments))]
+    indices = list(evenly(indices, limit or len(indices)))
     music = vocabulary.event_mask(store.encoding)
     return Segments(
-        tuple(examples[index]["inputs"] for index in kept),
-        np.array([labels.index(vocabulary.decode(examples[index]["targets"])) for index in kept]),
-        np.array([examples[index]["piece"] for index in kept]),
+        tuple(examples[index]["inputs"] for index in indices),
+        np.array([labels.index(vocabulary.decode(examples[index]["targets"])) for index in indices]),
+        np.array([examples[index]["piece"] for index in indices]),
         music,
         store.encoding,
     )
 
 
 def pool(model: T5, segments: Segments, *, batch_size: int, prompted: bool = False) -> NDArray[np.float32]:
-    """The pooled states of every layer, float32 [layers + 1, segments, 2 d_model]: means, then standard deviations.
+    """Pools the states of every layer: means, then standard deviations (see `embed.pool`).
 
-    See `embedding.pool`. Raises ConfigError for a model without an encoder.
+    Args:
+        model: the model.
+        segments: the segments.
+        batch_size: segments at a time.
+        prompted: the encoder reads the whole inputs, not the music alone.
+
+    Returns:
+        float32 [layers + 1, segments, 2 d_model].
+
+    Raises:
+        ConfigError: the model has no encoder.
     """
     if model.config.decoder_only:
         raise ConfigError(f"probe.model_dir: a {model.config.architecture} has no encoder whose states could be pooled")

@@ -59,8 +59,8 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
     """Clears gin and reads files, then bindings, which win.
 
     Raises:
-      ConfigError: a file that is missing or does not parse; a name or parameter nobody has; a macro that is read but
-        not set; a value that is still required.
+        ConfigError: a file that is missing or does not parse; a name or parameter nobody has; a macro that is read but
+          not set; a value that is still required.
     """
     _parse(files, bindings, search_paths)
     _check_set()

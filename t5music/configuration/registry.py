@@ -25,13 +25,13 @@ from t5music.runs import settings
 from t5music.runs.evaluate import evaluate as run_evaluate
 from t5music.runs.train import train as run_train
 from t5music.training import freezing, optimizers, schedules
-from t5music.training.note_masking import masker
+from t5music.training.note_masking.settings import Masking
 from t5music.training.settings import Records, Update, Validation
 
 _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     config.T5Config,
     freezing.gradual_unfreezing,
-    masker.Masking,
+    Masking,
     mixing_rates.Constant,
     mixing_rates.Proportional,
     optimizers.adafactor,

@@ -46,26 +46,26 @@ def evaluate(
     `eval_<split>_confusion.json`, and in the picture beside it. What `follow` writes: see `evaluating.follow`.
 
     Args:
-      mixture_or_task_name: what to evaluate on.
-      model_dir: the run; of several, the mean of their logits is evaluated, and `ensemble_<split>.json` written into
-        the first.
-      split: the split.
-      task_feature_lengths: as in training; None takes the run's (the first run's).
-      batch_size: examples at a time.
-      limit: at most this many examples per task, evenly spread.
-      samples: answers per task to decode and write down, greedily.
-      checkpoint: "latest", "best" or a step.
-      follow: evaluate every checkpoint in order, and new ones as they appear, until the run is finished.
-      idle_minutes: end following when nothing has come for so long, though the run is not finished.
-      stride: of tasks of whole songs (`..._songs`): tokens scored at a time, each window of them after as many of the
-        tokens before it as its row holds (data.loading.song_windows).
-      past: where these are read: "targets", as by a language model, or "inputs", as by a prefix language model.
-      ngram: also learn an n-gram model of this order from the training targets and evaluate it (5 in most papers).
+        mixture_or_task_name: what to evaluate on.
+        model_dir: the run; of several, the mean of their logits is evaluated, and `ensemble_<split>.json` written into
+          the first.
+        split: the split.
+        task_feature_lengths: as in training; None takes the run's (the first run's).
+        batch_size: examples at a time.
+        limit: at most this many examples per task, evenly spread.
+        samples: answers per task to decode and write down, greedily.
+        checkpoint: "latest", "best" or a step.
+        follow: evaluate every checkpoint in order, and new ones as they appear, until the run is finished.
+        idle_minutes: end following when nothing has come for so long, though the run is not finished.
+        stride: of tasks of whole songs (`..._songs`): tokens scored at a time, each window of them after as many of the
+          tokens before it as its row holds (data.loading.song_windows).
+        past: where these are read: "targets", as by a language model, or "inputs", as by a prefix language model.
+        ngram: also learn an n-gram model of this order from the training targets and evaluate it (5 in most papers).
 
     Returns:
-      task -> metrics, those of the baselines as "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
-      "majority_accuracy", "skyline_accuracy", ...; "recall/<label>"; "bits_per_second" where whole pieces were scored;
-      when following, of the last checkpoint.
+        task -> metrics, those of the baselines as "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
+        "majority_accuracy", "skyline_accuracy", ...; "recall/<label>"; "bits_per_second" where whole pieces were scored;
+        when following, of the last checkpoint.
     """
     runs = [model_dir] if isinstance(model_dir, str) else list(model_dir)
     if follow and (len(runs) > 1 or samples or checkpoint != selection.LATEST):

@@ -34,12 +34,12 @@ def open_masked(
     """Returns the batches of this process and the masker.
 
     Args:
-      settings: how notes are chosen.
-      stores: music alone, with rates that are those of a mixture by size: every row is seen once an epoch.
-      config: the model.
-      optimizer: its settings are the masker's, too.
-      lengths: of inputs and targets.
-      batch_size, seed, vocabulary, augmentations: see `chunks.chunk_batches`.
+        settings: how notes are chosen.
+        stores: music alone, with rates that are those of a mixture by size: every row is seen once an epoch.
+        config: the model.
+        optimizer: its settings are the masker's, too.
+        lengths: of inputs and targets.
+        batch_size, seed, vocabulary, augmentations: see `chunks.chunk_batches`.
 
     Raises ConfigError for other rates, for an encoder alone that validation could not ask, and as `chunk_batches` and
     `Masker` do.

@@ -20,7 +20,7 @@ def open_stores(name: str, *, compile_missing: bool = True) -> list[tuple[TokenS
     """The token stores of a task or mixture with their rates; compiles what is missing where `[data]` is installed.
 
     Raises:
-      DataError: not compiled and not compilable here (says which command to run where), or unknown.
+        DataError: not compiled and not compilable here (says which command to run where), or unknown.
     """
     folder = files.data_dir() / STORES
     vocab = vocabulary.default()

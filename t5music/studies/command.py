@@ -1,4 +1,4 @@
-"""`t5music study`: runs, lists, plans or collects a study."""
+"""`t5music study`: runs, lists, plans or reports a study."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from t5music.training.cost.plan import Plan, parameter_counts
 
 
 def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_plan.Request | None) -> None:
-    """Does what the flags say.
+    """Runs the verb.
 
     Args:
-        arguments: the flags of the verb, and `command_line`, all of them as they were given.
-        bindings: of gin.
-        request: plan for this, and run nothing.
+        arguments: the verb's flags, and `command_line`, the list of all arguments on the command line.
+        bindings: gin bindings.
+        request: the devices to plan for; nothing is run then.
+
+    Raises:
+        ConfigError: no study is named, or it or a flag is wrong.
     """
     if not arguments.gin_file:
         raise ConfigError("study: say which with --gin_file=studies/NAME.gin")
@@ -46,63 +49,63 @@ def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_p
         cpus = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
         workers = arguments.workers if arguments.workers is not None else 1 if arguments.quiet else cpus
         if workers < 1:
-            raise ConfigError(f"--workers {workers}: there is at least this process")
-        chosen = runner.choose(study, arguments.cell)
-        # The others work on the same cells; they start no processes of their own, and one table is enough.
+            raise ConfigError(f"--workers must be at least 1, not {workers}: this process is one of them")
+        cells = runner.choose(study, arguments.cell)
+        # The other processes work on the same cells; they start no further processes and print no table.
         command = [sys.executable, "-m", "t5music", *arguments.command_line, "--workers=1", "--quiet"]
-        others = runner.start_workers(command, root, workers - 1)
+        other_workers = runner.start_workers(command, root, workers - 1)
         try:
-            runner.run(chosen, root, search_paths)
+            runner.run(cells, root, search_paths)
         except KeyboardInterrupt:
-            runner.join_workers(others, stop=True)
+            runner.join_workers(other_workers, stop=True)
             raise
         finally:
-            runner.join_workers(others, stop=False)
+            runner.join_workers(other_workers, stop=False)
             if not arguments.quiet:
                 collect(study, root, [])
 
 
 def collect(study: Study, root: Path, folders: Sequence[str]) -> None:
-    """Makes the table and everything beside it from the folders of stages, and prints it.
+    """Writes the study's report from the folders of its stages, and prints the table.
 
     Args:
         study: the study.
-        root: the studies' folder; the report is written into one of the study's name below it.
-        folders: further folders that hold stages.
+        root: the studies' folder; the report goes into the folder in it that has the study's name.
+        folders: further folders that hold the folders of stages.
     """
-    found = stage_folders.collect(study, [root / runner.RUNS, *map(Path, folders)])
+    records = stage_folders.collect(study, [root / runner.RUNS, *map(Path, folders)])
     folder = root / study.name
-    print(f"\n{write.write(study, found, folder)}\n")
-    failed = [record for record in found.values() if record.status == "failed"]
+    print(f"\n{write.write(study, records, folder)}\n")
+    failed = [record for record in records.values() if record.status == "failed"]
     if failed:
-        print(f"{len(failed)} of {len(found)} stages failed: {folder / 'table.md'} says why", file=sys.stderr)
-    print(f"{folder / 'index.html'} has all of it", file=sys.stderr)
+        print(f"{len(failed)} of {len(records)} stages failed: {folder / 'table.md'} says why", file=sys.stderr)
+    print(f"the whole report is in {folder / 'index.html'}", file=sys.stderr)
 
 
 def states(study: Study, root: Path) -> list[str]:
     """A line for every cell: its name, as `--cell` takes it, and how many of its stages are finished, failed ..."""
-    found = stage_folders.collect(study, [root / runner.RUNS])
+    records = stage_folders.collect(study, [root / runner.RUNS])
     lines = []
     for cell in study.cells:
         needs = {need.fingerprint for stage in cell.stages.values() for need in stage.all()}
-        counts = Counter(found[fingerprint].status for fingerprint in needs)
+        counts = Counter(records[fingerprint].status for fingerprint in needs)
         lines.append(f"{cell.name}  ({', '.join(f'{count} {status}' for status, count in sorted(counts.items()))})")
     return lines
 
 
 def commands(study: Study, arguments: Sequence[str]) -> list[str]:
-    """A shell command for every cell, for a cluster's queue: they share stages and may run at the same time.
+    """A shell command for every cell, for a cluster's queue; they share stages and may run at the same time.
 
     Args:
         study: the study.
-        arguments: those of this call.
+        arguments: the arguments of this call.
     """
-    kept = [argument for argument in arguments if argument != "--print_commands"]
-    return [shlex.join(["t5music", *kept, "--quiet", "--cell", cell.name]) for cell in study.cells]
+    flags = [argument for argument in arguments if argument != "--print_commands"]
+    return [shlex.join(["t5music", *flags, "--quiet", "--cell", cell.name]) for cell in study.cells]
 
 
 def plan(study: Study, request: print_plan.Request, search_paths: Sequence[str]) -> str:
-    """What the trainings of a study need, a line for those alike; begins nothing and needs no data.
+    """The memory and time that the trainings of a study need; nothing is run and no data are needed.
 
     Args:
         study: the study.
@@ -110,9 +113,10 @@ def plan(study: Study, request: print_plan.Request, search_paths: Sequence[str])
         search_paths: where gin files are looked for first.
 
     Returns:
-        A table, and the sums over all runs.
+        A table with a row for all trainings of the same name and settings, and the sums over all runs.
 
-    Raises ConfigError where a training does not fit its devices' number, as `t5music train --plan` does.
+    Raises:
+        ConfigError: a batch that the devices cannot share evenly, as of `t5music train --plan`.
     """
     runs = Counter((stage.name, stage.files, stage.bindings) for stage in study.stages() if stage.kind == TRAIN)
     rows, flops, hours = {}, 0.0, 0.0
@@ -120,20 +124,20 @@ def plan(study: Study, request: print_plan.Request, search_paths: Sequence[str])
         key = (stage.name, stage.files, stage.bindings)
         if stage.kind != TRAIN or key not in runs:
             continue
-        count = runs.pop(key)  # those of other seeds, or after other stages, need the same
-        made: Plan = runner.call(stage, Path("planned"), search_paths, plan=request._replace(silent=True))
-        training = made.training
-        own = training.steps * training.flops
-        flops += count * own
-        hours += count * (made.seconds or 0.0) / 3600
+        count = runs.pop(key)  # trainings with other seeds or parents need the same
+        needs: Plan = runner.call(stage, Path("planned"), search_paths, plan=request._replace(silent=True))
+        training = needs.training
+        run_flops = training.steps * training.flops
+        flops += count * run_flops
+        hours += count * (needs.seconds or 0.0) / 3600
         rows[stage.folder] = [
             str(count),
             f"{sum(parameter_counts(training.config).values()) / 1e6:,.1f} M",
             f"{training.steps:,} x {training.rows:,}",
             f"{training.steps * training.positions:.2g}",
-            f"{own:.2g}",
-            f"{made.memory.total / GIB:.2f} GiB{'' if made.fits else ', TOO MUCH'}",
-            "?" if made.seconds is None else f"{made.seconds / 3600:,.1f}",
+            f"{run_flops:.2g}",
+            f"{needs.memory.total / GIB:.2f} GiB{'' if needs.fits else ', TOO MUCH'}",
+            "?" if needs.seconds is None else f"{needs.seconds / 3600:,.1f}",
         ]
     columns = ["training", "runs", "parameters", "steps x rows", "tokens each", "FLOPs each", "a device", "hours each"]
     return f"{table.markdown(columns, rows)}\n\nAll runs: {flops:.2g} FLOPs, {hours:,.1f} hours one after the other"

@@ -1,7 +1,7 @@
-"""`t5music quickstart`: the main job, small, on two cores in minutes.
+"""`t5music quickstart`: pre-training, fine-tuning, evaluation and generation, on two cores in minutes.
 
-Pre-train on vocal and folk music, fine-tune on Bach's chorales, train a control from scratch, compare both with
-baselines that know no music, and write music for a held-out chorale. Every stage is resumed where it stopped.
+Pre-trains on vocal and folk music, fine-tunes on Bach's chorales, trains a control from scratch, compares both with
+baselines that know no music, and writes music for a held-out chorale. Every stage goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -27,59 +27,62 @@ PROMPT_BARS = 4
 
 
 def run(folder: str) -> str:
-    """Runs every stage that is not done yet; returns the table it prints.
+    """Runs every stage that is not finished yet.
 
     Args:
-      folder: where corpora, stores, runs, table, music and pictures are kept.
+        folder: the folder of all corpora, stores, runs, tables, music and pictures.
+
+    Returns:
+        The table that it prints.
     """
     root = Path(folder)
-    began = time.monotonic()
+    start = time.monotonic()
     os.environ["T5MUSIC_DATA"] = str((root / "data").resolve())
     files.write_text(root / ".gitignore", "*\n")
 
-    _say("1/5 corpora and token stores")
+    _print_heading("1/5 corpora and token stores")
     _t5music("compile", *MIXTURES)
     held_out = _held_out_chorale(root)
 
-    _say("2/5 pre-training by span corruption on madrigals, Trecento music and fiddle tunes")
+    _print_heading("2/5 pre-training by span corruption on madrigals, Trecento music and fiddle tunes")
     pretrained = root / "pretrained"
     _train("quickstart/pretrain.gin", pretrained)
 
-    _say("3/5 fine-tuning on chorales, from the pre-trained model and from scratch")
+    _print_heading("3/5 fine-tuning on chorales, from the pre-trained model and from scratch")
     _train("quickstart/finetune.gin", root / RUNS["pre-trained"], INITIAL_CHECKPOINT_PATH=str(pretrained))
     _train("quickstart/finetune.gin", root / RUNS["from scratch"])
 
-    _say("4/5 evaluation on held-out pieces")
+    _print_heading("4/5 evaluation on held-out pieces")
     results = {name: _evaluate(root / run_folder) for name, run_folder in RUNS.items()}
-    made = results_table(results)
-    files.write_text(root / "table.md", made + "\n")
+    markdown = results_table(results)
+    files.write_text(root / "table.md", markdown + "\n")
     curves.draw(
         {name: root / run_folder for name, run_folder in RUNS.items()},
         root / "loss.png",
         title="Fine-tuning on chorales: continue, accompany, classify composer",
     )
 
-    _say("5/5 music for a held-out chorale")
+    _print_heading("5/5 music for a held-out chorale")
     _write_music(root, held_out)
-    print(f"\n{made}\n")
+    print(f"\n{markdown}\n")
     print("Held-out pieces; bits per note: lower is better. Loss curves: " + str(root / "loss.png"))
-    print(f"Done in {time.monotonic() - began:.0f} s; everything is in {root}/")
-    return made
+    print(f"Done in {time.monotonic() - start:.0f} s; everything is in {root}/")
+    return markdown
 
 
-def _say(stage: str) -> None:
+def _print_heading(stage: str) -> None:
     print(f"\n== {stage}", flush=True)
 
 
 def _t5music(*arguments: str) -> None:
-    """Runs a verb that needs TensorFlow in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "t5music", *arguments, "--data_dir", os.environ["T5MUSIC_DATA"]])
-    if done.returncode:
-        raise SystemExit(done.returncode)  # it has said why
+    """Runs a verb that needs TensorFlow in another process; ends this one where that fails."""
+    process = subprocess.run([sys.executable, "-m", "t5music", *arguments, "--data_dir", os.environ["T5MUSIC_DATA"]])
+    if process.returncode:
+        raise SystemExit(process.returncode)  # the process has printed why
 
 
 def _held_out_chorale(root: Path) -> Path:
-    """The first 16 bars or more of music that no model has seen: a chorale of the test split, as a MIDI file."""
+    """A MIDI file of music that no model has seen: the first chorale of the test split with at least 16 bars."""
     folder = root / "held_out"
     if not folder.is_dir():
         _t5music("corpora", "--export", "bach_chorales", "--split", "test", "--to", str(folder))
@@ -87,7 +90,7 @@ def _held_out_chorale(root: Path) -> Path:
         score = midi.read(path)
         if len(score.bars()[0]) >= 16:
             return path
-    raise DataError(f"{folder}: no chorale of 16 bars in it; remove the folder and start again")
+    raise DataError(f"{folder} has no chorale of 16 bars: remove the folder and start again")
 
 
 def _train(gin_file: str, model_dir: Path, **macros: str) -> None:
@@ -104,7 +107,11 @@ def _evaluate(model_dir: Path) -> dict[str, dict[str, float]]:
 
 
 def results_table(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The table: {row: {task: metrics}} of `runs.evaluate` beside the baselines it computed."""
+    """The quickstart's table of runs and baselines, in Markdown.
+
+    Args:
+        results: row -> task -> metrics, from `runs.evaluate`, those of the baselines among them.
+    """
     any_run = next(iter(results.values()))
 
     def bits(value: float) -> str:
@@ -126,9 +133,9 @@ def results_table(results: dict[str, dict[str, dict[str, float]]]) -> str:
             "",
         ],
     }
-    for name, found in results.items():
-        composer = found[COMPOSER]
-        notes = [bits(found[task]["bits_per_note"]) for task in (CONTINUE, ACCOMPANY)]
+    for name, metrics in results.items():
+        composer = metrics[COMPOSER]
+        notes = [bits(metrics[task]["bits_per_note"]) for task in (CONTINUE, ACCOMPANY)]
         rows[name] = [*notes, share(composer["accuracy"]), share(composer["macro_f1"])]
     columns = ["", "continue (bits/note)", "accompany (bits/note)", "composer (accuracy)", "composer (macro-F1)"]
     return table.markdown(columns, rows)
@@ -141,6 +148,6 @@ def _write_music(root: Path, chorale: Path) -> None:
     prompt = root / f"{chorale.stem}_prompt.mid"
     midi.write(score.crop(0, int(starts[PROMPT_BARS])), prompt)
     model_dir = str(root / RUNS["pre-trained"])
-    for kind, given in ((Continue, prompt), (Accompany, chorale)):
-        output = root / f"{chorale.stem}_{kind.kind}.mid"
-        generate.generate(str(given), model_dir, task=kind.kind, output=str(output), temperature=0.7)
+    for task, source in ((Continue, prompt), (Accompany, chorale)):
+        output = root / f"{chorale.stem}_{task.kind}.mid"
+        generate.generate(str(source), model_dir, task=task.kind, output=str(output), temperature=0.7)

@@ -1,14 +1,15 @@
-"""Runs the stages of a study: each once, in an order that finishes cells early, by as many processes as there are.
+"""Runner: runs the stages of a study, each once, in one process or in several that share the work.
 
-Processes share the work through the file system alone: a stage belongs to whoever holds the lock of its folder, and a
-process that ends, however it ends, gives it back. So the same command on several machines shares one study, and a
-killed one goes on where it stopped.
+Stages run in an order that finishes cells early. Processes share the work through the file system alone: a stage
+belongs to the process that holds the lock of its folder, and the lock ends with the process. So the same command on
+several machines works on one study, and a killed study goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import gc
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -24,177 +25,193 @@ from t5music import files
 from t5music.configuration import gin_files, registry
 from t5music.errors import ConfigError, T5MusicError, nearest
 from t5music.studies import grid, stage_folders
+from t5music.studies.expand import expand, place_bindings
 from t5music.studies.grid import TRAIN, Cell, Stage, Study
 
-RUNS = "runs"  # below the studies' folder: all stages of all studies
+RUNS = "runs"  # in the studies' folder: all stages of all studies
 LOGS = "logs"
 ERROR_FILE = "error.txt"
 WAIT_SECONDS = 1.0
 
-_described = gin.external_configurable(grid.Description, name="study")
+_read_description = gin.external_configurable(grid.Description, name="study")
 
 
 def read(study_files: Sequence[str], bindings: Sequence[str], search_paths: Sequence[str] = ()) -> Study:
-    """The study of gin files. Raises ConfigError where they, or what their stages read, do not fit.
+    """Reads a study from gin files.
 
-    Leaves gin without bindings: what a study is made of would be read by nothing in a run that the caller starts.
+    Leaves gin without bindings: a run that the caller starts would refuse the study's as unused.
+
+    Args:
+        study_files: gin files.
+        bindings: gin bindings, applied after the files.
+        search_paths: where gin files are looked for first.
+
+    Raises:
+        ConfigError: an error in these files or in those that the stages read.
     """
     try:
         gin_files.configure(study_files, bindings, search_paths)
-        description = _described()
+        description = _read_description()
         gin_files.check_used()
-        return grid.expand(description, registry.STAGES, search_paths)
+        return expand(description, registry.STAGES, search_paths)
     finally:
         gin_files.clear()
 
 
 def choose(study: Study, names: Sequence[str]) -> list[Cell]:
-    """The cells of these names, all where there are none. Raises ConfigError for a name that no cell has."""
-    known = {cell.name: cell for cell in study.cells}
+    """The cells with these names; all cells if there are no names.
+
+    Raises:
+        ConfigError: no cell has such a name.
+    """
+    cells = {cell.name: cell for cell in study.cells}
     for name in names:
-        if name not in known:
-            raise ConfigError(f"--cell {name}: no such cell{nearest(name, known)} (SETTING:SEED; --cells lists them)")
-    return [known[name] for name in names] if names else list(study.cells)
+        if name not in cells:
+            raise ConfigError(f"--cell {name}: no such cell{nearest(name, cells)} (SETTING:SEED; --cells lists them)")
+    return [cells[name] for name in names] if names else list(study.cells)
 
 
 def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> None:
-    """Runs what is not finished of these cells; what fails is written down, and does not stop the others.
+    """Runs the unfinished stages of some cells. A stage that fails is recorded as such and does not stop the others.
 
     Args:
-        cells: in this order.
+        cells: the cells, in the order to run them.
         root: the studies' folder.
         search_paths: where gin files are looked for first.
 
     Raises:
         KeyboardInterrupt: stopped by a signal; the same call goes on.
     """
-    began = time.time()
+    start = time.time()
     folder = root / RUNS
-    wanted: dict[Stage, Cell] = {}
+    stages: dict[Stage, Cell] = {}  # with the first cell that needs each
     for cell in cells:
         for stage in cell.stages.values():
             for need in stage.all():
-                wanted.setdefault(need, cell)
-    clock = _Clock(wanted, folder)
+                stages.setdefault(need, cell)
+    clock = _Clock(stages, folder)
     while True:
         worked = waiting = False
-        for stage, cell in wanted.items():
-            said = stage_folders.read(folder / stage.folder)
-            if said.get("status") == "finished" or _failed_since(folder / stage.folder, said, began):
+        for stage, cell in stages.items():
+            if _is_finished(stage, folder) or _has_failed(stage, folder, start):
                 continue
-            if not all(
-                stage_folders.read(folder / parent.folder).get("status") == "finished" for parent in stage.parents
-            ):
-                waiting = waiting or not _hopeless(stage, folder, began)
+            if not all(_is_finished(parent, folder) for parent in stage.parents):
+                # A stage waits for its parents, unless one that it needs has failed.
+                waiting = waiting or not any(_has_failed(need, folder, start) for need in stage.all()[:-1])
                 continue
-            with stage_folders.lock(folder / stage.folder) as ours:
-                if not ours:
+            with stage_folders.lock(folder / stage.folder) as locked:
+                if not locked:
                     waiting = True
                     continue
-                if (
-                    stage_folders.read(folder / stage.folder).get("status") == "finished"
-                ):  # by another process, just now
+                if _is_finished(stage, folder):  # another process has just finished it
                     continue
                 print(clock.line(stage, cell), flush=True)
                 _run(stage, folder, search_paths)
                 worked = True
-            break  # what was waiting for this one may go on now, and comes first
+            break  # stages that waited for this one come first now
         if not worked:
             if not waiting:
                 return
             time.sleep(WAIT_SECONDS)
 
 
-def _failed_since(folder: Path, said: Mapping[str, Any], began: float) -> bool:
-    """Whether a stage failed in this call, or in that of a process beside it; a later call tries again."""
-    return said.get("status") == "failed" and (folder / stage_folders.STAGE_FILE).stat().st_mtime >= began
+def _is_finished(stage: Stage, root: Path) -> bool:
+    return stage_folders.read(root / stage.folder).get("status") == "finished"
 
 
-def _hopeless(stage: Stage, folder: Path, began: float) -> bool:
-    return any(
-        _failed_since(folder / need.folder, stage_folders.read(folder / need.folder), began)
-        for need in stage.all()[:-1]
-    )
+def _has_failed(stage: Stage, root: Path, start: float) -> bool:
+    """Whether a stage has failed since `start`, here or in another process; a later call tries it again."""
+    folder = root / stage.folder
+    failed = stage_folders.read(folder).get("status") == "failed"
+    return failed and (folder / stage_folders.STAGE_FILE).stat().st_mtime >= start
 
 
 def _run(stage: Stage, root: Path, search_paths: Sequence[str]) -> None:
-    """Runs one stage and writes down what came of it."""
+    """Runs one stage and records its results or its failure."""
     folder = root / stage.folder
-    said = stage_folders.begin(stage, folder)
-    stage_folders.write(folder, said)
-    before, start = said["seconds"], time.monotonic()
+    document = stage_folders.begin(stage, folder)
+    stage_folders.write(folder, document)
+    seconds, start = document["seconds"], time.monotonic()
     try:
-        found = call(stage, root, search_paths)
-        said |= {"status": "finished", "results": {} if stage.kind == TRAIN else found}
+        results = call(stage, root, search_paths)
+        document |= {"status": "finished", "results": {} if stage.kind == TRAIN else results}
         (folder / ERROR_FILE).unlink(missing_ok=True)
     except (Exception, SystemExit) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        said |= {
-            "status": "failed",
-            "reason": reason if isinstance(error, T5MusicError) else f"{_kind(error)}: {reason}",
-        }
+        kind = type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else kind
+        reason = reason if isinstance(error, T5MusicError) else f"{kind}: {reason}"
+        document |= {"status": "failed", "reason": reason}
         files.write_text(folder / ERROR_FILE, traceback.format_exc())
-        print(f"t5music: {stage.folder} failed: {said['reason']}", file=sys.stderr, flush=True)
-    finally:  # an interrupted stage keeps its time
-        said["seconds"] = round(before + time.monotonic() - start, 3)
-        stage_folders.write(folder, said)
-        jax.clear_caches()  # a hundred runs leave a hundred programs
+        print(f"t5music: {stage.folder} failed: {reason}", file=sys.stderr, flush=True)
+    finally:  # also an interrupted stage records its time
+        document["seconds"] = round(seconds + time.monotonic() - start, 3)
+        stage_folders.write(folder, document)
+        jax.clear_caches()  # otherwise a hundred runs leave a hundred compiled programs in memory
         gc.collect()
 
 
-def _kind(error: BaseException) -> str:
-    return type(error).__name__
-
-
 def call(stage: Stage, root: Path, search_paths: Sequence[str] = (), **arguments: Any) -> Any:
-    """Calls a stage's entry point under its configuration, in `root`, and returns what it does."""
+    """Calls a stage's entry point under its configuration.
+
+    Args:
+        stage: the stage.
+        root: the folder that holds the folders of stages.
+        search_paths: where gin files are looked for first.
+        arguments: further arguments of the entry point.
+
+    Returns:
+        What the entry point returns.
+    """
     parents = [str(root / parent.folder) for parent in stage.parents]
-    places = grid.places(stage.kind, stage.seed, parents, str(root / stage.folder), stage.macros)
-    gin_files.configure(stage.files, (*places, *stage.bindings), search_paths)
+    place = place_bindings(stage.kind, stage.seed, parents, str(root / stage.folder), stage.macros)
+    gin_files.configure(stage.files, (*place, *stage.bindings), search_paths)
     return registry.STAGES[stage.kind](**arguments)
 
 
 class _Clock:
-    """Where the whole grid stands, and how long it will still take."""
+    """Progress over all stages, and an estimate of the time left."""
 
     def __init__(self, stages: Mapping[Stage, Cell], folder: Path) -> None:
         self._stages, self._folder = list(stages), folder
 
     def line(self, stage: Stage, cell: Cell) -> str:
-        """What is done, what begins now, and the time left by what stages of each name took so far."""
-        said = {each: stage_folders.read(self._folder / each.folder) for each in self._stages}
-        done = [each for each in self._stages if said[each].get("status") == "finished"]
+        """The line printed before a stage runs: how many are finished, its name, and the time left.
+
+        The time left is estimated from the finished stages of the same names and the stages that run now.
+        """
+        documents = {each: stage_folders.read(self._folder / each.folder) for each in self._stages}
+        finished = [each for each in self._stages if documents[each].get("status") == "finished"]
+        unfinished = [each for each in self._stages if documents[each].get("status") != "finished"]
         seconds: dict[str, list[float]] = {}
-        for each in done:
-            seconds.setdefault(each.name, []).append(said[each]["seconds"])
-        left = [each for each in self._stages if said[each].get("status") != "finished"]
-        known = [sum(seconds[each.name]) / len(seconds[each.name]) for each in left if each.name in seconds]
-        others = max(1, sum(stage_folders.is_locked(self._folder / each.folder) for each in left))
-        guess = ""
-        if known:
-            minutes = sum(known) / len(known) * len(left) / others / 60
-            guess = f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
-        what = f"{stage.name} of {cell.setting!r}, seed {cell.seed}"
-        return f"\n[{len(done) + 1}/{len(self._stages)}] {what} ({stage.folder}){guess}"
+        for each in finished:
+            seconds.setdefault(each.name, []).append(documents[each]["seconds"])
+        estimates = [statistics.mean(seconds[each.name]) for each in unfinished if each.name in seconds]
+        running = max(1, sum(stage_folders.is_locked(self._folder / each.folder) for each in unfinished))
+        time_left = ""
+        if estimates:
+            minutes = statistics.mean(estimates) * len(unfinished) / running / 60
+            time_left = f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
+        name = f"{stage.name} of {cell.setting!r}, seed {cell.seed}"
+        return f"\n[{len(finished) + 1}/{len(self._stages)}] {name} ({stage.folder}){time_left}"
 
 
 # ------------------------------------------------------------------------------------------------------ other processes
 
 
 def start_workers(command: Sequence[str], root: Path, count: int) -> list[subprocess.Popen[bytes]]:
-    """Starts processes that do the same command, each with a log below `root`."""
+    """Starts processes that run a command, each with a log file in `root`."""
     (root / LOGS).mkdir(parents=True, exist_ok=True)
-    started = []
+    workers = []
     for number in range(1, count + 1):
         path = root / LOGS / f"worker_{number}.log"
         with open(path, "w") as log:
-            started.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-        print(f"another process works beside this one: {path}", file=sys.stderr)
-    return started
+            workers.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+        print(f"another process works on the study, too: {path}", file=sys.stderr)
+    return workers
 
 
 def join_workers(workers: Sequence[subprocess.Popen[bytes]], *, stop: bool) -> None:
-    """Waits for the processes to end, or, with `stop`, interrupts them first, so that they save what they have."""
+    """Waits for the processes to end; with `stop`, interrupts them first, so that they save their state."""
     for worker in workers:
         if stop and worker.poll() is None:
             worker.send_signal(signal.SIGTERM)

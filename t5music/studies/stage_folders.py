@@ -1,10 +1,10 @@
-"""What a stage's folder says of it: whether it is done, what it found, what it cost, and what made it.
+"""Stage folders: the status, results, cost and provenance of each stage, in its stage.json; and locks on stages.
 
     <studies>/runs/finetune-0123456789abcdef/
-        stage.json                what this module writes and reads
+        stage.json                written and read by this module
         checkpoints/ ...          the run itself, where the stage trains
 
-A table is made of these folders and of nothing else.
+Reports are made from these folders and from nothing else.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ Results = dict[str, dict[str, float]]  # task -> metric -> figure
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What is known of a stage.
+    """The state of a stage.
 
     Attributes:
         stage: the stage.
-        folder: where it is, or would be.
-        status: "finished"; "failed", itself or a stage it needs; "running" in some process; "missing".
+        folder: its folder, whether or not that exists.
+        status: "finished"; "failed", if it or a stage it needs failed; "running", in some process; "missing".
         reason: why it failed; '' otherwise.
-        results: what it found, {} for a stage that trains and for one that is not finished.
-        seconds: it took, without interruptions.
+        results: task -> metric -> figure; {} for a stage that trains and for one that is not finished.
+        seconds: the time it took, without interruptions.
         positions: tokens that a stage that trains has seen, inputs and targets, without padding.
-        flops: floating point operations of its steps (`training.flops`).
-        git: the state of the code's checkout, '' where there is none.
+        flops: floating point operations of its training steps (`training.cost.flops`).
+        git: the commit of the code's checkout, '' where there is none.
         version: of t5music.
     """
 
@@ -65,7 +65,14 @@ class Record:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What a stage's folder says, {} where there is none. Raises DataError for a damaged file."""
+    """Reads a folder's stage.json.
+
+    Returns:
+        Its content; {} where there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     path = folder / STAGE_FILE
     if not path.is_file():
         return {}
@@ -75,13 +82,13 @@ def read(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read ({error}): remove {folder} and run the study again") from error
 
 
-def write(folder: Path, said: dict[str, Any]) -> None:
-    """Writes what a stage's folder says of it."""
-    files.write_text(folder / STAGE_FILE, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+def write(folder: Path, document: dict[str, Any]) -> None:
+    """Writes a folder's stage.json."""
+    files.write_text(folder / STAGE_FILE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def begin(stage: Stage, folder: Path) -> dict[str, Any]:
-    """What is said of a stage that begins, or goes on: what made it, and the time it took so far."""
+    """The stage.json of a stage that begins or goes on: its definition, the code and machine, and the time so far."""
     return {
         "name": stage.name,
         "kind": stage.kind,
@@ -104,63 +111,68 @@ def collect(study: Study, folders: Iterable[Path]) -> dict[str, Record]:
 
     Args:
         study: the study.
-        folders: where stages are looked for: in each, folders that hold a stage. The first finished one counts.
+        folders: folders that hold the folders of stages. If several hold the same stage, the first finished one counts.
 
-    Raises DataError for a damaged file.
+    Raises:
+        DataError: a stage.json is damaged.
     """
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    wanted = {stage.fingerprint for stage in study.stages()}
+    documents: dict[str, tuple[Path, dict[str, Any]]] = {}  # fingerprint -> folder and content of its stage.json
+    fingerprints = {stage.fingerprint for stage in study.stages()}
     roots = list(folders)
     for root in roots:
         for path in sorted(root.glob(f"*/{STAGE_FILE}")):
-            said = read(path.parent)
-            own = said.get("fingerprint")
-            if own in wanted and (own not in found or found[own][1]["status"] != "finished"):
-                found[own] = path.parent, said
+            document = read(path.parent)
+            name = document.get("fingerprint")
+            if name in fingerprints and (name not in documents or documents[name][1]["status"] != "finished"):
+                documents[name] = path.parent, document
     records: dict[str, Record] = {}
     for stage in study.stages():
-        folder, said = found.get(stage.fingerprint, (roots[0] / stage.folder, {}))
-        record = _record(stage, folder, said)
-        broken = next(
-            (records[p.fingerprint] for p in stage.parents if records[p.fingerprint].status == "failed"), None
-        )
-        if record.status == "missing" and broken is not None:
-            record = dataclasses.replace(record, status="failed", reason=f"{broken.stage.name}: {broken.reason}")
+        folder, document = documents.get(stage.fingerprint, (roots[0] / stage.folder, {}))
+        record = _record(stage, folder, document)
+        parents = [records[parent.fingerprint] for parent in stage.parents]
+        failed = next((parent for parent in parents if parent.status == "failed"), None)
+        if record.status == "missing" and failed is not None:
+            record = dataclasses.replace(record, status="failed", reason=f"{failed.stage.name}: {failed.reason}")
         records[stage.fingerprint] = record
     return records
 
 
-def _record(stage: Stage, folder: Path, said: dict[str, Any]) -> Record:
-    status = said.get("status", "missing")
+def _record(stage: Stage, folder: Path, document: dict[str, Any]) -> Record:
+    """A stage's record from the content of its stage.json."""
+    status = document.get("status", "missing")
     if status not in ("finished", "failed"):
-        status = "running" if said and is_locked(folder) else "missing"
+        status = "running" if document and is_locked(folder) else "missing"
     tokens, flops = cost(folder)
     return Record(
         stage=stage,
         folder=folder,
         status=status,
-        reason=said.get("reason", ""),
-        results=said.get("results", {}) if status == "finished" else {},
-        seconds=said.get("seconds", 0.0),
+        reason=document.get("reason", ""),
+        results=document.get("results", {}) if status == "finished" else {},
+        seconds=document.get("seconds", 0.0),
         positions=tokens,
         flops=flops,
-        git=said.get("git", ""),
-        version=said.get("version", ""),
+        git=document.get("git", ""),
+        version=document.get("version", ""),
     )
 
 
 def cost(folder: Path) -> tuple[float, float]:
-    """(tokens seen, floating point operations) of the run in a folder by its clock's lines; (0, 0) without any.
+    """The cost of the run in a folder, from its timing.jsonl.
 
-    The lines hold speeds. What a step cost is rounded, so that the time that is divided out again leaves no trace.
+    The lines of that file hold speeds. The cost of a step is rounded, so that dividing the time out again leaves no
+    rounding error.
+
+    Returns:
+        (tokens seen, floating point operations); (0, 0) where there is no line.
     """
     path = folder / TIMING_FILE
     lines = read_metrics(path) if path.is_file() else []
     tokens = flops = 0.0
-    before = 0
+    last_step = 0
     for line in lines:
-        steps = line["step"] - before
-        before = line["step"]
+        steps = line["step"] - last_step
+        last_step = line["step"]
         tokens += steps * round(line["tokens_per_second"] / line["steps_per_second"], 3)
         flops += steps * round(line.get("flops_per_second", 0.0) / line["steps_per_second"])
     return tokens, flops
@@ -171,7 +183,7 @@ def cost(folder: Path) -> tuple[float, float]:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[bool]:
-    """Takes a stage for this process; yields False where another one has it. A process that ends gives it back."""
+    """Locks a stage for this process; yields False where another one holds the lock. It ends with the process."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK_FILE, "a") as handle:
         try:
@@ -195,12 +207,12 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-# --------------------------------------------------------------------------------------------------------- what made it
+# ---------------------------------------------------------------------------------------------------------- provenance
 
 
 @functools.cache
 def git_state() -> str:
-    """The commit of the checkout that t5music runs from, with "-dirty" after it where it was changed; '' elsewhere."""
+    """The commit of the checkout that t5music runs from, with "-dirty" if files changed; '' outside a checkout."""
     root = Path(t5music.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return ""
@@ -213,7 +225,7 @@ def git_state() -> str:
 
 @functools.cache
 def machine() -> dict[str, Any]:
-    """What figures may depend on: devices, cores, versions."""
+    """The devices, cores and versions, on which figures may depend."""
     return {
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "cores": os.cpu_count(),

@@ -9,7 +9,7 @@ from typing import Any
 from t5music.errors import ConfigError
 from t5music.training.freezing import GradualUnfreezing
 from t5music.training.losses import Z_LOSS
-from t5music.training.note_masking.masker import Masking
+from t5music.training.note_masking.settings import Masking
 from t5music.training.optimizers import Optimizer
 
 

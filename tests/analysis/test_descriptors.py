@@ -38,29 +38,29 @@ def test_against_a_raster_of_the_same_music():
     raster = np.zeros((1000, 60), bool)  # hundredths of a second
     for number, (begin, end, _) in enumerate(notes):
         raster[round(100 * begin) : round(100 * end), number] = True
-    found = describe(score(*notes), 1.0, 8.0)
+    description = describe(score(*notes), 1.0, 8.0)
     sounding = raster[100:800].sum(axis=1)
     inside = [pitch for begin, _, pitch in notes if 1 <= begin < 8]
     classes = np.bincount(np.array(inside) % 12)
-    assert found["polyphony"] == pytest.approx(sounding[sounding > 0].mean())
-    assert found["silence"] == pytest.approx((sounding == 0).mean())
-    assert found["notes_per_second"] == pytest.approx(len(inside) / 7)
-    assert found["pitch_range"] == max(inside) - min(inside)
-    assert found["pitch_class_entropy"] == pytest.approx(stats.entropy(classes, base=2))
+    assert description["polyphony"] == pytest.approx(sounding[sounding > 0].mean())
+    assert description["silence"] == pytest.approx((sounding == 0).mean())
+    assert description["notes_per_second"] == pytest.approx(len(inside) / 7)
+    assert description["pitch_range"] == max(inside) - min(inside)
+    assert description["pitch_class_entropy"] == pytest.approx(stats.entropy(classes, base=2))
 
 
 def test_percussion_has_no_pitch():
-    found = describe(score((0, 1, 36), (1, 2, 42), program=DRUMS), 0, 2)
-    assert found["notes_per_second"] == 1
-    assert math.isnan(found["pitch_range"])
-    assert math.isnan(found["pitch_class_entropy"])
+    description = describe(score((0, 1, 36), (1, 2, 42), program=DRUMS), 0, 2)
+    assert description["notes_per_second"] == 1
+    assert math.isnan(description["pitch_range"])
+    assert math.isnan(description["pitch_class_entropy"])
 
 
 @pytest.mark.parametrize("times", [(0.0, 4.0), (1.0, 1.0)], ids=["silence", "no time"])
 def test_where_there_is_nothing_to_measure(times: tuple[float, float]):
-    found = describe(Score(480, np.empty(0, NOTE)), *times)
-    nothing = {name for name, value in found.items() if math.isnan(value)}
+    description = describe(Score(480, np.empty(0, NOTE)), *times)
+    nothing = {name for name, value in description.items() if math.isnan(value)}
     assert nothing >= {"pitch_range", "pitch_class_entropy", "polyphony"}
     if times[1] > times[0]:
-        assert found["silence"] == 1
-        assert found["notes_per_second"] == 0
+        assert description["silence"] == 1
+        assert description["notes_per_second"] == 0

@@ -27,29 +27,29 @@ def of(*notes: tuple[int, ...], **settings) -> Score:
 def test_a_known_piece():
     scale = [60, 62, 64, 65, 67, 69, 71, 72]
     notes = [(24 * place, 24, pitch, 60 + place) for place, pitch in enumerate(scale)]
-    found = named(of(*notes, (0, 96, 48, 90), (0, 96, 52, 90)))
-    assert found["fits_major"] > 0.8 > found["fits_minor"]
-    assert (found["pitch_lowest"], found["pitch_highest"]) == (48, 72)
-    assert found["pitch_class_0"] == pytest.approx(6 / 16)  # of sixteen quarters that sound, c has one, one and four
-    assert found["pitch_class_1"] == 0
-    assert found["interval_steps"] == found["interval_rises"] == 1
-    assert found["interval_mean"] == pytest.approx(12 / 7)
-    assert found["notes_per_beat"] == 10 / 8
-    assert found["notes_per_second"] == pytest.approx(10 / 4)
-    assert found["polyphony"] == 2
-    assert found["chords"] == pytest.approx(1 / 8)
-    assert found["silence"] == found["off_beat"] == found["percussion"] == 0
-    assert found["on_beat"] == found["legato"] * 1.0 == 1
-    assert found["tempo"] == pytest.approx(120)
-    assert found["bars_per_minute"] == pytest.approx(30)
-    assert found["velocity_range"] == 30
+    values = named(of(*notes, (0, 96, 48, 90), (0, 96, 52, 90)))
+    assert values["fits_major"] > 0.8 > values["fits_minor"]
+    assert (values["pitch_lowest"], values["pitch_highest"]) == (48, 72)
+    assert values["pitch_class_0"] == pytest.approx(6 / 16)  # of sixteen quarters that sound, c has one, one and four
+    assert values["pitch_class_1"] == 0
+    assert values["interval_steps"] == values["interval_rises"] == 1
+    assert values["interval_mean"] == pytest.approx(12 / 7)
+    assert values["notes_per_beat"] == 10 / 8
+    assert values["notes_per_second"] == pytest.approx(10 / 4)
+    assert values["polyphony"] == 2
+    assert values["chords"] == pytest.approx(1 / 8)
+    assert values["silence"] == values["off_beat"] == values["percussion"] == 0
+    assert values["on_beat"] == values["legato"] * 1.0 == 1
+    assert values["tempo"] == pytest.approx(120)
+    assert values["bars_per_minute"] == pytest.approx(30)
+    assert values["velocity_range"] == 30
 
 
 def test_rests_off_beats_and_percussion():
-    found = named(of((0, 6, 60, 64), (36, 12, 67, 64)))
-    assert found["silence"] == pytest.approx(30 / 48)
-    assert found["off_beat"] == 0.5
-    assert found["interval_leaps"] == 0
+    values = named(of((0, 6, 60, 64), (36, 12, 67, 64)))
+    assert values["silence"] == pytest.approx(30 / 48)
+    assert values["off_beat"] == 0.5
+    assert values["interval_leaps"] == 0
     notes = np.array([(0, 6, 36, 64, DRUMS, 0), (0, 6, 38, 64, DRUMS, 0), (24, 24, 60, 64, 0, 1)], NOTE)
     drums = named(Score(24, notes))
     assert drums["percussion"] == pytest.approx(2 / 3)
@@ -60,17 +60,17 @@ def test_rests_off_beats_and_percussion():
 @given(scores(max_notes=12))
 @settings(deadline=None, max_examples=40)
 def test_any_score_has_finite_features_and_transposing_moves_the_pitch_alone(score: Score):
-    found = named(score)
-    assert np.isfinite(list(found.values())).all()
+    values = named(score)
+    assert np.isfinite(list(values.values())).all()
     pitched = score.notes["pitch"][score.notes["program"] != DRUMS]
     if len(pitched) and pitched.max() < 120:
         moved = named(score.transpose(5))
-        assert moved["pitch_mean"] == pytest.approx(found["pitch_mean"] + 5)
+        assert moved["pitch_mean"] == pytest.approx(values["pitch_mean"] + 5)
         # Where two keys fit alike, another tonic may be taken: the fit is the same.
         free = [name for name in RELATIVE if not name.startswith(("pitch_class", "fits"))]
-        assert [moved[name] for name in free] == pytest.approx([found[name] for name in free])
+        assert [moved[name] for name in free] == pytest.approx([values[name] for name in free])
         assert max(moved["fits_major"], moved["fits_minor"]) == pytest.approx(
-            max(found["fits_major"], found["fits_minor"]), abs=1e-9
+            max(values["fits_major"], values["fits_minor"]), abs=1e-9
         )
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_music import line
 
-from t5music.analysis.longest_run import LONGEST_GAP, Run, RunIndex, longest_run
+from t5music.analysis.longest_run import LONGEST_GAP, Run, RunIndex
 from t5music.music.score import DRUMS, NOTE, Score
 
 # Few pitches and gaps, so that much is in common; several notes may begin together.
@@ -29,20 +29,22 @@ def notes_of(of: Score) -> list[tuple[float, int]]:
     return sorted((note["onset"] / of.ticks_per_quarter, int(note["pitch"])) for note in of.notes)
 
 
-def by_trying_everything(asked: Score, collection: Sequence[Score]) -> int:
+def by_trying_everything(query: Score, collection: Sequence[Score]) -> int:
     """The length of the longest run of any notes that begin alike, relative to their first one's pitch and onset."""
     best = 0
-    ours = notes_of(asked)
+    notes = notes_of(query)
     for other in collection:
-        theirs = notes_of(other)
-        for i in range(len(ours)):
-            for j in range(len(theirs)):
+        others = notes_of(other)
+        for i in range(len(notes)):
+            for j in range(len(others)):
                 length = 0
                 while (
-                    max(i, j) + length < len(ours) + len(theirs) and i + length < len(ours) and j + length < len(theirs)
+                    max(i, j) + length < len(notes) + len(others)
+                    and i + length < len(notes)
+                    and j + length < len(others)
                 ):
-                    (onset, pitch), (begun, low) = ours[i + length], ours[i]
-                    (other_onset, other_pitch), (other_begun, other_low) = theirs[j + length], theirs[j]
+                    (onset, pitch), (begun, low) = notes[i + length], notes[i]
+                    (other_onset, other_pitch), (other_begun, other_low) = others[j + length], others[j]
                     if (onset - begun, pitch - low) != (other_onset - other_begun, other_pitch - other_low):
                         break
                     length += 1
@@ -54,15 +56,15 @@ def by_trying_everything(asked: Score, collection: Sequence[Score]) -> int:
 @settings(deadline=None, max_examples=150)
 def test_the_longest_run_is_found_where_it_is_said_to_be(melody, melodies, moved):
     collection = {str(number): score(of) for number, of in enumerate(melodies)}
-    asked = score(melody, low=60 + moved, quarter=480)
-    run = longest_run(asked, RunIndex(collection))
-    assert run.notes == by_trying_everything(asked, list(collection.values()))
+    query = score(melody, low=60 + moved, quarter=480)
+    run = RunIndex(collection).longest(query)
+    assert run.notes == by_trying_everything(query, list(collection.values()))
     if run.notes:
-        ours = notes_of(asked)[run.start : run.start + run.notes]
-        theirs = notes_of(collection[run.piece])[run.position : run.position + run.notes]
-        assert len(theirs) == run.notes
-        assert [pitch for _, pitch in ours] == [pitch + run.interval for _, pitch in theirs]
-        assert [at - ours[0][0] for at, _ in ours] == [at - theirs[0][0] for at, _ in theirs]
+        notes = notes_of(query)[run.start : run.start + run.notes]
+        others = notes_of(collection[run.piece])[run.position : run.position + run.notes]
+        assert len(others) == run.notes
+        assert [pitch for _, pitch in notes] == [pitch + run.interval for _, pitch in others]
+        assert [at - notes[0][0] for at, _ in notes] == [at - others[0][0] for at, _ in others]
 
 
 def test_a_planted_phrase_is_found_in_another_key_tempo_and_colour():

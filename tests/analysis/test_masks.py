@@ -89,15 +89,15 @@ def test_a_run_masks_notes_and_says_which(tmp_path: Path):
     assert all(np.isfinite(line["loss"]) and line["masker/loss"] > 0 for line in lines)
     assert lines[-1]["examples/tunes"] + lines[-1]["examples/songs"] == 12
     assert lines[-1]["validation/loss"] > 0  # of the tasks' own objective
-    found = masks.masks(str(tmp_path / "run"), "both", str(tmp_path / "out"), limit=12, batch_size=5)
+    results = masks.masks(str(tmp_path / "run"), "both", str(tmp_path / "out"), limit=12, batch_size=5)
     for name in ("pitch", "duration"):
-        assert -1 <= found[name]["agreement"] <= 1
-        assert found[name]["notes"] == 12 * 12
-        assert 0.3 * 144 < found[name]["masked"] <= 0.4 * 144
-        assert found[name]["divergence"] >= 0
-    kept = json.loads((tmp_path / "out" / "masks.json").read_text())
-    assert kept["results"] == found
-    assert sum(kept["counts"]["pitch"]["every"]) == 144
+        assert -1 <= results[name]["agreement"] <= 1
+        assert results[name]["notes"] == 12 * 12
+        assert 0.3 * 144 < results[name]["masked"] <= 0.4 * 144
+        assert results[name]["divergence"] >= 0
+    document = json.loads((tmp_path / "out" / "masks.json").read_text())
+    assert document["results"] == results
+    assert sum(document["counts"]["pitch"]["every"]) == 144
     assert (tmp_path / "out" / "masks.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match=r"goes without Update.trainable"):
         train(tmp_path / "other", Masking(), microbatches=2)
@@ -114,19 +114,19 @@ def test_an_encoder_alone_recovers_notes_in_place(tmp_path: Path):
         train(tmp_path / "spans", by_chance, **settings | {"objective": None})
     result = train(tmp_path / "random", by_chance, steps=6, **settings)
     assert np.isfinite(result.metrics["validation/loss"])
-    found = masks.masks(str(tmp_path / "random"), "both")
-    assert 0.05 < found["pitch"]["masked"] / found["pitch"]["notes"] <= 0.15
+    results = masks.masks(str(tmp_path / "random"), "both")
+    assert 0.05 < results["pitch"]["masked"] / results["pitch"]["notes"] <= 0.15
 
 
 def test_agreement_is_spearmans_over_values_that_are_often_enough():
     every = np.array([100, 50, 20, 9, 30])
     masked = np.array([5, 10, 8, 9, 3])
-    often = every >= 10
-    found = masks.agreement(every, masked)
-    expected = stats.spearmanr(every[often], masked[often] / every[often]).statistic
-    assert found["agreement"] == pytest.approx(expected)
-    ours, theirs = masked / masked.sum(), every / every.sum()
-    assert found["divergence"] == pytest.approx(stats.entropy(ours, theirs, base=2))
+    frequent = every >= 10
+    results = masks.agreement(every, masked)
+    expected = stats.spearmanr(every[frequent], masked[frequent] / every[frequent]).statistic
+    assert results["agreement"] == pytest.approx(expected)
+    p, q = masked / masked.sum(), every / every.sum()
+    assert results["divergence"] == pytest.approx(stats.entropy(p, q, base=2))
     assert masks.agreement(every, every)["agreement"] == 0  # all alike
 
 

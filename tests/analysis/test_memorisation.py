@@ -111,24 +111,24 @@ RATIOS = st.lists(st.integers(0, 6), min_size=4, max_size=4)
 @given(RATIOS, RATIOS)
 @settings(deadline=None, max_examples=30)
 def test_the_auc_is_the_share_of_pairs_in_order(planted, controls):
-    found = memorisation.membership(np.array(planted) / 7, np.array(controls) / 7, Planting((1, 9), 2))
-    for name, of in (("auc", planted), ("auc_1", planted[:2]), ("auc_9", planted[2:])):
-        pairs = [(one < other) + 0.5 * (one == other) for one in of for other in controls]
-        assert found[name] == pytest.approx(np.mean(pairs))
-    assert found["loss_ratio_9"] == pytest.approx(np.mean(planted[2:]) / 7)
+    results = memorisation.membership(np.array(planted) / 7, np.array(controls) / 7, Planting((1, 9), 2))
+    for name, ratios in (("auc", planted), ("auc_1", planted[:2]), ("auc_9", planted[2:])):
+        pairs = [(one < other) + 0.5 * (one == other) for one in ratios for other in controls]
+        assert results[name] == pytest.approx(np.mean(pairs))
+    assert results["loss_ratio_9"] == pytest.approx(np.mean(planted[2:]) / 7)
 
 
 def test_the_stage_compares_the_first_model_with_the_second(place, tmp_path, capsys):
     both = [str(place / "other"), str(place / "reference")]
-    found = stage(model_dir=both, output_dir=str(tmp_path))["planted"]
+    results = stage(model_dir=both, output_dir=str(tmp_path))["planted"]
     assert capsys.readouterr().out.startswith("planted (memorisation): auc ")
-    assert "epochs" not in found  # this run wrote no metrics
+    assert "epochs" not in results  # this run wrote no metrics
     details = json.loads((tmp_path / "memorisation.json").read_text())
     planted, controls = (np.divide(*details[f"{split}_losses"]) for split in ("planted", "controls"))
-    assert found["auc_8"] == np.mean(planted[3:, None] < controls)
-    assert found["loss_ratio_1"] == pytest.approx(np.mean(planted[:3]))
+    assert results["auc_8"] == np.mean(planted[3:, None] < controls)
+    assert results["loss_ratio_1"] == pytest.approx(np.mean(planted[:3]))
     (place / "other" / "metrics.jsonl").write_text('{"step": 1, "examples/tunes": 78}\n{"step": 1, "loss": 1.0}\n')
-    assert stage(model_dir=both)["planted"] == found | {"epochs": 2.0}  # of 12 + 3 * (1 + 8) examples
+    assert stage(model_dir=both)["planted"] == results | {"epochs": 2.0}  # of 12 + 3 * (1 + 8) examples
 
 
 @pytest.mark.parametrize("scale", ["", "paper/"])
@@ -143,21 +143,21 @@ def test_the_study_compares_what_was_planted_with_the_same_without(scale):
 
 @pytest.mark.slow
 def test_what_was_repeated_is_remembered(place, trained):
-    found = stage(model_dir=[trained, str(place / "reference")])["planted"]
-    assert found["auc_8"] == 1.0
-    assert found["loss_ratio_8"] < 0.6 * found["loss_ratio_1"]
-    assert found["loss_ratio_8"] < 0.6 * found["loss_ratio_controls"]
+    results = stage(model_dir=[trained, str(place / "reference")])["planted"]
+    assert results["auc_8"] == 1.0
+    assert results["loss_ratio_8"] < 0.6 * results["loss_ratio_1"]
+    assert results["loss_ratio_8"] < 0.6 * results["loss_ratio_controls"]
 
 
 @pytest.mark.slow
 def test_what_is_written_is_searched_for_runs(place, trained, tmp_path):
     both = [trained, str(place / "reference")]
     arguments = {"model_dir": both, "samples": 3, "batch_size": 4, "output_dir": str(tmp_path)}
-    found = stage("memorisation.temperature = 0.5", **arguments)
-    assert found["held_out"]["longest_run"] < found["held_out"]["notes"] == 14  # random tunes share little
-    assert found["written"]["longest_run"] > found["held_out"]["longest_run"]
+    results = stage("memorisation.temperature = 0.5", **arguments)
+    assert results["held_out"]["longest_run"] < results["held_out"]["notes"] == 14  # random tunes share little
+    assert results["written"]["longest_run"] > results["held_out"]["longest_run"]
     runs = json.loads((tmp_path / "memorisation.json").read_text())["written_runs"]
-    assert max(run["notes"] for run in runs) == found["written"]["longest_run"]
+    assert max(run["notes"] for run in runs) == results["written"]["longest_run"]
     planted = plant(TokenStore.open(place / "stores" / "tunes"), PLANTING)
     repeated = {planted.split("planted")[index]["piece"] for index in range(3, 6)}
     assert runs[np.argmax([run["notes"] for run in runs])]["piece"] in repeated

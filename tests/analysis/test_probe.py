@@ -66,7 +66,7 @@ def test_pooled_states_are_means_and_deviations_over_the_music(model, material):
     graphdef, params = nnx.split(model)
     states_of = jax.jit(lambda tokens: nnx.merge(graphdef, params).encoder_states(tokens))
     for prompted in (False, True):
-        found = segment_vectors.pool(model, segments, batch_size=8, prompted=prompted)
+        vectors = segment_vectors.pool(model, segments, batch_size=8, prompted=prompted)
         for number in (0, 7):
             ids = segments.inputs[number]
             is_music = np.isin(ids, vocabulary.event_ids("remi"))
@@ -77,8 +77,8 @@ def test_pooled_states_are_means_and_deviations_over_the_music(model, material):
             states = np.asarray(states_of(row))[:, 0]
             pooled = states[:, np.flatnonzero(is_music)] if prompted else states[:, : len(shown)]
             expected = np.concatenate([pooled.mean(axis=1), pooled.std(axis=1)], axis=-1)
-            np.testing.assert_allclose(found[:, number], expected, rtol=0, atol=2e-5)
-    assert np.abs(found - material.layers["validation"]).max() > 1e-3  # the prompt is seen
+            np.testing.assert_allclose(vectors[:, number], expected, rtol=0, atol=2e-5)
+    assert np.abs(vectors - material.layers["validation"]).max() > 1e-3  # the prompt is seen
 
 
 def test_segments_are_limited_piece_by_piece(place):
@@ -93,15 +93,15 @@ def test_segments_are_limited_piece_by_piece(place):
 
 
 def test_choices_do_not_see_the_test_split(material):
-    found = material.all_layers()
+    vectors = material.all_layers()
     truth = {split: segments.labels for split, segments in material.segments.items()}
-    answers = probing.classify(found, truth)
-    other = probing.classify({**found, "test": found["test"][::-1]}, {**truth, "test": 1 - truth["test"]})
+    answers = probing.classify(vectors, truth)
+    other = probing.classify({**vectors, "test": vectors["test"][::-1]}, {**truth, "test": 1 - truth["test"]})
     assert other.validation_accuracy == answers.validation_accuracy
     np.testing.assert_allclose(other.test, answers.test[::-1], atol=1e-12)
     assert 1 - answers.validation_accuracy < 0.5
     with pytest.raises(ConfigError, match="a single label"):
-        probing.classify(found, {**truth, "train": 0 * truth["train"]})
+        probing.classify(vectors, {**truth, "train": 0 * truth["train"]})
 
 
 def test_pieces_answer_by_their_segments_together():
@@ -112,15 +112,15 @@ def test_pieces_answer_by_their_segments_together():
 
 def test_neighbours_are_scikit_learns(material):
     rng = np.random.default_rng(0)
-    found = {split: rng.normal(size=(len(of.labels), 6)) for split, of in material.segments.items()}
+    vectors = {split: rng.normal(size=(len(of.labels), 6)) for split, of in material.segments.items()}
     segments = material.segments
-    pieces = {split: [found[split][of.pieces == name].mean(axis=0) for name in np.unique(of.pieces)]
+    pieces = {split: [vectors[split][of.pieces == name].mean(axis=0) for name in np.unique(of.pieces)]
               for split, of in segments.items()}  # fmt: skip
     labels = {split: np.array([of.labels[of.pieces == name][0] for name in np.unique(of.pieces)])
               for split, of in segments.items()}  # fmt: skip
     scaler = StandardScaler().fit(pieces["train"])
     nearest = NearestNeighbors(metric="cosine").fit(scaler.transform(pieces["train"]))
-    precision = probing.neighbours(found, segments)
+    precision = probing.neighbours(vectors, segments)
     for rank in probing.RANKS:
         places = nearest.kneighbors(scaler.transform(pieces["test"]), rank, return_distance=False)
         expected = np.mean(labels["train"][places] == labels["test"][:, None])
@@ -132,22 +132,22 @@ def test_neighbours_are_scikit_learns(material):
 
 def test_the_stage_measures_saves_and_repeats(place, tmp_path, capsys):
     settings = {"model_dir": str(place / "run"), "tasks": ["register"], "segments": None}
-    found = probe("probe.batch_size = 8", output_dir=str(tmp_path), **settings)["register"]
+    results = probe("probe.batch_size = 8", output_dir=str(tmp_path), **settings)["register"]
     assert capsys.readouterr().out.startswith("register (test, frozen features): accuracy ")
-    assert found["handmade_accuracy"] == found["handmade_piece_accuracy"] == 1.0  # a register is a mean pitch
-    assert found["accuracy"] == found[f"layer_{found['best_layer']}_accuracy"] > found["majority_accuracy"]
-    assert found["majority_accuracy"] == pytest.approx(4 / 7)
-    assert found["handmade_neighbours_precision_at_1"] > found["chance_precision"]
-    assert (found["examples"], found["pieces"]) == (14, 7)
+    assert results["handmade_accuracy"] == results["handmade_piece_accuracy"] == 1.0  # a register is a mean pitch
+    assert results["accuracy"] == results[f"layer_{results['best_layer']}_accuracy"] > results["majority_accuracy"]
+    assert results["majority_accuracy"] == pytest.approx(4 / 7)
+    assert results["handmade_neighbours_precision_at_1"] > results["chance_precision"]
+    assert (results["examples"], results["pieces"]) == (14, 7)
     with np.load(tmp_path / "register.npz") as saved:
         assert saved["train_layers"].shape == (3, 30, 16)
         assert saved["test_handmade"].shape == (14, len(saved["handmade_names"]))
         assert saved["label_set"].tolist() == list(LABELS)
         assert saved["test_pieces"][0] == "test/0"
-    assert probe(**settings)["register"] == found
+    assert probe(**settings)["register"] == results
     random = probe(random_weights=True, **settings)["register"]
-    assert random["handmade_accuracy"] == found["handmade_accuracy"]
-    assert random != found
+    assert random["handmade_accuracy"] == results["handmade_accuracy"]
+    assert random != results
 
 
 def test_what_cannot_be_probed_is_refused(place, tmp_path, monkeypatch):

@@ -101,9 +101,9 @@ def data_dir(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sample(root: Path, output: Path, task: str, **more: object) -> dict[str, dict[str, float]]:
     """Through gin, as a study calls it."""
-    given = {"mixture_or_task_name": task, "model_dir": str(root / "run"), "output_dir": str(output)}
-    given |= {"count": 2, "prompt_words": PROMPT, "words": WORDS, **more}
-    gin_files.configure([], [f"sample.{name} = {value!r}" for name, value in given.items()])
+    arguments = {"mixture_or_task_name": task, "model_dir": str(root / "run"), "output_dir": str(output)}
+    arguments |= {"count": 2, "prompt_words": PROMPT, "words": WORDS, **more}
+    gin_files.configure([], [f"sample.{name} = {value!r}" for name, value in arguments.items()])
     return registry.STAGES["sample"]()
 
 
@@ -116,17 +116,17 @@ def sampled(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 def test_a_language_model_improvises_and_goes_on(sampled):
-    folder, found = sampled
-    assert list(found) == ["improv_performance", "held_out_jazz", "primed_jazz", "primed_pop", "held_out_pop"]
-    names = {f"{group}_{number}" for group in found if "held_out" not in group for number in (1, 2)}
+    folder, groups = sampled
+    assert list(groups) == ["improv_performance", "held_out_jazz", "primed_jazz", "primed_pop", "held_out_pop"]
+    names = {f"{group}_{number}" for group in groups if "held_out" not in group for number in (1, 2)}
     assert {path.stem for path in folder.glob("*.mid")} == {path.stem for path in folder.glob("*.png")} == names
-    assert {tuple(figures) for figures in found.values()} == {
+    assert {tuple(figures) for figures in groups.values()} == {
         ("notes_per_second", "pitch_range", "pitch_class_entropy", "polyphony", "silence", "illegal", "samples")
     }
-    assert found["held_out_jazz"] == found["held_out_pop"]
-    assert found["held_out_jazz"]["illegal"] == 0
-    assert found["held_out_jazz"]["notes_per_second"] == pytest.approx(4, rel=0.1), "a note each 240 ticks of 480"
-    assert found["primed_jazz"]["illegal"] > 0.1, "of weights that know nothing"
+    assert groups["held_out_jazz"] == groups["held_out_pop"]
+    assert groups["held_out_jazz"]["illegal"] == 0
+    assert groups["held_out_jazz"]["notes_per_second"] == pytest.approx(4, rel=0.1), "a note each 240 ticks of 480"
+    assert groups["primed_jazz"]["illegal"] > 0.1, "of weights that know nothing"
 
 
 def test_primed_samples_begin_as_pieces_of_the_split_do(sampled, root: Path):
@@ -137,33 +137,33 @@ def test_primed_samples_begin_as_pieces_of_the_split_do(sampled, root: Path):
 
 
 def test_samples_repeat_themselves_and_change_with_the_seed(sampled, root: Path, tmp_path: Path):
-    folder, found = sampled
+    folder, groups = sampled
     again = sample(root, tmp_path / "again", "jazz")
-    assert again.items() <= found.items()
+    assert again.items() <= groups.items()
     for path in (tmp_path / "again").iterdir():
         assert (folder / path.name).read_bytes() == path.read_bytes()
-    assert sample(root, tmp_path / "other", "jazz", seed=1)["primed_jazz"] != found["primed_jazz"]
+    assert sample(root, tmp_path / "other", "jazz", seed=1)["primed_jazz"] != groups["primed_jazz"]
 
 
 def test_tasks_that_are_asked_by_prompts(root: Path, tmp_path: Path):
-    found = sample(root, tmp_path, "asked")
+    groups = sample(root, tmp_path, "asked")
     groups = [f"{group}_jazz_{kind}" for kind, group in (("continue", "primed"), ("improvise", "improv"))]
-    assert set(found) == {*groups, "held_out_jazz_continue", "held_out_jazz_improvise"}
+    assert set(groups) == {*groups, "held_out_jazz_continue", "held_out_jazz_improvise"}
     begins = PERFORMANCE.decode(piece(0)[:PROMPT]).score.notes["pitch"].tolist()
     assert midi.read(tmp_path / "primed_jazz_continue_1.mid").notes["pitch"][: len(begins)].tolist() == begins
 
 
 def test_figures_of_a_silent_sample_are_not_numbers():
     silence = sampling.Music(np.empty(0, np.int32), np.full(3, PERFORMANCE.ids["TIME_SHIFT_100"], np.int32))
-    found = sampling.figures([silence], "performance")
-    assert found["silence"] == 1
-    assert np.isnan(found["polyphony"])
+    groups = sampling.figures([silence], "performance")
+    assert groups["silence"] == 1
+    assert np.isnan(groups["polyphony"])
 
 
 @pytest.mark.parametrize(
     ("task", "settings", "error", "message"),
     [
-        ("noise", {}, ConfigError, "noise asks for no music from its beginning"),
+        ("noise", {}, ConfigError, "noise does not generate music from left to right"),
         ("jazz", {"words": 0}, ConfigError, r"sample\.words must be at least 1, not 0"),
         ("jazz", {"temperature": 0.0}, ConfigError, r"sample\.temperature must be above 0"),
         ("jazz", {"words": 1000}, DataError, r"jazz: 0 pieces of split 'test' have an example of 1016 words"),

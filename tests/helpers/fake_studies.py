@@ -55,13 +55,13 @@ def study(
 def results(better: float, seed: int, columns: Sequence[Column] = COLUMNS) -> dict[str, dict[str, float]]:
     """What a test finds: figures that differ a little from seed to seed."""
     noise = np.random.default_rng([seed, round(1000 * (better + 10))]).normal(size=len(columns))
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for column, luck in zip(columns, noise.tolist(), strict=True):
         share, bits = 0.6 + 0.4 * better + 0.008 * luck, 6.4 * (1 - 0.3 * better) + 0.03 * luck
         value = share if column.higher_is_better else bits
-        found.setdefault(column.task, {})[column.metric] = value
-        found[column.task]["majority_accuracy"] = 0.2222
-    return found
+        figures.setdefault(column.task, {})[column.metric] = value
+        figures[column.task]["majority_accuracy"] = 0.2222
+    return figures
 
 
 def finished(study: Study, root: Path, shifts: Mapping[str, float] = SHIFTS) -> dict[str, Record]:
@@ -111,8 +111,8 @@ def stop(records: dict[str, Record], setting: str, seed: int, states: Mapping[st
             )
 
 
-def cells(made: str) -> dict[str, list[str]]:
+def cells(markdown: str) -> dict[str, list[str]]:
     """Row name -> cells, of the first table in a text."""
-    lines = [line for line in made.splitlines() if line.startswith("|")]
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
     split = [[cell.strip() for cell in line.replace("\\|", "¦").split("|")[1:-1]] for line in lines]
     return {line[0]: line[1:] for line in split}

@@ -10,6 +10,7 @@ import pytest
 from t5music.configuration import registry
 from t5music.errors import ConfigError
 from t5music.studies import grid, runner
+from t5music.studies.expand import expand as expand_description
 
 STAGES = {
     "pretrain": {"train": ["runs/pretrain.gin"], "MIXTURE_OR_TASK_NAME": "music"},
@@ -25,9 +26,9 @@ MIXTURE_OR_TASK_NAME = "downstream"
 
 def expand(place: Path, settings: dict[str, Any], stages: dict[str, Any] = STAGES, **more: Any) -> grid.Study:
     (place / "first.gin").write_text(FIRST)
-    told = {"columns": {"continue": "test/song/bits_per_note"}, "seeds": (0, 1), **more}
-    description = grid.Description("grid", "A grid", stages, settings, **told)
-    return grid.expand(description, registry.STAGES, [str(place)])
+    fields = {"columns": {"continue": "test/song/bits_per_note"}, "seeds": (0, 1), **more}
+    description = grid.Description("grid", "A grid", stages, settings, **fields)
+    return expand_description(description, registry.STAGES, [str(place)])
 
 
 def test_cells_share_the_stages_they_have_in_common(tmp_path: Path):
@@ -108,13 +109,13 @@ def test_what_every_setting_says_comes_before_its_own(tmp_path: Path):
         },
         seeds=[0],
     )
-    shared, pattern, own = (cell.stages for cell in study.cells)
+    shared, pattern, exact = (cell.stages for cell in study.cells)
     assert shared["finetune"].bindings == ("TRAIN_STEPS = 7", "BATCH_SIZE = 2")
     assert pattern["finetune"].bindings == ("TRAIN_STEPS = 8", "BATCH_SIZE = 2")
-    assert own["finetune"].bindings == ("TRAIN_STEPS = 9", "BATCH_SIZE = 2")
+    assert exact["finetune"].bindings == ("TRAIN_STEPS = 9", "BATCH_SIZE = 2")
     assert pattern["other"].bindings == ("TRAIN_STEPS = 8",)
     # Here the stage is asked for by its own name, and that wins over what leaves it out.
-    assert [list(cell) for cell in (shared, pattern, own)] == [["pretrain", "finetune", "test", "other"]] * 3
+    assert [list(cell) for cell in (shared, pattern, exact)] == [["pretrain", "finetune", "test", "other"]] * 3
 
 
 def test_what_a_pattern_leaves_out_other_patterns_do_not_bring_back(tmp_path: Path):

@@ -10,8 +10,8 @@ from t5music.studies.report import curves, table
 
 
 def test_markdown_is_aligned():
-    made = table.markdown(["", "bits"], {"uniform": ["27.10"], "t5": ["6.5"]})
-    assert made.splitlines() == [
+    markdown = table.markdown(["", "bits"], {"uniform": ["27.10"], "t5": ["6.5"]})
+    assert markdown.splitlines() == [
         "|         |  bits |",
         "|---------|------:|",
         "| uniform | 27.10 |",

@@ -66,8 +66,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     features = {feature: FeatureSpec("tokens", True) for feature in ("inputs", "targets")}
     store = root / "data" / "stores" / "song"
-    asked = {"kind": "pieces", "encoding": "tx1", "words": 20}
-    form = {"features": features, "vocabulary": vocab, "encoding": "tx1", "examples": asked}
+    examples = {"kind": "pieces", "encoding": "tx1", "words": 20}
+    form = {"features": features, "vocabulary": vocab, "encoding": "tx1", "examples": examples}
     with StoreWriter(store, **form, objectives=[LanguageModel()]) as out:
         for split, count in (("train", 8), ("validation", 2), ("test", 2)):
             for _ in range(count):
@@ -88,8 +88,8 @@ def study(root: Path, *more: str) -> int:
 
 
 def read(root: Path) -> tuple[Study, dict[str, stage_folders.Record]]:
-    found = runner.read(["study.gin"], [], [str(root)])
-    return found, stage_folders.collect(found, [root / "studies" / "runs"])
+    tiny_study = runner.read(["study.gin"], [], [str(root)])
+    return tiny_study, stage_folders.collect(tiny_study, [root / "studies" / "runs"])
 
 
 def test_reading_a_study_leaves_no_bindings_behind(place: Path):
@@ -101,22 +101,22 @@ def test_reading_a_study_leaves_no_bindings_behind(place: Path):
 
 
 def test_what_fails_is_written_down_and_stops_nothing_else(place: Path):
-    found, said = read(place)
-    whole, broken, scratch = found.cells
-    assert {stage.folder for stage in found.stages()} >= {
+    tiny_study, records = read(place)
+    whole, broken, scratch = tiny_study.cells
+    assert {stage.folder for stage in tiny_study.stages()} >= {
         path.parent.name for path in (place / "studies" / "runs").glob("*/stage.json")
     }
     for cell in (whole, scratch):
-        record = said[cell.stages["test"].fingerprint]
+        record = records[cell.stages["test"].fingerprint]
         assert (record.status, record.seconds > 0, record.version != "") == ("finished", True, True)
         assert record.results["song"]["bits_per_note"] > 0
-    tuned, tested = (said[broken.stages[name].fingerprint] for name in ("finetune", "test"))
+    tuned, tested = (records[broken.stages[name].fingerprint] for name in ("finetune", "test"))
     assert tuned.status == tested.status == "failed"
     assert tuned.reason.startswith("the batch size (2) must be a multiple of the number of lanes (3)")
     assert tested.reason == f"finetune: {tuned.reason}"
     assert "Traceback" in (tuned.folder / "error.txt").read_text()
     assert not tested.folder.exists()
-    pretrained = said[whole.stages["pretrain"].fingerprint]
+    pretrained = records[whole.stages["pretrain"].fingerprint]
     lines = [json.loads(line) for line in (pretrained.folder / "timing.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2]  # the first step compiles and is not measured
     assert pretrained.flops == pytest.approx(2 * lines[0]["flops_per_second"] / lines[0]["steps_per_second"])
@@ -126,14 +126,14 @@ def test_what_fails_is_written_down_and_stops_nothing_else(place: Path):
 
 
 def test_only_what_is_gone_runs_again_and_gives_the_same_figures(place: Path, monkeypatch: pytest.MonkeyPatch):
-    found, said = read(place)
-    cell = found.cells[2]
+    tiny_study, records = read(place)
+    cell = tiny_study.cells[2]
     table = without_time(place / "studies" / "tiny" / "table.csv")
-    before = said[cell.stages["test"].fingerprint]
-    untouched = said[found.cells[0].stages["finetune"].fingerprint].folder / "stage.json"
+    before = records[cell.stages["test"].fingerprint]
+    untouched = records[tiny_study.cells[0].stages["finetune"].fingerprint].folder / "stage.json"
     stamp = untouched.stat().st_mtime_ns
     for name in ("finetune", "test"):
-        shutil.rmtree(said[cell.stages[name].fingerprint].folder)
+        shutil.rmtree(records[cell.stages[name].fingerprint].folder)
     assert read(place)[1][before.stage.fingerprint].status == "missing"
     ran: list[str] = []
     call = runner.call
@@ -167,17 +167,17 @@ def test_a_table_is_made_of_run_folders_alone(place: Path, tmp_path: Path):
 
 
 def test_a_stage_another_process_has_is_waited_for(place: Path, monkeypatch: pytest.MonkeyPatch):
-    found, said = read(place)
-    cell = found.cells[0]
-    folder = said[cell.stages["test"].fingerprint].folder
-    kept = (folder / "stage.json").read_text()
-    stage_folders.write(folder, json.loads(kept) | {"status": "begun"})
+    tiny_study, records = read(place)
+    cell = tiny_study.cells[0]
+    folder = records[cell.stages["test"].fingerprint].folder
+    text = (folder / "stage.json").read_text()
+    stage_folders.write(folder, json.loads(text) | {"status": "begun"})
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:  # the other process finishes meanwhile
         waits.append(seconds)
         assert read(place)[1][cell.stages["test"].fingerprint].status == "running"
-        (folder / "stage.json").write_text(kept)
+        (folder / "stage.json").write_text(text)
 
     monkeypatch.setattr(runner.time, "sleep", sleep)
     monkeypatch.setattr(runner, "_run", lambda *arguments: pytest.fail("it is not ours"))
@@ -230,6 +230,6 @@ def test_a_killed_study_goes_on_with_two_processes_to_the_same_figures(place: Pa
         list(csv.DictReader((root / "tiny" / "values.csv").read_text().splitlines()))
         for root in (tmp_path, tmp_path / "whole")
     ]
-    kept = [[(row["row"], row["fingerprint"], row["value"], row["status"]) for row in rows] for rows in values]
-    assert kept[0] == kept[1]
-    assert {row[3] for row in kept[0]} == {"finished", "failed"}
+    figures = [[(row["row"], row["fingerprint"], row["value"], row["status"]) for row in rows] for rows in values]
+    assert figures[0] == figures[1]
+    assert {row[3] for row in figures[0]} == {"finished", "failed"}

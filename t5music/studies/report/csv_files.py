@@ -1,7 +1,7 @@
-"""A study's figures as CSV: `table.csv` for other programs, `values.csv` to trace every figure to where it came from.
+"""CSV: a study's figures as `table.csv` for other programs and `values.csv`, which traces every figure to its run.
 
-Figures stand as the runs' results have them, unrounded: shares up to 1, not per cent. An empty field is a figure that
-does not exist.
+Figures are those of the runs' results, unrounded: shares up to 1, not per cent. An empty field is a figure that does
+not exist.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ VALUES = (
 _Field = str | float | None
 
 
-def table_csv(found: Summary) -> str:
+def table_csv(summary: Summary) -> str:
     """A line for every row and column of the table.
 
-    `difference` is the mean of row minus baseline over the seeds that both have, `p` that of the paired t-test over
-    them and `p_holm` the same after Holm's correction; tokens, flops and hours are those of all stages of the row,
-    those it shares with other rows included.
+    `difference` is the mean of row minus baseline over the seeds that both have, `p` the p value of the paired t-test
+    over them and `p_holm` the p value after Holm's correction. Tokens, flops and hours are those of all stages of the
+    row, also of stages shared with other rows.
     """
-    made: list[Sequence[_Field]] = []
-    for row in found.rows:
+    lines: list[Sequence[_Field]] = []
+    for row in summary.rows:
         cost = row.cost
-        spent = (cost.positions, cost.flops, cost.seconds / 3600) if cost else (None, None, None)
-        made.extend(
+        costs = (cost.positions, cost.flops, cost.seconds / 3600) if cost else (None, None, None)
+        lines.extend(
             (
                 row.name,
                 row.kind,
@@ -51,21 +51,21 @@ def table_csv(found: Summary) -> str:
                 entry.corrected,
                 entry.verdict,
                 entry.status,
-                *spent,
+                *costs,
             )
             for entry in row.entries
         )
-    return _csv(TABLE, made)
+    return _csv(TABLE, lines)
 
 
-def values_csv(found: Summary) -> str:
-    """A line for every seed of every row and column: its value, or why there is none, and the stage that says so."""
-    made: list[Sequence[_Field]] = []
-    for row in found.rows:
+def values_csv(summary: Summary) -> str:
+    """A line for every seed of every row and column: its value, or why there is none, and the stage it comes from."""
+    lines: list[Sequence[_Field]] = []
+    for row in summary.rows:
         for entry in row.entries:
             for value in entry.values:
                 stage, record = value.stage, value.record
-                made.append(
+                lines.append(
                     (
                         row.name,
                         row.kind,
@@ -75,18 +75,18 @@ def values_csv(found: Summary) -> str:
                         value.status,
                         " ".join(value.reason.split()),
                         stage.name if stage else None,
-                        stage_folder(stage, found.records) if stage else None,
+                        stage_folder(stage, summary.records) if stage else None,
                         stage.fingerprint if stage else None,
                         record.git if record else None,
                         record.version if record else None,
                         record.seconds if record else None,
                     )
                 )
-    return _csv(VALUES, made)
+    return _csv(VALUES, lines)
 
 
-def _yes(true: bool) -> str:
-    return "yes" if true else ""
+def _yes(flag: bool) -> str:
+    return "yes" if flag else ""
 
 
 def _csv(header: Sequence[str], lines: Iterable[Sequence[_Field]]) -> str:

@@ -1,4 +1,4 @@
-"""A study as one HTML page that needs nothing else: table, what failed, cost, pictures, and where figures come from."""
+"""HTML page: a study as one file that needs no other: table, failures, cost, pictures, and where figures come from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ import html
 from collections.abc import Mapping
 
 from t5music.studies.grid import Stage
-from t5music.studies.report import summary, table
-from t5music.studies.report.summary import Summary, cells_of, stage_folder, stages_in_order, status_of
+from t5music.studies.report import table
+from t5music.studies.report.summary import (
+    FAILED,
+    LITERATURE,
+    REFERENCE,
+    SETTING,
+    Summary,
+    cells_of,
+    stage_folder,
+    stages_in_order,
+    status_of,
+)
 
 # No script and nothing from elsewhere. Pictures keep their white ground in the dark.
 STYLE = """
@@ -42,34 +52,34 @@ pre { background: var(--shade); padding: .8rem; overflow-x: auto; font-size: .8r
 code { font-size: .88em; }
 """
 
-GROUPS = ((summary.SETTING,), (summary.REFERENCE, summary.LITERATURE))  # of rows, each set apart
+GROUPS = ((SETTING,), (REFERENCE, LITERATURE))  # of rows, each set apart
 
 
-def render(found: Summary, pictures: Mapping[str, bytes]) -> str:
+def render(summary: Summary, pictures: Mapping[str, bytes]) -> str:
     """The page of a study.
 
     Args:
-        found: the study's figures.
+        summary: the study's figures.
         pictures: caption -> PNG.
     """
-    title = html.escape(found.study.title)
+    title = html.escape(summary.study.title)
     body = [
         f"<h1>{title}</h1>",
-        f'<div class="scroll">{_table(found)}</div>',
-        f'<p class="legend">{html.escape(table.legend(found))}</p>',
+        f'<div class="scroll">{_table(summary)}</div>',
+        f'<p class="legend">{html.escape(table.legend(summary))}</p>',
     ]
-    if found.problems:
-        told = "".join(
+    if summary.problems:
+        problems = "".join(
             f'<li><strong class="{status}">{status}</strong> {html.escape(where)}</li>'
-            for status, where in table.problem_lines(found)
+            for status, where in table.problem_lines(summary)
         )
-        body.append(f"<h2>Not finished</h2><ul>{told}</ul>")
-    body.append(f"<p>{html.escape(table.cost_line(found))}</p>")
+        body.append(f"<h2>Not finished</h2><ul>{problems}</ul>")
+    body.append(f"<p>{html.escape(table.cost_line(summary))}</p>")
     for caption, png in pictures.items():
         text = html.escape(caption)
         source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
         body.append(f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>')
-    body.append(_provenance(found))
+    body.append(_provenance(summary))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -77,64 +87,65 @@ def render(found: Summary, pictures: Mapping[str, bytes]) -> str:
     )
 
 
-def _table(found: Summary) -> str:
-    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in ["", *table.headings(found)])
+def _table(summary: Summary) -> str:
+    """The study's table as HTML."""
+    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in ["", *table.headings(summary)])
     groups = []
     for kinds in GROUPS:
         rows = []
-        for line in table.lines(found):
+        for line in table.lines(summary):
             if line.kind not in kinds:
                 continue
             cells = [_cell(text, bold) for text, bold in zip(line.cells, line.bold, strict=True)]
             marked = ' class="baseline"' if line.name.startswith(table.STAR) else ""
             rows.append(f'<tr{marked}><th scope="row">{html.escape(line.name)}</th>{"".join(cells)}</tr>')
         if rows:
-            apart = "" if summary.SETTING in kinds else ' class="apart"'
+            apart = "" if SETTING in kinds else ' class="apart"'
             groups.append(f"<tbody{apart}>{''.join(rows)}</tbody>")
     return f'<table class="figures"><thead><tr>{head}</tr></thead>{"".join(groups)}</table>'
 
 
 def _cell(text: str, bold: bool) -> str:
     escaped = html.escape(text).replace(" +", "&nbsp;+").replace(" -", "&nbsp;-")  # a column and its sign, one line
-    if text == summary.FAILED:
+    if text == FAILED:
         return f'<td class="failed">{escaped}</td>'
-    # Of how many seeds: on a line of its own, so that columns stay narrow.
-    shown, bracket, note = escaped.partition(" (")
-    shown = f"<strong>{shown}</strong>" if bold else shown
-    return f"<td>{shown}{f' <small>({note}</small>' if bracket else ''}</td>"
+    # The number of seeds goes on a line of its own, so that columns stay narrow.
+    figure, bracket, note = escaped.partition(" (")
+    figure = f"<strong>{figure}</strong>" if bold else figure
+    return f"<td>{figure}{f' <small>({note}</small>' if bracket else ''}</td>"
 
 
-def _provenance(found: Summary) -> str:
-    """Per setting and seed the stages with folder, fingerprint, code and time; then the configuration of each."""
+def _provenance(summary: Summary) -> str:
+    """For each setting and seed the stages with folder, fingerprint, code and time; then the configuration of each."""
     parts = [
         "<h2>Where every figure comes from</h2>",
         "<p>Per setting and seed: the folder of each stage, which ends in the fingerprint of its configuration, seed "
         "and parents; the commit and version of the code; the time it took. <code>values.csv</code> has every single "
         "value.</p>",
     ]
-    for setting in found.study.settings:
+    for setting in summary.study.settings:
         rows: list[str] = []
-        for cell in cells_of(found.study, setting):
-            rows.extend(_stage_row(found, cell.seed, stage) for stage in cell.stages.values())
+        for cell in cells_of(summary.study, setting):
+            rows.extend(_stage_row(summary, cell.seed, stage) for stage in cell.stages.values())
         head = "".join(
             f'<th scope="col">{name}</th>'
             for name in ("seed", "stage", "status", "folder", "fingerprint", "git", "version", "seconds")
         )
-        name = f"{table.STAR} {setting}" if setting == found.study.baseline else setting
+        name = f"{table.STAR} {setting}" if setting == summary.study.baseline else setting
         parts.append(
             f'<details><summary>{html.escape(name)}</summary><div class="scroll"><table class="left"><thead><tr>{head}'
             f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
         )
     parts.append("<h2>Configurations</h2>")
-    parts.extend(_configuration(found, stage) for stage in stages_in_order(found.study))
+    parts.extend(_configuration(summary, stage) for stage in stages_in_order(summary.study))
     return "\n".join(parts)
 
 
-def _stage_row(found: Summary, seed: int, stage: Stage) -> str:
-    record = found.records.get(stage.fingerprint)
-    status = status_of(stage, found.records)
-    marked = f' class="{status}"' if status == summary.FAILED else ""
-    folder = html.escape(stage_folder(stage, found.records))
+def _stage_row(summary: Summary, seed: int, stage: Stage) -> str:
+    record = summary.records.get(stage.fingerprint)
+    status = status_of(stage, summary.records)
+    marked = f' class="{status}"' if status == FAILED else ""
+    folder = html.escape(stage_folder(stage, summary.records))
     return (
         f"<tr><td>{seed}</td><td>{html.escape(stage.name)}</td><td{marked}>{status}</td>"
         f'<td><a href="#{stage.fingerprint}"><code>{folder}</code></a></td><td><code>{stage.fingerprint}</code></td>'
@@ -143,8 +154,8 @@ def _stage_row(found: Summary, seed: int, stage: Stage) -> str:
     )
 
 
-def _configuration(found: Summary, stage: Stage) -> str:
-    name = f"{stage.name}, seed {stage.seed}: <code>{html.escape(stage_folder(stage, found.records))}</code>"
+def _configuration(summary: Summary, stage: Stage) -> str:
+    name = f"{stage.name}, seed {stage.seed}: <code>{html.escape(stage_folder(stage, summary.records))}</code>"
     before = ", ".join(f'<a href="#{parent.fingerprint}">{html.escape(parent.folder)}</a>' for parent in stage.parents)
     after = f"<p>After <code>{before}</code></p>" if before else ""
     return (

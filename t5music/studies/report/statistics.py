@@ -1,7 +1,7 @@
-"""The statistics of a table: means and deviations over seeds, what is bold, and what differs from the baseline.
+"""Statistics of a table: mean, standard deviation, what is bold, paired t-test against the baseline, Holm's correction.
 
-Everything here takes and gives plain numbers. Sums are exact (Python's own `statistics` adds fractions), so that the
-order of the seeds changes no digit.
+All functions take and return plain numbers. Sums are exact (Python's `statistics` adds fractions), so that the order of
+the seeds changes no digit.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-SIGNIFICANT = 0.05  # of a p value after Holm's correction
-_ROUNDING = 1e-12  # relative; differences that vary less than that differ in their rounding only
+SIGNIFICANT = 0.05  # a p value below it, after Holm's correction
+_ROUNDING = 1e-12  # relative; differences that vary less than this differ only by rounding
 
 
 def mean(values: Sequence[float]) -> float:
@@ -37,13 +37,13 @@ def bold(
 ) -> set[str]:
     """The rows that T5's tables print in bold: all within one standard deviation of the column's best.
 
-    The deviation is the baseline's (Raffel et al. 2019, section 3.1.2, who repeated the baseline alone). Where the
-    baseline has none, it is the best row's own; where that has none either, only the best is bold, and what equals it.
+    The deviation is the baseline's (Raffel et al. 2019, section 3.1.2, repeated the baseline alone). Where the baseline
+    has none, it is that of the best row; where this has none either, only the best row is bold, and rows equal to it.
 
     Args:
-        means: row -> mean, rows without a result left out.
+        means: row -> mean; rows without a result are left out.
         deviations: row -> standard deviation over the seeds, None of fewer than two.
-        baseline: its row; it may be missing.
+        baseline: the baseline's row; it may be missing.
         higher_is_better: whether the greatest or the least mean is the best.
     """
     winner = best(means, higher_is_better=higher_is_better)
@@ -55,37 +55,41 @@ def bold(
     return {row for row, value in means.items() if abs(value - means[winner]) <= margin}
 
 
-def paired_p(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
+def paired_p(values: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
     """The two-sided p value of Student's paired t-test over the seeds that both have.
 
     Args:
-        ours, theirs: seed -> value.
+        values: seed -> value.
+        baseline: seed -> value of the baseline.
 
     Returns:
-        None where there is nothing to test with: fewer than two seeds in common, or differences that are all the same
-        and not zero, whose deviation would be estimated as none at all (a few files of a small test set, by chance).
-        1.0 where there is no difference.
+        The p value; 1.0 where there is no difference. None where there is nothing to test with: fewer than two seeds in
+        common, or differences that are all equal and not zero (in a small test set this happens by chance), because
+        their standard deviation would be estimated as zero.
     """
-    seeds = sorted(ours.keys() & theirs.keys())
+    seeds = sorted(values.keys() & baseline.keys())
     if len(seeds) < 2:
         return None
-    one, other = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
-    if one == other:
+    pairs = [(values[seed], baseline[seed]) for seed in seeds]
+    if all(value == base for value, base in pairs):
         return 1.0
-    differences = [a - b for a, b in zip(one, other, strict=True)]
+    differences = [value - base for value, base in pairs]
     spread = max(differences) - min(differences)
-    if spread <= _ROUNDING * max(map(abs, (*one, *other))):
+    if spread <= _ROUNDING * max(abs(number) for pair in pairs for number in pair):
         return None
-    from scipy import stats  # a second of importing
+    from scipy import stats  # takes a second to import
 
-    return float(stats.ttest_rel(one, other).pvalue)
+    return float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Holm's correction (1979): the p values of a family of tests, so that one false alarm in it is as rare as p says.
+    """Holm's correction (1979) of the p values of a family of tests, which bounds the chance of any false alarm in it.
 
-    The k-th least of m p values is multiplied by m - k + 1, and none is less than one before it. What was not tested
-    (None) is no part of the family and stays None.
+    The k-th smallest of m p values is multiplied by m - k + 1, and none is less than the one before it. A row that was
+    not tested (None) does not belong to the family and stays None.
+
+    Args:
+        p_values: row -> p value, None where there was no test.
     """
     tested = sorted((p, row) for row, p in p_values.items() if p is not None)
     corrected: dict[str, float | None] = dict.fromkeys(p_values)

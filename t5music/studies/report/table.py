@@ -1,4 +1,4 @@
-"""Tables of results: settings down, figures across; a study's in the manner of T5's (Raffel et al. 2019)."""
+"""Table: results as Markdown, with settings down and figures across, laid out as T5's tables (Raffel et al. 2019)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import math
 import statistics as standard
 from collections.abc import Mapping, Sequence
 
-from t5music.studies.report import summary
 from t5music.studies.report.statistics import SIGNIFICANT
-from t5music.studies.report.summary import Entry, Row, Summary
+from t5music.studies.report.summary import FAILED, LEFT_OUT, SETTING, Entry, Row, Summary
 
 STAR = "★"
 AGAINST = "against baseline"
@@ -17,11 +16,11 @@ NONE = "—"
 
 
 def markdown(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
-    """A Markdown table, aligned so that it reads well as plain text too.
+    """A Markdown table, aligned so that it also reads well as plain text.
 
     Args:
-      columns: headings, the first one that of the row names.
-      rows: row name -> cells, one per further column.
+        columns: headings; the first one is that of the row names.
+        rows: row name -> cells, one for each further column.
     """
     return _aligned([list(columns), *([name, *cells] for name, cells in rows.items())])
 
@@ -42,7 +41,7 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A row as it is printed: its name, its cells in order, which of them are bold, and what kind of row it is."""
+    """A row as it is printed: its name, its cells in order, which of them are bold, and its kind."""
 
     name: str
     cells: tuple[str, ...]
@@ -50,75 +49,81 @@ class Line:
     kind: str
 
 
-def headings(found: Summary) -> list[str]:
-    """The columns' headings; the last one where anything was tested."""
-    return [*(column.heading for column in found.study.columns), *([AGAINST] if is_tested(found) else [])]
+def headings(summary: Summary) -> list[str]:
+    """The headings of the columns; "against baseline" is the last one where anything was tested."""
+    return [*(column.heading for column in summary.study.columns), *([AGAINST] if is_tested(summary) else [])]
 
 
-def lines(found: Summary) -> list[Line]:
+def lines(summary: Summary) -> list[Line]:
     """The table's rows as text, for Markdown and HTML alike."""
-    decimals = decimals_of(found)
-    made = []
-    for row in found.rows:
+    decimals = decimals_of(summary)
+    printed = []
+    for row in summary.rows:
         cells = [figure(entry, row.kind, places) for entry, places in zip(row.entries, decimals, strict=True)]
-        if is_tested(found):
-            cells.append(_verdicts(row, found.study.baseline))
+        if is_tested(summary):
+            cells.append(_verdicts(row, summary.study.baseline))
         bold = (*(entry.bold for entry in row.entries), False)[: len(cells)]
-        name = f"{STAR} {row.name}" if row.kind == summary.SETTING and row.name == found.study.baseline else row.name
-        made.append(Line(name, tuple(cells), bold, row.kind))
-    return made
+        name = f"{STAR} {row.name}" if row.kind == SETTING and row.name == summary.study.baseline else row.name
+        printed.append(Line(name, tuple(cells), bold, row.kind))
+    return printed
 
 
-def study_table(found: Summary) -> str:
-    """A study's table in Markdown: the title, the table, what its signs mean, what is not finished, what it cost."""
-    printed = [["", *map(_escape, headings(found))]]
-    for line in lines(found):
-        name = _escape(line.name) if line.kind == summary.SETTING else f"*{_escape(line.name)}*"
+def study_table(summary: Summary) -> str:
+    """A study's table in Markdown: title, table, legend, what is not finished, and the cost."""
+    printed = [["", *map(_escape, headings(summary))]]
+    for line in lines(summary):
+        name = _escape(line.name) if line.kind == SETTING else f"*{_escape(line.name)}*"
         cells = [f"**{text}**" if bold else text for text, bold in zip(line.cells, line.bold, strict=True)]
         printed.append([name, *map(_escape, cells)])
-    parts = [f"## {found.study.title}", _aligned(printed), legend(found)]
-    if found.problems:
-        told = "\n".join(f"- **{status}** {where}" for status, where in problem_lines(found))
-        parts.append(f"Not finished:\n\n{told}")
-    parts.append(cost_line(found))
+    parts = [f"## {summary.study.title}", _aligned(printed), legend(summary)]
+    if summary.problems:
+        problems = "\n".join(f"- **{status}** {where}" for status, where in problem_lines(summary))
+        parts.append(f"Not finished:\n\n{problems}")
+    parts.append(cost_line(summary))
     return "\n\n".join(parts)
 
 
 def figure(entry: Entry, kind: str, decimals: int) -> str:
-    """A cell: `mean ± deviation`, and of how many seeds where some are not finished; or why there is no figure.
+    """The text of a cell: `mean ± deviation`, with the number of seeds where some are missing; or the status.
 
-    Rows that are no settings have a deviation only where their seeds differ.
+    A reference or a published figure has a deviation only where its seeds differ.
+
+    Args:
+        entry: the figure.
+        kind: the kind of its row.
+        decimals: digits after the point.
     """
     if entry.mean is None:
-        return NONE if entry.status == summary.LEFT_OUT else entry.status
-    shown = f"{entry.column.scale * entry.mean:.{decimals}f}"
-    if entry.deviation is not None and (kind == summary.SETTING or entry.deviation > 0):
-        shown += f" ± {entry.column.scale * entry.deviation:.{decimals}f}"
-    count, of = len(entry.finished), len(entry.values)
-    if count < of:
-        failed = sum(value.status == summary.FAILED for value in entry.values)
-        shown += f" ({count} of {of}{f'; {failed} failed' if failed else ''})"
-    return shown
+        return NONE if entry.status == LEFT_OUT else entry.status
+    text = f"{entry.column.scale * entry.mean:.{decimals}f}"
+    if entry.deviation is not None and (kind == SETTING or entry.deviation > 0):
+        text += f" ± {entry.column.scale * entry.deviation:.{decimals}f}"
+    finished, seeds = len(entry.finished), len(entry.values)
+    if finished < seeds:
+        failed = sum(value.status == FAILED for value in entry.values)
+        text += f" ({finished} of {seeds}{f'; {failed} failed' if failed else ''})"
+    return text
 
 
-def decimals_of(found: Summary) -> list[int]:
-    """How many decimals each column is printed with: one for shares, else so that a usual mean has four digits."""
+def decimals_of(summary: Summary) -> list[int]:
+    """The decimals of each column: one for shares; otherwise as many as give a typical mean four digits."""
     places = []
-    for index, column in enumerate(found.study.columns):
-        means = [abs(entry.mean) for row in found.settings if (entry := row.entries[index]).mean is not None]
-        usual = column.scale * standard.median(means) if means else 1.0
-        before = math.floor(math.log10(usual)) + 1 if usual >= 1 else 1
-        places.append(1 if column.scale == 100 else min(3, max(0, 4 - before)))
+    for index, column in enumerate(summary.study.columns):
+        means = [abs(entry.mean) for row in summary.settings if (entry := row.entries[index]).mean is not None]
+        typical = column.scale * standard.median(means) if means else 1.0
+        digits = math.floor(math.log10(typical)) + 1 if typical >= 1 else 1  # before the point
+        places.append(1 if column.scale == 100 else min(3, max(0, 4 - digits)))
     return places
 
 
-def is_tested(found: Summary) -> bool:
-    """Whether any setting has enough seeds in common with the baseline for a test."""
-    return any(entry.p is not None for row in found.settings for entry in row.entries)
+def is_tested(summary: Summary) -> bool:
+    """Whether any setting shares enough seeds with the baseline for a test."""
+    return any(entry.p is not None for row in summary.settings for entry in row.entries)
 
 
 def _verdicts(row: Row, baseline: str) -> str:
-    if row.kind != summary.SETTING or row.name == baseline:
+    """A row's cell in the column "against baseline"."""
+    if row.kind != SETTING or row.name == baseline:
         return ""
     if all(entry.p is None for entry in row.entries):
         return "not tested"
@@ -127,47 +132,48 @@ def _verdicts(row: Row, baseline: str) -> str:
     return ", ".join(f"{entry.column.name} {entry.verdict}" for entry in row.entries if entry.verdict) or NONE
 
 
-def legend(found: Summary) -> str:
-    """What the table's signs mean."""
-    study = found.study
-    counts = {row.name: max((len(entry.values) for entry in row.entries), default=0) for row in found.settings}
+def legend(summary: Summary) -> str:
+    """Explains the signs of a table."""
+    study = summary.study
+    counts = {row.name: max((len(entry.values) for entry in row.entries), default=0) for row in summary.settings}
     usual = standard.mode(counts.values())
-    own = "".join(f', {count} of "{row}"' for row, count in counts.items() if count != usual)
+    exceptions = "".join(f', {count} of "{row}"' for row, count in counts.items() if count != usual)
     seeds = f"{usual} seed" if usual == 1 else f"{usual} seeds"
-    said = [f"{STAR} baseline; mean{' ± standard deviation' if max(counts.values()) > 1 else ''} over {seeds}{own}."]
+    spread = " ± standard deviation" if max(counts.values()) > 1 else ""
+    sentences = [f"{STAR} baseline; mean{spread} over {seeds}{exceptions}."]
     if max(counts.values()) > 1:
-        baseline = next(row for row in found.settings if row.name == study.baseline)
+        baseline = next(row for row in summary.settings if row.name == study.baseline)
         whose = "the baseline's" if any(entry.deviation is not None for entry in baseline.entries) else "its own"
-        said.append(f"Bold: within one standard deviation ({whose}) of the column's best.")
+        sentences.append(f"Bold: within one standard deviation ({whose}) of the column's best.")
     else:
-        said.append("Bold: the column's best.")
-    if is_tested(found):
-        said.append(
+        sentences.append("Bold: the column's best.")
+    if is_tested(summary):
+        sentences.append(
             f"{AGAINST.capitalize()}: + better, - worse by a paired t-test over the seeds both have, "
             f"p < {SIGNIFICANT:g} after Holm's correction over the settings."
         )
     if study.literature:
-        said.append("Rows in italics are references and published figures.")
+        sentences.append("Rows in italics are references and published figures.")
     elif study.references:
-        said.append("Rows in italics are references.")
-    return " ".join(said)
+        sentences.append("Rows in italics are references.")
+    return " ".join(sentences)
 
 
-def problem_lines(found: Summary) -> list[tuple[str, str]]:
-    """What is not finished: its status, and where and why."""
-    made = []
-    for problem in found.problems:
+def problem_lines(summary: Summary) -> list[tuple[str, str]]:
+    """The (status, place and reason) of everything that is not finished."""
+    lines = []
+    for problem in summary.problems:
         seeds = f"{'seed' if len(problem.seeds) == 1 else 'seeds'} {', '.join(map(str, problem.seeds))}"
-        every = set(problem.rows) == set(found.study.settings) and len(problem.rows) > 1
+        every = set(problem.rows) == set(summary.study.settings) and len(problem.rows) > 1
         rows = "all settings" if every else ", ".join(f'"{row}"' for row in problem.rows)
         reason = f": {' '.join(problem.reason.split())}" if problem.reason else ""
-        made.append((problem.status, f"{problem.stage} of {rows}, {seeds}{reason}"))
-    return made
+        lines.append((problem.status, f"{problem.stage} of {rows}, {seeds}{reason}"))
+    return lines
 
 
-def cost_line(found: Summary) -> str:
-    """What the whole study cost, each stage counted once."""
-    cost = found.cost
+def cost_line(summary: Summary) -> str:
+    """The cost of the whole study, each stage counted once."""
+    cost = summary.cost
     whole = cost.finished == cost.stages
     counted = f"{cost.stages} stages" if whole else f"{cost.finished} of {cost.stages} stages finished"
     return (
@@ -184,7 +190,7 @@ def _with_prefix(number: float) -> str:
 
 
 def _power(number: float) -> str:
-    """As 1.2e15."""
+    """A number like 1.2e15."""
     digits, _, power = f"{number:.1e}".partition("e")
     return f"{digits}e{int(power)}" if number else "0"
 

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from t5music import figures as canvas
 from t5music.studies.grid import Axis, Column
-from t5music.studies.report import curves, plots, summary
+from t5music.studies.report import curves, plots
+from t5music.studies.report.summarise import summarise
 from t5music.studies.report.summary import Summary
 
 
@@ -35,9 +36,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Summary:
+def summary(tmp_path: Path) -> Summary:
     study = fakes.study()
-    return summary.summarise(study, fakes.finished(study, tmp_path))
+    return summarise(study, fakes.finished(study, tmp_path))
 
 
 def test_a_picture_is_the_same_whatever_a_person_likes(monkeypatch: pytest.MonkeyPatch):
@@ -52,13 +53,13 @@ def test_a_picture_is_the_same_whatever_a_person_likes(monkeypatch: pytest.Monke
     assert plain.startswith(b"\x89PNG")
 
 
-def test_metrics_are_drawn_against_the_axis(drawn: list[Figure], found: Summary):
-    plots.axis_png(found)
+def test_metrics_are_drawn_against_the_axis(drawn: list[Figure], summary: Summary):
+    plots.axis_png(summary)
     composer, continued = drawn[0].axes
     assert [composer.get_title(), continued.get_title()] == ["composer (%) ↑", "continue (bits/note) ↓"]
     line = composer.lines[0]
     order = [fakes.LONG, fakes.BASELINE, fakes.WORSE]  # by length, not by row
-    means = {row.name: row.entries[0].mean for row in found.settings}
+    means = {row.name: row.entries[0].mean for row in summary.settings}
     np.testing.assert_allclose(line.get_xdata(), [1, 3, 10])
     np.testing.assert_allclose(line.get_ydata(), [100 * means[name] for name in order])
     assert composer.get_xscale() == "log"
@@ -67,13 +68,13 @@ def test_metrics_are_drawn_against_the_axis(drawn: list[Figure], found: Summary)
 
 def test_an_axis_with_zero_has_a_logarithm_too(drawn: list[Figure], tmp_path: Path):
     study = fakes.study(axis=Axis("replay (%)", {fakes.BASELINE: 0, fakes.LONG: 1, fakes.WORSE: 20}, log=True))
-    plots.axis_png(summary.summarise(study, fakes.finished(study, tmp_path)))
+    plots.axis_png(summarise(study, fakes.finished(study, tmp_path)))
     assert drawn[0].axes[0].get_xscale() == "symlog"
 
 
 def test_close_numbers_on_an_axis_do_not_run_into_each_other(drawn: list[Figure], tmp_path: Path):
     study = fakes.study(axis=Axis("parameters", {fakes.BASELINE: 64, fakes.LONG: 384, fakes.WORSE: 1e6}))
-    plots.axis_png(summary.summarise(study, fakes.finished(study, tmp_path)))
+    plots.axis_png(summarise(study, fakes.finished(study, tmp_path)))
     ticks = drawn[0].axes[0].get_xticks()
     assert 384 not in ticks
     assert np.diff(ticks).min() > 1e5
@@ -81,7 +82,7 @@ def test_close_numbers_on_an_axis_do_not_run_into_each_other(drawn: list[Figure]
 
 def test_large_powers_of_two_are_written_as_such(drawn: list[Figure], tmp_path: Path):
     study = fakes.study(axis=Axis("K", {fakes.BASELINE: 2**16, fakes.LONG: 2**12, fakes.WORSE: 5000}, log=True))
-    plots.axis_png(summary.summarise(study, fakes.finished(study, tmp_path)))
+    plots.axis_png(summarise(study, fakes.finished(study, tmp_path)))
     labels = [label.get_text() for label in drawn[0].axes[0].get_xticklabels()]
     assert labels[-1] == "$2^{16}$"
 
@@ -92,7 +93,7 @@ def test_settings_have_rows_and_what_failed_says_so(drawn: list[Figure], tmp_pat
     for seed in study.seeds:
         fakes.stop(records, fakes.WORSE, seed, {"test": ("failed", "no memory")})
     fakes.stop(records, fakes.LONG, 0, {"test": ("running", "")})
-    plots.settings_png(summary.summarise(study, records))
+    plots.settings_png(summarise(study, records))
     composer, continued = drawn[0].axes
     assert [label.get_text() for label in composer.get_yticklabels()] == [
         "★ 3",
@@ -118,7 +119,7 @@ def test_recalls_are_means_over_the_seeds_that_finished(drawn: list[Figure], tmp
     fakes.stop(records, fakes.WORSE, 0, {"test": ("running", "")})
     for seed in study.seeds:
         fakes.stop(records, fakes.LONG, seed, {"test": ("failed", "no memory")})
-    plots.recalls_png(summary.summarise(study, records))
+    plots.recalls_png(summarise(study, records))
     (axes,) = drawn[0].axes  # one of each task; music that is continued has no labels
     assert axes.get_title() == "composer"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Bach", "Satie"]
@@ -133,12 +134,12 @@ def test_recalls_are_means_over_the_seeds_that_finished(drawn: list[Figure], tmp
 
 def test_nothing_finished_has_no_picture():
     study = fakes.study()
-    found = summary.summarise(study, {})
-    assert plots.settings_png(found) is None
-    assert plots.axis_png(found) is None
-    assert plots.recalls_png(found) is None
+    summary = summarise(study, {})
+    assert plots.settings_png(summary) is None
+    assert plots.axis_png(summary) is None
+    assert plots.recalls_png(summary) is None
     assert curves.stage_png(study, {}, "finetune") is None
-    assert plots.axis_png(summary.summarise(dataclasses.replace(study, axis=None), {})) is None
+    assert plots.axis_png(summarise(dataclasses.replace(study, axis=None), {})) is None
 
 
 def write(folder: Path, losses: dict[int, float | None], metric: str = "validation/loss") -> Path:

@@ -26,8 +26,8 @@ def test_seeds_that_agree_have_their_own_value_and_no_deviation():
 
 def test_the_order_of_the_seeds_changes_no_digit():
     values = np.random.default_rng(0).normal(size=5).tolist()
-    found = {(statistics.mean(p), statistics.deviation(p)) for p in itertools.permutations(values)}
-    assert len(found) == 1
+    results = {(statistics.mean(p), statistics.deviation(p)) for p in itertools.permutations(values)}
+    assert len(results) == 1
 
 
 # T5's table 1 and section 3.3: GLUE of a few rows, with the baseline's deviation of .235 (Raffel et al. 2019).
@@ -36,13 +36,13 @@ GLUE = {"baseline": 83.28, "span 2": 83.54, "span 3": 83.49, "span 10": 82.85, "
 
 def test_bold_is_within_one_deviation_of_the_best():
     deviations = {"baseline": 0.235, "span 2": 9.0}
-    found = statistics.bold(GLUE, deviations, baseline="baseline", higher_is_better=True)
-    assert found == {"span 2", "span 3"}  # 83.28 is .26 below
+    rows = statistics.bold(GLUE, deviations, baseline="baseline", higher_is_better=True)
+    assert rows == {"span 2", "span 3"}  # 83.28 is .26 below
 
 
 def test_bold_where_less_is_better_and_the_edge_counts():
-    found = statistics.bold({"a": 2.0, "b": 2.5, "c": 2.51}, {"a": 0.5}, baseline="a", higher_is_better=False)
-    assert found == {"a", "b"}
+    rows = statistics.bold({"a": 2.0, "b": 2.5, "c": 2.51}, {"a": 0.5}, baseline="a", higher_is_better=False)
+    assert rows == {"a", "b"}
 
 
 @pytest.mark.parametrize(

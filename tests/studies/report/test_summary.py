@@ -11,64 +11,64 @@ import pytest
 from scipy import stats
 
 from t5music.studies.grid import Cell, Stage
-from t5music.studies.report import summary
-from t5music.studies.report.summary import Summary
+from t5music.studies.report.summarise import summarise
+from t5music.studies.report.summary import LEFT_OUT, LITERATURE, REFERENCE, Cost, Problem, Row, Summary
 
 COMPOSER, CONTINUE = 0, 1  # columns
 
 
-def row(found: Summary, name: str) -> summary.Row:
-    return next(row for row in found.rows if row.name == name)
+def row(summary: Summary, name: str) -> Row:
+    return next(row for row in summary.rows if row.name == name)
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Summary:
+def summary(tmp_path: Path) -> Summary:
     study = fakes.study()
-    return summary.summarise(study, fakes.finished(study, tmp_path))
+    return summarise(study, fakes.finished(study, tmp_path))
 
 
-def test_every_figure_is_of_its_own_runs(found: Summary):
+def test_every_figure_is_of_its_own_runs(summary: Summary):
     for setting, shift in fakes.SHIFTS.items():
         values = [fakes.results(shift, seed)["nottingham_continue"]["bits_per_note"] for seed in (0, 1, 2)]
-        entry = row(found, setting).entries[CONTINUE]
+        entry = row(summary, setting).entries[CONTINUE]
         assert [value.value for value in entry.values] == values
         assert entry.mean == pytest.approx(np.mean(values), rel=1e-12)
         assert entry.deviation == pytest.approx(np.std(values, ddof=1), rel=1e-9)
 
 
-def test_differences_are_tested_against_the_baseline_over_seeds(found: Summary):
-    baseline = list(row(found, fakes.BASELINE).entries[COMPOSER].finished.values())
+def test_differences_are_tested_against_the_baseline_over_seeds(summary: Summary):
+    baseline = list(row(summary, fakes.BASELINE).entries[COMPOSER].finished.values())
     others = [name for name in fakes.SHIFTS if name != fakes.BASELINE]
     p_values = {}
     for name in others:
-        entry = row(found, name).entries[COMPOSER]
+        entry = row(summary, name).entries[COMPOSER]
         ours = list(entry.finished.values())
         assert entry.difference == pytest.approx(np.mean(np.subtract(ours, baseline)), rel=1e-9)
         p_values[name] = stats.ttest_rel(ours, baseline).pvalue
         assert entry.p == pytest.approx(p_values[name], rel=1e-9)
     # By hand: the least of three is taken three times, the next twice; none is less than one before it.
     first, second, third = sorted(others, key=p_values.__getitem__)
-    assert row(found, first).entries[COMPOSER].corrected == pytest.approx(3 * p_values[first])
-    assert row(found, second).entries[COMPOSER].corrected == pytest.approx(
+    assert row(summary, first).entries[COMPOSER].corrected == pytest.approx(3 * p_values[first])
+    assert row(summary, second).entries[COMPOSER].corrected == pytest.approx(
         max(3 * p_values[first], 2 * p_values[second])
     )
-    assert row(found, third).entries[COMPOSER].corrected >= p_values[third]
-    assert row(found, fakes.BASELINE).entries[COMPOSER].p is None
+    assert row(summary, third).entries[COMPOSER].corrected >= p_values[third]
+    assert row(summary, fakes.BASELINE).entries[COMPOSER].p is None
 
 
-def test_a_lower_figure_is_better_where_it_is_bits(found: Summary):
-    worse, better = row(found, fakes.WORSE), row(found, fakes.LONG)
+def test_a_lower_figure_is_better_where_it_is_bits(summary: Summary):
+    worse, better = row(summary, fakes.WORSE), row(summary, fakes.LONG)
     assert worse.entries[COMPOSER].difference < 0 < worse.entries[CONTINUE].difference
     assert [entry.verdict for entry in worse.entries] == ["-", "-"]
     assert [entry.verdict for entry in better.entries] == ["+", "+"]
     assert [entry.best for entry in better.entries] == [True, True]
 
 
-def test_references_and_the_literature_are_no_competitors(found: Summary):
-    majority, paper = row(found, "majority class"), row(found, "a paper, 2021")
-    assert [majority.kind, paper.kind] == [summary.REFERENCE, summary.LITERATURE]
+def test_references_and_the_literature_are_no_competitors(summary: Summary):
+    majority, paper = row(summary, "majority class"), row(summary, "a paper, 2021")
+    assert [majority.kind, paper.kind] == [REFERENCE, LITERATURE]
     assert [majority.entries[COMPOSER].mean, paper.entries[COMPOSER].mean] == [0.2222, 0.7857]
-    assert [majority.entries[CONTINUE].status, paper.entries[CONTINUE].status] == [summary.LEFT_OUT] * 2
+    assert [majority.entries[CONTINUE].status, paper.entries[CONTINUE].status] == [LEFT_OUT] * 2
     assert not paper.entries[COMPOSER].best  # though it is
     assert not paper.entries[COMPOSER].bold
 
@@ -81,9 +81,9 @@ def test_shared_stages_are_counted_once(tmp_path: Path):
         test = Stage("test", "evaluate", cell.seed, (shared[cell.seed],), configuration=cell.setting)
         cells.append(Cell(cell.setting, cell.seed, {"pretrain": shared[cell.seed], "test": test}))
     study = dataclasses.replace(study, cells=tuple(cells))
-    found = summary.summarise(study, fakes.finished(study, tmp_path))
-    assert found.cost == summary.Cost(3 + 12, 3 + 12, 3e6, 6e12, 15 * 60.0)
-    assert all(row.cost == summary.Cost(6, 6, 3e6, 6e12, 6 * 60.0) for row in found.settings)
+    summary = summarise(study, fakes.finished(study, tmp_path))
+    assert summary.cost == Cost(3 + 12, 3 + 12, 3e6, 6e12, 15 * 60.0)
+    assert all(row.cost == Cost(6, 6, 3e6, 6e12, 6 * 60.0) for row in summary.settings)
 
 
 def test_a_stage_waits_for_what_stopped_before_it(tmp_path: Path):
@@ -93,17 +93,17 @@ def test_a_stage_waits_for_what_stopped_before_it(tmp_path: Path):
     fakes.stop(records, fakes.LONG, 2, {"finetune": ("running", "")})
     for seed in study.seeds:
         fakes.stop(records, fakes.UNTRAINED, seed, {"finetune": ("missing", "")})
-    found = summary.summarise(study, records)
-    failed = row(found, fakes.WORSE).entries[COMPOSER]
+    summary = summarise(study, records)
+    failed = row(summary, fakes.WORSE).entries[COMPOSER]
     assert [value.status for value in failed.values] == ["finished", "failed", "finished"]
     assert failed.values[1].reason == "pretrain: loss is nan"
     assert failed.status == "failed"
-    assert row(found, fakes.LONG).entries[COMPOSER].status == "running"
-    assert row(found, fakes.UNTRAINED).entries[COMPOSER].status == "missing"
-    assert found.problems == (
-        summary.Problem("failed", "pretrain", "loss is nan", (fakes.WORSE,), (1,)),
-        summary.Problem("running", "finetune", "", (fakes.LONG,), (2,)),
-        summary.Problem("missing", "finetune", "", (fakes.UNTRAINED,), (0, 1, 2)),
+    assert row(summary, fakes.LONG).entries[COMPOSER].status == "running"
+    assert row(summary, fakes.UNTRAINED).entries[COMPOSER].status == "missing"
+    assert summary.problems == (
+        Problem("failed", "pretrain", "loss is nan", (fakes.WORSE,), (1,)),
+        Problem("running", "finetune", "", (fakes.LONG,), (2,)),
+        Problem("missing", "finetune", "", (fakes.UNTRAINED,), (0, 1, 2)),
     )
 
 
@@ -111,7 +111,7 @@ def test_a_stage_that_no_column_reads_is_not_left_out_of_the_problems(tmp_path: 
     study = dataclasses.replace(fakes.study(), columns=())
     records = fakes.finished(study, tmp_path)
     fakes.stop(records, fakes.WORSE, 0, {"test": ("failed", "no space left")})
-    (problem,) = summary.summarise(study, records).problems
+    (problem,) = summarise(study, records).problems
     assert (problem.stage, problem.reason) == ("test", "no space left")
 
 
@@ -130,28 +130,28 @@ def test_a_figure_that_a_finished_stage_lacks_is_a_failure(
     records = fakes.finished(study, tmp_path)
     stage = fakes.stages_of(fakes.WORSE, 0)["test"]
     records[stage.fingerprint] = dataclasses.replace(records[stage.fingerprint], results=results)
-    found = summary.summarise(study, records)
-    value = row(found, fakes.WORSE).entries[COMPOSER].values[0]
+    summary = summarise(study, records)
+    value = row(summary, fakes.WORSE).entries[COMPOSER].values[0]
     assert (value.value, value.status) == (None, "failed")
     assert reason in value.reason
-    assert [(problem.status, problem.rows, problem.seeds) for problem in found.problems] == [
+    assert [(problem.status, problem.rows, problem.seeds) for problem in summary.problems] == [
         ("failed", (fakes.WORSE,), (0,))
     ]
 
 
 def test_a_stage_without_a_record_is_missing():
-    found = summary.summarise(fakes.study(), {})
-    assert {entry.status for row in found.settings for entry in row.entries} == {"missing"}
-    assert found.cost == summary.Cost(33, 0, 0.0, 0.0, 0.0)
+    summary = summarise(fakes.study(), {})
+    assert {entry.status for row in summary.settings for entry in row.entries} == {"missing"}
+    assert summary.cost == Cost(33, 0, 0.0, 0.0, 0.0)
 
 
 def test_settings_may_have_seeds_of_their_own(tmp_path: Path):
     study = fakes.study()
     more = tuple(Cell(fakes.BASELINE, seed, fakes.stages_of(fakes.BASELINE, seed)) for seed in (3, 4))
     study = dataclasses.replace(study, cells=(*more, *study.cells))
-    found = summary.summarise(study, fakes.finished(study, tmp_path))
-    assert list(row(found, fakes.BASELINE).entries[COMPOSER].finished) == [0, 1, 2, 3, 4]
-    entry = row(found, fakes.WORSE).entries[COMPOSER]
+    summary = summarise(study, fakes.finished(study, tmp_path))
+    assert list(row(summary, fakes.BASELINE).entries[COMPOSER].finished) == [0, 1, 2, 3, 4]
+    entry = row(summary, fakes.WORSE).entries[COMPOSER]
     assert len(entry.values) == 3
-    in_common = [row(found, fakes.BASELINE).entries[COMPOSER].finished[seed] for seed in (0, 1, 2)]
+    in_common = [row(summary, fakes.BASELINE).entries[COMPOSER].finished[seed] for seed in (0, 1, 2)]
     assert entry.difference == pytest.approx(np.mean(np.subtract(list(entry.finished.values()), in_common)), rel=1e-9)

@@ -10,15 +10,16 @@ import pytest
 from fake_studies import cells
 
 from t5music.studies.grid import Column
-from t5music.studies.report import summary, table
-from t5music.studies.report.summary import Entry, Value
+from t5music.studies.report import table
+from t5music.studies.report.summarise import summarise
+from t5music.studies.report.summary import SETTING, Cost, Entry, Row, Summary, Value
 
 
 def test_a_study_reads_as_t5s_tables_do(tmp_path: Path):
     study = fakes.study()
-    made = table.study_table(summary.summarise(study, fakes.finished(study, tmp_path)))
-    assert made.startswith("## Mean length of the corrupted spans\n\n|")
-    assert cells(made) == {
+    text = table.study_table(summarise(study, fakes.finished(study, tmp_path)))
+    assert text.startswith("## Mean length of the corrupted spans\n\n|")
+    assert cells(text) == {
         "": ["composer (%) ↑", "continue (bits/note) ↓", "against baseline"],
         "-" * 20: ["-" * 15 + ":", "-" * 23 + ":", "-" * 23 + ":"],
         "★ 3": ["59.8 ± 0.9", "6.407 ± 0.025", ""],
@@ -28,38 +29,38 @@ def test_a_study_reads_as_t5s_tables_do(tmp_path: Path):
         "*majority class*": ["22.2", "—", ""],
         "*a paper, 2021*": ["78.6", "—", ""],
     }
-    assert "over 3 seeds." in made
-    assert "Not finished" not in made
+    assert "over 3 seeds." in text
+    assert "Not finished" not in text
     # 3 seeds of 4 settings, of which one has no pre-training: 21 trainings, 12 tests of a minute each.
-    assert made.endswith("\n\nCost: 21 million tokens, 4.2e13 FLOPs, 0.55 hours (33 stages, shared ones counted once).")
+    assert text.endswith("\n\nCost: 21 million tokens, 4.2e13 FLOPs, 0.55 hours (33 stages, shared ones counted once).")
 
 
 def test_one_seed_has_no_deviation_and_no_test(tmp_path: Path):
     study = fakes.study(seeds=(0,))
-    made = table.study_table(summary.summarise(study, fakes.finished(study, tmp_path)))
-    assert cells(made)["★ 3"] == ["59.5", "6.412"]
-    assert "★ baseline; mean over 1 seed. Bold: the column's best." in made
+    text = table.study_table(summarise(study, fakes.finished(study, tmp_path)))
+    assert cells(text)["★ 3"] == ["59.5", "6.412"]
+    assert "★ baseline; mean over 1 seed. Bold: the column's best." in text
 
 
 def test_seeds_of_the_baseline_alone_are_told(tmp_path: Path):
     study = fakes.study()
     more = fakes.study(settings=(fakes.BASELINE,), seeds=(3, 4)).cells
     study = dataclasses.replace(study, cells=(*study.cells, *more))
-    made = table.study_table(summary.summarise(study, fakes.finished(study, tmp_path)))
-    assert 'over 3 seeds, 5 of "3".' in made
+    text = table.study_table(summarise(study, fakes.finished(study, tmp_path)))
+    assert 'over 3 seeds, 5 of "3".' in text
 
 
 def test_what_all_columns_agree_on_is_said_once(tmp_path: Path):
     columns = (*fakes.COLUMNS, Column("emotion", "test", "emopia_emotion", "accuracy"))
     study = fakes.study(columns=columns)
-    made = cells(table.study_table(summary.summarise(study, fakes.finished(study, tmp_path))))
-    assert made["no pre-training"][-1] == "all -"
+    text = cells(table.study_table(summarise(study, fakes.finished(study, tmp_path))))
+    assert text["no pre-training"][-1] == "all -"
 
 
 def entry(column: Column, *states: tuple[str, float | None]) -> Entry:
     values = tuple(Value(seed, None, None, value, status) for seed, (status, value) in enumerate(states))
-    found = [value for _, value in states if value is not None]
-    return Entry(column, values, sum(found) / len(found) if found else None, 0.01 if len(found) > 1 else None)
+    numbers = [value for _, value in states if value is not None]
+    return Entry(column, values, sum(numbers) / len(numbers) if numbers else None, 0.01 if len(numbers) > 1 else None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def entry(column: Column, *states: tuple[str, float | None]) -> Entry:
     ],
 )
 def test_a_cell_says_what_is_not_there(states: list[tuple[str, float | None]], expected: str):
-    assert table.figure(entry(fakes.COLUMNS[0], *states), summary.SETTING, 1) == expected
+    assert table.figure(entry(fakes.COLUMNS[0], *states), SETTING, 1) == expected
 
 
 @pytest.mark.parametrize(
@@ -95,15 +96,15 @@ def test_a_cell_says_what_is_not_there(states: list[tuple[str, float | None]], e
 )
 def test_decimals_are_those_of_a_usual_figure(metric: str, means: list[float], decimals: int):
     column = Column("any", "test", "task", metric)
-    rows = tuple(summary.Row(str(mean), summary.SETTING, (Entry(column, mean=mean),)) for mean in means)
+    rows = tuple(Row(str(mean), SETTING, (Entry(column, mean=mean),)) for mean in means)
     study = dataclasses.replace(fakes.study(), columns=(column,))
-    found = summary.Summary(study, {}, rows, (), summary.Cost(0, 0, 0.0, 0.0, 0.0))
-    assert table.decimals_of(found) == [decimals]
+    summary = Summary(study, {}, rows, (), Cost(0, 0, 0.0, 0.0, 0.0))
+    assert table.decimals_of(summary) == [decimals]
 
 
 def test_costs_are_in_round_numbers():
     study = fakes.study()
-    found = summary.Summary(study, {}, (), (), summary.Cost(12, 10, 34.5e9, 9.96e17, 5400.0))
-    assert table.cost_line(found) == (
+    summary = Summary(study, {}, (), (), Cost(12, 10, 34.5e9, 9.96e17, 5400.0))
+    assert table.cost_line(summary) == (
         "Cost: 34.5 billion tokens, 1.0e18 FLOPs, 1.50 hours (10 of 12 stages finished, shared ones counted once)."
     )

@@ -37,17 +37,17 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
+        attributes = dict(attrs)
         assert tag not in ("script", "link", "iframe")
         if tag not in VOID:
             self.open.append(tag)
         if tag == "img":
-            self.images.append(found["src"] or "")
-            assert found["alt"]
+            self.images.append(attributes["src"] or "")
+            assert attributes["alt"]
         if tag == "a":
-            self.links.append(found["href"] or "")
-        if "id" in found:
-            self.ids.append(found["id"] or "")
+            self.links.append(attributes["href"] or "")
+        if "id" in attributes:
+            self.ids.append(attributes["id"] or "")
         if tag == "table":
             self.tables.append([])
         if tag == "tr":
@@ -83,7 +83,7 @@ def unfinished(root: Path) -> tuple[Study, dict[str, Record]]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Study, dict[str, Record]]:
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Study, dict[str, Record]]:
     """(the table that was returned, the report's folder, study, records)."""
     folder = tmp_path_factory.mktemp("study")
     study, records = unfinished(folder / "runs")
@@ -97,8 +97,8 @@ PROBLEMS = {
 }
 
 
-def test_all_files_are_there_and_the_table_is_returned(made: tuple[str, Path, Study, dict[str, Record]]):
-    text, folder, _, _ = made
+def test_all_files_are_there_and_the_table_is_returned(report: tuple[str, Path, Study, dict[str, Record]]):
+    text, folder, _, _ = report
     assert sorted(path.name for path in folder.iterdir()) == [
         "axis.png",
         "curves_finetune.png",
@@ -112,19 +112,19 @@ def test_all_files_are_there_and_the_table_is_returned(made: tuple[str, Path, St
     assert (folder / "table.md").read_text() == text + "\n"
 
 
-def test_the_table_says_what_is_not_finished(made: tuple[str, Path, Study, dict[str, Record]]):
-    text = made[0]
-    found = cells(text)
-    assert re.fullmatch(r"52\.\d ± \d\.\d \(2 of 3; 1 failed\)", found["10"][0])
-    assert re.fullmatch(r"\*\*63\.\d ± \d\.\d \(2 of 3\)\*\*", found["i.i.d. ¦ one word"][0])
-    assert found["no pre-training"] == ["missing", "missing", "not tested"]
+def test_the_table_says_what_is_not_finished(report: tuple[str, Path, Study, dict[str, Record]]):
+    text = report[0]
+    table = cells(text)
+    assert re.fullmatch(r"52\.\d ± \d\.\d \(2 of 3; 1 failed\)", table["10"][0])
+    assert re.fullmatch(r"\*\*63\.\d ± \d\.\d \(2 of 3\)\*\*", table["i.i.d. ¦ one word"][0])
+    assert table["no pre-training"] == ["missing", "missing", "not tested"]
     for status, where in PROBLEMS.items():
         assert f"- **{status}** {where}\n" in text
     assert "22 of 33 stages finished" in text
 
 
-def test_the_csvs_say_what_is_not_finished(made: tuple[str, Path, Study, dict[str, Record]]):
-    _, folder, _, _ = made
+def test_the_csvs_say_what_is_not_finished(report: tuple[str, Path, Study, dict[str, Record]]):
+    _, folder, _, _ = report
     rows = {(line["row"], line["column"]): line for line in read_csv(folder / "table.csv")}
     assert len(rows) == 6 * 2
     assert {name: rows[name, "composer"]["status"] for name in fakes.SHIFTS} == {
@@ -143,8 +143,8 @@ def test_the_csvs_say_what_is_not_finished(made: tuple[str, Path, Study, dict[st
     assert failed["reason"] == "pretrain: the loss is nan, see <diverged/> & more"
 
 
-def test_every_value_traces_to_its_run(made: tuple[str, Path, Study, dict[str, Record]]):
-    _, folder, _, records = made
+def test_every_value_traces_to_its_run(report: tuple[str, Path, Study, dict[str, Record]]):
+    _, folder, _, records = report
     lines = read_csv(folder / "values.csv")
     assert len(lines) == 4 * 3 * 2 + 3  # settings, seeds, columns; and the majority class
     columns = {column.name: column for column in fakes.COLUMNS}
@@ -158,8 +158,8 @@ def test_every_value_traces_to_its_run(made: tuple[str, Path, Study, dict[str, R
             assert float(line["value"]) == record.results[column.task][column.metric]  # to the last bit
 
 
-def test_the_page_is_whole_and_needs_nothing_else(made: tuple[str, Path, Study, dict[str, Record]]):
-    text, folder, study, _ = made
+def test_the_page_is_whole_and_needs_nothing_else(report: tuple[str, Path, Study, dict[str, Record]]):
+    text, folder, study, _ = report
     html = (folder / "index.html").read_text()
     page = Page(html)
     table, *provenance = page.tables
@@ -200,9 +200,9 @@ def test_recalls_are_drawn_where_there_are_some(tmp_path: Path):
     assert not (tmp_path / "report" / "recalls.png").exists()
 
 
-def test_the_same_run_folders_give_the_same_bytes(tmp_path: Path, made: tuple[str, Path, Study, dict[str, Record]]):
+def test_the_same_run_folders_give_the_same_bytes(tmp_path: Path, report: tuple[str, Path, Study, dict[str, Record]]):
     """Elsewhere, with records found in another order, and a study whose seeds were named in another order."""
-    _, folder, _, _ = made
+    _, folder, _, _ = report
     study, records = unfinished(tmp_path / "elsewhere")
     study = dataclasses.replace(study, seeds=(2, 0, 1), cells=tuple(reversed(study.cells)))
     write.write(study, dict(reversed(records.items())), tmp_path / "report")

@@ -17,33 +17,35 @@ from t5music.training import loop, train_state, train_step
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.metric_writers import read_metrics
 from t5music.training.note_masking import note_masks
-from t5music.training.note_masking.masker import Chosen, Masker, Masking, Recovered
+from t5music.training.note_masking.choice import Choice, teaching_loss
+from t5music.training.note_masking.masker import Masker
+from t5music.training.note_masking.settings import Masking
 
 CONFIG = dataclasses.replace(tiny_runs.CONFIG, version="v1.1", scan_layers=False)
 OFTEN = {"epochs": 1, "frozen": (0.5, 0.6), "thawed": 0.5}
 IS_HEAD = tiny_notes.WORDS.head[np.stack([tiny_notes.row(number) for number in range(tiny_notes.CHUNKS)])]
 
 
-def masker(config=CONFIG, **settings):
+def new_masker(config=CONFIG, **settings):
     return Masker(Masking(**settings), tiny_notes.TASK, config, tiny_runs.OPTIMIZER)
 
 
-def begin(made, config=CONFIG, devices=1):
+def begin(masker, config=CONFIG, devices=1):
     mesh = sharding.make_mesh(devices=jax.devices()[:devices])
     graphdef, abstract = parameters.abstract(config)
     transformation = tiny_runs.OPTIMIZER.transformation(train_state.logical_axes(abstract))
-    target = train_state.abstract_state(abstract, transformation, mesh, masker=made.abstract())
-    step = made.make_train_step(graphdef, transformation, target)
+    target = train_state.abstract_state(abstract, transformation, mesh, masker=masker.abstract())
+    step = masker.make_train_step(graphdef, transformation, target)
 
     def apply(now, batch):
         with jax.set_mesh(mesh):
             return step(now, train_step.put_batch(batch, mesh))
 
-    return train_state.create(config, transformation, target, mesh, seed=0, masker=made.create(0)), apply
+    return train_state.create(config, transformation, target, mesh, seed=0, masker=masker.create(0)), apply
 
 
-def run(made, batches, config=CONFIG, devices=1):
-    now, step = begin(made, config, devices)
+def run(masker, batches, config=CONFIG, devices=1):
+    now, step = begin(masker, config, devices)
     losses = []
     for batch in batches:
         now, loss = step(now, batch)
@@ -53,7 +55,7 @@ def run(made, batches, config=CONFIG, devices=1):
 
 @pytest.mark.parametrize("chooser", ["learned", "random"])
 def test_so_many_notes_are_masked_and_never_a_frozen_one(chooser):
-    made = masker(chooser=chooser, freezing="none", share=(0.4, 0.5), most=0.5)
+    masker = new_masker(chooser=chooser, freezing="none", share=(0.4, 0.5), most=0.5)
     batch = tiny_notes.batch(range(8))
     graphdef, params = parameters.initialise(CONFIG, jax.random.key(0))
     heads = IS_HEAD[:8]
@@ -61,21 +63,22 @@ def test_so_many_notes_are_masked_and_never_a_frozen_one(chooser):
     is_open[:, :6] = False  # the first bar's notes
     notes = note_masks.heads(batch["encoder_input_tokens"], tiny_notes.WORDS)
     keys = jax.random.split(jax.random.key(1), 4)
-    head = made.create(0).params
-    chosen = jax.jit(lambda params: made.choose(nnx.merge(graphdef, params), head, is_open, batch, notes, keys))(params)
-    assert_array_equal(chosen.is_head, heads)
-    assert_array_equal(chosen.allowed, heads & is_open)
-    counts = np.asarray(chosen.masked).sum(axis=1)
+    head = masker.create(0).params
+    choice = jax.jit(lambda params: masker.choose(nnx.merge(graphdef, params), head, is_open, batch, notes, keys))(
+        params
+    )
+    assert_array_equal(choice.is_head, heads)
+    assert_array_equal(choice.allowed, heads & is_open)
+    counts = np.asarray(choice.masked).sum(axis=1)
     assert set(counts[::2]) == {1}  # of four open notes 1.6 to 2
     assert set(counts[1::2]) == {1}  # of two
-    assert not np.any(chosen.masked & ~chosen.allowed)
-    for scores, allowed, masked in zip(*map(np.asarray, (chosen.scores, chosen.allowed, chosen.masked)), strict=True):
+    assert not np.any(choice.masked & ~choice.allowed)
+    for scores, allowed, masked in zip(*map(np.asarray, (choice.scores, choice.allowed, choice.masked)), strict=True):
         assert scores[masked].min() >= scores[allowed & ~masked].max()
 
 
 @pytest.mark.parametrize("labels", ["paper", "inverted"])
 def test_the_masker_is_taught_which_masked_notes_were_hardest(labels):
-    made = masker(labels=labels, labelled=0.5)
     rng = np.random.default_rng(0)
     scores, hardness = rng.random((2, 4, 24))
     changed = np.zeros((4, 24), bool)
@@ -89,23 +92,22 @@ def test_the_masker_is_taught_which_masked_notes_were_hardest(labels):
         if labels == "inverted" and number % 2:
             easy, hard = hard, easy
         expected.append(np.mean((scores[number][hard] - 1) ** 2) + np.mean(scores[number][easy] ** 2))
-    chosen = Chosen(*map(jnp.asarray, (scores, changed, changed, changed)))
-    recovered = Recovered(None, jnp.asarray(changed), jnp.asarray(hardness), None, None)
-    assert_allclose(made._teach(chosen, recovered), np.mean(expected), rtol=1e-6)
+    loss = teaching_loss(Masking(labels=labels, labelled=0.5), *map(jnp.asarray, (scores, changed, hardness)))
+    assert_allclose(loss, np.mean(expected), rtol=1e-6)
 
 
 def test_families_weigh_by_the_inverse_of_the_last_epochs_accuracy():
-    made = masker()
-    first = made.create(0)
-    assert_array_equal(made._weights(first), [1, 1, 1])
+    masker = new_masker()
+    first = masker.create(0)
+    assert_array_equal(masker._weights(first), [1, 1, 1])
     within = dataclasses.replace(first, correct=jnp.array([8.0, 2.0, 0.0]), total=jnp.array([10.0, 10.0, 0.0]))
-    assert_array_equal(made._turned(within, jnp.array([0, 0])).accuracy, [1, 1, 1])
-    after = made._turned(within, jnp.array([1, 1]))
+    assert_array_equal(masker._begin_batch(within, jnp.array([0, 0])).accuracy, [1, 1, 1])
+    after = masker._begin_batch(within, jnp.array([1, 1]))
     assert_allclose(after.accuracy, [0.8, 0.2, 1.0], rtol=1e-6)
     assert_array_equal(after.total, [0, 0, 0])
     inverse = np.array([1 / 0.8, 1 / 0.2, 1.0])
-    assert_allclose(made._weights(after), inverse / inverse.mean(), rtol=1e-6)
-    assert_array_equal(masker(weighting=False)._weights(after), [1, 1, 1])
+    assert_allclose(masker._weights(after), inverse / inverse.mean(), rtol=1e-6)
+    assert_array_equal(new_masker(weighting=False)._weights(after), [1, 1, 1])
 
 
 @pytest.mark.parametrize("freezing", ["hardest", "random"])
@@ -113,10 +115,10 @@ def test_notes_are_frozen_in_every_so_many_epochs_and_some_thaw(freezing):
     scores = jnp.asarray(np.random.default_rng(0).random((4, 24)))
 
     def freeze(epoch, **settings):
-        made = masker(freezing=freezing, epochs=2, frozen=(0.5, 0.6), **settings)
-        before = dataclasses.replace(made.create(0), epoch=jnp.array(epoch))
-        chosen = Chosen(*map(jnp.asarray, (scores, IS_HEAD[4:8], IS_HEAD[4:8], IS_HEAD[4:8])))
-        return np.asarray(made._freeze(before, chosen, tiny_notes.batch(range(4, 8)), jax.random.key(1)))
+        masker = new_masker(freezing=freezing, epochs=2, frozen=(0.5, 0.6), **settings)
+        before = dataclasses.replace(masker.create(0), epoch=jnp.array(epoch))
+        choice = Choice(*map(jnp.asarray, (scores, IS_HEAD[4:8], IS_HEAD[4:8], IS_HEAD[4:8])))
+        return np.asarray(masker._freeze(before, choice, tiny_notes.batch(range(4, 8)), jax.random.key(1)))
 
     assert freeze(0, thawed=0.0).all()
     frozen = ~freeze(1, thawed=0.0)
@@ -132,9 +134,9 @@ def test_notes_are_frozen_in_every_so_many_epochs_and_some_thaw(freezing):
 @pytest.mark.slow
 def test_eight_devices_choose_as_one():
     batches = [tiny_notes.batch(range(8), epoch) for epoch in range(3)]
-    made = masker(**OFTEN)
-    one, losses = run(made, batches)
-    eight, others = run(made, batches, devices=8)
+    masker = new_masker(**OFTEN)
+    one, losses = run(masker, batches)
+    eight, others = run(masker, batches, devices=8)
     assert_allclose(others, losses, rtol=1e-5)
     assert_array_equal(eight.masker.open, one.masker.open)
     jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight.params, one.params)
@@ -142,11 +144,11 @@ def test_eight_devices_choose_as_one():
 
 def test_a_run_that_was_stopped_is_one_that_was_not(tmp_path):
     settings = {"evaluations": {}, "save_period": 100, "log_period": 3}
-    made = masker(**OFTEN)
-    whole = tiny_runs.train(tmp_path / "whole", 9, tiny_notes.Batches(), config=CONFIG, masker=made, **settings)
+    masker = new_masker(**OFTEN)
+    whole = tiny_runs.train(tmp_path / "whole", 9, tiny_notes.Batches(), config=CONFIG, masker=masker, **settings)
     with pytest.raises(loop.Interrupted):
-        tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(stop_at=5), config=CONFIG, masker=made, **settings)
-    again = tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(), config=CONFIG, masker=made, **settings)
+        tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(stop_at=5), config=CONFIG, masker=masker, **settings)
+    again = tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(), config=CONFIG, masker=masker, **settings)
     jax.tree.map(assert_array_equal, nnx.state(whole.model), nnx.state(again.model))
     lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.5  # it learns to recover
@@ -167,7 +169,7 @@ def test_a_run_that_was_stopped_is_one_that_was_not(tmp_path):
             12,
             tiny_notes.Batches(),
             config=CONFIG,
-            masker=masker(labels="inverted", **OFTEN),
+            masker=new_masker(labels="inverted", **OFTEN),
             **settings,
         )
 
@@ -191,4 +193,4 @@ def test_settings_that_cannot_be(settings, message):
 def test_a_model_without_an_encoder_is_refused():
     alone = dataclasses.replace(CONFIG, architecture="language_model", num_encoder_layers=0)
     with pytest.raises(ConfigError, match=r"Update.masking needs a model with an encoder, not a language_model"):
-        masker(alone)
+        new_masker(alone)

@@ -45,25 +45,25 @@ def test_spans_are_those_of_the_span_corruption_objective(row):
     padded = np.pad(np.append(tokens, 1), (0, 23 - len(tokens))).astype(np.int32)[None]
     masked = np.pad(mask, (0, 24 - len(mask)), constant_values=True)[None]  # the end and the padding never are
     vocab = type("", (), {"size": SENTINEL + 1})()
-    made = note_masks.as_spans(padded, masked, WORDS, (32, 24))
-    for ours, dropped in ((made.inputs, mask), (made.targets, ~mask)):
+    rows = note_masks.as_spans(padded, masked, WORDS, (32, 24))
+    for row, dropped in ((rows.inputs, mask), (rows.targets, ~mask)):
         expected = np.append(noise.replace_spans(tokens, dropped, vocab), 1)
-        assert_array_equal(ours[0], np.pad(expected, (0, ours.shape[1] - len(expected))))
-    assert_array_equal(tokens[made.sources[0][made.sources[0] >= 0]], tokens[mask])
+        assert_array_equal(row[0], np.pad(expected, (0, row.shape[1] - len(expected))))
+    assert_array_equal(tokens[rows.sources[0][rows.sources[0] >= 0]], tokens[mask])
 
 
 def test_what_does_not_fit_loses_its_end():
-    made = note_masks.as_spans(tiny_notes.row(0)[None], np.ones((1, 24), bool), WORDS, (24, 5))
-    assert_array_equal(made.inputs[0, :3], [SENTINEL, 1, 0])
-    assert_array_equal(made.targets[0], tiny_notes.row(0)[:5])
+    rows = note_masks.as_spans(tiny_notes.row(0)[None], np.ones((1, 24), bool), WORDS, (24, 5))
+    assert_array_equal(rows.inputs[0, :3], [SENTINEL, 1, 0])
+    assert_array_equal(rows.targets[0], tiny_notes.row(0)[:5])
 
 
 def test_in_place_eight_in_ten_are_masked_and_one_is_another():
     tokens = np.tile([BAR, POSITION, PITCH, DURATION] * 50, (20, 1)).astype(np.int32)
     notes = note_masks.heads(tokens, WORDS)
     masked = np.asarray(notes >= 0)
-    made = note_masks.in_place(tokens, masked, notes, WORDS, jax.random.key(0))
-    inputs = np.asarray(made.inputs)
+    rows = note_masks.in_place(tokens, masked, notes, WORDS, jax.random.key(0))
+    inputs = np.asarray(rows.inputs)
     pitches = inputs[tokens == PITCH]
     assert abs(np.mean(pitches == SENTINEL) - 0.8) < 0.04
     changed = pitches[(pitches != SENTINEL) & (pitches != PITCH)]
@@ -71,4 +71,4 @@ def test_in_place_eight_in_ten_are_masked_and_one_is_another():
     assert set(changed) <= set(range(PITCH, DURATION))  # a pitch becomes a pitch
     assert_array_equal(inputs[tokens == POSITION] == SENTINEL, pitches == SENTINEL)  # a note as a whole
     assert_array_equal(inputs[tokens == BAR], BAR)
-    assert_array_equal(made.targets, np.where(masked, tokens, 0))
+    assert_array_equal(rows.targets, np.where(masked, tokens, 0))

@@ -1,0 +1,184 @@
+"""Summarise: a study's records to its summary; means, deviations, tests against the baseline, costs and problems."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from t5music.errors import nearest
+from t5music.studies.grid import Cell, Column, Stage, Study
+from t5music.studies.report import statistics
+from t5music.studies.report.summary import (
+    FAILED,
+    FINISHED,
+    LEFT_OUT,
+    LITERATURE,
+    REFERENCE,
+    SETTING,
+    WORST_FIRST,
+    Cost,
+    Entry,
+    Problem,
+    Records,
+    Row,
+    Summary,
+    Value,
+    cells_of,
+    status_of,
+)
+
+
+def summarise(study: Study, records: Records) -> Summary:
+    """Computes every figure of a study.
+
+    Args:
+        study: the grid.
+        records: fingerprint -> record; a stage without one counts as missing.
+    """
+    cells_by_setting = {setting: cells_of(study, setting) for setting in study.settings}
+    columns = [
+        _compare(study, column, {name: _entry(column, cells, records) for name, cells in cells_by_setting.items()})
+        for column in study.columns
+    ]
+    settings = [
+        Row(name, SETTING, tuple(column[name] for column in columns), _cost(cells, records))
+        for name, cells in cells_by_setting.items()
+    ]
+    baseline = cells_by_setting[study.baseline]
+    references = [
+        Row(name, REFERENCE, tuple(_reference(column, places, baseline, records) for column in study.columns))
+        for name, places in study.references.items()
+    ]
+    literature = [
+        Row(name, LITERATURE, tuple(_published(column, figures.get(column.name)) for column in study.columns))
+        for name, figures in study.literature.items()
+    ]
+    return Summary(
+        study,
+        records,
+        (*settings, *references, *literature),
+        tuple(_problems(cells_by_setting, [*settings, *references], records)),
+        _cost(study.cells, records),
+    )
+
+
+def _value(cell: Cell, column: Column, records: Records) -> Value:
+    """The value of a cell in a column, or the status and the reason that stand for it."""
+    stage = cell.stages.get(column.stage)
+    if stage is None:
+        return Value(cell.seed, None, None, None, LEFT_OUT)
+    record = records.get(stage.fingerprint)
+    if record is None or record.status != FINISHED:
+        culprit, status = _stopped_at(stage, records)
+        reason = records[culprit.fingerprint].reason if culprit.fingerprint in records else ""
+        return Value(cell.seed, stage, record, None, status, ": ".join(filter(None, (culprit.name, reason))))
+    name = f"{column.task}/{column.metric}"
+    value = record.results.get(column.task, {}).get(column.metric)
+    if value is None:
+        names = [f"{task}/{metric}" for task, metrics in record.results.items() for metric in metrics]
+        reason = f"{stage.name}: no {name} in its results{nearest(name, names)}"
+        return Value(cell.seed, stage, record, None, FAILED, reason)
+    if not math.isfinite(value):
+        return Value(cell.seed, stage, record, None, FAILED, f"{stage.name}: {name} is {value}")
+    return Value(cell.seed, stage, record, float(value), FINISHED)
+
+
+def _stopped_at(stage: Stage, records: Records) -> tuple[Stage, str]:
+    """The stage that a stage without results waits for (itself or one before it), and the status of that one."""
+    statuses = [(need, status_of(need, records)) for need in stage.all()]
+    unfinished = [(need, status) for need, status in statuses if status != FINISHED]
+    return min(unfinished, key=lambda pair: WORST_FIRST.index(pair[1]))  # of equals the first
+
+
+def _entry(column: Column, cells: Sequence[Cell], records: Records) -> Entry:
+    """The mean and the deviation over some cells; the comparison with other rows is left to `_compare`."""
+    values = tuple(_value(cell, column, records) for cell in cells)
+    numbers = [value.value for value in values if value.value is not None]
+    if not numbers:
+        return Entry(column, values)
+    return Entry(column, values, statistics.mean(numbers), statistics.deviation(numbers))
+
+
+def _compare(study: Study, column: Column, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The entries of a column's settings, with what compares them: best, bold, and the test against the baseline."""
+    means = {row: entry.mean for row, entry in entries.items() if entry.mean is not None}
+    deviations = {row: entry.deviation for row, entry in entries.items()}
+    higher = column.higher_is_better
+    bold = statistics.bold(means, deviations, baseline=study.baseline, higher_is_better=higher)
+    best = statistics.best(means, higher_is_better=higher)
+    baseline = entries[study.baseline].finished
+    others = {row: entry.finished for row, entry in entries.items() if row != study.baseline}
+    p_values = {row: statistics.paired_p(values, baseline) for row, values in others.items()}
+    corrected = statistics.holm(p_values)
+    return {
+        row: dataclasses.replace(
+            entry,
+            best=row == best,
+            bold=row in bold,
+            difference=_difference(others[row], baseline) if row in others else None,
+            p=p_values.get(row),
+            corrected=corrected.get(row),
+        )
+        for row, entry in entries.items()
+    }
+
+
+def _difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
+    """The mean of values minus baseline over the seeds that both have; None without any."""
+    seeds = values.keys() & baseline.keys()
+    return statistics.mean([values[seed] - baseline[seed] for seed in seeds]) if seeds else None
+
+
+def _reference(column: Column, places: Mapping[str, str], cells: Sequence[Cell], records: Records) -> Entry:
+    """A figure that the baseline's results also hold, such as the accuracy of always naming the majority class."""
+    place = places.get(column.name)
+    if place is None:
+        return Entry(column)
+    stage, task, metric = place.split("/", 2)
+    entry = _entry(dataclasses.replace(column, stage=stage, task=task, metric=metric), cells, records)
+    return dataclasses.replace(entry, column=column)
+
+
+def _published(column: Column, figure: float | None) -> Entry:
+    """The entry of a published figure, which study files state as printed: shares in per cent."""
+    return Entry(column, mean=None if figure is None else figure / column.scale)
+
+
+def _cost(cells: Iterable[Cell], records: Records) -> Cost:
+    """The cost of all stages of some cells, each counted once."""
+    fingerprints = {need.fingerprint for cell in cells for stage in cell.stages.values() for need in stage.all()}
+    stage_records = [records[fingerprint] for fingerprint in fingerprints if fingerprint in records]
+    return Cost(
+        len(fingerprints),
+        sum(record.status == FINISHED for record in stage_records),
+        math.fsum(record.positions for record in stage_records),
+        math.fsum(record.flops for record in stage_records),
+        math.fsum(record.seconds for record in stage_records),
+    )
+
+
+def _problems(cells_by_setting: Mapping[str, Sequence[Cell]], rows: Sequence[Row], records: Records) -> list[Problem]:
+    """Everything that is not finished, once: failures first; of stages that wait for another one, only that one."""
+    seeds: dict[tuple[str, str, str, str], set[int]] = {}  # (status, stage, reason, row) -> seeds
+    for setting, cells in cells_by_setting.items():
+        for cell in cells:
+            for stage in cell.stages.values():
+                if status_of(stage, records) != FINISHED:
+                    culprit, status = _stopped_at(stage, records)
+                    record = records.get(culprit.fingerprint)
+                    problem = (status, culprit.name, record.reason if record else "", setting)
+                    seeds.setdefault(problem, set()).add(cell.seed)
+    for row in rows:
+        for value in (value for entry in row.entries for value in entry.values):
+            if value.status == FAILED and value.record is not None and value.record.status == FINISHED:
+                name, _, reason = value.reason.partition(": ")  # the stage finished, but without this metric
+                seeds.setdefault((FAILED, name, reason, row.name), set()).add(value.seed)
+    row_names: dict[tuple[str, str, str, tuple[int, ...]], list[str]] = {}
+    for (status, name, reason, row_name), row_seeds in seeds.items():
+        row_names.setdefault((status, name, reason, tuple(sorted(row_seeds))), []).append(row_name)
+    problems = [
+        Problem(status, name, reason, tuple(names), problem_seeds)
+        for (status, name, reason, problem_seeds), names in row_names.items()
+    ]
+    return sorted(problems, key=lambda problem: WORST_FIRST.index(problem.status))
