@@ -185,6 +185,6 @@ def _require_classes(config: T5Config, task: str, labels: Sequence[str]) -> None
     """Raises ConfigError where a classifier was trained on another number of labels."""
     if config.encoder_head is not None and config.num_labels != len(labels):
         raise ConfigError(
-            f"the model's classifier has {config.num_labels} classes and {task} has {len(labels)} ({', '.join(labels)}): "
-            "evaluate it on the task that it was trained on"
+            f"the model's classifier has {config.num_labels} classes and {task} has {len(labels)} "
+            f"({', '.join(labels)}): evaluate it on the task that it was trained on"
         )

@@ -64,8 +64,8 @@ def evaluate(
 
     Returns:
         task -> metrics, those of the baselines as "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
-        "majority_accuracy", "skyline_accuracy", ...; "recall/<label>"; "bits_per_second" where whole pieces were scored;
-        when following, of the last checkpoint.
+        "majority_accuracy", "skyline_accuracy", ...; "recall/<label>"; "bits_per_second" where whole pieces were
+        scored; when following, of the last checkpoint.
     """
     runs = [model_dir] if isinstance(model_dir, str) else list(model_dir)
     if follow and (len(runs) > 1 or samples or checkpoint != selection.LATEST):
