@@ -36,7 +36,7 @@ def test_a_run_learns_and_writes_what_it_did(uninterrupted):
     assert result.best_step == STEPS
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"8", "10", "12"}
     metadata = Checkpoint.open(folder).metadata.content
-    assert (metadata["step"], metadata["task"], metadata["config"]) == (STEPS, "random", tiny_runs.CONFIG.to_dict())
+    assert (Checkpoint.open(folder).step, metadata["task"], metadata["config"]) == (STEPS, "random", tiny_runs.CONFIG.to_dict())
 
 
 def test_stopped_by_a_signal_and_resumed_is_never_stopped(tmp_path, uninterrupted):
