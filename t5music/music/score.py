@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
+from t5music.music.ordering import stable_order
 
 DRUMS = 128  # the program number of every note of a percussion channel
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note where a file states none (120 per minute)
@@ -45,8 +46,7 @@ def _order(array: NDArray, keys: tuple[str, ...]) -> NDArray[np.int64]:
     """The stable order by several fields."""
     if len(array) < 2:
         return np.arange(len(array))
-    notes = keys == ORDER["notes"]
-    if notes and np.abs(array["onset"]).max() < 1 << 40 and not (array["pitch"] >> 7).any():
+    if keys == ORDER["notes"] and np.abs(array["onset"]).max() < 1 << 40 and not (array["pitch"] >> 7).any():
         # Onset, track and pitch decide in nearly every piece, and one number holds all three: a third of the time.
         first = (array["onset"] << 15 | array["track"]) << 7 | array["pitch"]
         order = np.argsort(first)
@@ -250,7 +250,7 @@ class Score:
             pressed = np.searchsorted(pedals["onset"], ends[track_notes], side="right")
             lifted = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
             lifts[track_notes] = np.append(0, lifted)[pressed]
-        order = np.lexsort((notes["onset"], notes["pitch"], notes["track"]))
+        order = stable_order((notes["track"], notes["pitch"], notes["onset"]))
         now, after = notes[order[:-1]], notes[order[1:]]
         again = (now["track"] == after["track"]) & (now["pitch"] == after["pitch"])
         struck = np.full(len(notes), np.iinfo(np.int64).max)  # when the same pitch is struck again

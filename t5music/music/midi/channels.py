@@ -19,32 +19,35 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music.errors import MidiError
 from t5music.music.midi import system_exclusive
 from t5music.music.midi.events import PORT, SYSEX, Events
 from t5music.music.midi.pairing import NEVER, Strikes, pair
-from t5music.music.midi.voices import CHANNEL_SHIFT, Voices
+from t5music.music.midi.voices import Voices
+from t5music.music.midi.writer import END_OF_TICKS
+from t5music.music.ordering import stable_order
 
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 8, 9, 11, 12  # the upper half of a status byte
 BANK_SELECT, SUSTAIN_PEDAL, RESET_CONTROLLERS = 0, 64, 121
 ALL_OFF = (120, 123, 124, 125, 126, 127)
 WHOLE_NOTE = 4  # quarter notes
 PORT_BITS = 16
+MAX_BITS = 63
 
 IS_NOTE = np.isin(np.arange(256) >> 4, (NOTE_OFF, NOTE_ON))  # by the status byte
-IS_USED = np.isin(np.arange(256) >> 4, (NOTE_OFF, NOTE_ON, CONTROL, PROGRAM)) | (np.arange(256) == SYSEX)
-IS_ALL_OFF = np.isin(np.arange(256), ALL_OFF)  # by the controller
+IS_OTHER = np.isin(np.arange(256) >> 4, (CONTROL, PROGRAM)) | (np.arange(256) == SYSEX)
+ENDS_ALL = np.isin(np.arange(256), ALL_OFF)  # by the controller
 MOVES_PEDAL = np.isin(np.arange(256), (SUSTAIN_PEDAL, RESET_CONTROLLERS))
-IS_USED_CONTROLLER = IS_ALL_OFF | MOVES_PEDAL | (np.arange(256) == BANK_SELECT)
 
 
 class ChannelNotes(NamedTuple):
-    """Notes in the order in which they are struck, one entry a note.
+    """Notes, one entry a note, key by key.
 
     Attributes:
         onsets: int64 [notes], ticks.
         ends: int64 [notes], ticks, beyond the onsets.
-        pitches: uint8 [notes].
-        velocities: uint8 [notes].
+        pitches: int64 [notes].
+        velocities: int64 [notes].
         programs: int64 [notes], 0 to 127, of percussion the kit; << 1 | whether it is percussion.
         channels: int64 [notes], a number for each channel of each port (and pattern).
         tracks: int64 [notes], track of the file.
@@ -73,26 +76,47 @@ class ChannelPedals(NamedTuple):
     ends: NDArray
 
 
-class _Played(NamedTuple):
-    """The events that matter here, in the order in which they are played."""
+class _Timeline:
+    """The events of a file by channel, and in each channel in the order in which they are played."""
 
-    rows: NDArray  # int64 [events], which of Events they are
-    status: NDArray  # uint8 [events]
-    first: NDArray  # uint8 [events]
-    second: NDArray  # uint8 [events]
-    ticks: NDArray  # int64 [events]
-    places: NDArray  # int64 [events], channel << CHANNEL_SHIFT | number of the event: the channels one after another
+    def __init__(self, events: Events, independent: bool, name: str) -> None:
+        self.events = events
+        self.ports = _ports(events, independent)  # int64 [events], or None if there is one
+        last_channel = 15 if self.ports is None else int(self.ports.max()) << 4 | 15
+        self.tick_shift = len(events.ticks).bit_length()
+        self.channel_shift = self.tick_shift + END_OF_TICKS.bit_length()
+        if last_channel.bit_length() + self.channel_shift > MAX_BITS:
+            raise MidiError(f"{name}: its events are on {last_channel + 1} channels, more than can be read")
 
+    def channels(self, rows: NDArray) -> NDArray:
+        """The channel (int64 [events]) of some events: 0 to 15, and 16 more for each further port (or pattern)."""
+        channels = (self.events.status[rows] & 15).astype(np.int64)
+        if self.ports is not None:
+            channels |= self.ports[rows] << 4
+        return channels
 
-class _Resets(NamedTuple):
-    """What a GM, GS or XG reset does to each of the sixteen channels of its port."""
+    def moments(self, rows: NDArray) -> NDArray:
+        """Numbers (int64 [events]) in the order in which events are played: by tick, track and place in the track.
 
-    places: NDArray  # int64 [16 resets], as in _Played
-    ticks: NDArray  # int64 [16 resets]
+        Ticks that are too late to be written are all the same.
+        """
+        return np.minimum(self.events.ticks[rows], END_OF_TICKS) << self.tick_shift | rows
+
+    def places_of(self, rows: NDArray) -> NDArray:
+        """The places of some events in their own channels."""
+        return self.places(self.channels(rows), self.moments(rows))
+
+    def tick(self, moments: NDArray) -> NDArray:
+        """The ticks (int64 [events]) in moments or places."""
+        return (moments & (1 << self.channel_shift) - 1) >> self.tick_shift
+
+    def places(self, channels: NDArray, moments: NDArray) -> NDArray:
+        """Numbers (int64 [events]) in the order of the channels, and in each of them of the moments."""
+        return channels << self.channel_shift | moments
 
 
 def read_channels(
-    events: Events, independent: bool, ticks_per_quarter: int, mended: Counter[str]
+    events: Events, independent: bool, ticks_per_quarter: int, mended: Counter[str], name: str
 ) -> tuple[ChannelNotes, ChannelPedals]:
     """Reads the notes and the pedals of all channels.
 
@@ -101,146 +125,132 @@ def read_channels(
         independent: whether each track has channels of its own.
         ticks_per_quarter: resolution.
         mended: counts what is left out or guessed.
+        name: what to call the file in errors.
+
+    Raises:
+        MidiError: there are too many ports.
     """
-    played = _played(events, independent)
-    is_note = IS_NOTE[played.status]
-    others = (~is_note).nonzero()[0]
-    controllers = np.where(played.status[others] >> 4 == CONTROL, played.first[others], 0)
-    voices = _voices(events, played, others[controllers == BANK_SELECT])
+    timeline = _Timeline(events, independent, name)
+    others = IS_OTHER[events.status].nonzero()[0]
+    controllers = np.where(events.status[others] >> 4 == CONTROL, events.first[others], BANK_SELECT)
+    voices = _voices(timeline, others[controllers == BANK_SELECT])
     mended["SysEx with a wrong checksum"] += voices.wrong_checksums
-    places = [(port << 4 | channel) << CHANNEL_SHIFT | at for at, port in voices.resets for channel in range(16)]
-    ticks = played.ticks[[at for at, _ in voices.resets]] if voices.resets else np.empty(0, np.int64)
-    resets = _Resets(np.array(places, np.int64), ticks.repeat(16))
-    notes = _notes(
-        events,
-        played,
-        voices,
-        is_note.nonzero()[0],
-        others[IS_ALL_OFF[controllers]],
-        resets,
-        ticks_per_quarter,
-        mended,
-    )
-    return notes, _pedals(played, others[MOVES_PEDAL[controllers]], resets)
+    resets = [port << 4 | channel for _, port in voices.resets for channel in range(16)]
+    moments = np.array([moment for moment, _ in voices.resets], np.int64).repeat(16)
+    reset_places = timeline.places(np.array(resets, np.int64), moments)
+    silences = np.concatenate([timeline.places_of(others[ENDS_ALL[controllers]]), reset_places])
+    notes = _notes(timeline, voices, np.sort(silences), WHOLE_NOTE * ticks_per_quarter, mended)
+    return notes, _pedals(timeline, others[MOVES_PEDAL[controllers]], reset_places)
 
 
-def _played(events: Events, independent: bool) -> _Played:
-    used = IS_USED[events.status] & ((events.status >> 4 != CONTROL) | IS_USED_CONTROLLER[events.first])
-    rows = used.nonzero()[0]
-    ticks = events.ticks[rows]
-    if len(events.starts) > 1:
-        order = _stable_order(ticks, events.end)  # at one tick the tracks one after another
-        rows, ticks = rows[order], ticks[order]
-    status = events.status[rows]
-    channels = (status & 15).astype(np.int64)
-    if (ports := _ports(events)) is not None:
-        channels |= ports[rows] << 4
-    if independent:
-        channels |= events.tracks[rows] << (4 + PORT_BITS)
-    places = channels << CHANNEL_SHIFT | np.arange(len(rows))
-    return _Played(rows, status, events.first[rows], events.second[rows], ticks, places)
+def _ports(events: Events, independent: bool) -> NDArray | None:
+    """A number (int64 [events]) for the port, or pattern and port, of each event; None where there is one alone.
 
-
-def _stable_order(ticks: NDArray, end: int) -> NDArray:
-    """The stable order of ticks up to `end`. Numbers that hold tick and place are sorted in a fifth of the time."""
-    if end >= 1 << 38 or len(ticks) >= 1 << 24:
-        return ticks.argsort(kind="stable")
-    both = ticks << 24 | np.arange(len(ticks))
-    both.sort()
-    return both & (1 << 24) - 1
-
-
-def _ports(events: Events) -> NDArray | None:
-    """The port (int64 [events]) that each event goes to, or None where it is 0 for all. Each track begins with 0."""
-    ports = {
-        blob.event: int.from_bytes(blob.data[-PORT_BITS // 8 :], "big") for blob in events.blobs if blob.kind == PORT
-    }
-    if not ports:
+    Each track begins on port 0.
+    """
+    stated = {blob.event: int.from_bytes(blob.data[-PORT_BITS // 8 :], "big") for blob in events.blobs if blob.kind == PORT}
+    if not stated and not (independent and len(events.starts) > 1):
         return None
-    stated = list(ports)
-    numbers = np.zeros(len(events.ticks), np.int64)
-    numbers[stated] = list(ports.values())
-    is_stated = np.append(True, events.tracks[1:] != events.tracks[:-1])
-    is_stated[stated] = True
-    return numbers[np.maximum.accumulate(np.where(is_stated, np.arange(len(numbers)), 0))]
+    ports = np.zeros(len(events.ticks), np.int64)
+    rows = list(stated)
+    ports[rows] = list(stated.values())
+    holds = np.append(True, events.tracks[1:] != events.tracks[:-1])[: len(ports)]
+    holds[rows] = True
+    ports = ports[np.maximum.accumulate(np.where(holds, np.arange(len(ports)), 0))]
+    if independent:
+        ports |= events.tracks << PORT_BITS
+    return np.unique(ports, return_inverse=True)[1]
 
 
-def _voices(events: Events, played: _Played, at: NDArray) -> Voices:
-    """The voices of all channels, from the bank selects, program changes and SysEx, which stand at `at`."""
-    voices = Voices()
+def _voices(timeline: _Timeline, rows: NDArray) -> Voices:
+    """The voices of all channels, from these bank selects, program changes and SysEx."""
+    events = timeline.events
+    moments = timeline.moments(rows)
+    order = moments.argsort()
+    rows = rows[order]
     messages = {blob.event: blob.data for blob in events.blobs if blob.kind == SYSEX}
-    columns = (played.status[at], played.places[at] >> CHANNEL_SHIFT, played.first[at], played.second[at])
-    for number, status, channel, first, second in zip(
-        at.tolist(), *(column.tolist() for column in columns), strict=True
-    ):
+    voices = Voices(timeline.channel_shift)
+    columns = (moments[order], rows, timeline.channels(rows), events.status[rows], events.first[rows], events.second[rows])
+    for moment, row, channel, status, first, second in zip(*(column.tolist() for column in columns), strict=True):
         if status >> 4 == PROGRAM:
-            voices.change_program(channel, number, first)
+            voices.change_program(channel, moment, first)
         elif status >> 4 == CONTROL:
             voices.banks[channel] = second
         else:
-            voices.obey(channel >> 4, number, system_exclusive.effect(messages[int(played.rows[number])]))
+            voices.obey(channel >> 4, moment, system_exclusive.effect(messages[row]))
     return voices
 
 
 def _notes(
-    events: Events,
-    played: _Played,
-    voices: Voices,
-    at: NDArray,
-    all_off: NDArray,
-    resets: _Resets,
-    ticks_per_quarter: int,
-    mended: Counter[str],
+    timeline: _Timeline, voices: Voices, silences: NDArray, longest: int, mended: Counter[str]
 ) -> ChannelNotes:
-    """The notes of the note-ons and note-offs at `at`, which also the messages at `all_off` and resets end."""
-    places, ticks = played.places[at], played.ticks[at]
-    pitches, velocities = played.first[at], played.second[at]
-    channels = places >> CHANNEL_SHIFT
-    programs = voices.at(places)
-    keys = channels if channels.max(initial=0) < 16 else np.unique(channels, return_inverse=True)[1]
-    next_off = None
-    if len(all_off) or len(resets.places):
-        ends = np.concatenate([played.places[all_off], resets.places])
-        order = ends.argsort()
-        following = ends[order].searchsorted(places)  # the next end of all notes, of this channel or a later one
-        end_ticks = np.concatenate([played.ticks[all_off], resets.ticks])[order]
-        same_channel = np.append(ends[order] >> CHANNEL_SHIFT, -1)[following] == channels
-        next_off = np.where(same_channel, np.append(end_ticks, NEVER)[following], NEVER)
-        keys = keys + following * (keys.max(initial=0) + 1)
+    """The notes of all channels.
+
+    Args:
+        timeline: the events.
+        voices: programs and percussion.
+        silences: places (int64 [silences], in order) at which all notes of their channel end.
+        longest: ticks that a note without a note-off lasts at most.
+        mended: counts what is left out or guessed.
+    """
+    events = timeline.events
+    rows = IS_NOTE[events.status].nonzero()[0]
+    keys, ticks = timeline.channels(rows) << 7 | events.first[rows], events.ticks[rows]
+    order = _by_key(keys, None if len(events.starts) == 1 else ticks)
+    rows, keys, ticks = rows[order], keys[order], ticks[order]
+    unbroken, all_off = keys, None  # keys until all notes of their channel end
+    if len(silences):
+        channels = keys >> 7
+        number = silences.searchsorted(timeline.places(channels, timeline.moments(rows)))
+        following = np.append(silences, -1)[number]
+        all_off = np.where(following >> timeline.channel_shift == channels, timeline.tick(following), NEVER)
+        unbroken = keys + number * (keys.max(initial=0) + 1)
+
+    def kinds(struck: NDArray) -> NDArray:
+        """Program and velocity of note-ons."""
+        return voices.at(timeline.places(keys[struck] >> 7, timeline.moments(rows[struck]))) << 7 | events.second[rows[struck]]
+
     strikes = Strikes(
-        keys=keys << 7 | pitches,
-        is_on=(played.status[at] >> 4 == NOTE_ON) & (velocities > 0),
+        keys=unbroken,
+        is_on=(events.status[rows] >> 4 == NOTE_ON) & (events.second[rows] > 0),
         ticks=ticks,
-        tracks=events.tracks[played.rows[at]],
-        kinds=programs << 7 | velocities,
-        all_off=next_off,
+        all_off=all_off,
+        tracks=events.tracks[rows],
+        kinds=kinds,
     )
-    ends = pair(strikes, WHOLE_NOTE * ticks_per_quarter, events.end)
+    ends = pair(strikes, longest, events.end)
+    onsets = ticks[ends.notes]
     mended["notes without an end"] += ends.guessed
     mended["note-offs without a note"] += ends.surplus
-    mended["notes of no length"] += int(np.count_nonzero(ends.ticks == ticks[ends.notes]))
-    notes = ends.notes
+    mended["notes of no length"] += int(np.count_nonzero(ends.ticks == onsets))
+    kind = kinds(ends.notes)
     return ChannelNotes(
-        onsets=ticks[notes],
-        ends=np.maximum(ends.ticks, ticks[notes] + 1),
-        pitches=pitches[notes],
-        velocities=velocities[notes],
-        programs=programs[notes],
-        channels=channels[notes],
-        tracks=strikes.tracks[notes],
+        onsets=onsets,
+        ends=np.maximum(ends.ticks, onsets + 1),
+        pitches=keys[ends.notes] & 127,
+        velocities=kind & 127,
+        programs=kind >> 7,
+        channels=keys[ends.notes] >> 7,
+        tracks=strikes.tracks[ends.notes],
     )
 
 
-def _pedals(played: _Played, at: NDArray, resets: _Resets) -> ChannelPedals:
-    """The pedals that the controllers at `at` press and lift."""
-    down = (played.first[at] == SUSTAIN_PEDAL) & (played.second[at] >= 64)
+def _by_key(keys: NDArray, ticks: NDArray | None) -> NDArray:
+    """The order by key, and key by key by tick, if these are not in order yet, and place."""
+    if ticks is not None:
+        return stable_order((keys, ticks))
+    return np.argsort(keys.astype(np.uint16) if keys.max(initial=0) < 2**16 else keys, kind="stable")
+
+
+def _pedals(timeline: _Timeline, rows: NDArray, reset_places: NDArray) -> ChannelPedals:
+    """The pedals that these controllers press and lift, and resets lift."""
+    down = (timeline.events.first[rows] == SUSTAIN_PEDAL) & (timeline.events.second[rows] >= 64)
     if not down.any():
         return ChannelPedals(*np.empty((3, 0), np.int64))
-    places = np.concatenate([played.places[at], resets.places])
+    places = np.concatenate([timeline.places_of(rows), reset_places])
     order = places.argsort()
-    channels = places[order] >> CHANNEL_SHIFT
-    ticks = np.concatenate([played.ticks[at], resets.ticks])[order]
-    down = np.concatenate([down, np.zeros(len(resets.places), np.bool_)])[order]
+    down = np.concatenate([down, np.zeros(len(reset_places), np.bool_)])[order]
+    channels, ticks = places[order] >> timeline.channel_shift, timeline.tick(places[order])
     follows = np.append(False, channels[1:] == channels[:-1])  # another event of the same channel
     moved = down != (np.append(False, down[:-1]) & follows)
     channels, ticks, down = channels[moved], ticks[moved], down[moved]

@@ -19,6 +19,7 @@ voices in unison keep their lengths.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,23 +29,23 @@ NEVER = np.iinfo(np.int64).max  # ticks
 
 
 class Strikes(NamedTuple):
-    """Note-ons and note-offs, in the order in which they are played.
+    """Note-ons and note-offs, key by key, and those of a key in the order in which they are played.
 
     Attributes:
-        keys: int64 [events]; the same number for events of one key of one channel between two ends of all its notes.
+        keys: int64 [events], the same number for events of one key of one channel between two ends of all its notes.
         is_on: bool [events], whether it is a note-on.
         ticks: int64 [events], when it is played.
+        all_off: int64 [events], tick at which all notes of the channel are ended next, or NEVER; None if they never are.
         tracks: int64 [events], the track of the file.
-        kinds: int64 [events], the same number for note-ons that are alike, such as equally loud.
-        all_off: int64 [events], tick at which all notes of the channel are ended next, or NEVER; None if it never is.
+        kinds: tells of some note-ons (int64 [notes]) by equal numbers (int64 [notes]) which are alike, as in loudness.
     """
 
     keys: NDArray
     is_on: NDArray
     ticks: NDArray
+    all_off: NDArray | None
     tracks: NDArray
-    kinds: NDArray
-    all_off: NDArray | None = None
+    kinds: Callable[[NDArray], NDArray]
 
 
 class Ends(NamedTuple):
@@ -71,35 +72,36 @@ def pair(strikes: Strikes, longest: int, end: int) -> Ends:
         longest: ticks that a note without a note-off lasts at most.
         end: tick at which the file ends.
     """
-    order = _by_key(strikes.keys)
-    keys, is_on = strikes.keys[order], strikes.is_on[order]
-    if len(keys) % 2 == 0 and is_on[::2].all() and not is_on[1::2].any() and (keys[::2] == keys[1::2]).all():
-        return Ends(order[::2], strikes.ticks[order[1::2]], 0, 0)  # nothing overlaps and nothing is missing
-    surplus = _unmatched(keys, ~is_on)
-    order, keys, is_on = order[~surplus], keys[~surplus], is_on[~surplus]
-    lost = _unmatched(keys[::-1], is_on[::-1])[::-1]
-    ons, offs = order[is_on & ~lost], order[~is_on]  # key by key as many of one as of the other
-    ends = _in_tracks(strikes, ons, offs)
+    keys, is_on, ticks = strikes.keys, strikes.is_on, strikes.ticks
+    same_key = keys[1:] == keys[:-1]
+    ended_next = is_on[:-1] & ~is_on[1:] & same_key
+    if len(keys) % 2 == 0 and ended_next[::2].all():  # nothing overlaps and nothing is missing
+        return Ends(np.arange(0, len(keys), 2), ticks[1::2], 0, 0)
+    group = np.append(0, (~same_key).cumsum())  # which key it is, counted in their order
+    alone = ~(np.append(ended_next, False) | np.append(False, ended_next))
+    is_simple = np.ones(int(group[-1]) + 1, np.bool_)
+    is_simple[group[alone]] = False
+    is_simple = is_simple[group]
+    simple = (ended_next & is_simple[:-1]).nonzero()[0]
+    rest = (~is_simple).nonzero()[0]  # all events of keys in which something overlaps or is missing
+    surplus = _unmatched(keys[rest], ~is_on[rest])
+    rest = rest[~surplus]
+    lost = _unmatched(keys[rest][::-1], is_on[rest][::-1])[::-1]
+    ons, offs = rest[is_on[rest] & ~lost], rest[~is_on[rest]]  # key by key as many of one as of the other
+    notes, ends = [simple, ons], [ticks[simple + 1], _in_tracks(strikes, ons, offs)]
     guessed = 0
     if lost.any():
-        until, is_guess = _lost_ends(strikes, order, lost.nonzero()[0], longest, end)
-        lasting = ~is_guess | (until > strikes.ticks[order[lost]])
-        ons, ends = np.concatenate([ons, order[lost][lasting]]), np.concatenate([ends, until[lasting]])
+        until, is_guess = _lost_ends(strikes, rest[lost], longest, end)
+        lasting = ~is_guess | (until > ticks[rest[lost]])
+        notes.append(rest[lost][lasting])
+        ends.append(until[lasting])
         guessed = int(np.count_nonzero(is_guess))
-    return Ends(ons, ends, guessed, int(np.count_nonzero(surplus)))
+    return Ends(np.concatenate(notes), np.concatenate(ends), guessed, int(np.count_nonzero(surplus)))
 
 
-def _lost_ends(strikes: Strikes, order: NDArray, lost: NDArray, longest: int, end: int) -> tuple[NDArray, NDArray]:
-    """When the notes end that have lost their note-offs, and whether that is a guess.
-
-    Args:
-        strikes: the events.
-        order: int64 [events], the events key by key.
-        lost: int64 [notes], where in `order` the notes stand.
-        longest: ticks that such a note lasts at most.
-        end: tick at which the file ends.
-    """
-    keys, ticks = strikes.keys[order], strikes.ticks[order]
+def _lost_ends(strikes: Strikes, lost: NDArray, longest: int, end: int) -> tuple[NDArray, NDArray]:
+    """When these notes (events), which have lost their note-offs, end (ticks), and whether that is a guess (bool)."""
+    keys, ticks = strikes.keys, strikes.ticks
     changes = np.append(((keys[1:] != keys[:-1]) | (ticks[1:] != ticks[:-1])).nonzero()[0] + 1, len(keys))
     following = changes[changes.searchsorted(lost, side="right")]  # the first event of another key or tick
     same_key = np.append(keys, -1)[following] == keys[lost]
@@ -107,14 +109,9 @@ def _lost_ends(strikes: Strikes, order: NDArray, lost: NDArray, longest: int, en
     at_most = np.minimum(ticks[lost] + longest, end)
     if strikes.all_off is None:
         return np.minimum(until, at_most), np.ones(len(lost), np.bool_)
-    all_off = strikes.all_off[order[lost]]
+    all_off = strikes.all_off[lost]
     until = np.minimum(until, np.where(all_off < NEVER, all_off, at_most))
     return until, until < all_off
-
-
-def _by_key(keys: NDArray) -> NDArray:
-    """The stable order by key; small numbers are sorted several times as fast."""
-    return np.argsort(keys.astype(np.uint16) if keys.max(initial=0) < 2**16 else keys, kind="stable")
 
 
 def _unmatched(keys: NDArray, closes: NDArray) -> NDArray:
@@ -136,13 +133,13 @@ def _in_tracks(strikes: Strikes, ons: NDArray, offs: NDArray) -> NDArray:
     Notes struck at once, and alike, take the note-offs of their own tracks, if all of them can have theirs.
     """
     ends = strikes.ticks[offs]
-    alike = strikes.ticks[ons[1:]] == strikes.ticks[ons[:-1]]
-    for column in (strikes.keys, strikes.kinds):
-        alike &= column[ons[1:]] == column[ons[:-1]]
-    if not alike.any():
+    at_once = (strikes.ticks[ons[1:]] == strikes.ticks[ons[:-1]]) & (strikes.keys[ons[1:]] == strikes.keys[ons[:-1]])
+    if not at_once.any():
         return ends
-    together = (np.append(alike, False) | np.append(False, alike)).nonzero()[0]
-    runs = np.append(True, ~alike).cumsum()[together]
+    together = (np.append(at_once, False) | np.append(False, at_once)).nonzero()[0]
+    kinds = strikes.kinds(ons[together])
+    starts = np.append(True, ~at_once[together[1:] - 1] | (kinds[1:] != kinds[:-1]))
+    runs = starts.cumsum()
     struck = together[np.lexsort((strikes.tracks[ons[together]], runs))]
     ended = together[np.lexsort((strikes.tracks[offs[together]], runs))]
     wrong = np.bincount(runs, strikes.tracks[ons[struck]] != strikes.tracks[offs[ended]])[runs] > 0

@@ -145,7 +145,7 @@ def _read(data: bytes, name: str, limits: Limits) -> Reading:
     chunks = midi_chunks.parse(data, name, limits)
     mended: Counter[str] = Counter()
     events = read_events(chunks, mended, limits, name)
-    notes, pedals = read_channels(events, chunks.kind == 2, chunks.ticks_per_quarter, mended)
+    notes, pedals = read_channels(events, chunks.kind == 2, chunks.ticks_per_quarter, mended, name)
     end = int(notes.ends.max(initial=0))
     midi_limits.check_end(end, chunks.ticks_per_quarter, limits, name)
     changes = read_changes(events, chunks.microseconds, mended)

@@ -22,19 +22,21 @@ DRUM_BANKS = {120: GM2, 126: XG, 127: XG}  # rhythm; sound effects and drums
 MELODIC_BANK = 121  # GM2's
 KITS = {0, 1, 8, 16, 24, 25, 32, 40, 48}  # programs of the drum kits of XG, and but for one of GM2
 DRUM_CHANNEL = 9
-CHANNEL_SHIFT = 32  # sets the channels apart in a place: channel << CHANNEL_SHIFT | number of the event
 
 
 class Voices:
     """Programs and percussion of the channels. Events are to be told in the order in which they are played.
 
+    A place is channel << `channel_shift` | moment, and a moment a number in that order.
+
     Attributes:
         banks: the bank that was selected last in each channel.
-        resets: (number of the event, port) of each reset.
+        resets: (moment, port) of each reset.
         wrong_checksums: how many messages were not obeyed because of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channel_shift: int) -> None:
+        self.channel_shift = channel_shift
         self.programs: dict[int, int] = {}
         self.banks: dict[int, int] = {}
         self.drum_parts: dict[int, bool] = {}  # as SysEx says
@@ -45,7 +47,7 @@ class Voices:
         self.resets: list[tuple[int, int]] = []
         self.wrong_checksums = 0
 
-    def change_program(self, channel: int, position: int, program: int) -> None:
+    def change_program(self, channel: int, moment: int, program: int) -> None:
         self.programs[channel] = program
         bank, mode = self.banks.get(channel), self.modes.get(channel >> 4)
         if bank is not None and mode != GS:
@@ -56,37 +58,37 @@ class Voices:
                 self.drum_banks[channel] = False
             elif bank in DRUM_BANKS and (mode == DRUM_BANKS[bank] or program in KITS):
                 self.drum_banks[channel] = True
-        self._change(channel, position)
+        self._change(channel, moment)
 
-    def obey(self, port: int, position: int, effect: Effect | None) -> None:
+    def obey(self, port: int, moment: int, effect: Effect | None) -> None:
         match effect:
             case WrongChecksum():
                 self.wrong_checksums += 1
             case Percussion(number, is_drums):
                 channel = port << 4 | number
                 self.drum_parts[channel] = is_drums
-                self._change(channel, position)
+                self._change(channel, moment)
             case Reset(mode):
                 self.modes[port] = mode
-                self.resets.append((position, port))
+                self.resets.append((moment, port))
                 for channel in range(port << 4, (port + 1) << 4):
                     for table in (self.banks, self.drum_parts, self.drum_banks):
                         table.pop(channel, None)
-                    self._change(channel, position)
+                    self._change(channel, moment)
 
-    def _change(self, channel: int, position: int) -> None:
+    def _change(self, channel: int, moment: int) -> None:
         drums = self.drum_parts.get(channel, self.drum_banks.get(channel, channel & 15 == DRUM_CHANNEL))
-        self.places.append(channel << CHANNEL_SHIFT | position)
+        self.places.append(channel << self.channel_shift | moment)
         self.values.append(self.programs.get(channel, 0) << 1 | drums)
 
     def at(self, places: NDArray) -> NDArray:
         """What holds at these places (int64 [events]): the program << 1 | whether it is percussion."""
-        channels = places >> CHANNEL_SHIFT
+        channels = places >> self.channel_shift
         default = (channels & 15 == DRUM_CHANNEL).astype(np.int64)
         if not self.places:
             return default
         changes = np.array([-1, *self.places])
         values = np.array([0, *self.values])
-        order = changes.argsort(kind="stable")
+        order = changes.argsort(kind="stable")  # a reset changes all at one moment
         latest = order[changes[order].searchsorted(places, side="right") - 1]
-        return np.where(changes[latest] >> CHANNEL_SHIFT == channels, values[latest], default)
+        return np.where(changes[latest] >> self.channel_shift == channels, values[latest], default)

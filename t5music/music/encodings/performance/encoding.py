@@ -24,6 +24,7 @@ from t5music.music.encodings.base import (
 )
 from t5music.music.encodings.clock import ClockEncoding
 from t5music.music.instruments import instrument_name
+from t5music.music.ordering import stable_order
 from t5music.music.score import DRUMS, NOTE, TEMPO, Score
 
 STEPS_PER_SECOND = 100
@@ -61,13 +62,13 @@ class Performance(ClockEncoding):
         if not len(notes):
             return np.empty(0, np.int32)
         onset = score.seconds(notes["onset"])
-        order = np.lexsort((notes["pitch"], onset))
+        order = stable_order((notes["onset"], notes["pitch"]))
         notes, onset = notes[order], onset[order]
         starts = _steps(onset)
         ends = np.maximum(_steps(score.seconds(notes["onset"] + notes["duration"])), starts + 1)
         pitches = notes["pitch"].astype(np.int64)
-        grouped = np.argsort(pitches, kind="stable")  # first in, first out: of each pitch, the ends in order
-        ends[grouped] = ends[np.lexsort((ends, pitches))]
+        grouped = np.argsort(pitches.astype(np.uint8), kind="stable")  # first in, first out: of each pitch, the ends in order
+        ends[grouped] = ends[stable_order((pitches, ends))]
 
         bins = velocity_bin(notes["velocity"].astype(np.int64))
         changed = np.flatnonzero(np.diff(bins, prepend=0))
@@ -76,7 +77,7 @@ class Performance(ClockEncoding):
         steps = np.concatenate([ends, starts[changed], starts])
         rank = np.concatenate([number, len(notes) + 2 * changed, len(notes) + 2 * number + 1])
         ids = np.concatenate([NOTE_OFF + pitches, VELOCITY - 1 + bins[changed], NOTE_ON + pitches])
-        order = np.lexsort((rank, steps))
+        order = stable_order((steps, rank))
         return self._with_waits(steps[order], ids[order])
 
     def _decode(self, events: Events) -> Decoded:
