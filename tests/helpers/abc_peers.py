@@ -76,9 +76,9 @@ def as_written(text: str) -> str:
     return of_music(lambda music: re.sub(_BAR, "|", music))(text)
 
 
-def alike(ours: Notes, theirs: Notes) -> bool:
+def alike(ours: Notes, peer: Notes) -> bool:
     """True if the same pitches begin and end together, nearly."""
-    rest = sorted(theirs)
+    rest = sorted(peer)
     for onset, length, pitch in sorted(ours):
         end = onset + length
         near = (
@@ -99,12 +99,12 @@ def verdict(text: str) -> str:
         ours = played(parse(text))
     except MidiError:
         return "refused"
-    theirs, messages = abc2midi(without_performance(text))
-    if alike(ours, theirs or []):
+    peer, messages = abc2midi(without_performance(text))
+    if alike(ours, peer or []):
         return "alike"
     plain = without_performance(as_written(text))
-    theirs_plain, messages_plain = abc2midi(plain)
-    if alike(played(parse(plain)), theirs_plain or []):
+    peer_plain, messages_plain = abc2midi(plain)
+    if alike(played(parse(plain)), peer_plain or []):
         return "order of repeats"
     for message, reason in _MESSAGES.items():
         if message in messages + messages_plain:

@@ -1,4 +1,4 @@
-"""Between music and ABC, the notation of folk tunes, in both directions.
+"""Transcribe ABC and ABC to music: the tasks between a melody and ABC, the notation of folk tunes.
 
     "transcribe abc: Bar TimeSig_3/4 Pos_0 Tempo_120 ... Pitch_71 Duration_12 ..."  ->  "X:1\nM:3/4\nL:1/8\nK:G\nB2|..."
     "abc to music: X:1\nM:3/4\nL:1/8\nK:G\nB2|..."  ->  "Bar TimeSig_3/4 Pos_0 ..."

@@ -27,7 +27,6 @@ from t5music.music.abc_notation.voice import Voice
 
 _MOST_CHARACTERS = 100_000
 _IN_BODY = "IKLMPV"  # the fields that can change the notes within a tune
-_SOFT_BREAK = re.compile(r"=\s*$")  # mail ends a long line so; no note begins there
 _PROPAGATION = re.compile(r"propagate-accidentals\s+(not|octave|pitch)\b")
 
 
@@ -220,8 +219,14 @@ class _Reader:
 
     def _music(self, lines: list[Line]) -> None:
         """Reads lines of music as one text: a chord may go over the end of a line."""
-        texts = [_SOFT_BREAK.sub("", line.text) if line.text.rstrip().endswith("=") else
-                 line.text.rstrip().removesuffix("=20") + "\n" for line in lines]  # fmt: skip
+        texts = []
+        for line in lines:
+            text = line.text.rstrip().removesuffix(
+                "\\"
+            )  # a line goes on in the next one, or not: the notes are the same
+            texts.append(
+                text[:-1] if text.endswith("=") else text.removesuffix("=20") + "\n"
+            )  # as mail breaks long lines
         starts = list(itertools.accumulate(map(len, texts), initial=0))
         body = "".join(texts)
         place = 0

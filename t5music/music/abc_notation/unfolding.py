@@ -142,7 +142,7 @@ def _endings(items: tuple[Item, ...], index: int, stop: int) -> tuple[list[Endin
 
 
 def _first_bar(items: tuple[Item, ...], start: int, stop: int, *, double: bool) -> int:
-    """The index of the first bar line with a repeat or an ending, or double if so asked; `stop` where there is none."""
+    """The index of the first bar line with a repeat or an ending, or with `double` a double one; `stop` for none."""
     for index in range(start, stop):
         line = items[index]
         if isinstance(line, Bar) and (line.ends or line.begins or line.ending or (double and line.double)):

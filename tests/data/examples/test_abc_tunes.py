@@ -64,6 +64,19 @@ def test_the_track_called_melody_is_taken():
     assert "Pitch_48" not in prompt
 
 
+def test_a_label_of_several_voices_is_refused():
+    for text in ("K:C\nV:1\nC\nV:2\nE", "K:C\nC & E"):
+        with pytest.raises(MidiError, match="its ABC has several voices: give the melody alone"):
+            list(TranscribeAbc().examples(piece(chorale(), abc=text)))
+
+
+def test_an_order_of_parts_is_not_heard_in_a_tune_as_written():
+    parts = WRITTEN.replace("K:D\n", "P:ABA\nK:D\nP:A\n") + 'P:B\n|: "D" d F A :|\n'
+    plain = WRITTEN + '|: "D" d F A :|\n'
+    [example], [other] = (TranscribeAbc().examples(piece(chorale(), abc=text)) for text in (parts, plain))
+    assert example == other
+
+
 def test_long_tunes_are_left_out_whole():
     one = piece(chorale(), abc=WRITTEN)
     assert not list(TranscribeAbc(words=len(WORDS.split()) - 1).examples(one))
@@ -82,8 +95,8 @@ def test_an_answer_is_abc_that_plays_what_was_asked():
 def test_most_real_tunes_fit(real_music):
     folder = real_music("nottingham") / "ABC_cleaned"
     texts = ["X:" + text for text in (folder / "jigs.abc").read_text("utf-8").split("\nX:")[1:60]]
-    made = [list(TranscribeAbc().examples(piece(NOTHING, abc=text))) for text in texts]
-    assert sum(map(len, made)) > 0.6 * len(texts)
-    for [example] in filter(None, made):
+    examples_of_texts = [list(TranscribeAbc().examples(piece(NOTHING, abc=text))) for text in texts]
+    assert sum(map(len, examples_of_texts)) > 0.6 * len(texts)
+    for [example] in filter(None, examples_of_texts):
         assert example.targets.startswith("X:1\nM:6/8\nL:1/8\nK:")
         assert '"' not in example.targets

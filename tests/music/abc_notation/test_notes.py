@@ -186,4 +186,5 @@ def test_bars_and_endings():
         Bar(begins=2), *body("C"), Bar(ends=2), *body("C"), Bar(ends=2, begins=2), *body("C")]  # fmt: skip
     assert [body(f"C |[{ending} C")[1].ending for ending in ("1,3", "1-3", "1.3", "1,3-5", "10")] == [
         "1,3", "1,2,3", "1,3", "1,3,4,5", "10"]  # fmt: skip
+    assert body("C |\\\n1 C :|\\\n2 C") == body("C |1 C :|2 C")
     assert body("C |1 C :| 2 C") == body("C |1 C :|\n2 C") == body("C [1 C :| [2 C")
