@@ -4,12 +4,15 @@ import dataclasses
 import json
 import struct
 import subprocess
+import tempfile
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
+from hypothesis import given, settings
+from mutations import damage, faults, refusal
 from safetensors.numpy import save_file
 
 from t5music.data import vocabulary
@@ -199,6 +202,19 @@ def test_weights_that_are_not_finite_are_named(make):
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=f"{WO} has weights that are not finite"):
         HuggingFaceFolder(folder, VOCABULARY).params()
+
+
+@settings(max_examples=40, deadline=None)
+@given(fault=faults(["config.json", "model.safetensors", "tokenizer.json"]))
+def test_damaged_folders_are_read_or_refused(fault):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "config.json").write_text(json.dumps(FIELDS))
+        (folder / "tokenizer.json").write_text('{"model": {"vocab": [["e", 0.5]]}}')
+        save_file(weights_of(FIELDS), folder / "model.safetensors")
+        name, kind, where = fault
+        damage(folder / name, kind, where)
+        assert "\n" not in refusal(lambda: HuggingFaceFolder(folder, VOCABULARY).params())
 
 
 def test_half_precision_weights_are_read(make):

@@ -35,8 +35,8 @@ def test_a_run_learns_and_writes_what_it_did(uninterrupted):
     assert json.loads((folder / loop.FINISHED_FILE).read_text()) == {"step": STEPS, "best_step": STEPS}
     assert result.best_step == STEPS
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"8", "10", "12"}
-    metadata = Checkpoint.open(folder).metadata.content
-    assert (Checkpoint.open(folder).step, metadata["task"], metadata["config"]) == (STEPS, "random", tiny_runs.CONFIG.to_dict())
+    checkpoint = Checkpoint.open(folder)
+    assert (checkpoint.step, checkpoint.metadata.task, checkpoint.config) == (STEPS, "random", tiny_runs.CONFIG)
 
 
 def test_stopped_by_a_signal_and_resumed_is_never_stopped(tmp_path, uninterrupted):

@@ -85,7 +85,7 @@ class Manifest:
         content = read_described(path, "task")
         try:
             splits = json_files.parse_value(Mapping[str, Mapping[str, Any]], content.get("splits"), "splits")
-            plain = {name: value for name, value in content.items() if name in _PLAIN and name != "objectives"}
+            plain = {name: value for name, value in content.items() if name in _PLAIN}
             manifest = json_files.parse(cls, {**plain, "objectives": (), "splits": {}, "content": content})
             steps = json_files.parse_value(tuple[Mapping[str, Any], ...], content.get("objectives"), "objectives")
             return dataclasses.replace(
@@ -102,7 +102,8 @@ class Manifest:
         return None if self.examples is None else examples.from_config(self.examples)
 
 
-_PLAIN = {field.name for field in dataclasses.fields(Manifest)} - {"splits", "content", "train_examples", "changes"}
+# The fields that are read by their types alone.
+_PLAIN = {"name", "features", "vocabulary", "encoding", "metrics", "labels", "examples", "licence", "corpus"}
 
 
 def read_described(path: Path, kind: str) -> dict[str, Any]:

@@ -130,6 +130,7 @@ class Checkpoint:
                 f"{self.folder.parent.parent} was not trained with Update.masking: there is no masker in it"
             )
         self._require_undamaged()
+        self._stored_shapes(layout.STATE)
         try:
             params = self._restore(layout.STATE, None)["masker"]["params"]
         except (KeyError, TypeError) as error:
@@ -144,30 +145,32 @@ class Checkpoint:
 
     def _require_shapes_of(self, config: T5Config) -> None:
         """Compares a config with the arrays in the files, before anything is built by it or read from them."""
-        shapes, size = self._stored_shapes(), digests.size_of(self.folder / layout.PARAMS)
-        needed = sum(4 * math.prod(shape) for shape in shapes.values())
-        if needed > SMALL + MAX_COMPRESSION * size:
-            raise layout.unreadable(
-                self.folder, f"its arrays are to have {needed:,} bytes, and its files have {size:,}"
-            )
+        shapes = self._stored_shapes(layout.PARAMS)
         depth = max(_depth(shapes, stack) for stack in ("encoder", "decoder"))
         for name, value in config.to_dict().items():
             if name.endswith("_layers") and type(value) is int and value > depth:
                 raise CheckpointError(f"{self.folder}: its config has {value:,} {name}, and its files have {depth}")
         _require_same_shapes(shapes, _shapes_of(config), self.folder, "in the files and {} by the config")
 
-    def _stored_shapes(self) -> Shapes:
+    def _stored_shapes(self, item: str) -> Shapes:
+        """Reads the shapes of an item's arrays, and compares their size with that of the files."""
+        _silence_abandoned_reads()
         try:
             with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-                tree = checkpointer.metadata(self.folder / layout.PARAMS).item_metadata.tree
+                tree = checkpointer.metadata(self.folder / item).item_metadata.tree
             leaves = jax.tree_util.tree_leaves_with_path(tree)
-            return {".".join(map(_key, path)): tuple(leaf.shape) for path, leaf in leaves}
+            shapes = {".".join(map(_key, path)): tuple(leaf.shape) for path, leaf in leaves}
+            size = digests.size_of(self.folder / item)
         except Exception as error:  # Orbax and TensorStore raise many types
             raise layout.unreadable(self.folder, layout.first_line(error)) from error
+        needed = sum(4 * math.prod(shape) for shape in shapes.values())
+        if needed > SMALL + MAX_COMPRESSION * size:
+            reason = f"the arrays of its {item} are to have {needed:,} bytes, and the files have {size:,}"
+            raise layout.unreadable(self.folder, reason)
+        return shapes
 
     def _restore(self, item: str, target: Params | None) -> Any:
         """Reads an item as the target's leaves are, numpy arrays or placed arrays; as it was saved without a target."""
-        _ignore_closed_event_loops()
         try:
             with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
                 return checkpointer.restore(self.folder / item, args=ocp.args.StandardRestore(target))
@@ -176,17 +179,18 @@ class Checkpoint:
 
 
 @functools.cache
-def _ignore_closed_event_loops() -> None:
-    """Silences reads that Orbax leaves under way when one of them fails.
+def _silence_abandoned_reads() -> None:
+    """Silences the reads that Orbax abandons when one of them fails.
 
-    Each complains of the closed event loop from a thread of TensorStore, where nothing can catch it: pages on stderr
-    after the one line that says what is wrong.
+    They complain where nothing can catch it, of their closed event loop or of being thrown away: pages on stderr after
+    the one line that says what is wrong.
     """
     tell = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        error = unraisable.exc_value
-        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        code = getattr(unraisable.object, "cr_code", None)  # of a coroutine
+        is_abandoned = code is not None and "orbax" in code.co_filename
+        if not is_abandoned and str(unraisable.exc_value) != "Event loop is closed":
             tell(unraisable)
 
     sys.unraisablehook = hook

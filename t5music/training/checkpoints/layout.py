@@ -9,6 +9,7 @@ MODEL_DIR/checkpoints/<step>/params     parameters
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from t5music import json_files
 from t5music.errors import CheckpointError
 
 FOLDER = "checkpoints"
+# Orbax logs every failure from its threads with a traceback; what matters of it is raised as CheckpointError.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+
 PARAMS, STATE, POSITION, METADATA = "params", "state", "position", "metadata"
 
 
@@ -60,5 +64,7 @@ def unreadable(folder: Path, reason: str) -> CheckpointError:
 
 def first_line(error: Exception) -> str:
     """Returns what an error says, without the path of a system error and the pages of context that TensorStore adds."""
+    while isinstance(error.__cause__, Exception):  # Orbax wraps what TensorStore says
+        error = error.__cause__
     text = getattr(error, "strerror", None) or str(error)
     return next(iter(text.splitlines()), "") or type(error).__name__

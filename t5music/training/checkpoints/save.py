@@ -36,8 +36,6 @@ from t5music.training.train_state import TrainState
 DAMAGED = ".damaged"  # ending of the name a step that cannot be read is moved to
 
 log = logging.getLogger(__name__)
-# Orbax logs every failure from its threads with a traceback; what matters of it is raised here as CheckpointError.
-logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 
 @dataclasses.dataclass(frozen=True)
