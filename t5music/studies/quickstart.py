@@ -143,4 +143,4 @@ def _write_music(root: Path, chorale: Path) -> None:
     model_dir = str(root / RUNS["pre-trained"])
     for kind, given in ((Continue, prompt), (Accompany, chorale)):
         output = root / f"{chorale.stem}_{kind.kind}.mid"
-        generate.generate(str(given), model_dir, task=kind.kind, output=str(output), temperature=0.7)
+        generate.generate(str(given), model_dir, task=kind.kind, output=str(output), temperature=0.7, force=True)
