@@ -178,9 +178,7 @@ class Result(NamedTuple):
     remarks: list[str]
 
 
-def _extended(
-    file: str, score: Score, music: Answer, task: Composes, programs: tuple[int, ...] | None
-) -> Result:
+def _extended(file: str, score: Score, music: Answer, task: Composes, programs: tuple[int, ...] | None) -> Result:
     """The person's file with the new notes of an answer in it."""
     placed = placement.place(score, music, encodings.get(task.encoding))
     inserted = insertion.insert(

@@ -123,7 +123,7 @@ def _at(seconds: NDArray, clock: NDArray, played: NDArray) -> NDArray[np.float64
 
 
 def _edge(second: float, clock: NDArray, played: NDArray, score: Score) -> int:
-    """The tick of the file at which a gap's edge lies: that of the first note from there on, if there is one near it."""
+    """The tick of the file at which a gap's edge lies: that of a note which begins there, if one does."""
     following = int(np.searchsorted(clock, second - 1e-6))
     if following < len(clock) and clock[following] <= second + 1e-6:
         return int(score.ticks(played[following]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from t5music.music.instruments import programs_named
 from t5music.music.score import Score
 
 # What says how much of the music a prompt shows, and the least that is tried.
-SIZES = {"bars": 1, "words": 2 * encodings.base.MIN_SEGMENT}
+SIZES = {"bars": 1, "context": 1, "words": 2 * encodings.base.MIN_SEGMENT}
 
 
 def choose(
@@ -88,7 +87,11 @@ def fitted(trained: TrainedModel, task: Composes, score: Score, name: str) -> tu
 
     tokens = longest(task)
     size_name = next((size for size in SIZES if hasattr(task, size)), None)
-    while tokens > room and size_name is not None and (size := getattr(task, size_name)) > SIZES[size_name]:
+    while tokens > room and size_name is not None:
+        size = getattr(task, size_name)
+        size = tokens if size is None else size
+        if size <= SIZES[size_name]:
+            break
         size = max(SIZES[size_name], min(size - 1, size * room // tokens))
         task = dataclasses.replace(task, **{size_name: size})  # type: ignore[type-var]
         tokens = longest(task)

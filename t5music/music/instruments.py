@@ -76,22 +76,20 @@ def programs_named(name: str) -> list[int]:
     return parts
 
 
-# The sounds of percussion, General MIDI's keys 35..81.
-PERCUSSION_SOUNDS = dict(
-    enumerate(
-        (
-            "Bass Drum 2, Bass Drum 1, Side Stick, Snare Drum 1, Hand Clap, Snare Drum 2, Low Tom 2, Closed Hi-hat, "
-            "Low Tom 1, Pedal Hi-hat, Mid Tom 2, Open Hi-hat, Mid Tom 1, High Tom 2, Crash Cymbal 1, High Tom 1, "
-            "Ride Cymbal 1, Chinese Cymbal, Ride Bell, Tambourine, Splash Cymbal, Cowbell, Crash Cymbal 2, Vibraslap, "
-            "Ride Cymbal 2, High Bongo, Low Bongo, Mute High Conga, Open High Conga, Low Conga, High Timbale, "
-            "Low Timbale, High Agogo, Low Agogo, Cabasa, Maracas, Short Whistle, Long Whistle, Short Guiro, Long Guiro, "
-            "Claves, High Wood Block, Low Wood Block, Mute Cuica, Open Cuica, Mute Triangle, Open Triangle"
-        ).split(", "),
-        35,
-    )
+FIRST_SOUND = 35  # of percussion in General MIDI: its key
+_PERCUSSION = (
+    "Bass Drum 2, Bass Drum 1, Side Stick, Snare Drum 1, Hand Clap, Snare Drum 2, Low Tom 2, Closed Hi- "
+    "hat, Low Tom 1, Pedal Hi-hat, Mid Tom 2, Open Hi-hat, Mid Tom 1, High Tom 2, Crash Cymbal 1, High "
+    "Tom 1, Ride Cymbal 1, Chinese Cymbal, Ride Bell, Tambourine, Splash Cymbal, Cowbell, Crash Cymbal 2, "
+    "Vibraslap, Ride Cymbal 2, High Bongo, Low Bongo, Mute High Conga, Open High Conga, Low Conga, High "
+    "Timbale, Low Timbale, High Agogo, Low Agogo, Cabasa, Maracas, Short Whistle, Long Whistle, Short "
+    "Guiro, Long Guiro, Claves, High Wood Block, Low Wood Block, Mute Cuica, Open Cuica, Mute Triangle, "
+    "Open Triangle"
 )
+PERCUSSION_SOUNDS = tuple(_PERCUSSION.split(", "))  # of keys 35..81
 
 
 def percussion_name(key: int) -> str:
     """The name of a percussion sound, by its key; 'Drum 34' for one outside General MIDI's."""
-    return PERCUSSION_SOUNDS.get(key, f"Drum {key}")
+    place = key - FIRST_SOUND
+    return PERCUSSION_SOUNDS[place] if 0 <= place < len(PERCUSSION_SOUNDS) else f"Drum {key}"

@@ -112,7 +112,7 @@ def draw(
 
 
 def _part_with(score: Score, new_notes: NDArray[np.bool_]) -> tuple[float, float]:
-    """(begin, end) in seconds of the new notes and AROUND bars before and after them; of everything if there are none."""
+    """(begin, end) in seconds of the new notes and AROUND bars on either side; of everything without any."""
     notes = score.notes[new_notes]
     if not len(notes):
         return 0.0, score.duration_seconds

@@ -67,9 +67,7 @@ def drawn_file(
             track.append((tick, mido.MetaMessage("lyrics", text=f"la{bar}")))
             track.append((tick + 7, mido.Message("pitchwheel", channel=channel, pitch=int(rng.integers(-8192, 8191)))))
             for pedal, offset in ((127, 3), (0, 2 * resolution)):
-                track.append(
-                    (tick + offset, mido.Message("control_change", channel=channel, control=64, value=pedal))
-                )
+                track.append((tick + offset, mido.Message("control_change", channel=channel, control=64, value=pedal)))
             for beat in range(4):
                 start = tick + beat * resolution + int(rng.integers(0, resolution // 8))
                 length = int(rng.integers(resolution // 4, resolution // 2))

@@ -36,6 +36,8 @@ class Infill(Composes):
         encoding: name of the encoding.
         words: past, gap and future together, at most, in event words.
         region: (begin, end) in seconds of what a model is to fill in one's own file; its middle if None.
+        context: past and future of a prompt for one's own file together, at most, in event words; what `words` leaves
+            if None.
     """
 
     kind: ClassVar[str] = "infill"
@@ -47,6 +49,7 @@ class Infill(Composes):
     encoding: str
     words: int = 384
     region: tuple[float, float] | None = None
+    context: int | None = None
 
     def __post_init__(self) -> None:
         if self.region is not None and not 0 <= self.region[0] < self.region[1]:
@@ -76,6 +79,8 @@ class Infill(Composes):
             first, last = _middle(cuts, len(events), min(self.words, len(events)) / 3)
             if first == last:
                 raise MidiError("too short to have a middle: say which region to fill in, or continue it instead")
+            fitting = cuts[(cuts > first) & (cuts <= first + self.words // 2)]
+            last = min(last, int(fitting[-1])) if len(fitting) else last
         else:
             self._check_region(score)
             edges = np.concatenate([[0], cuts, [len(events)]])
@@ -112,11 +117,12 @@ class Infill(Composes):
                 )
 
     def prompts(self, score: Score) -> list[str]:
-        """One prompt: the region, with as much past and future as `words` holds, half of it each."""
+        """One prompt: as much past and future of the region as `words` and `context` hold, half of it each."""
         encoding = encodings.get(self.encoding)
         events, first, last = self._gap(score)
         edges = np.concatenate([[0], encoding.cuts(events), [len(events)]])
-        room = (self.words - (last - first)) // 2
+        room = self.words - (last - first)
+        room = (room if self.context is None else min(room, self.context)) // 2
         past = edges[(edges >= first - room) & (edges <= first)][0]
         future = edges[(edges >= last) & (edges <= last + room)][-1]
         return [self._ask(encoding, events[past:first], events[last:future])]

@@ -5,8 +5,8 @@ New notes go to tracks of their own behind the file's, one for each instrument, 
 out, and only the delta time after each is written anew (see `track_events`).
 
 What cannot stay byte for byte, and is told: a file of type 0 becomes one of type 1; the patterns of a file of type 2
-are put one after another in a file of type 1, as `read` plays them; a wrapper (RIFF) is left out; tracks that are not as
-the standard has them are written anew, with every event that could be read. An SMPTE division stays.
+are put one after another in a file of type 1, as `read` plays them; a wrapper (RIFF) is left out; tracks that are not
+as the standard has them are written anew, with every event that could be read. An SMPTE division stays.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _tracks(chunks: Chunks, name: str) -> tuple[list[bytes], list[Sequence[Track
                 bodies[number] = variable_length.encode(begin + events[0].delta) + body[events[0].data :]
                 begin += events[-1].tick
         remarks.append(f"{name} is of type 2: its patterns are put one after another in a file of type 1")
-    events_of = [read_track(body) or [] for body in bodies]
+    events_of: list[Sequence[TrackEvent]] = [read_track(body) or [] for body in bodies]
     return bodies, events_of, remarks, not reasons and chunks.kind != 2
 
 
@@ -153,7 +153,9 @@ def _new_tracks(
     if late.any():
         remarks.append(f"{late.sum()} new notes are later than a MIDI file can say and are left out")
         notes = notes[~late]
-    names, chunks, parts = [], [], [notes[:0]]
+    names: list[str] = []
+    chunks: list[bytes] = []
+    parts = [notes[:0]]
     left_out = 0
     for program in np.unique(notes["program"]).tolist():
         part = notes[notes["program"] == program]

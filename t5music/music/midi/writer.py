@@ -240,4 +240,3 @@ def _chunk(body: bytes) -> bytes:
     """A track of the file: its events and its end."""
     body += b"\x00" + _meta(0x2F, b"")
     return b"MTrk" + len(body).to_bytes(4, "big") + body
-

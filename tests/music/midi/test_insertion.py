@@ -56,7 +56,7 @@ def test_the_files_events_stay(seed, parts, kind, resolution, rows, region):
     assert gone == 2 * replaced  # a note-on and a note-off each
     assert all(not now - old for old, now in zip(before, tracks, strict=True))
     for old, now in zip(before, tracks, strict=True):
-        for (tick, message), _ in (old - now).items():
+        for tick, message in old - now:
             assert message.startswith(("note_on", "note_off"))
             if message.startswith("note_on"):
                 assert removal.first <= tick < removal.last

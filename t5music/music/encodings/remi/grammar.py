@@ -169,7 +169,7 @@ class RemiGrammar(Grammar):
         return legal if self.programs is None else legal & self._playable(state, xp)
 
     def _playable(self, state: State, xp: Any) -> Array:
-        """bool [batch, words]: the words that lead to notes of `programs`. None is a dead end where legal words are not.
+        """bool [batch, words]: the words that lead to notes of `programs`, and to no dead end.
 
         A Velocity needs a note to come: percussion, or a pitch of the program in force that may be struck.
         """
