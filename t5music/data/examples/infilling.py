@@ -91,10 +91,12 @@ class Infill(Composes):
             times = encoding.times(events)
             stops = np.append(cuts, len(events))
             fitting = stops[(stops > first) & (stops <= first + self.words // 2)]
-            most = f"from {times[first]:.1f} to {times[fitting[-1]]:.1f} s" if len(fitting) else "with fewer notes"
+            region = _named(score, times[first], times[last])
+            if not len(fitting):
+                raise MidiError(f"the region {region} has too many notes to be filled in, even in its first part alone")
             raise MidiError(
-                f"the region {_named(score, times[first], times[last])} has too many notes to be filled in at once: "
-                f"choose a shorter one, for example {most}"
+                f"the region {region} has too many notes to be filled in at once: choose a shorter one, for example "
+                f"from {times[first]:.1f} to {times[fitting[-1]]:.1f} s"
             )
         return events, first, last
 
@@ -157,7 +159,8 @@ def _named(score: Score, begin: float, end: float) -> str:
     edges = _bar_seconds(score)
     first = np.clip(np.searchsorted(edges, begin + TOLERANCE, side="right"), 1, len(edges) - 1)
     last = np.clip(np.searchsorted(edges, end - TOLERANCE, side="left"), first, len(edges) - 1)
-    return f"from {begin:.1f} to {end:.1f} s (bars {first} to {last})"
+    bars = f"bar {first}" if first == last else f"bars {first} to {last}"
+    return f"from {begin:.1f} to {end:.1f} s ({bars})"
 
 
 def _middle(cuts: NDArray[np.int64], length: int, width: float) -> tuple[int, int]:

@@ -152,9 +152,7 @@ def _stable_order(ticks: NDArray, end: int) -> NDArray:
 
 def _ports(events: Events) -> NDArray | None:
     """The port (int64 [events]) that each event goes to, or None where it is 0 for all. Each track begins with 0."""
-    ports = {
-        blob.event: int.from_bytes(blob.data[-PORT_BITS // 8 :], "big") for blob in events.blobs if blob.kind == PORT
-    }
+    ports = {blob.event: int.from_bytes(blob.data[-PORT_BITS // 8 :], "big") for blob in events.blobs if blob.kind == PORT}
     if not ports:
         return None
     stated = list(ports)
@@ -170,9 +168,7 @@ def _voices(events: Events, played: _Played, at: NDArray) -> Voices:
     voices = Voices()
     messages = {blob.event: blob.data for blob in events.blobs if blob.kind == SYSEX}
     columns = (played.status[at], played.places[at] >> CHANNEL_SHIFT, played.first[at], played.second[at])
-    for number, status, channel, first, second in zip(
-        at.tolist(), *(column.tolist() for column in columns), strict=True
-    ):
+    for number, status, channel, first, second in zip(at.tolist(), *(column.tolist() for column in columns), strict=True):
         if status >> 4 == PROGRAM:
             voices.change_program(channel, number, first)
         elif status >> 4 == CONTROL:

@@ -89,7 +89,9 @@ def pair(strikes: Strikes, longest: int, end: int) -> Ends:
     return Ends(ons, ends, guessed, int(np.count_nonzero(surplus)))
 
 
-def _lost_ends(strikes: Strikes, order: NDArray, lost: NDArray, longest: int, end: int) -> tuple[NDArray, NDArray]:
+def _lost_ends(
+    strikes: Strikes, order: NDArray, lost: NDArray, longest: int, end: int
+) -> tuple[NDArray, NDArray]:
     """When the notes end that have lost their note-offs, and whether that is a guess.
 
     Args:

@@ -32,9 +32,7 @@ from t5music.music.midi.limits import MAX_BYTES, MAX_NOTES, MAX_QUARTERS, MAX_TR
 from t5music.music.midi.writer import END_OF_TICKS
 from t5music.music.score import DRUMS, NOTE, PEDAL, Score
 
-READING_RULES = (
-    2  # raised whenever the same bytes are read as another score; corpora built by older rules are built anew
-)
+READING_RULES = 2  # raised whenever the same bytes are read as another score; corpora built by older rules are built anew
 
 
 class Reading(NamedTuple):
