@@ -92,9 +92,13 @@ class Format(abc.ABC):
 # ------------------------------------------------------------------------------------------------------------- music
 
 
+CLOSING = 8  # words of room that are too few for a note of its own bar, position, program and loudness
+
+
 class MusicState(NamedTuple):
     begun: Array  # int32 [batch], 0 until the first word is said that the answer must begin with
     words: State  # of the grammar
+    closing: Array  # int32 [batch], words of room below which an answer that is to fill its room ends
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,9 @@ class Music(Format):
         continues: the answer goes on where the words of this encoding among the inputs end; with `begins`, those before
             the first `begins`.
         begins: the answer's first word, which must be one id ('<extra_id_0>' where a gap is filled in); '' if none.
-        fill: EOS only where no word is legal any more, so that answers are as long as they can be.
+        fill: answers are as long as they can be: EOS only where no word is legal any more, or where so little room is
+            left that no whole note need fit. There they end, and no stray note is squeezed in.
+        programs: see `grammar.Grammar`.
     """
 
     encoding: str
@@ -116,6 +122,7 @@ class Music(Format):
     continues: bool = False
     begins: str = ""
     fill: bool = False
+    programs: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.encoding not in self.vocabulary.encodings:
@@ -127,7 +134,7 @@ class Music(Format):
 
     @functools.cached_property
     def _rules(self) -> encodings.Grammar:
-        return encodings.grammar_of(self.encoding, complete=self.complete, inside=self.inside)
+        return encodings.grammar_of(self.encoding, complete=self.complete, inside=self.inside, programs=self.programs)
 
     @functools.cached_property
     def _event_of(self) -> NDArray[np.int32]:
@@ -149,7 +156,8 @@ class Music(Format):
         if prompts is None and self.continues:
             prompts = [self.vocabulary.decode_events(self.encoding, row) for row in self._before(inputs)]
         words = self._rules.start(len(inputs), room) if prompts is None else self._rules.after(prompts, room)
-        return MusicState(int32s(len(inputs), int(not self.begins)), words)
+        closing = int32s(len(inputs), min(CLOSING, max(0, room // 2)))
+        return MusicState(int32s(len(inputs), int(not self.begins)), words, closing)
 
     def _before(self, inputs: Ids) -> Ids:
         """The inputs, with padding from the first `begins` on."""
@@ -159,6 +167,7 @@ class Music(Format):
         words = self._rules.allowed(state.words, xp)  # [batch, words]
         end = self._rules.end(state.words, xp) | (state.words.room <= 0)
         if self.fill:
+            words = words & ~(end & (state.words.room < state.closing))[:, None]
             end = end & ~xp.any(words, axis=1)
         words = xp.concatenate([words, xp.zeros((len(words), 1), bool)], axis=1)
         legal = self._mask(end, [words[:, self._event_of[FIRST_BYTE:]]], xp)
@@ -166,7 +175,8 @@ class Music(Format):
 
     def advance(self, state: MusicState, ids: Array, xp: Any) -> MusicState:
         events = xp.asarray(self._event_of)[xp.clip(ids, 0, self.vocabulary.size - 1)]
-        return MusicState(xp.ones_like(state.begun), self._rules.advance(state.words, events, xp))
+        words = self._rules.advance(state.words, events, xp)
+        return MusicState(xp.ones_like(state.begun), words, state.closing)
 
 
 # ------------------------------------------------------------------------------------------------------------- label

@@ -6,19 +6,24 @@ What a model says about music is asked in `labels` (labels) and `embed` (vectors
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
+from t5music import files
 from t5music.data import answer_formats
 from t5music.data.examples import Answer, Composes
 from t5music.errors import ConfigError
-from t5music.inference.trained_model import TrainedModel, choose_task, encode_prompts, load, output_path
+from t5music.inference import output_files, placement, requests
+from t5music.inference.trained_model import TrainedModel, encode_prompts, load
 from t5music.model import decoding
-from t5music.music import midi, pianoroll
-from t5music.music.score import NOTE, Score
+from t5music.music import encodings, midi, pianoroll
+from t5music.music.midi import insertion
+from t5music.music.score import DRUMS, NOTE, Score
 from t5music.training.checkpoints import selection
 
 
@@ -33,6 +38,7 @@ def answer(
     top_k: int = 0,
     top_p: float = 0.95,
     seed: int = 0,
+    programs: tuple[int, ...] | None = None,
 ) -> Answer:
     """Returns the music of a score and of the model's answer to it.
 
@@ -41,20 +47,31 @@ def answer(
         task: one of its tasks.
         score: the music.
         name: the music's name in errors.
-        words: length of the answer (of each window's); as long as the model was trained for if None.
+        words: length of the answer (of each window's), at most that of training; that of training if None.
         temperature: see `decoding.generate`, as for top_k and top_p.
         top_k: likewise.
         top_p: likewise.
         seed: of what is drawn.
+        programs: that the answer's notes may have, DRUMS for percussion; None for all. It binds encodings that say
+            programs.
 
     Raises:
+        ConfigError: a setting that cannot be.
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
+    if words is not None and words < 1:
+        raise ConfigError(f"words must be at least 1, not {words}")
     tokens = encode_prompts(trained, task.prompts(score), name)  # [windows, source]
-    length = min(words or trained.lengths["targets"], trained.lengths["targets"])
+    longest = trained.lengths["targets"]
+    length = longest if words is None else min(words, longest)
     # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
     form = answer_formats.Music(
-        trained.vocabulary, task.encoding, complete=not task.begins, begins=task.begins, fill=not task.ends
+        trained.vocabulary,
+        task.encoding,
+        complete=not task.begins,
+        begins=task.begins,
+        fill=not task.ends,
+        programs=programs,
     )
     written = decoding.generate(
         trained.model,
@@ -77,56 +94,120 @@ def generate(
     output: str | None = None,
     region: tuple[float, float] | None = None,
     caption: str | None = None,
+    instruments: Sequence[str] | None = None,
     checkpoint: str = selection.LATEST,
+    variants: int = 1,
+    force: bool = False,
+    seed: int = 0,
     **sampling: Any,
-) -> Path:
+) -> list[Path]:
     """`t5music generate`: writes the music as MIDI and, beside it, as a piano roll.
 
     Args:
-        file: the MIDI file; None for tasks that need none.
+        file: the MIDI file; None for tasks that need none. Where the task extends it, its events stay byte for byte and
+            new notes are put into it (see `insertion`).
         model_dir: the run whose model is used, or an exported model.
-        task: one of the model's tasks, or its kind; the first that makes music if None.
+        task: one of the model's tasks, or its kind; the one that fits if None (see `requests.choose`).
         output: the MIDI file to write; named after `file` and the task if None.
         region: (begin, end) in seconds, for tasks that fill a gap.
         caption: for tasks that compose by a description.
+        instruments: names or numbers of the instruments for new notes; those of the file if None.
         checkpoint: of the run: "latest", "best" or a step.
+        variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on.
+        force: whether files that exist may be replaced.
+        seed: of the first answer.
         sampling: see `answer`.
 
     Returns:
-        The path of the MIDI file.
+        The paths of the MIDI files.
 
     Raises:
         CheckpointError: a model that is missing, damaged or of another vocabulary.
         ConfigError: a task the model was not trained on, or that does not go with these arguments.
+        DataError: a file that cannot be written.
         MidiError: a file that cannot be read, or that gives nothing to ask.
     """
-    score = midi.read(file) if file is not None else Score(480, np.empty(0, NOTE))
+    if output is not None:
+        output_files.music_paths(output, file, variants, force=force)
+    score = midi.read(file) if file is not None else None
     trained = load(model_dir, checkpoint)
-    chosen = _with_request(choose_task(trained, task, Composes, model_dir), region, caption)
-    if chosen.needs_music and file is None:
-        raise ConfigError(f"{chosen.kind} needs a MIDI file")
-    name = Path(file).stem if file is not None and chosen.needs_music else "music"
-    path = output_path(output or f"{name}_{chosen.kind}.mid", file)
-    music = answer(trained, chosen, score, file or chosen.kind, **sampling)
-    midi.write(music.score, path)
-    picture = path.with_suffix(".png")
-    title = f"{name}: {chosen.kind}"
-    if music.cut is not None:
-        pianoroll.draw(music.score, picture, prompt_seconds=music.cut, title=title)
-    else:
-        pianoroll.draw(music.score, picture, prompt_notes=music.prompt.notes, title=title)
-    added = len(music.score.notes) - len(music.prompt.notes)
-    print(f"{path}: {added} new notes after {len(music.prompt.notes)} given ones ({music.repairs} words mended)")
-    print(f"{picture}: piano roll")
-    return path
+    chosen = requests.choose(trained, task, model_dir, score, region=region, caption=caption)
+    music_name = files.printable_name(file) if file is not None and chosen.needs_music else chosen.kind
+    stem = Path(file).stem if file is not None and chosen.needs_music else "music"
+    paths = output_files.music_paths(output or f"{stem}_{chosen.kind}.mid", file, variants, force=force)
+    score = score if score is not None else Score(480, np.empty(0, NOTE))
+    chosen, remarks = requests.fitted(trained, chosen, score, music_name)
+    programs = requests.programs(instruments, chosen, score)
+    for number, path in enumerate(paths):
+        music = answer(trained, chosen, score, music_name, seed=seed + number, programs=programs, **sampling)
+        if file is not None and chosen.extends:
+            result = _extended(file, score, music, chosen, programs)
+        else:
+            result = Result(midi.to_bytes(music.score), music.score, music.is_new, len(music.prompt.notes), [])
+        files.write_bytes(path, result.data)
+        added = int(result.is_new.sum())
+        print(
+            f"{path}: {added} new notes beside {result.notes_kept} of the prompt, seed {seed + number} "
+            f"({music.repairs} words mended)"
+        )
+        for remark in dict.fromkeys([*remarks, *result.remarks]):
+            print(f"  {remark}")
+        if len(result.score.notes):
+            picture = output_files.picture_path(path, force=force)
+            title = f"{files.printable_name(stem)}: {chosen.kind}"
+            pianoroll.draw(result.score, picture, new_notes=result.is_new, title=title)
+            print(f"{picture}: piano roll")
+    return paths
 
 
-def _with_request(task: Any, region: tuple[float, float] | None, caption: str | None) -> Any:
-    """Returns the task with what a person adds to it. Raises ConfigError where it takes no such thing."""
-    for name, value in (("region", region), ("caption", caption)):
-        if value is None:
-            continue
-        if not hasattr(task, name):
-            raise ConfigError(f"--{name} does not go with {task.kind}")
-        task = dataclasses.replace(task, **{name: value})
-    return task
+class Result(NamedTuple):
+    """What is written.
+
+    Attributes:
+        data: the MIDI file.
+        score: its music.
+        is_new: bool [notes], True for notes that the model wrote.
+        notes_kept: how many of the person's notes are in it.
+        remarks: what the person should know; a sentence each.
+    """
+
+    data: bytes
+    score: Score
+    is_new: NDArray[np.bool_]
+    notes_kept: int
+    remarks: list[str]
+
+
+def _extended(file: str, score: Score, music: Answer, task: Composes, programs: tuple[int, ...] | None) -> Result:
+    """The person's file with the new notes of an answer in it."""
+    placed = placement.place(score, music, encodings.get(task.encoding))
+    inserted = insertion.insert(
+        files.read_bytes(file),
+        _played_by(placed.notes, programs),
+        label=f"t5music {task.kind.replace('_', ' ')}",
+        removal=placed.removal,
+        name=files.printable_name(file),
+    )
+    notes = score.notes
+    if (removal := placed.removal) is not None:
+        replaced = (notes["onset"] >= removal.first) & (notes["onset"] < removal.last)
+        notes = notes[~(replaced & (removal.drums | (notes["program"] != DRUMS)))]
+    tracks = len(score.track_names)
+    added = inserted.notes.copy()
+    added["track"] += tracks
+    whole = dataclasses.replace(
+        score, notes=np.concatenate([notes, added]), track_names=(*score.track_names, *inserted.names)
+    )
+    return Result(inserted.data, whole, whole.notes["track"] >= tracks, len(notes), inserted.remarks)
+
+
+def _played_by(notes: NDArray, programs: tuple[int, ...] | None) -> NDArray:
+    """The notes with programs that they may have; some encodings do not say any. Percussion cannot become anything."""
+    if programs is None:
+        return notes
+    notes = notes.copy()
+    pitched = [program for program in programs if program != DRUMS]
+    strange = ~np.isin(notes["program"], programs)
+    if pitched:
+        notes["program"][strange & (notes["program"] != DRUMS)] = pitched[0]
+    return notes[np.isin(notes["program"], programs)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from t5music.errors import ConfigError, nearest
 from t5music.music.score import DRUMS
 
 FAMILY_SIZE = 8  # programs to a family
@@ -46,3 +47,49 @@ def instrument_name(program: int) -> str:
 def family_name(program: int) -> str:
     """The name of a program's family, 'Drums' for percussion."""
     return "Drums" if program == DRUMS else FAMILIES[program // FAMILY_SIZE]
+
+
+def programs_named(name: str) -> list[int]:
+    """The programs that a name means: a number (128 for drums), an instrument, a family, or a part of few names.
+
+    Raises ConfigError for a name that means none.
+    """
+    text = name.strip().lower()
+    if text.isascii() and text.isdigit() and int(text) <= DRUMS:
+        return [int(text)]
+    if text in ("drums", "percussion"):
+        return [DRUMS]
+    names = [instrument.lower() for instrument in INSTRUMENTS]
+    if text in names:
+        return [names.index(text)]
+    families = [family.lower() for family in FAMILIES]
+    if text in families:
+        first = FAMILY_SIZE * families.index(text)
+        return list(range(first, first + FAMILY_SIZE))
+    parts = [program for program, instrument in enumerate(names) if text and text in instrument]
+    if not parts:
+        guess = nearest(text, [*names, *families, "drums"])
+        raise ConfigError(
+            f"--instruments {name}: not an instrument of General MIDI; give names, or numbers from 0 to 127 "
+            f"({DRUMS} for drums){guess}"
+        )
+    return parts
+
+
+FIRST_SOUND = 35  # of percussion in General MIDI: its key
+_PERCUSSION = (
+    "Bass Drum 2, Bass Drum 1, Side Stick, Snare Drum 1, Hand Clap, Snare Drum 2, Low Tom 2, Closed Hi- "
+    "hat, Low Tom 1, Pedal Hi-hat, Mid Tom 2, Open Hi-hat, Mid Tom 1, High Tom 2, Crash Cymbal 1, High "
+    "Tom 1, Ride Cymbal 1, Chinese Cymbal, Ride Bell, Tambourine, Splash Cymbal, Cowbell, Crash Cymbal 2, "
+    "Vibraslap, Ride Cymbal 2, High Bongo, Low Bongo, Mute High Conga, Open High Conga, Low Conga, High "
+    "Timbale, Low Timbale, High Agogo, Low Agogo, Cabasa, Maracas, Short Whistle, Long Whistle, Short "
+    "Guiro, Long Guiro, Claves, High Wood Block, Low Wood Block, Mute Cuica, Open Cuica, Mute Triangle, "
+    "Open Triangle"
+)
+PERCUSSION_SOUNDS = tuple(_PERCUSSION.split(", "))  # of keys 35..81
+
+
+def percussion_name(key: int) -> str:
+    """The name of a percussion sound, by its key; 'Drum 34' for one outside General MIDI's."""
+    place = key - FIRST_SOUND
+    return PERCUSSION_SOUNDS[place] if 0 <= place < len(PERCUSSION_SOUNDS) else f"Drum {key}"

@@ -1,4 +1,4 @@
-"""Piano rolls as PNG pictures: seconds to the right, pitch upwards, a colour for each part, the prompt marked.
+"""Piano rolls as PNG pictures: seconds to the right, pitch upwards, a colour for each part, new notes marked.
 
 Or a colour for each class of notes: what a model took for melody, how loud it would play.
 """
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from t5music import files
 from t5music.errors import MidiError
-from t5music.music.instruments import family_name, instrument_name
+from t5music.music.fonts import fonts_for
+from t5music.music.instruments import family_name, instrument_name, percussion_name
 from t5music.music.score import DRUMS, Score
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ DRUM_COLOUR, PROMPT_COLOUR = "#7F7F7F", "#4D4D4D"
 PROMPT_BACKGROUND = "#FFF3D6"
 MAX_TRACKS_SHOWN = 8  # more tracks are shown by instrument, more instruments than colours by family
 MAX_BAR_LINES = 120
+AROUND = 4  # bars before and after the new notes
 DRUMS_GAP = 3  # rows between the lowest pitch and percussion
 DPI = 150
 
@@ -54,7 +56,7 @@ def draw(
     path: str | os.PathLike[str],
     *,
     prompt_seconds: float | None = None,
-    prompt_notes: NDArray | None = None,
+    new_notes: NDArray[np.bool_] | None = None,
     classes: Classes | None = None,
     title: str | None = None,
 ) -> None:
@@ -68,8 +70,8 @@ def draw(
         score: what to draw, at most some 100,000 notes (20,000 take about a second).
         path: the file to write, whatever its suffix.
         prompt_seconds: how much of the beginning was given; it gets a background, an edge and the word "prompt".
-        prompt_notes: NOTE [notes], those of the score's notes (equal in every field) that were given, as the melody of
-            an accompaniment is; they get a colour of their own.
+        new_notes: bool [notes], True for notes that a model wrote; all others get one colour, that of a prompt. Only
+            the part with new notes is drawn, and a few bars around it. Not together with `classes`.
         classes: of the notes, to colour them by.
         title: a line above the picture.
 
@@ -82,22 +84,44 @@ def draw(
 
     if not len(score.notes):
         raise MidiError(f"cannot draw {os.fspath(path)}: the score has no notes")
-    seconds, rows = score.duration_seconds, _rows(score.notes)
+    begin, end = 0.0, score.duration_seconds
+    is_prompt = np.zeros(len(score.notes), bool)
+    if new_notes is not None:
+        is_prompt = ~new_notes
+        begin, end = _part_with(score, new_notes)
+        onsets = score.seconds(score.notes["onset"])
+        inside = (onsets < end) & (score.seconds(score.notes["onset"] + score.notes["duration"]) > begin)
+        inside |= new_notes
+        score, is_prompt = score.with_notes(score.notes[inside]), is_prompt[inside]
+    seconds, rows = end - begin, _rows(score.notes)
     width, height = np.clip(5 + 0.15 * seconds, 10, 20), np.clip(2 + 0.06 * np.ptp(rows), 4, 7)
     figure = Figure(figsize=(float(width), float(height)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
 
-    is_prompt = np.zeros(len(score.notes), bool) if prompt_notes is None else np.isin(score.notes, prompt_notes)
-    _draw_axes(axes, score, rows)
+    _draw_axes(axes, score, rows, begin, end)
     _draw_notes(axes, score, rows, is_prompt, classes)
     if prompt_seconds is not None:
         _mark_prompt(axes, min(prompt_seconds, seconds))
     if title:
-        axes.set_title(_printable(title, 100), loc="left", fontsize=11, parse_math=False)
+        text = _printable(title, 100)
+        axes.set_title(text, loc="left", fontsize=11, parse_math=False, fontfamily=fonts_for(text))
     with files.replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in a script the font lacks
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a script that no font here has
         figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _part_with(score: Score, new_notes: NDArray[np.bool_]) -> tuple[float, float]:
+    """(begin, end) in seconds of the new notes and AROUND bars on either side; of everything without any."""
+    notes = score.notes[new_notes]
+    if not len(notes):
+        return 0.0, score.duration_seconds
+    starts, _ = score.bars()
+    first = int(np.searchsorted(starts, notes["onset"].min(), side="right")) - 1
+    last = int(np.searchsorted(starts, (notes["onset"] + notes["duration"]).max(), side="left")) + AROUND
+    end = int(starts[last]) if last < len(starts) else score.end_tick
+    begin, end = score.seconds(np.array([starts[max(0, first - AROUND)], end])).tolist()
+    return begin, end
 
 
 def _rows(notes: NDArray) -> NDArray:
@@ -110,20 +134,24 @@ def _rows(notes: NDArray) -> NDArray:
     return rows
 
 
-def _draw_axes(axes: Axes, score: Score, rows: NDArray) -> None:
-    """Limits, octaves, bars and frame."""
+def _draw_axes(axes: Axes, score: Score, rows: NDArray, begin: float, end: float) -> None:
+    """Limits in seconds and pitch, octaves, names of percussion, bars and frame."""
     drums = score.notes["program"] == DRUMS
     low, high = int(rows.min()), int(rows.max())
     margin = max(2, (24 - (high - low)) // 2)  # a narrow melody is not blown up to the whole height
     axes.set_ylim(low - margin, high + margin)
-    axes.set_xlim(0, score.duration_seconds * 1.005)
+    axes.set_xlim(begin, end + (end - begin) * 0.005)
     pitched = rows[~drums]
     octaves = [note for note in range(0, 128, 12) if pitched.min(initial=128) - margin <= note <= high + margin]
-    axes.set_yticks(octaves, [f"C{note // 12 - 1}" for note in octaves])  # C4 is middle C, MIDI's 60
+    names = [f"C{note // 12 - 1}" for note in octaves]  # C4 is middle C, MIDI's 60
+    axes.set_yticks(octaves, names)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     if drums.any():
-        middle = (rows[drums].min() + rows[drums].max()) / 2
-        axes.text(-0.004, middle, "drums", transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9)
+        sounds = dict(zip(rows[drums].tolist(), score.notes["pitch"][drums].tolist(), strict=True))
+        size = float(np.clip(9 * 40 / (np.ptp(rows) + 1), 4, 8))  # the more rows, the lower each of them
+        for row, key in sounds.items():
+            name, place = percussion_name(key), axes.get_yaxis_transform()
+            axes.text(-0.004, row, name, transform=place, ha="right", va="center", fontsize=size)
     axes.set_xlabel("seconds")
     axes.tick_params(length=0, labelsize=9)
     axes.set_axisbelow(True)
@@ -131,6 +159,7 @@ def _draw_axes(axes: Axes, score: Score, rows: NDArray) -> None:
         axes.spines[side].set_visible(False)
     if len(score.meters):
         starts = score.seconds(score.bars()[0])
+        starts = starts[(starts >= begin) & (starts <= end)]
         step = next(step for step in (1, 2, 4, 8, 16, 32, 64, len(starts)) if len(starts) <= step * MAX_BAR_LINES)
         whole_height = axes.get_xaxis_transform()
         axes.vlines(starts[::step], 0, 1, transform=whole_height, color="#E6E6E6", linewidth=0.7, zorder=0)
@@ -153,7 +182,7 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, is_prompt: NDArray, cla
 
     left = score.seconds(notes["onset"])
     right = score.seconds(notes["onset"] + notes["duration"])
-    pixel = axes.get_xlim()[1] / (axes.figure.get_figwidth() * DPI)  # about: the axes are narrower than the figure
+    pixel = np.ptp(axes.get_xlim()) / (axes.figure.get_figwidth() * DPI)  # about: the axes are narrower than the figure
     right -= np.minimum(2 * pixel, (right - left) / 3)  # repeated notes stay apart
     right = np.maximum(right, left + 2 * pixel)  # a drum hit of one tick is seen, too
     bottom, top = rows - 0.45, rows + 0.45
@@ -168,6 +197,7 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, is_prompt: NDArray, cla
         legend = axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
         for text in legend.get_texts():
             text.set_parse_math(False)
+            text.set_fontfamily(fonts_for(text.get_text()))
 
 
 def _parts(score: Score) -> tuple[Sequence[str], Sequence[str], NDArray]:

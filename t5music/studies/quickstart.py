@@ -150,4 +150,4 @@ def _write_music(root: Path, chorale: Path) -> None:
     model_dir = str(root / RUNS["pre-trained"])
     for task, source in ((Continue, prompt), (Accompany, chorale)):
         output = root / f"{chorale.stem}_{task.kind}.mid"
-        generate.generate(str(source), model_dir, task=task.kind, output=str(output), temperature=0.7)
+        generate.generate(str(source), model_dir, task=task.kind, output=str(output), temperature=0.7, force=True)

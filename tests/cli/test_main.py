@@ -135,7 +135,7 @@ def test_eval_writes_metrics_beside_baselines(place: Path):
 
 def test_generate_writes_playable_music_and_a_picture(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     source, output = place / "music" / "high" / "1.mid", tmp_path / "out.mid"
-    command = ["generate", str(source), "--model_dir", str(place / "run"), "--output", str(output)]
+    command = ["generate", str(source), "--model_dir", str(place / "run"), "--output", str(output), "--force"]
     assert main([*command, "--seed", "3"]) == 0
     assert "(0 words mended)" in capsys.readouterr().out
     first = output.read_bytes()
@@ -151,7 +151,7 @@ def test_generate_writes_playable_music_and_a_picture(place: Path, tmp_path: Pat
 
 def test_a_gap_is_filled_in_and_all_else_stays(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     source, output = place / "music" / "high" / "1.mid", tmp_path / "out.mid"
-    run = ["--model_dir", str(place / "run"), "--output", str(output)]
+    run = ["--model_dir", str(place / "run"), "--output", str(output), "--force"]
     assert main(["generate", str(source), *run, "--task", "infill", "--region", "4", "8"]) == 0
     given, made = midi.read(source), midi.read(output)
 

@@ -79,8 +79,8 @@ def test_devices_are_described():
 def test_one_thread_each(given: str | None, threads: int):
     program = """
         from pathlib import Path
-        from t5music import devices
-        devices.one_thread_each()
+        from t5music.devices import platforms
+        platforms.one_thread_each()
         import jax
         jax.devices()
         names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
@@ -103,10 +103,10 @@ START = """
     import jax
     counts = collections.Counter()
     jax.monitoring.register_event_listener(lambda event, **_: counts.update([event.rsplit("/", 1)[-1]]))
-    from t5music import devices
+    from t5music.devices import platforms
     sys.path.insert(0, sys.argv[1])
     import tiny_runs
-    devices.prepare("cpu")
+    platforms.prepare("cpu")
     jax.config.update("jax_disable_most_optimizations", True)
     result = tiny_runs.train(sys.argv[2])
     print(json.dumps([counts["cache_misses"], counts["cache_hits"], result.metrics]))

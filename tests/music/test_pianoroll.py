@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from t5music.errors import DataError, MidiError
 from t5music.music import pianoroll
-from t5music.music.instruments import FAMILIES, INSTRUMENTS, family_name, instrument_name
+from t5music.music.instruments import FAMILIES, INSTRUMENTS, family_name, instrument_name, percussion_name
 from t5music.music.score import DRUMS, METER, NOTE, Score
 
 
@@ -94,11 +94,40 @@ def test_the_prompt_is_marked(tmp_path):
 
 def test_given_notes_have_a_colour_of_their_own(tmp_path):
     score = score_of((0, 20, 60, 0, 0), (0, 20, 48, 0, 1))
-    picture = drawn(tmp_path / "roll.png", score, prompt_notes=score.notes[score.notes["track"] == 0])
+    picture = drawn(tmp_path / "roll.png", score, new_notes=score.notes["track"] == 1)
     given, made = (where(picture, colour)[0] for colour in (pianoroll.PROMPT_COLOUR, pianoroll.COLOURS[1]))
     assert len(where(picture, pianoroll.COLOURS[0])[0]) == 0
     assert len(made) > 0
     assert given.min() < made.min()
+
+
+def test_only_the_part_with_new_notes_is_drawn(tmp_path):
+    long = [(4 * beat, 4, 40 + beat % 5, 0, 0) for beat in range(400)]
+    score = score_of(*long, (1600, 16, 72, 0, 1))
+    new = score.notes["track"] == 1
+    picture = drawn(tmp_path / "roll.png", score, new_notes=new)
+    colours = [len(where(picture, colour)[0]) for colour in pianoroll.COLOURS[:2]]
+    assert colours[0] == 0  # what was given has the prompt's colour
+    assert colours[1] > 0
+    assert len(np.unique(where(picture, pianoroll.COLOURS[1])[1])) > picture.shape[1] / 4
+    assert len(where(picture, pianoroll.PROMPT_COLOUR)[1]) > 0
+
+
+def test_percussion_is_named(tmp_path):
+    from matplotlib.axes import Axes
+
+    texts: list[str] = []
+    original = Axes.text
+
+    def noted(axes, x, y, text, **options):
+        texts.append(text)
+        return original(axes, x, y, text, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Axes, "text", noted)
+        drawn(tmp_path / "roll.png", score_of(*((key, 1, key, DRUMS, 0) for key in (36, 38, 42, 20))))
+    assert sorted(texts) == ["Bass Drum 1", "Closed Hi-hat", "Drum 20", "Snare Drum 1"]
+    assert [percussion_name(key) for key in (35, 81)] == ["Bass Drum 2", "Open Triangle"]
 
 
 def test_classes_have_their_colours_and_the_first_lies_on_top(tmp_path):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_model, prepare_devices
+from t5music.errors import ConfigError
 
 HELP = "Continue, accompany, fill in or compose music. Writes a MIDI file and its piano roll."
+MAX_SEED = 2**63 - 1
+MAX_VARIANTS = 100
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +19,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("midi", metavar="FILE", nargs="?", help="the MIDI file; tasks that begin a new piece need none")
     add_model(parser)
     parser.add_argument("--task", help="one of the model's tasks, or its kind: continue, infill ... "
-                        "(default: its first that writes music)")  # fmt: skip
+                        "(default: the one that fits the file and the flags; continue before others)")  # fmt: skip
     parser.add_argument(
         "--output", metavar="MIDI", help="the MIDI file to write (default: FILE_TASK.mid in the current folder)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.add_argument(
+        "--variants",
+        type=int,
+        default=1,
+        metavar="N",
+        help="write N answers, with as many seeds: FILE_TASK_1.mid ... (default: %(default)s)",
     )
     parser.add_argument(
         "--region",
@@ -27,6 +39,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="the part to fill in, in seconds (default: the middle)",
     )
     parser.add_argument("--caption", metavar="TEXT", help="a description of the music to compose")
+    parser.add_argument(
+        "--instruments",
+        nargs="+",
+        metavar="NAME",
+        help="instruments for the new notes: names or numbers of General MIDI, from 0, and drums "
+        "(default: those of the file; for an accompaniment of a single part, all)",
+    )
     parser.add_argument(
         "--temperature",
         type=float,
@@ -53,8 +72,37 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _check(flags: argparse.Namespace) -> None:
+    """Raises ConfigError for a value that no model and no file can make right."""
+    for name, value, fits, need in (
+        ("words", flags.words, flags.words is None or flags.words >= 1, "at least 1"),
+        ("temperature", flags.temperature, 0 <= flags.temperature < math.inf, "0 (always the likeliest word) or more"),
+        ("top_k", flags.top_k, flags.top_k >= 0, "0 (all words) or more"),
+        ("top_p", flags.top_p, 0 < flags.top_p <= 1, "above 0 and at most 1 (all words)"),
+        ("variants", flags.variants, 1 <= flags.variants <= MAX_VARIANTS, f"from 1 to {MAX_VARIANTS}"),
+        ("seed", flags.seed, 0 <= flags.seed <= MAX_SEED + 1 - flags.variants, f"from 0 to {MAX_SEED} (2^63 - 1)"),
+    ):
+        if not fits:
+            raise ConfigError(f"--{name} must be {need}, not {value}")
+    if flags.region and not 0 <= flags.region[0] < flags.region[1] < math.inf:
+        begin, end = flags.region
+        raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
+    if flags.region and not flags.midi:
+        raise ConfigError("--region needs a MIDI file to fill in")
+    if flags.instruments:
+        from t5music.music.instruments import programs_named
+
+        for name in flags.instruments:
+            programs_named(name)
+    if flags.output is not None:
+        from t5music.inference import output_files
+
+        output_files.music_paths(flags.output, flags.midi, flags.variants, force=flags.force)
+
+
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
+    _check(flags)
     inputs.require_path(flags.midi)
     inputs.require_run(flags.model_dir)
     prepare_devices(flags)
@@ -67,7 +115,10 @@ def run(flags: argparse.Namespace) -> None:
         output=flags.output,
         region=tuple(flags.region) if flags.region else None,
         caption=flags.caption,
+        instruments=flags.instruments,
         checkpoint=flags.checkpoint,
+        variants=flags.variants,
+        force=flags.force,
         words=flags.words,
         temperature=flags.temperature,
         top_k=flags.top_k,

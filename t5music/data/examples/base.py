@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -21,12 +22,33 @@ class Example(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Music made of a prompt and the model's answer to it."""
+    """Music made of a prompt and the model's answer to it.
 
-    score: Score  # prompt and answer together
-    prompt: Score  # the prompt alone, with the same ticks
-    repairs: int  # illegal words of the answer that were dropped or mended
-    cut: float | None = None  # seconds at which the prompt ends, where the answer follows it in time
+    Attributes:
+        score: prompt and answer together.
+        prompt: the prompt alone, with the same ticks.
+        repairs: illegal words of the answer that were dropped or mended.
+        cut: seconds at which the prompt ends, where the answer follows it in time.
+        gap: (begin, end) in ticks of what the answer replaced; None where it replaced nothing.
+    """
+
+    score: Score
+    prompt: Score
+    repairs: int
+    cut: float | None = None
+    gap: tuple[int, int] | None = None
+
+    @property
+    def is_new(self) -> NDArray[np.bool_]:
+        """True [notes] for the notes of `score` that the prompt does not have."""
+        fields = ["onset", "pitch", "program"]
+        prompt = Counter(self.prompt.notes[fields].tolist())
+        is_new = np.ones(len(self.score.notes), bool)
+        for place, note in enumerate(self.score.notes[fields].tolist()):
+            if prompt[note] > 0:
+                prompt[note] -= 1
+                is_new[place] = False
+        return is_new
 
 
 class Examples(Protocol):
@@ -62,12 +84,14 @@ class Composes(abc.ABC):
         begins: the first word of every answer, before its music; '' for none.
         ends: an answer's end is the music's, not only that of a cut example.
         needs_music: the prompts depend on the score.
+        extends: an answer is new notes for the music it was asked about, which stays.
     """
 
     kind: ClassVar[str]
     begins: ClassVar[str] = ""
     ends: ClassVar[bool] = False
     needs_music: ClassVar[bool] = True
+    extends: ClassVar[bool] = False
     encoding: str
 
     @abc.abstractmethod

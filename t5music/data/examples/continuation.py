@@ -33,6 +33,7 @@ class Continue(Composes):
     """
 
     kind: ClassVar[str] = "continue"
+    extends: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("word_accuracy",)
     style: str
     encoding: str
@@ -59,6 +60,12 @@ class Continue(Composes):
         if not halves:
             raise MidiError("no music to continue")
         return np.concatenate(halves[-2:])
+
+    def prompt_seconds(self, score: Score) -> tuple[float, float]:
+        """How long the music in the prompt lasts, and the whole music, both in seconds of the encoding's clock."""
+        encoding = encodings.get(self.encoding)
+        ending, whole = len(self._ending(score)), encoding.times(encoding.encode(score))
+        return float(whole[-1] - whole[-1 - ending]), float(whole[-1])
 
     def before(self, score: Score) -> list[NDArray[np.int32]]:
         """The whole score: its end, which is the prompt, may not say the tempo in force."""

@@ -43,6 +43,10 @@ class ContinueMelody(Continue):
         """One prompt: the end of the melody."""
         return super().prompts(melody(score))
 
+    def prompt_seconds(self, score: Score) -> tuple[float, float]:
+        """The same of the melody."""
+        return super().prompt_seconds(melody(score))
+
     def before(self, score: Score) -> list[NDArray[np.int32]]:
         """The whole melody."""
         return super().before(melody(score))

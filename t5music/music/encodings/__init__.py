@@ -40,9 +40,11 @@ def get(name: str) -> Encoding:
     return ENCODINGS[name]
 
 
-def grammar_of(name: str, *, complete: bool = True, inside: bool = False) -> Grammar:
-    """Returns the grammar of the encoding of that name; `complete` and `inside` as in `Grammar`.
+def grammar_of(
+    name: str, *, complete: bool = True, inside: bool = False, programs: tuple[int, ...] | None = None
+) -> Grammar:
+    """Returns the grammar of the encoding of that name; all else as in `Grammar`.
 
     Raises ConfigError for another name.
     """
-    return GRAMMARS[get(name).name](complete=complete, inside=inside)
+    return GRAMMARS[get(name).name](complete=complete, inside=inside, programs=programs)

@@ -70,6 +70,8 @@ class Grammar(abc.ABC):
             they may end where `chunks` may cut.
         inside: the words begin inside a piece, as those of `chunks` and `segments` do. What sounds and holds there is
             not known, so what may be legal is.
+        programs: the programs that `allowed` lets notes have, DRUMS for percussion, at least one; None for all. Only
+            words that state programs are bound by it.
 
     The room: a state knows how many words may still be written. A word is legal only if the rest of the room can take
     the shortest way to an end, so a sequence cut at that length by whoever writes it still ends as it must. Where the
@@ -78,6 +80,7 @@ class Grammar(abc.ABC):
 
     complete: bool = True
     inside: bool = False
+    programs: tuple[int, ...] | None = None
 
     encoding: ClassVar[Encoding]
     KIND: ClassVar[NDArray[np.int32]]  # [words + 1], of each word, and last the kind of what is no word

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -146,15 +146,15 @@ def to_bytes(score: Score) -> bytes:
     for track, (name, program, channel) in enumerate(
         zip(score.track_names, programs.tolist(), _channels(programs), strict=True)
     ):
-        head = [(0, _meta(0x03, name.encode()))] if name else []
+        setup = []
         if port := tracks_on[channel]:
-            head.append((0, _meta(0x21, port.to_bytes(1 if port < 2**8 else 2, "big"))))
+            setup.append(_meta(0x21, port.to_bytes(1 if port < 2**8 else 2, "big")))
         tracks_on[channel] += 1
         if program != DRUMS:
-            head.append((0, bytes([0xC0 | channel, program])))
+            setup.append(bytes([0xC0 | channel, program]))
         notes = score.notes[score.notes["track"] == track]
         pedals = score.pedals[score.pedals["track"] == track]
-        chunks.append(_chunk(_timed(head) + _channel_events(notes, pedals, channel)))
+        chunks.append(track_chunk(name, channel, notes, pedals, setup))
     header = b"".join(value.to_bytes(2, "big") for value in (1, len(chunks), score.ticks_per_quarter))
     return b"MThd" + len(header).to_bytes(4, "big") + header + b"".join(chunks)
 
@@ -183,8 +183,26 @@ def _conductor_events(score: Score) -> list[tuple[int, bytes]]:
     return sorted(events, key=lambda event: event[0])
 
 
-def _channel_events(notes: NDArray, pedals: NDArray, channel: int) -> bytes:
-    """Notes and pedals of one track, each with its wait, in the order of time from tick 0.
+def track_chunk(
+    name: str, channel: int, notes: NDArray, pedals: NDArray, setup: Sequence[bytes], setup_tick: int = 0
+) -> bytes:
+    """The bytes of one track, its header included.
+
+    Args:
+        name: of the track; none is written where it is empty.
+        channel: 0..15.
+        notes: NOTE [notes], as MIDI can hold them (see `representable`), none before `setup_tick`.
+        pedals: PEDAL [pedals], likewise.
+        setup: messages that come before all notes, such as the program change.
+        setup_tick: when they come.
+    """
+    head = [(0, _meta(0x03, name.encode()))] if name else []
+    timed = _timed([*head, *((setup_tick, message) for message in setup)])
+    return _chunk(timed + _channel_events(notes, pedals, channel, setup_tick if setup else 0))
+
+
+def _channel_events(notes: NDArray, pedals: NDArray, channel: int, since: int) -> bytes:
+    """Notes and pedals of one track, each with its wait, in the order of time from the tick `since`.
 
     At one tick pedals are lifted before they are pressed again, notes end before others begin, and pedals come
     before notes, so that a pedal pressed as a note ends holds it.
@@ -204,7 +222,7 @@ def _channel_events(notes: NDArray, pedals: NDArray, channel: int) -> bytes:
         part[:, 0], part[:, 1], part[:, 2] = status | channel, first, second
     order = np.argsort(ticks, kind="stable")
     messages = messages[order]
-    waits = np.diff(ticks[order], prepend=0)[:, None]
+    waits = np.diff(ticks[order], prepend=since)[:, None]
     shifts = 7 * np.arange(WAIT_BYTES - 1, -1, -1)
     used = (waits >> shifts > 0) | (shifts == 0)  # leading zeros are left out
     messages[:, :WAIT_BYTES] = waits >> shifts & 0x7F | np.where(shifts > 0, 0x80, 0)

@@ -102,7 +102,7 @@ def test_a_prompt_shows_what_is_around_the_region(encoding: str):
 def test_a_region_must_be_one():
     with pytest.raises(ConfigError, match="begin before end"):
         Infill("x", "remi", region=(3.0, 1.0))
-    with pytest.raises(MidiError, match=r"from 0.0 to 24.0 s holds .* at most 192"):
+    with pytest.raises(MidiError, match=r"from 0.0 to 24.0 s \(bars 1 to 12\) has too many notes .* from 0.0 to 14.0 s"):
         Infill("x", "remi", region=(0.0, 24.0)).prompts(trio())
 
 
@@ -112,7 +112,7 @@ def test_a_bar_of_too_many_words_is_refused():
     many = np.concatenate([bar] * 12)
     many["pitch"] = 20 + np.arange(len(many))
     crowded = crowded.with_notes(np.concatenate([crowded.notes, many]))
-    with pytest.raises(MidiError, match=r"from 2.0 to 4.0 s holds"):
+    with pytest.raises(MidiError, match=r"from 2.0 to 4.0 s \(bar 2\) has too many notes"):
         Infill("x", "remi", words=64).prompts(crowded)
     for example in Infill("x", "remi", words=64).examples(piece(crowded)):
         assert len(example.inputs.split()) < 70

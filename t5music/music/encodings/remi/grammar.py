@@ -31,6 +31,7 @@ from t5music.music.encodings.remi.words import (
     TIMESIG,
     VELOCITY,
 )
+from t5music.music.score import DRUMS
 
 NONE = len(KINDS)  # the kind of what stands behind the last word
 BEGINNING, MIDDLE = NONE, NONE + 1  # beside the kinds of words: what `last` of State is before the first word
@@ -162,6 +163,26 @@ class RemiGrammar(Grammar):
             soonest,
             free,
         )
+
+    def allowed(self, state: State, xp: Any) -> Array:
+        legal = super().allowed(state, xp)
+        return legal if self.programs is None else legal & self._playable(state, xp)
+
+    def _playable(self, state: State, xp: Any) -> Array:
+        """bool [batch, words]: the words that lead to notes of `programs`, and to no dead end.
+
+        A Velocity needs a note to come: percussion, or a pitch of the program in force that may be struck.
+        """
+        assert self.programs is not None
+        table = np.isin(np.arange(PROGRAMS + 1), [program for program in self.programs if program < PROGRAMS])
+        in_force = (table if xp is np else xp.asarray(table))[_row(state.program, xp)]  # [batch]
+        above = np.arange(PITCHES) > xp.where(state.named == 1, -1, state.pitch)[:, None]
+        struck = xp.any(above & (state.row <= _tick(state, xp)[:, None]), axis=1)
+        note = (in_force & struck) | (DRUMS in self.programs)
+        kinds, values = TABLE[:-1, 0], TABLE[:-1, 1]
+        named = np.where(kinds == PROGRAM, table[np.where(kinds == PROGRAM, values, 0)], True)
+        fixed = named & ((kinds != DRUM) | (DRUMS in self.programs))  # [words]
+        return fixed & ((kinds != PITCH) | in_force[:, None]) & ((kinds != VELOCITY) | note[:, None])
 
     def _tables(self, state: State, program: Array, ended: Array, ticks: Array, xp: Any) -> tuple[Array, ...]:
         """The tables after a Duration of so many ticks, where `ended`, and with `program` in force."""

@@ -1,0 +1,52 @@
+"""Output files: what the music and the pictures of `t5music generate` are called, and that nothing is overwritten.
+
+Light to import: what cannot be is refused before a model is loaded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+from t5music.errors import ConfigError
+
+SUFFIXES = (".mid", ".midi")
+
+
+def music_paths(output: str | os.PathLike[str], file: str | None, variants: int, *, force: bool) -> list[Path]:
+    """Returns the MIDI files to write, one for each variant: `output`, or with several output_1, output_2 and so on.
+
+    Args:
+        output: the name of the MIDI file.
+        file: the MIDI file that is read; None where there is none.
+        variants: how many there are.
+        force: whether files that exist may be replaced; not the one that is read.
+
+    Raises:
+        ConfigError: a name that is not a MIDI file's, or a file that must not be replaced.
+    """
+    path = Path(output)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--output {path}: it is a MIDI file that is written, so its name must end in .mid or .midi")
+    numbered = [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, variants + 1)]
+    paths = numbered if variants > 1 else [path]
+    for path in paths:
+        if file is not None and path.resolve() == Path(file).resolve():
+            raise ConfigError(f"--output {path} is the prompt itself: choose another name")
+        if path.is_dir():
+            raise ConfigError(f"--output {path} is a folder: name a file in it")
+        if os.path.lexists(path) and not force:
+            raise ConfigError(f"{path} exists: choose another name by --output, or replace it by --force")
+    return paths
+
+
+def picture_path(music: Path, *, force: bool) -> Path:
+    """Returns the name of a piano roll: song.png for song.mid, and for any other song.midi.png.
+
+    Where that exists it is replaced if `force`; else the first of song.mid.png, song.mid.2.png and so on that is free.
+    """
+    first = music.with_suffix(".png") if music.suffix == ".mid" else music.with_name(f"{music.name}.png")
+    others = (music.with_name(f"{music.name}.{number}.png") for number in itertools.count(2))
+    names = itertools.chain([first, music.with_name(f"{music.name}.png")], others)
+    return first if force else next(path for path in names if not os.path.lexists(path))
