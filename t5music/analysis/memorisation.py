@@ -117,7 +117,7 @@ def memorisation(
 
 
 def _store(model_dir: Sequence[str], task: str, samples: int) -> TokenStore:
-    """Returns the store of a task of music alone. Raises ConfigError for arguments that do not fit together."""
+    """Returns the store of a task of music alone; refuses arguments that do not fit together."""
     if find_spec("sklearn") is None:
         raise ConfigError("memorisation needs scikit-learn, which is not installed: pip install 't5music[study]'")
     if isinstance(model_dir, str) or len(model_dir) != 2:

@@ -1,1 +1,1 @@
-"""Configuration: what gin may set, and a strict reading of gin files."""
+"""Configuration: what gin may configure, and a strict reading of gin files."""

@@ -1,7 +1,7 @@
-"""Gin at the entry points: which functions gin may configure, and a strict reading of files and flags.
+"""Gin files: reads gin files and flags strictly, and says what they set and what of it was used.
 
-Stricter than gin itself: a misspelt name, a macro nobody reads and a value nobody sets are errors that suggest the
-nearest name, before anything is computed. `music/`, `data/`, `model/` and `training/` know nothing of gin.
+Reading is stricter than gin's: a misspelt name, a macro that nothing reads and a value that is required but not set are
+errors that suggest the nearest name, before anything is computed.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from t5music.errors import ConfigError, nearest
 
 _MACRO = "gin.macro"
 
-# Gin files are plain files. Gin's other reader takes "runs/train.gin" for something in a Python package "runs", and any
-# folder of that name on Python's path for the package.
+# Gin files are plain files. Gin's second reader takes "runs/train.gin" for a resource of a Python package "runs", and
+# any folder of that name on Python's path for that package.
 gin.config._FILE_READERS[:] = gin.config._FILE_READERS[:1]
 
 
 def _refuse_import(context: Any, statement: Any) -> None:
     raise ConfigError(
-        f"gin: a gin file cannot import code ({statement.module}), for strangers exchange these files: your own code "
-        f"comes in by --module_import {statement.module}"
+        f"gin: a gin file cannot import code ({statement.module}), because people exchange these files: import your "
+        f"own code with --module_import {statement.module}"
     )
 
 
-# A gin file is data. Gin itself would import whatever a file names, and call whatever function it finds there.
+# A gin file is data. Gin itself would import any module that a file names, and call any function in it.
 gin.config.ParseContext.process_import = _refuse_import
 
 
 def default_search_paths() -> list[Path]:
-    """Where gin files are looked for after the given paths: the current folder and the gin files of t5music."""
+    """The folders in which gin files are looked for last: the current folder and the gin files of t5music."""
     spec = find_spec("t5music")
     package = Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else Path()
-    # In a wheel the gin files lie inside the package, in a checkout beside it.
+    # The gin files are inside the package in a wheel, beside it in a checkout.
     return [Path.cwd(), *(path for path in (package / "gin", package.parent / "gin") if path.is_dir())]
 
 
 def binding(name: str, value: str) -> str:
-    """One gin binding; a value that is neither a reference nor a Python literal is quoted as text."""
+    """A gin binding; a value that is neither a reference nor a Python literal is quoted as text."""
     if not re.search(r"[@%]", value):
         try:
             ast.literal_eval(value)
@@ -56,23 +56,32 @@ def binding(name: str, value: str) -> str:
 
 
 def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: Iterable[str] = ()) -> None:
-    """Clears gin and reads files, then bindings, which win.
+    """Clears gin, then reads files and bindings; bindings replace what files set.
+
+    Args:
+        files: gin files.
+        bindings: gin bindings.
+        search_paths: where gin files are looked for first.
 
     Raises:
-        ConfigError: a file that is missing or does not parse; a name or parameter nobody has; a macro that is read but
-          not set; a value that is still required.
+        ConfigError: a file is missing or does not parse; a name or parameter does not exist; a macro is read but not
+            set; a required value is not set.
     """
     _parse(files, bindings, search_paths)
     _check_set()
 
 
 def clear() -> None:
-    """Takes every binding back."""
+    """Removes all bindings."""
     gin.clear_config()
 
 
 def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
-    """The macros that gin files set, %gin.REQUIRED ones too. Raises ConfigError for files that do not parse."""
+    """The macros that gin files set, also those set to %gin.REQUIRED.
+
+    Raises:
+        ConfigError: a file is missing or does not parse.
+    """
     _parse(files, (), search_paths)
     return _macros()
 
@@ -94,7 +103,7 @@ def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable
     for path in searched:
         gin.add_config_file_search_path(path)
     try:
-        logging.disable(logging.ERROR)  # gin logs an error for every search path a file is not in
+        logging.disable(logging.ERROR)  # gin logs an error for every folder that does not have a file
         gin.parse_config_files_and_bindings(files, list(bindings), finalize_config=False)
     except (ConfigError, ValueError, SyntaxError, OSError, TypeError, KeyError) as error:
         raise ConfigError(_explain(str(error))) from error
@@ -103,33 +112,33 @@ def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable
 
 
 def _explain(message: str) -> str:
-    """Gin's error in one line, with the nearest name where it is about an unknown one."""
+    """Gin's error in one line, with the nearest name if it is about an unknown one."""
     line = " ".join(message.split()).removeprefix("gin: ")
     unknown = re.search(r"No configurable matching '([^']+)'", line)
     if unknown:
         return f"gin: nothing is called {unknown[1]!r}{nearest(unknown[1], _configurables())} (in: {line})"
     parameter = re.search(r"[Cc]onfigurable '([^']+)' doesn't have a parameter(?: named)? '([^']+)'", line)
     if parameter:
-        known = inspect.signature(gin.config._REGISTRY.get_match(parameter[1]).wrapped).parameters
-        return f"gin: {parameter[1]} has no parameter {parameter[2]!r}{nearest(parameter[2], known)}"
+        parameters = inspect.signature(gin.config._REGISTRY.get_match(parameter[1]).wrapped).parameters
+        return f"gin: {parameter[1]} has no parameter {parameter[2]!r}{nearest(parameter[2], parameters)}"
     return f"gin: {line}"
 
 
 def _configurables() -> list[str]:
-    """The names of what gin may configure, gin's own apart."""
+    """The names of what gin may configure, without those of gin itself."""
     registry = gin.config._REGISTRY
     return [registry.minimal_selector(name) for name, _ in registry.items() if not name.startswith("gin.")]
 
 
 def _bindings() -> Iterator[tuple[str, str, str, Any]]:
-    """Yields (scope, selector, parameter, value) of everything set."""
+    """Yields (scope, selector, parameter, value) of every binding."""
     for (scope, selector), parameters in gin.config._CONFIG.items():
         for parameter, value in parameters.items():
             yield scope, selector, parameter, value
 
 
 def _name(scope: str, selector: str, parameter: str) -> str:
-    """A binding as one would write it: MACRO, or the shortest name of a function, and its parameter."""
+    """A binding's name as one writes it: MACRO, or FUNCTION.PARAMETER with the function's shortest name."""
     return scope if selector == _MACRO else f"{gin.config._REGISTRY.minimal_selector(selector)}.{parameter}"
 
 
@@ -150,7 +159,7 @@ def _references(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _check_set() -> None:
-    """Every macro that is read is set, and nothing is left at %gin.REQUIRED."""
+    """Refuses a macro that is read but not set, and a value that is still %gin.REQUIRED."""
     macros = _macros()
     for scope, selector, parameter, value in _bindings():
         target = _name(scope, selector, parameter)
@@ -162,7 +171,11 @@ def _check_set() -> None:
 
 
 def check_used() -> None:
-    """Raises ConfigError for every binding and macro that nothing has read. Call it when all objects are made."""
+    """Checks that every binding and macro was read. To be called once all objects exist.
+
+    Raises:
+        ConfigError: names every binding and macro that nothing has read.
+    """
     read = {
         (selector, parameter)
         for (_, selector), parameters in gin.config._OPERATIVE_CONFIG.items()
@@ -176,21 +189,22 @@ def check_used() -> None:
         if (scope not in macros_read if selector == _MACRO else (selector, parameter) not in read)
     ]
     if unused:
-        used = _macros() - set(unused)
-        named = [f"{name}{nearest(name, used)}" for name in sorted(unused)]
-        raise ConfigError(f"gin: set but read by nothing in this run: {', '.join(named)}")
+        candidates = _macros() - set(unused)
+        names = [f"{name}{nearest(name, candidates)}" for name in sorted(unused)]
+        raise ConfigError(f"gin: set but read by nothing in this run: {', '.join(names)}")
 
 
 def as_set() -> str:
-    """Everything that is set, as a gin file in a fixed order, without comments."""
+    """All bindings, as a gin file in a fixed order without comments."""
     text = gin.config_str(max_line_length=120)
     return "\n".join(line for line in text.splitlines() if line and not line.startswith(("#", "import "))) + "\n"
 
 
 def used_config() -> str:
-    """Returns the configuration that was used, as a gin file that reproduces the run.
+    """The bindings that were used, as a gin file that reproduces the run. To be called once all objects exist.
 
-    Raises ConfigError for what is set and was read by nothing. Call it when all objects are made.
+    Raises:
+        ConfigError: a binding or macro was read by nothing.
     """
     check_used()
     return gin.operative_config_str(max_line_length=120)

@@ -1,7 +1,7 @@
-"""The registry: what gin may configure. No other module needs to know of gin.
+"""Registry: the functions and classes that gin may configure, and the stages of studies.
 
-A function or class that gin may set is a line in `_CONFIGURABLES`, an objective one in `objectives.OBJECTIVES`, a stage
-of a study one in `_STAGES`.
+To register one, add a line: for a function or class to `_CONFIGURABLES`, for an objective to `objectives.OBJECTIVES`,
+for a stage of a study to `_STAGES`. Modules below this one do not import gin.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ for _configurable in _CONFIGURABLES:
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function, which first refuses what gin files set and nothing has read."""
+    """Returns a function that first raises ConfigError for bindings that nothing has read."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -69,12 +69,12 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.wraps(run_train)
 def _train(*args: Any, **kwargs: Any) -> Any:
-    """Trains; what is set and not read is known only once the model and the mesh are made."""
+    """Trains; checks the bindings later than other stages, because the model and the mesh still read some."""
     return run_train(*args, **{**kwargs, "read_settings": gin_files.used_config})
 
 
-# What a stage of a study may be; all but "train" return {task: {metric: figure}}. The entry points are called through
-# gin, so that their bindings apply.
+# The kinds of stages; all but "train" return {task: {metric: figure}}. They are called through gin, so that their
+# bindings apply.
 _STAGES: tuple[Callable[..., Any], ...] = (run_evaluate, masks, memorisation, probe, sample)
 STAGES: dict[str, Callable[..., Any]] = {
     "train": gin.external_configurable(_train, name="train", module="runs.train", denylist=["plan", "read_settings"]),

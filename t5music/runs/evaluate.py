@@ -1,4 +1,4 @@
-"""Evaluate: a run, an ensemble or every checkpoint, on a split."""
+"""Evaluate: measures a run, an ensemble of runs or every checkpoint of a run on a split."""
 
 from __future__ import annotations
 
@@ -33,45 +33,54 @@ def evaluate(
     past: str = song_windows.TARGETS,
     ngram: int | None = None,
 ) -> Results:
-    """Evaluates a run's checkpoint on every task of a mixture, beside baselines that know no music.
+    """Evaluates a run's checkpoint on every task of a mixture, and baselines that know no music.
 
-    Tasks with a label set are answered with the label of highest likelihood ("accuracy", "macro_f1"). Tasks that label
-    notes are answered greedily, one label a note ("note_accuracy", "note_macro_f1"), and with the likeliest label at
-    each note given the true ones before it ("likelihood_accuracy"). A classifier answers both with its likeliest class.
-    Of all other tasks, and of labels of notes, the targets' likelihood is measured ("bits_per_note", "perplexity",
-    token "accuracy").
+    For a task with a label set, the model's answer is the label of highest likelihood ("accuracy", "macro_f1"). For a
+    task that labels notes, the model writes one label for each note, greedily ("note_accuracy", "note_macro_f1"); and
+    for each note, the likeliest label is taken after the true labels of the notes before ("likelihood_accuracy"). A
+    classifier answers with its likeliest classes. For all other tasks, and for labels of notes, the likelihood of the
+    targets is measured ("bits_per_note", "perplexity", token "accuracy").
 
-    Prints a table, and writes `eval_<split>.json`, and decoded answers as `samples_<split>.txt`, into `model_dir`; the
-    names end with the checkpoint where it is not the latest. Which labels were taken for which is in
-    `eval_<split>_confusion.json`, and in the picture beside it. What `follow` writes: see `evaluating.follow`.
+    Prints a table, and writes into `model_dir` the results as `eval_<split>.json`, decoded samples as
+    `samples_<split>.txt`, and the labels' confusion matrix as `eval_<split>_confusion.json` and as a picture. If the
+    checkpoint is not the latest, the names have it after the split. For the files of `follow` see `evaluation.follow`.
 
     Args:
         mixture_or_task_name: what to evaluate on.
-        model_dir: the run; of several, the mean of their logits is evaluated, and `ensemble_<split>.json` written into
-          the first.
+        model_dir: the run; of several runs, the mean of their logits is evaluated, and `ensemble_<split>.json` is
+            written into the first.
         split: the split.
-        task_feature_lengths: as in training; None takes the run's (the first run's).
+        task_feature_lengths: row lengths, {"inputs": n, "targets": n}; None takes those of the (first) run's training.
         batch_size: examples at a time.
-        limit: at most this many examples per task, evenly spread.
-        samples: answers per task to decode and write down, greedily.
+        limit: at most this many examples of each task, evenly spread.
+        samples: number of answers of each task to decode greedily and write.
         checkpoint: "latest", "best" or a step.
         follow: evaluate every checkpoint in order, and new ones as they appear, until the run is finished.
-        idle_minutes: end following when nothing has come for so long, though the run is not finished.
-        stride: of tasks of whole songs (`..._songs`): tokens scored at a time, each window of them after as many of the
-          tokens before it as its row holds (data.loading.song_windows).
-        past: where these are read: "targets", as by a language model, or "inputs", as by a prefix language model.
-        ngram: also learn an n-gram model of this order from the training targets and evaluate it (5 in most papers).
+        idle_minutes: with `follow`, end when no checkpoint has come for this time, even if the run is not finished.
+        stride: for tasks of whole songs (`..._songs`), the number of tokens scored at a time, each with as many tokens
+            before it as the row holds (`data.loading.song_windows`).
+        past: where the model reads these earlier tokens: "targets", for a language model, or "inputs", for a prefix
+            language model.
+        ngram: the order of an n-gram model to fit to the training targets and to evaluate (5 in most papers); None for
+            none.
 
     Returns:
-        task -> metrics, those of the baselines as "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
-        "majority_accuracy", "skyline_accuracy", ...; "recall/<label>"; "bits_per_second" where whole pieces were
-        scored; when following, of the last checkpoint.
+        task -> metrics. Baselines have "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
+        "majority_accuracy", "skyline_accuracy" and the like; labels have "recall/<label>"; whole pieces have
+        "bits_per_second". With `follow`, they are those of the last checkpoint.
+
+    Raises:
+        ConfigError: arguments that do not go together.
+        DataError: a store cannot be read.
+        CheckpointError: a run cannot be read.
     """
     runs = [model_dir] if isinstance(model_dir, str) else list(model_dir)
     if follow and (len(runs) > 1 or samples or checkpoint != selection.LATEST):
-        raise ConfigError("evaluate.follow takes one model_dir, no samples and no checkpoint: it evaluates them all")
+        raise ConfigError(
+            "evaluate.follow takes one model_dir, without samples or a checkpoint: it evaluates every checkpoint"
+        )
     if len(runs) > 1 and samples:
-        raise ConfigError("evaluate.samples: an ensemble measures likelihoods and writes nothing; give one model_dir")
+        raise ConfigError("evaluate.samples: an ensemble measures likelihoods and cannot write; give one model_dir")
     evaluator = evaluating.Evaluator(
         [store for store, _ in open_stores(mixture_or_task_name)],
         split,
@@ -87,7 +96,7 @@ def evaluate(
     latest = checkpoint == selection.LATEST
     folders = runs if latest else [str(selection.step_folder(run, checkpoint)) for run in runs]
     results = evaluator.evaluate(folders)
-    name = f"{split}" if latest else f"{split}_{checkpoint}"
+    name = split if latest else f"{split}_{checkpoint}"
     kind = "eval" if len(runs) == 1 else "ensemble"
     show(results, split)
     documents = {f"{kind}_{name}.json": json.dumps(to_json(results, folders), indent=2) + "\n"}

@@ -1,4 +1,4 @@
-"""Pre-training on masked notes, opened: the music in rows, and the masker that belongs to it."""
+"""Masked pre-training: opens the music, cut into rows, and the masker for pre-training on masked notes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from t5music.data.store.token_store import TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 from t5music.model.config import T5Config
-from t5music.training.note_masking import masker, note_masks
+from t5music.training.note_masking import note_masks
+from t5music.training.note_masking.masker import Masker, Task
+from t5music.training.note_masking.settings import Masking
 from t5music.training.optimizers import Optimizer
 
 IN_PLACE = ("bert", "mask_in_place")  # styles of IidDenoising in which every word keeps its place
 
 
 def open_masked(
-    settings: masker.Masking,
+    settings: Masking,
     stores: Sequence[tuple[TokenStore, mixing_rates.Rate]],
     config: T5Config,
     optimizer: Optimizer,
@@ -30,19 +32,23 @@ def open_masked(
     seed: int,
     vocabulary: Vocabulary,
     augmentations: Sequence[Objective] = (),
-) -> tuple[note_chunks.ChunkBatches, masker.Masker]:
-    """Returns the batches of this process and the masker.
+) -> tuple[note_chunks.ChunkBatches, Masker]:
+    """Returns the batches of this process, and the masker.
 
     Args:
         settings: how notes are chosen.
-        stores: music alone, with rates that are those of a mixture by size: every row is seen once an epoch.
+        stores: music alone, with rates in proportion to size: every row is seen once an epoch.
         config: the model.
-        optimizer: its settings are the masker's, too.
-        lengths: of inputs and targets.
-        batch_size, seed, vocabulary, augmentations: see `chunks.chunk_batches`.
+        optimizer: its settings are also the masker's.
+        lengths: row lengths, {"inputs": n, "targets": n}.
+        batch_size: rows at a time, over all processes.
+        seed: of the order and the augmentations.
+        vocabulary: the vocabulary.
+        augmentations: applied to every row of music.
 
-    Raises ConfigError for other rates, for an encoder alone that validation could not ask, and as `chunk_batches` and
-    `Masker` do.
+    Raises:
+        ConfigError: other rates; an encoder alone with an objective by which validation cannot evaluate it; or as
+            `note_chunks.chunk_batches` and `masker.Masker` raise it.
     """
     for store, rate in stores:
         in_place = any(isinstance(step, IidDenoising) and step.style in IN_PLACE for step in store.objectives)
@@ -67,5 +73,5 @@ def open_masked(
         process_count=jax.process_count(),
     )
     words = note_masks.Words(**note_chunks.note_words(vocabulary))
-    task = masker.Task(words, note_chunks.FAMILIES, len(batches.chunks), (lengths["inputs"], lengths["targets"]))
-    return batches, masker.Masker(settings, task, config, optimizer)
+    task = Task(words, note_chunks.FAMILIES, len(batches.chunks), (lengths["inputs"], lengths["targets"]))
+    return batches, Masker(settings, task, config, optimizer)

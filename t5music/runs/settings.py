@@ -1,4 +1,4 @@
-"""Settings of a run that gin configures: what to start from and what to read."""
+"""Settings of a run: the model to start from and the data to read; gin configures them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class InitialModel:
     """What to start from: an architecture, weights, or both.
 
     Attributes:
-        model: makes the model's config, given `vocab_size`; with None the architecture is the initial checkpoint's.
-        initial_checkpoint_path: run, checkpoint or Hugging Face folder whose weights to start from.
+        model: returns the model's config, given `vocab_size`; None takes the initial checkpoint's architecture.
+        initial_checkpoint_path: run, checkpoint or Hugging Face folder with the weights to start from.
         restore: regular expressions of the names of parameters to take from there, as "encoder.*"; None takes all.
-        head: train a classifier on the model's encoder, of the initial checkpoint's embedding and encoder if there is
-            one: "notes" for tasks that label notes, "sequence" for those that classify pieces. It needs
+        head: train a new classifier on the model's encoder, with the initial checkpoint's embedding and encoder if
+            there is one: "notes" for tasks that label notes, "sequence" for those that classify pieces. It needs
             `TrainingData.pack` False.
-        adapter_dim: width of the model's adapters; None leaves the config's. New adapters change nothing to begin with.
+        adapter_dim: width of the model's adapters; None leaves the config's. New adapters change no output at first.
         dropout_rate: of the model; None leaves the config's.
     """
 
@@ -50,7 +50,12 @@ class InitialModel:
             )
 
     def config(self, vocabulary: Vocabulary) -> T5Config:
-        """Returns the model's config; a new classifier has two classes until those of the tasks are counted."""
+        """Returns the model's config; a new classifier has two classes until the labels of the tasks are counted.
+
+        Raises:
+            ConfigError: there is neither a model nor an initial checkpoint, or the model does not fit the vocabulary.
+            CheckpointError: the initial checkpoint cannot be read.
+        """
         if self.model is not None:
             config = self.model(vocab_size=vocabulary.rows)
         elif self.initial_checkpoint_path:
@@ -62,7 +67,7 @@ class InitialModel:
         return config if self.head is None else initial_weights.with_head(config, self.head)
 
     def params(self, config: T5Config, vocabulary: Vocabulary, seed: int) -> Callable[[], Params] | None:
-        """Returns a function that reads the initial checkpoint; None where all parameters are drawn."""
+        """Returns a function that reads the initial parameters; None if all are random."""
         path = self.initial_checkpoint_path
         if not path:
             return None
@@ -83,14 +88,15 @@ class TrainingData:
     Attributes:
         mixture_or_task_name: what to train on.
         task_feature_lengths: row lengths, {"inputs": n, "targets": n}.
-        batch_size: packed rows per update, over all processes.
-        pack: several examples in a row.
-        lanes: streams that make up the order, a multiple of the number of processes; see `data.loading.loader`.
-        rate: mixing rate of every task, instead of the mixture's own.
+        batch_size: rows of an update, over all processes.
+        pack: whether a row may hold several examples.
+        lanes: number of streams that make up the order, a multiple of the number of processes; see
+            `data.loading.loader`.
+        rate: mixing rate of every task, instead of the mixture's.
         augmentations: applied to every training example before its objective, never in evaluation.
-        objective: takes the place of that of every task of music alone, as `@SpanCorruption()`.
-        examples: of every task of music alone, only so many training examples, evenly spread.
-        planting: sequences of every task of music alone to repeat, and others to leave out, as `@Planting()`.
+        objective: replaces the objective of every task of music alone, as `@SpanCorruption()`.
+        examples: at most this many training examples of every task of music alone, evenly spread.
+        planting: sequences to repeat and to leave out in every task of music alone, as `@Planting()`.
     """
 
     mixture_or_task_name: str
@@ -105,12 +111,19 @@ class TrainingData:
     planting: Planting | None = None
 
     def stores(self, *, compile_missing: bool = True) -> list[tuple[TokenStore, mixing_rates.Rate]]:
-        """Returns the token stores with their rates, changed as the settings say. Raises as `open_stores`."""
+        """Returns the token stores with their rates, as the settings change them.
+
+        Args:
+            compile_missing: compile the stores that are missing.
+
+        Raises:
+            DataError: see `stores.open_stores`.
+        """
         members = []
-        for store, own_rate in open_stores(self.mixture_or_task_name, compile_missing=compile_missing):
-            changed = store.changed(objective=self.objective, examples=self.examples)
-            planted = changed if self.planting is None else plant(changed, self.planting)
-            members.append((planted, own_rate if self.rate is None else self.rate))
+        for store, mixture_rate in open_stores(self.mixture_or_task_name, compile_missing=compile_missing):
+            store = store.changed(objective=self.objective, examples=self.examples)
+            store = store if self.planting is None else plant(store, self.planting)
+            members.append((store, mixture_rate if self.rate is None else self.rate))
         return members
 
     def batches(
@@ -121,7 +134,15 @@ class TrainingData:
         seed: int,
         batch_size: int | None = None,
     ) -> loader.TrainBatches:
-        """Returns this process's training batches for a model, of so many rows instead of `batch_size`."""
+        """Returns this process's training batches.
+
+        Args:
+            members: token stores and their rates.
+            config: the model.
+            vocabulary: the vocabulary.
+            seed: of order, noise and augmentations.
+            batch_size: rows of an update, instead of the setting.
+        """
         return loader.train_batches(
             members,
             batch_size=batch_size or self.batch_size,

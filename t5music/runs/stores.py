@@ -1,4 +1,4 @@
-"""The token stores that a run reads; what is missing is compiled."""
+"""Stores: opens the token stores of a task or mixture, and compiles those that are missing."""
 
 from __future__ import annotations
 
@@ -17,27 +17,37 @@ EVAL_BATCH = 32
 
 
 def open_stores(name: str, *, compile_missing: bool = True) -> list[tuple[TokenStore, mixing_rates.Rate]]:
-    """The token stores of a task or mixture with their rates; compiles what is missing where `[data]` is installed.
+    """Opens the token stores of a task or mixture.
+
+    Args:
+        name: of the task or mixture.
+        compile_missing: compile the stores that are missing, if `[data]` is installed.
+
+    Returns:
+        The stores with their rates.
 
     Raises:
-        DataError: not compiled and not compilable here (says which command to run where), or unknown.
+        DataError: a store is missing and cannot be compiled here (the message says which command to run where), or the
+            name is unknown.
     """
     folder = files.data_dir() / STORES
     vocab = vocabulary.default()
     try:
-        found = find(folder, name, vocab)
-    except DataError as error:  # not there, or of another version
+        store_or_members = find(folder, name, vocab)
+    except DataError as error:  # missing, or of another version
         if not compile_missing:
             raise
         if find_spec("seqio") is None:
             raise DataError(f"{error}; do so where t5music[data] is installed and copy {folder} here") from error
         _compile(name)
-        found = find(folder, name, vocab)
-    return [(found, mixing_rates.EQUAL)] if isinstance(found, TokenStore) else list(found)
+        store_or_members = find(folder, name, vocab)
+    if isinstance(store_or_members, TokenStore):
+        return [(store_or_members, mixing_rates.EQUAL)]
+    return list(store_or_members)
 
 
 def _compile(name: str) -> None:
-    """Runs `t5music compile` in a process of its own: TensorFlow stays out of this one."""
-    done = subprocess.run([sys.executable, "-m", "t5music", "compile", name], check=False)
-    if done.returncode:
-        raise SystemExit(done.returncode)  # it has said why
+    """Runs `t5music compile` in another process, so that this one does not import TensorFlow."""
+    process = subprocess.run([sys.executable, "-m", "t5music", "compile", name], check=False)
+    if process.returncode:
+        raise SystemExit(process.returncode)  # the process has printed why

@@ -1,11 +1,10 @@
-"""Train: one run, from its settings to its folder."""
+"""Train: trains a model on a mixture or task, from the run's settings to its folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -47,54 +46,37 @@ def train(
     plan: print_plan.Request | None = None,
     read_settings: Callable[[], str] = str,
 ) -> loop.Result | Plan:
-    """Trains on a mixture or task; called again with the same arguments it goes on where it stopped.
+    """Trains on a mixture or task; called again with the same arguments, it goes on where it stopped.
 
     Args:
         initial_model: what to start from.
         data: what to read.
-        update: how to step.
+        update: how to update the model.
         model_dir: the run's folder.
-        train_steps: updates in all.
-        validation: what to evaluate meanwhile.
-        records: what to write down and keep.
+        train_steps: number of updates in all.
+        validation: when to evaluate, and which evaluation is the best.
+        records: what to write and keep.
         seed: of weights, order, noise and dropout.
-        mesh: makes the mesh of all devices.
-        device: the kind of devices that the run is meant for, as "TPU v4"; on others it does not begin.
-        device_count: how many of them.
+        mesh: returns the mesh of all devices, or the abstract mesh of a number of `devices`.
+        device: the kind of devices that the run is meant for, as "TPU v4"; on others it does not start.
+        device_count: the number of devices that the run is meant for.
         plan: print and return the plan for these devices instead of training.
-        read_settings: called once all objects are made; returns the settings that were used, as the text of
-            `config.gin`, and may raise ConfigError for those that were not.
+        read_settings: called once all objects exist; returns the settings that were used, as the text of `config.gin`,
+            and may raise ConfigError for settings that were not.
+
+    Returns:
+        The trained model, or the plan.
 
     Raises:
         KeyboardInterrupt: stopped by a signal; everything is saved.
-        T5MusicError: see `training.loop.train` and `runs.stores.open_stores`.
+        T5MusicError: see `training.loop.train` and `stores.open_stores`.
     """
-    # ---------------------------------------------------------------------------------------------------- the model
+    # ------------------------------------------------------------------------------------- the model and the devices
     vocab = vocabulary.default()
     config = initial_model.config(vocab)
-
-    # ------------------------------------------------------------------------------------------- a plan in its place
     if plan is not None:
         request = plan._replace(device=plan.device or device, number=plan.number or device_count)
-        chip, count = print_plan.devices(request)
-        planned_mesh = mesh(devices=count)
-        read_settings()
-        training = Training(
-            config,
-            update.optimizer,
-            data.batch_size,
-            data.task_feature_lengths,
-            train_steps,
-            update.microbatches,
-            update.trainable,
-        )
-
-        def sample_batches(rows: int) -> loader.TrainBatches:
-            return data.batches(data.stores(compile_missing=False), config, vocab, seed, rows)
-
-        return print_plan.show(training, request, chip, planned_mesh, sample_batches)
-
-    # --------------------------------------------------------------------------------------------------- the devices
+        return _plan(request, config, data, update, train_steps, vocab, seed, mesh, read_settings)
     platforms.require_kind(device, device_count)
     all_devices = mesh()
     settings = read_settings()
@@ -104,16 +86,13 @@ def train(
     stores = [store for store, _ in members]
     batches, masker = _open_batches(data, update, members, config, vocab, seed)
     config = _with_classes(config, stores, new=initial_model.head is not None)
+    evaluate = _validation_losses(stores, data, validation, vocab, config)
 
     # --------------------------------------------------------------------------------------- the run, and its folder
-    params = parameters.abstract(config)[1]
-    table = sharding.describe(params, all_devices)
+    table = sharding.describe(parameters.abstract(config)[1], all_devices)
     print(f"{model_dir}: {data.mixture_or_task_name} on {platforms.describe(all_devices)}", file=sys.stderr)
     print(f"{' '.join(table.splitlines()[-1].split())} bytes a device ({SHARDING_FILE})", file=sys.stderr)
-    if update.trainable is not None or update.unfreezing is not None:
-        trains = freezing.choose(params, update.trainable, update.unfreezing)
-        print(freezing.describe(params, trains, update.unfreezing), file=sys.stderr)
-    evaluate = _validation_losses(stores, data, validation, vocab, config)
+    _print_frozen(config, update)
     try:
         return loop.train(
             config,
@@ -150,9 +129,43 @@ def train(
         batches.close()
 
 
-class _Opened(NamedTuple):
-    batches: loader.TrainBatches | note_chunks.ChunkBatches
-    masker: Masker | None
+def _plan(
+    request: print_plan.Request,
+    config: T5Config,
+    data: TrainingData,
+    update: Update,
+    steps: int,
+    vocab: Vocabulary,
+    seed: int,
+    mesh: Callable[..., Mesh],
+    read_settings: Callable[[], str],
+) -> Plan:
+    """Prints and returns the plan of a training; for arguments see `train`."""
+    chip, count = print_plan.devices(request)
+    abstract_mesh = mesh(devices=count)
+    read_settings()
+    training = Training(
+        config,
+        update.optimizer,
+        data.batch_size,
+        data.task_feature_lengths,
+        steps,
+        update.microbatches,
+        update.trainable,
+    )
+
+    def open_batches(rows: int) -> loader.TrainBatches:
+        return data.batches(data.stores(compile_missing=False), config, vocab, seed, rows)
+
+    return print_plan.show(training, request, chip, abstract_mesh, open_batches)
+
+
+def _print_frozen(config: T5Config, update: Update) -> None:
+    """Prints how many parameters train, unless all do."""
+    if update.trainable is not None or update.unfreezing is not None:
+        params = parameters.abstract(config)[1]
+        trainable = freezing.choose(params, update.trainable, update.unfreezing)
+        print(freezing.describe(params, trainable, update.unfreezing), file=sys.stderr)
 
 
 def _open_batches(
@@ -162,27 +175,29 @@ def _open_batches(
     config: T5Config,
     vocab: Vocabulary,
     seed: int,
-) -> _Opened:
-    """Returns the training batches, and the masker where notes are masked."""
+) -> tuple[loader.TrainBatches | note_chunks.ChunkBatches, Masker | None]:
+    """Returns the training batches, and the masker if notes are masked."""
     if update.masking is None:
-        return _Opened(data.batches(members, config, vocab, seed), None)
-    return _Opened(
-        *masked_pretraining.open_masked(
-            update.masking,
-            members,
-            config,
-            update.optimizer,
-            data.task_feature_lengths,
-            batch_size=data.batch_size,
-            seed=seed,
-            vocabulary=vocab,
-            augmentations=data.augmentations,
-        )
+        return data.batches(members, config, vocab, seed), None
+    return masked_pretraining.open_masked(
+        update.masking,
+        members,
+        config,
+        update.optimizer,
+        data.task_feature_lengths,
+        batch_size=data.batch_size,
+        seed=seed,
+        vocabulary=vocab,
+        augmentations=data.augmentations,
     )
 
 
 def _with_classes(config: T5Config, stores: Sequence[TokenStore], *, new: bool) -> T5Config:
-    """Returns the config of a classifier with as many classes as the tasks have; a trained one must have as many."""
+    """Returns the config with as many classes as the tasks have labels; that of a model that writes as it is.
+
+    Raises:
+        ConfigError: a trained classifier (not a new one) has another number of classes.
+    """
     if config.encoder_head is None:
         return config
     labels = label_rows.label_set(stores, config.encoder_head)
@@ -197,7 +212,10 @@ def _with_classes(config: T5Config, stores: Sequence[TokenStore], *, new: bool) 
 def _validation_losses(
     stores: Sequence[TokenStore], data: TrainingData, validation: Validation, vocab: Vocabulary, config: T5Config
 ) -> loop.Evaluation | None:
-    """Returns a function of the model: its loss on each task's validation examples, and "loss" over all of them."""
+    """Returns a function of the model that returns "<task>/loss" on validation examples and "loss" over all tasks.
+
+    None where no task has a validation split.
+    """
     batches = {
         store.name: loader.eval_batches(
             store,

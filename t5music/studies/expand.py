@@ -58,7 +58,7 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
 
 
 def _check_settings(fields: Mapping[str, Any]) -> None:
-    """Raises ConfigError where there is no setting or seed, or a field names a setting that does not exist."""
+    """Refuses a study without settings or seeds, and fields that name a setting that does not exist."""
     settings = fields["settings"]
     if not settings or not fields["seeds"]:
         raise ConfigError(f"study {fields['name']!r} needs at least one setting and one seed")
@@ -71,7 +71,7 @@ def _check_settings(fields: Mapping[str, Any]) -> None:
 
 
 def _check_columns(fields: Mapping[str, Any], columns: Sequence[Column], stages: Collection[str]) -> None:
-    """Raises ConfigError where a column names no stage of any cell, or a figure no column."""
+    """Refuses a column whose stage is in no cell, and a figure of a column that does not exist."""
     for column in columns:
         if column.stage not in stages:
             raise ConfigError(
@@ -142,7 +142,7 @@ class _StageMaker:
         return {name: stage[0] for name, stage in stages.items() if effective[name] is not None and stage}
 
     def _with_new_stages(self, where: str, changes: Changes) -> dict[str, Bindings]:
-        """The study's stages and those that the changes add. Raises ConfigError for a name or pattern of none."""
+        """The study's stages and those that the changes add; refuses names and patterns of no stage."""
         specs = dict(self._specs)
         for name, change in changes:
             if ANY not in name and name not in specs:

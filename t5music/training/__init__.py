@@ -1,1 +1,1 @@
-"""Losses, optimizers, checkpoints, the training loop and evaluation."""
+"""Training: the loop, its state and step, losses, optimizers, schedules, freezing, metrics and checkpoints."""

@@ -1,4 +1,4 @@
-"""What the training loop asks of the data: batches, a position to save, and what was in them."""
+"""Batches: the interface between the training loop and the data, with a position that can be saved."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 class Batches(Protocol):
     """An endless iterator of training batches with a position in JSON values (`data.loading.loader.TrainBatches`).
 
-    It may also have `examples_per_task`: task -> examples this process has given out since the run began, a function of
-    the position.
+    It may also have `examples_per_task`: task -> number of examples that this process has read since the run began. It
+    depends on the position alone.
     """
 
     def __next__(self) -> Mapping[str, np.ndarray]: ...
@@ -23,5 +23,5 @@ class Batches(Protocol):
 
 
 def examples_per_task(batches: Batches) -> dict[str, int]:
-    """Returns how many examples of each task this process has given out; {} where the batches do not say."""
+    """Returns task -> number of examples this process has read; {} where the batches do not count them."""
     return dict(getattr(batches, "examples_per_task", {}))

@@ -1,4 +1,4 @@
-"""Stopping at a signal, and agreeing among the processes of a run."""
+"""Coordination: stopping at a signal, and agreement among the processes of a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 import jax
@@ -17,17 +18,17 @@ from jax.experimental import multihost_utils
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Sets the yielded event at the first SIGINT or SIGTERM; a second one does what it would have done without this."""
+    """Sets the yielded event at the first SIGINT or SIGTERM; the second one has its usual effect."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield stop
         return
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def handle(number: int, frame: Any) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(number, former[signal.Signals(number)])
-        # Not print: the signal may have come in the middle of one.
+        # Not `print`, because the signal may have interrupted one.
         os.write(2, b"\nstopping: finishing this step and saving; once more to stop at once\n")
 
     for number in former:
@@ -40,14 +41,23 @@ def stop_signals() -> Iterator[threading.Event]:
 
 
 def agreed(stop: threading.Event, *, settle: bool) -> bool:
-    """Returns whether to stop, the same on all processes; they ask each other only where `settle` is true."""
+    """Returns whether to stop, the same on all processes.
+
+    Args:
+        stop: set on the processes that received a signal.
+        settle: whether several processes ask each other; where they do not, they go on.
+    """
     if jax.process_count() == 1:
         return stop.is_set()
     return settle and bool(np.any(multihost_utils.process_allgather(np.int32(stop.is_set()))))
 
 
 def gather(position: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the JSON values that the processes passed, one each, on all processes."""
+    """Returns the positions of all processes, on all processes.
+
+    Args:
+        position: this process's, as JSON values.
+    """
     if jax.process_count() == 1:
         return [dict(position)]
     text = np.frombuffer(json.dumps(position).encode(), np.uint8)
@@ -57,10 +67,10 @@ def gather(position: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def union(positions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the positions of all processes in one: nested dicts that agree where they name the same."""
+    """Returns the union of several processes' positions: nested dicts that agree where they have the same keys."""
     merged: dict[str, Any] = {}
     for position in positions:
         for name, value in position.items():
-            both = isinstance(value, dict) and name in merged
-            merged[name] = union([merged[name], value]) if both else value
+            nested = isinstance(value, dict) and name in merged
+            merged[name] = union([merged[name], value]) if nested else value
     return merged

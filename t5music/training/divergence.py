@@ -1,13 +1,13 @@
-"""A loss that is no longer a finite number: what a run leaves for the person who has to find out why.
+"""Divergence: a loss that is no longer a finite number, and the files that help to find out why.
 
-The training step does not apply such an update nor any after it (`state.make_train_step`), so the state at hand is
-the one before the bad batch. The loop saves it as a checkpoint, with the data where that batch is the next one; the
-batch itself is put beside it, here:
+The training step does not apply such an update, nor any after it (`train_step.make_train_step`), so the state is the
+one before the bad batch. The loop saves it as a checkpoint, with the data's position before that batch. The batch
+itself is written into the run's folder:
 
-MODEL_DIR/diverged/step_<n>.npz    the batch, as the loader gave it
-                   step_<n>.json   which step, and how many examples of each task were in it
+MODEL_DIR/diverged/step_<n>.npz    the batch, as the loader returned it
+                   step_<n>.json   the step, and the number of examples of each task in the batch
 
-With several processes each writes the rows it had, as step_<n>_process_<i>.
+With several processes, each writes its own rows, as step_<n>_process_<i>.
 """
 
 from __future__ import annotations
@@ -31,23 +31,26 @@ class DivergenceError(T5MusicError):
     """The loss or its gradient is no longer a finite number."""
 
 
-def stop(model_dir: Path, step: int, batches: Batches, known: tuple[int, Mapping[str, Any]]) -> DivergenceError:
-    """Writes down the batch of a step, and returns the error that says where it is and what to do.
+def stop(model_dir: Path, step: int, batches: Batches, sound: tuple[int, Mapping[str, Any]]) -> DivergenceError:
+    """Writes the batch of a diverged step.
 
     Args:
         model_dir: the run's folder.
-        step: the step.
-        batches: this process's; they are left where that batch is the next one.
-        known: an earlier step and the position after its batch. From there the batches are made again.
+        step: the step whose loss is not finite.
+        batches: this process's; afterwards that batch is their next one.
+        sound: an earlier step, and the position after its batch, from which the batches are read again.
+
+    Returns:
+        The error to raise, which says where the batch is and what to do.
     """
-    earlier, position = known
+    sound_step, position = sound
     batches.set_state(position)
-    for _ in range(step - 1 - earlier):
+    for _ in range(step - 1 - sound_step):
         next(batches)
     position = batches.get_state()
-    before = examples_per_task(batches)
+    counts = examples_per_task(batches)
     batch = next(batches)
-    tasks = {task: count - before[task] for task, count in examples_per_task(batches).items()}
+    tasks = {task: count - counts[task] for task, count in examples_per_task(batches).items()}
     batches.set_state(position)
 
     name = f"step_{step}" if jax.process_count() == 1 else f"step_{step}_process_{jax.process_index()}"
@@ -55,9 +58,10 @@ def stop(model_dir: Path, step: int, batches: Batches, known: tuple[int, Mapping
     with files.replacing(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **batch)
     files.write_text(path.with_suffix(".json"), json.dumps({"step": step, "tasks": tasks}, indent=2) + "\n")
-    shown = ", ".join(f"{count} of {task}" for task, count in tasks.items() if count)
+    examples = ", ".join(f"{count} of {task}" for task, count in tasks.items() if count)
     return DivergenceError(
-        f"the loss or its gradient is not finite at step {step} of {model_dir}: its batch{shown and f' ({shown})'} is "
-        f"in {path}, and the state before it is the checkpoint of step {step - 1}; start another run from that one or "
-        "an earlier one (--init) with a lower learning rate or a longer warm-up, or clip gradients"
+        f"the loss or its gradient is not finite at step {step} of {model_dir}. The batch"
+        f"{examples and f' ({examples})'} is in {path}, the state before it is the checkpoint of step {step - 1}. "
+        "Start another run from that checkpoint or an earlier one (--init), with a lower learning rate, a longer "
+        "warm-up or clipped gradients"
     )

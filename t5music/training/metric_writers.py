@@ -1,9 +1,9 @@
-"""Metrics of a run as JSON lines and as TensorBoard event files.
+"""Metric writers: a run's metrics as JSON lines and as TensorBoard event files.
 
-`metrics.jsonl` holds what depends on nothing but the run's arguments, one object per line, and so is the same byte for
-byte whether or not the run was interrupted; `timing.jsonl` holds what a clock says. TensorBoard shows both.
+`metrics.jsonl` holds what depends only on the run's arguments, one object per line, so it is the same byte for byte
+whether or not the run was interrupted; `timing.jsonl` holds measurements of time. TensorBoard shows both.
 
-The event records are put together here from TensorBoard's protocol buffers: clu's `metric_writers` imports TensorFlow,
+The event records are built here from TensorBoard's protocol buffers, because clu's `metric_writers` imports TensorFlow,
 and so does TensorBoard's own `EventFileWriter` (through `tensorboard.compat`) wherever TensorFlow is installed.
 """
 
@@ -34,9 +34,14 @@ class MetricWriter:
     """Appends metrics to a run's folder; every write is flushed, so that a killed run loses no line."""
 
     def __init__(self, folder: str | os.PathLike[str], *, resume_step: int = 0) -> None:
-        """Opens the files of `folder`, after dropping all lines of steps after `resume_step`.
+        """Opens the files, after dropping the lines of later steps.
 
-        Raises DataError where the folder cannot be written.
+        Args:
+            folder: the run's folder.
+            resume_step: the step from which the run goes on.
+
+        Raises:
+            DataError: the folder cannot be written.
         """
         self._folder = Path(folder)
         for name in (METRICS_FILE, TIMING_FILE):
@@ -52,21 +57,21 @@ class MetricWriter:
         except OSError as error:
             raise DataError(f"cannot write metrics into {self._folder}: {error.strerror or error}") from error
         self._event(file_version="brain.Event:2")
-        # TensorBoard hides what a former run of this folder wrote from this step on.
+        # TensorBoard hides what an earlier process wrote for this step and later ones.
         self._event(step=resume_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes what is reproducible. A number that is not finite becomes null, for JSON has no other word for it."""
+        """Writes reproducible metrics; a number that is not finite becomes null, because JSON has no such numbers."""
         self._write(METRICS_FILE, step, metrics)
 
     def write_timing(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes what depends on the machine and its clock."""
+        """Writes metrics that depend on the machine and its clock."""
         self._write(TIMING_FILE, step, metrics)
 
     def close(self) -> None:
         """Closes all files; the writer cannot be used afterwards."""
         for file in (*self._lines.values(), self._events):
-            # Every write is flushed, and its failure reported then; a full disk must not hide that report here.
+            # Every write is flushed and reports its failure; on a full disk, closing must not hide that report.
             with contextlib.suppress(OSError):
                 file.close()
 
@@ -86,21 +91,25 @@ class MetricWriter:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Returns the lines of a metrics file in order; a last line that was cut off in writing is left out."""
+    """Reads a metrics file.
+
+    Returns:
+        The lines in order, without a last line that was not written whole.
+
+    Raises:
+        DataError: a line is not JSON.
+    """
     lines = []
     for line in Path(path).read_text(encoding="utf-8").splitlines(keepends=True):
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:
             if line.endswith("\n"):
-                raise DataError(f"{path}: line {len(lines) + 1} is no JSON") from None
+                raise DataError(f"{path}: line {len(lines) + 1} is not JSON") from None
     return lines
 
 
 def _drop_after(path: Path, step: int) -> None:
-    """Rewrites a metrics file without the lines after `step`: the run will write them again."""
-    if path.exists():
-        kept = [json.dumps(line) + "\n" for line in read_metrics(path) if line["step"] <= step]
-        files.write_text(path, "".join(kept))
-    else:
-        files.write_text(path, "")
+    """Rewrites a metrics file without the lines of steps after `step`, which the run will write again."""
+    lines = read_metrics(path) if path.exists() else []
+    files.write_text(path, "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= step))

@@ -1,8 +1,8 @@
-"""Adafactor as T5 uses it, and AdamW, as optax transformations built from the parameters' logical axes.
+"""Optimizers: Adafactor as T5 uses it, and AdamW, as optax transformations built from the parameters' logical axes.
 
-Both need to know what the dimensions of a parameter are: Adafactor works layer by layer on parameters that scanned
-layers stack along a leading axis "layers", and AdamW decays matrices only. So an `Optimizer` is built in two stages:
-hyper-parameters first (by a gin file, say), the axes of the model's parameters later.
+Both need the names of a parameter's dimensions: Adafactor works layer by layer on the parameters of scanned layers,
+which are stacked along a leading axis "layers", and AdamW decays matrices alone. So an `Optimizer` is built in two
+stages: first from hyper-parameters (by a gin file, for example), then from the axes of the model's parameters.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from t5music.training.freezing import Tree
 from t5music.training.schedules import Schedule
 
-Axes = Any  # a tree like the parameters, with the tuple of each one's axis names, such as ("layers", "embed", "mlp")
+Axes = Tree  # the tuple of axis names of each parameter, such as ("layers", "embed", "mlp")
 
 LAYERS = "layers"
 
 
 class Optimizer(NamedTuple):
-    """An optimizer that still lacks the model.
+    """An optimizer for any model.
 
     Attributes:
-        rate: the learning rate of a step.
-        transformation: axes of the parameters -> optax transformation.
-        settings: name and hyper-parameters, as JSON values; a resumed run must have the same.
+        rate: step -> learning rate.
+        transformation: axes of the model's parameters -> optax transformation.
+        settings: the name and the hyper-parameters as JSON values; a resumed run must have the same.
     """
 
     rate: Schedule
@@ -35,18 +36,19 @@ class Optimizer(NamedTuple):
 
 
 def adafactor(rate: Schedule, *, clip_norm: float | None = None) -> Optimizer:
-    """T5X's Adafactor without momentum or weight decay, with every number of NUMERICS.
+    """T5X's Adafactor without momentum or weight decay, with T5's numbers.
 
-    Second moments decay by 1 - (step + 1)^-0.8 and are factored where both of the two largest dimensions are >= 128;
-    the update is clipped to a root mean square of 1.0 and multiplied by max(RMS(parameter), 1e-3) and the rate. All of
-    that is optax's own code, which chooses the dimensions to factor as T5X does; the RMS, the clip and the factors are
-    taken over each layer by itself.
+    Second moments decay by 1 - (step + 1)^-0.8 and are factored where the two largest dimensions are both >= 128. The
+    update is clipped to a root mean square of 1.0 and multiplied by max(RMS(parameter), 1e-3) and the rate. All of that
+    is optax's code, which chooses the dimensions to factor as T5X does; RMS, clip and factors are of each layer by
+    itself.
 
     Args:
-        rate: learning rate, relative to the parameter's size. Parameters grow, and longer runs need lower rates: after
-            12,000 steps of micro at one that fell from 0.03 to zero they were 21 times as long, from 0.01 1.4 times.
-            The former pre-trained better (loss 3.01, 3.06) and fine-tuned worse (0.504, 0.471; without it 0.480).
-        clip_norm: bound of the global gradient norm, applied first; None leaves gradients as they are, as T5 does.
+        rate: learning rate, relative to the parameter's size. Parameters grow, so longer runs need lower rates: in
+            12,000 steps of the size micro, their norm grew 21 times at a rate that fell from 0.03 to zero, and 1.4
+            times at one that fell from 0.01. The higher rate pre-trained better (loss 3.01 against 3.06) and fine-tuned
+            worse (0.504 against 0.471; without pre-training 0.480).
+        clip_norm: bound of the global gradient norm, applied first; None does not clip, as in T5.
     """
 
     def transformation(axes: Axes) -> optax.GradientTransformation:
@@ -69,15 +71,15 @@ def adamw(
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
 ) -> Optimizer:
-    """AdamW (Loshchilov and Hutter 2019); norms, the embedding and the position bias are not decayed.
+    """AdamW (Loshchilov and Hutter 2019) without decay of norms, the embedding and the position bias.
 
     Args:
         rate: learning rate.
         b1: decay of the mean of the gradient.
         b2: decay of the mean of its square.
         eps: added to the root of the second moment.
-        weight_decay: times the rate, the share of each matrix taken away per step.
-        clip_norm: bound of the global gradient norm, None for none.
+        weight_decay: times the rate, the share by which each matrix shrinks in a step.
+        clip_norm: bound of the global gradient norm; None does not clip.
     """
 
     def transformation(axes: Axes) -> optax.GradientTransformation:
@@ -88,35 +90,41 @@ def adamw(
     return Optimizer(rate, transformation, {"name": "adamw", **settings})
 
 
-def decayed(axes: Axes) -> Any:
-    """Returns a tree of bools: True for the kernels, False for norms (one dimension), embedding and position bias."""
+def decayed(axes: Axes) -> Tree:
+    """Returns a tree of bools: True for kernels; False for norms (one dimension), the embedding and position biases."""
 
     def is_kernel(names: tuple[str, ...]) -> bool:
-        own = [name for name in names if name != LAYERS]
-        return len(own) > 1 and own[0] != "vocab" and "buckets" not in own
+        dimensions = [name for name in names if name != LAYERS]
+        return len(dimensions) > 1 and dimensions[0] != "vocab" and "buckets" not in dimensions
 
     return jax.tree.map(is_kernel, axes, is_leaf=_is_names)
 
 
 def per_layer(transformation: optax.GradientTransformation, axes: Axes) -> optax.GradientTransformation:
-    """Applies `transformation` to every parameter by itself and, where it is stacked, to every layer by itself.
+    """Applies a transformation to every parameter by itself and, where layers are stacked, to every layer by itself.
 
     So layers stacked along a leading axis "layers" train exactly as the same layers side by side. The state is a tree
-    like the parameters with a state of `transformation` at each leaf, stacked likewise.
+    like the parameters, with a state of the transformation at each leaf, stacked where the parameter is.
+
+    Args:
+        transformation: for a single array.
+        axes: axis names of every parameter.
     """
     names, structure = jax.tree.flatten(axes, is_leaf=_is_names)
-    stacked = [own[:1] == (LAYERS,) for own in names]
+    is_stacked = [leaf_names[:1] == (LAYERS,) for leaf_names in names]
 
-    def each(function: Callable[..., Any], *trees: Any) -> list[Any]:
+    def each(function: Callable[..., Any], *trees: Tree) -> list[Any]:
+        """Calls a function with each parameter's leaves: [...], or for each layer of [layers, ...]."""
         leaves = zip(*(structure.flatten_up_to(tree) for tree in trees), strict=True)
         return [
-            (jax.vmap(function) if layers else function)(*leaf) for layers, leaf in zip(stacked, leaves, strict=True)
+            (jax.vmap(function) if stacked else function)(*leaf)
+            for stacked, leaf in zip(is_stacked, leaves, strict=True)
         ]
 
-    def init(params: Any) -> Any:
+    def init(params: Tree) -> Tree:
         return jax.tree.unflatten(structure, each(transformation.init, params))
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(updates: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         pairs = each(transformation.update, updates, state, params)
         new_updates, new_state = zip(*pairs, strict=True)
         return jax.tree.unflatten(structure, new_updates), jax.tree.unflatten(structure, new_state)
@@ -124,7 +132,7 @@ def per_layer(transformation: optax.GradientTransformation, axes: Axes) -> optax
     return optax.GradientTransformation(init, update)
 
 
-def _is_names(node: Any) -> bool:
+def _is_names(node: object) -> bool:
     return isinstance(node, tuple)
 
 

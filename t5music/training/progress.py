@@ -1,4 +1,4 @@
-"""What a run says about itself while it goes on: metrics, speed and the best evaluation so far."""
+"""Progress of a run: metrics since the last line, speed, the best evaluation so far, and the progress bar."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _norm = jax.jit(optax.tree.norm)
 
 
 def summarise(state: TrainState, optimizer: Optimizer) -> dict[str, float]:
-    """Returns the metrics of the window that ends at a state: means per target token, of the loss with its z-loss.
+    """Returns the metrics of the window that ends at a state.
 
-    "gradient_norm" is the mean over steps, "parameter_norm" and "learning_rate" (of the last update) are of now.
+    "loss" (with its z-loss), "z_loss" and "accuracy" are means per target token, "gradient_norm" is the mean over
+    steps, "parameter_norm" is that of the state, "learning_rate" that of the last update.
     """
     window = jax.tree.map(float, state.window)
     tokens = max(window.tokens, 1.0)
@@ -39,13 +40,20 @@ def summarise(state: TrainState, optimizer: Optimizer) -> dict[str, float]:
 
 
 def count_examples(batches: Batches) -> dict[str, float]:
-    """Returns "examples/<task>", how many examples of each task all processes have trained on since the run began."""
+    """Returns "examples/<task>", the examples of each task that all processes have read since the run began."""
     counts = gather(examples_per_task(batches))
     return {f"examples/{task}": float(sum(each[task] for each in counts)) for task in counts[0]}
 
 
 class Best:
-    """The best evaluation so far, and how many have come since."""
+    """The best evaluation so far.
+
+    Attributes:
+        higher_is_better: of the metric.
+        value: of the best evaluation; None before there is one.
+        step: of the best evaluation; None before there is one.
+        stale: number of evaluations since the best.
+    """
 
     def __init__(
         self, higher_is_better: bool, *, value: float | None = None, step: int | None = None, stale: int = 0
@@ -56,7 +64,7 @@ class Best:
         self.stale = stale
 
     def update(self, step: int, value: float) -> bool:
-        """Takes note of an evaluation; returns whether it is the best. One that is not finite never is."""
+        """Records an evaluation, and returns whether it is the best so far. A value that is not finite never is."""
         better = math.isfinite(value) and (
             self.value is None or (value > self.value if self.higher_is_better else value < self.value)
         )
@@ -67,28 +75,32 @@ class Best:
         return better
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what the constructor takes."""
+        """Returns the constructor's arguments, without `higher_is_better`, as JSON values."""
         return {"value": self.value, "step": self.step, "stale": self.stale}
 
 
 class Clock:
-    """Speed since the last line, without the time of evaluations."""
+    """A run's speed since the last line of metrics, without the time of evaluations."""
 
     def __init__(self, step: int) -> None:
         self.restart(step)
 
     def restart(self, step: int) -> None:
-        """Begins to measure at this step."""
+        """Begins to measure at a step."""
         self._step, self._start = step, time.perf_counter()
 
     def lap(self, step: int, window: Window, flops: float, peak: float | None) -> dict[str, float]:
-        """Returns speeds since the last call, nothing where no step was measured, and begins again.
+        """Returns the speeds since the last call, and begins to measure again.
 
         Args:
-            step: the step that was last done.
+            step: the last step.
             window: sums over the steps since the last line.
-            flops: floating point operations of the model's products in a step (`flops.train_flops`).
-            peak: FLOP/s that all devices together can do; where it is not known there is no "utilisation".
+            flops: floating point operations of a step (`flops.train_flops`).
+            peak: FLOP/s of all devices together; None where it is not known.
+
+        Returns:
+            "steps_per_second", "tokens_per_second", "flops_per_second" and, with a peak, "utilisation"; {} where no
+            step was measured.
         """
         seconds, steps = time.perf_counter() - self._start, step - self._step
         self.restart(step)
@@ -101,7 +113,7 @@ class Clock:
 
 
 def progress_bar(steps: int, step: int, *, show: bool) -> tqdm:
-    """Returns a bar on stderr; where that is no terminal, a line every five seconds."""
+    """Returns a progress bar on stderr; if that is not a terminal, it prints a line at most every five seconds."""
     bar = tqdm(
         total=steps,
         initial=step,
@@ -115,6 +127,6 @@ def progress_bar(steps: int, step: int, *, show: bool) -> tqdm:
 
 
 def postfix(line: Mapping[str, float], timing: Mapping[str, float]) -> str:
-    """Returns what stands behind the progress bar."""
+    """Returns the text after the progress bar."""
     speed = f"{timing.get('tokens_per_second', 0):,.0f} tokens/s"
     return f"loss {line['loss']:.3f}, rate {line['learning_rate']:.2g}, {speed}"

@@ -1,4 +1,4 @@
-"""Settings of a training run: how to step, what to evaluate, what to write and keep. Each is declared here alone."""
+"""Settings of a training: how to update, when to evaluate, what to write and keep; gin configures them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from t5music.training.optimizers import Optimizer
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """How to step.
+    """How to update the model.
 
     Attributes:
         optimizer: from `training.optimizers`.
         z_loss: factor of the squared log normaliser (see `training.losses`).
         label_smoothing: share of the probability that is spread over the vocabulary (see `training.losses`).
-        microbatches: parts a batch is computed in, one after the other, to save memory.
+        microbatches: number of parts of a batch, computed one after the other to save memory.
         trainable: regular expressions of the names of the parameters that train, as ".*norm[.]scale"; None trains all.
-        unfreezing: when layers begin to train, as `@gradual_unfreezing()`; None is at once.
-        masking: pre-train on masked notes of music alone, as `@Masking()`, whatever the tasks' own objectives are;
-            validation still uses those. Rows are not packed, and all parameters train.
+        unfreezing: when layers begin to train, as `@gradual_unfreezing()`; None is from the first step.
+        masking: pre-train on masked notes of music alone, as `@Masking()`, instead of the tasks' objectives, which
+            validation still uses. Rows are not packed, and all parameters train.
     """
 
     optimizer: Optimizer
@@ -43,7 +43,7 @@ class Update:
             raise ConfigError("Update.masking goes without Update.trainable, Update.unfreezing and Update.microbatches")
 
     def to_json(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the run, as JSON values."""
+        """The settings that a resumed run must have, as JSON values."""
         return {
             "optimizer": self.optimizer.settings,
             "trainable": None if self.trainable is None else list(self.trainable),
@@ -53,14 +53,14 @@ class Update:
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """What is evaluated while the run trains, and which evaluation is the best.
+    """When the model is evaluated in training, and which evaluation is the best.
 
     Attributes:
-        period: steps between evaluations; the last step is evaluated, too.
-        examples: validation examples per task and evaluation, evenly spread.
-        best_metric: "evaluation/metric" that says which checkpoint is best, as "validation/TASK/loss"; None for the
+        period: steps between evaluations; the last step is also evaluated.
+        examples: validation examples of each task, evenly spread.
+        best_metric: "evaluation/metric" by which the best checkpoint is chosen, as "validation/TASK/loss"; None is the
             loss over all tasks.
-        higher_is_better: of that metric.
+        higher_is_better: whether a higher value of that metric is better.
         patience: stop after this many evaluations in a row without a better one; None never stops early.
     """
 
@@ -78,13 +78,13 @@ class Validation:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """What a run writes down and keeps.
+    """What a run writes and keeps.
 
     Attributes:
         log_period: steps between lines of metrics.
-        save_period: steps between checkpoints; the last step and every better evaluation are saved, too.
-        keep: checkpoints to keep, the latest ones, beside the best.
-        profile_steps: (first, how many) of the steps to record a profile of, into MODEL_DIR/profile; see
+        save_period: steps between checkpoints; the last step and every better evaluation are also saved.
+        keep: number of latest checkpoints to keep, beside the best.
+        profile_steps: (first, number) of the steps whose profile is recorded in MODEL_DIR/profile; see
             `training.profiling`.
     """
 
@@ -98,7 +98,7 @@ class Records:
 
 
 def _require_at_least_one(group: str, **numbers: int) -> None:
-    """Raises ConfigError for a setting that is not a whole number of at least 1."""
+    """Refuses settings of a group that are not whole numbers of at least 1."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ConfigError(f"{group}.{name} must be a whole number of at least 1, not {number!r}")

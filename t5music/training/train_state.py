@@ -1,13 +1,13 @@
-"""The state of a training run and the jitted step that advances it.
+"""Train state: everything that changes while a model trains, its shapes and its places on a mesh.
 
-Everything a step depends on is in the state or the batch, so a state saved and restored goes on bit for bit. There is
-one code path for one device and for many: states and batches are placed on a mesh, the rest is `jax.jit`'s.
+A step depends on the state and the batch alone, so a state that was saved and restored goes on bit for bit. One device
+and many have the same code: states and batches are placed on a mesh, and `jax.jit` does the rest.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -21,26 +21,29 @@ from t5music.model.config import T5Config
 from t5music.training.freezing import EVERYTHING, Trainable
 from t5music.training.optimizers import Axes
 
+if TYPE_CHECKING:
+    from t5music.training.note_masking.masker import MaskerState
+
 Params = dict[str, Any]  # nested dict of float32 arrays, named as in network.T5
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Sums over the steps since metrics were last written: float32 scalars, but for `bad_step`.
+    """Sums over the steps since metrics were last written: float32 [] each, apart from `bad_step`.
 
-    It is part of the state so that a run resumed between two lines of metrics writes the next line exactly.
+    It is part of the state so that a run that is resumed between two lines of metrics writes the next line exactly.
 
     Attributes:
-        steps: steps summed.
-        loss: sum of the loss over target tokens, z-loss included.
+        steps: number of steps.
+        loss: over target tokens, z-loss included.
         z_loss: the z-loss in it.
-        correct: target tokens that were the likeliest ones.
+        correct: target tokens that are the likeliest.
         tokens: target tokens (sum of the loss weights).
-        input_tokens: tokens read and not predicted: those of the encoder, or those of a decoder-only model that have no
-            loss weight; padding does not count.
-        gradient_norm: sum over steps of the gradient's global norm, before clipping.
-        bad_step: int32, the step whose loss or gradient was not finite, 0 for none: from it on nothing else changes.
+        input_tokens: tokens that are read and not predicted, without padding: those of the encoder, or those of a
+            decoder-only model that have no loss weight.
+        gradient_norm: the gradient's global norm, before clipping.
+        bad_step: the step whose loss or gradient is not finite, int32 []; 0 for none. From it on nothing else changes.
     """
 
     steps: jax.Array
@@ -56,23 +59,23 @@ class Window:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """All that changes while training.
+    """Everything that changes in training.
 
     Attributes:
-        step: int32 scalar, updates done.
+        step: number of updates, int32 [].
         params: parameters, float32.
         opt_state: of the optax transformation.
-        key: uint32 data of the random key from which every step's dropout key is folded.
+        key: the data of the random key of which every step's dropout key is a function, uint32 [2].
         window: sums since metrics were last written.
-        masker: what chooses the notes to mask (`masking`), None where nothing does.
+        masker: the state of a note masker (`note_masking.masker.MaskerState`); None where no notes are masked.
     """
 
     step: jax.Array
     params: Params
-    opt_state: Any
+    opt_state: optax.OptState
     key: jax.Array
     window: Window
-    masker: Any = None
+    masker: MaskerState | None = None
 
 
 def empty_window() -> Window:
@@ -92,19 +95,19 @@ def abstract_state(
     transformation: optax.GradientTransformation,
     mesh: Mesh,
     trainable: Trainable = EVERYTHING,
-    masker: Any = None,
+    masker: MaskerState | None = None,
 ) -> TrainState:
     """Returns a TrainState of jax.ShapeDtypeStruct: shape, type and place of each array; nothing is allocated.
 
-    What the optimizer keeps at a parameter in the parameter's shape lies where the parameter lies; scalars and
-    Adafactor's factored moments, which are small, are on every device.
+    An array of the optimizer's state that has its parameter's shape also has its place; scalars and Adafactor's
+    factored moments, which are small, are on every device.
 
     Args:
         abstract: parameters, from `parameters.abstract`.
-        transformation: the optimizer, of what trains.
-        mesh: of `model.sharding`.
-        trainable: which parameters it keeps a state of.
-        masker: shapes and types of what chooses notes to mask; it is on every device.
+        transformation: the optimizer of the parameters that train.
+        mesh: from `model.sharding`.
+        trainable: which parameters train.
+        masker: shapes and types of a note masker's state, which is on every device.
     """
     whole = NamedSharding(mesh, PartitionSpec())
     params = nnx.to_pure_dict(abstract)
@@ -133,7 +136,7 @@ def places(target: TrainState) -> TrainState:
 
 
 def initial_key(seed: int) -> jax.Array:
-    """Returns the key of a run's initial parameters; its dropout has another."""
+    """Returns the key of a run's initial parameters; dropout has another key."""
     return jax.random.split(jax.random.key(seed))[0]
 
 
@@ -146,28 +149,28 @@ def create(
     seed: int,
     params: Params | None = None,
     trainable: Trainable = EVERYTHING,
-    masker: Any = None,
+    masker: MaskerState | None = None,
 ) -> TrainState:
-    """Returns the state of step 0, placed as `target` (`abstract_state`) says.
+    """Returns the state of step 0.
 
     Args:
         config: the model.
-        transformation: the optimizer, of what trains.
-        target: shapes and places.
-        mesh: of `model.sharding`.
+        transformation: the optimizer of the parameters that train.
+        target: shapes and places, from `abstract_state`.
+        mesh: from `model.sharding`.
         seed: of the initial parameters and of dropout.
         params: initial parameters instead of random ones; they are copied.
-        trainable: as of `abstract_state`.
-        masker: the first state of what chooses notes to mask; it is copied.
+        trainable: which parameters train.
+        masker: the first state of a note masker; it is copied.
     """
-    at = places(target)
+    shardings = places(target)
     dropout_key = jax.random.split(jax.random.key(seed))[1]
     if params is None:
         params = nnx.to_pure_dict(parameters.initialise(config, initial_key(seed), mesh)[1])
     else:
-        # The training step overwrites its state in place: it must not get the caller's own buffers.
-        params = jax.device_put(params, at.params, may_alias=False)
-    opt_state = jax.jit(transformation.init, out_shardings=at.opt_state)(trainable.select(params))
+        # The training step reuses its state's buffers, so the state must not have the caller's.
+        params = jax.device_put(params, shardings.params, may_alias=False)
+    opt_state = jax.jit(transformation.init, out_shardings=shardings.opt_state)(trainable.select(params))
     rest = (np.zeros((), np.int32), np.asarray(jax.random.key_data(dropout_key)), empty_window())
-    step, key, window = jax.device_put(rest, (at.step, at.key, at.window))
-    return TrainState(step, params, opt_state, key, window, jax.device_put(masker, at.masker, may_alias=False))
+    step, key, window = jax.device_put(rest, (shardings.step, shardings.key, shardings.window))
+    return TrainState(step, params, opt_state, key, window, jax.device_put(masker, shardings.masker, may_alias=False))

@@ -147,17 +147,17 @@ def test_samples_repeat_themselves_and_change_with_the_seed(sampled, root: Path,
 
 def test_tasks_that_are_asked_by_prompts(root: Path, tmp_path: Path):
     groups = sample(root, tmp_path, "asked")
-    groups = [f"{group}_jazz_{kind}" for kind, group in (("continue", "primed"), ("improvise", "improv"))]
-    assert set(groups) == {*groups, "held_out_jazz_continue", "held_out_jazz_improvise"}
+    names = [f"{group}_jazz_{kind}" for kind, group in (("continue", "primed"), ("improvise", "improv"))]
+    assert set(groups) == {*names, "held_out_jazz_continue", "held_out_jazz_improvise"}
     begins = PERFORMANCE.decode(piece(0)[:PROMPT]).score.notes["pitch"].tolist()
     assert midi.read(tmp_path / "primed_jazz_continue_1.mid").notes["pitch"][: len(begins)].tolist() == begins
 
 
 def test_figures_of_a_silent_sample_are_not_numbers():
     silence = sampling.Music(np.empty(0, np.int32), np.full(3, PERFORMANCE.ids["TIME_SHIFT_100"], np.int32))
-    groups = sampling.figures([silence], "performance")
-    assert groups["silence"] == 1
-    assert np.isnan(groups["polyphony"])
+    figures = sampling.figures([silence], "performance")
+    assert figures["silence"] == 1
+    assert np.isnan(figures["polyphony"])
 
 
 @pytest.mark.parametrize(

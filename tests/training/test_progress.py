@@ -68,8 +68,8 @@ def test_a_profile_of_some_steps_can_be_viewed_and_changes_nothing(tmp_path, uni
 def test_a_profile_ends_with_the_run(tmp_path):
     profile = profiling.Profile(tmp_path, (2, 10))
     for step in (1, 2, 3):
-        profile.before(step)
-        profile.after(step)
+        profile.before(step, ())
+        profile.after(step, ())
     profile.close()
     profile.close()
     assert len(list((tmp_path / "profile").rglob("*.xplane.pb"))) == 1

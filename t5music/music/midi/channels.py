@@ -148,7 +148,9 @@ def _ports(events: Events, independent: bool) -> NDArray | None:
 
     Each track begins on port 0.
     """
-    stated = {blob.event: int.from_bytes(blob.data[-PORT_BITS // 8 :], "big") for blob in events.blobs if blob.kind == PORT}
+    stated = {
+        blob.event: int.from_bytes(blob.data[-PORT_BITS // 8 :], "big") for blob in events.blobs if blob.kind == PORT
+    }
     if not stated and not (independent and len(events.starts) > 1):
         return None
     ports = np.zeros(len(events.ticks), np.int64)
@@ -170,7 +172,14 @@ def _voices(timeline: _Timeline, rows: NDArray) -> Voices:
     rows = rows[order]
     messages = {blob.event: blob.data for blob in events.blobs if blob.kind == SYSEX}
     voices = Voices(timeline.channel_shift)
-    columns = (moments[order], rows, timeline.channels(rows), events.status[rows], events.first[rows], events.second[rows])
+    columns = (
+        moments[order],
+        rows,
+        timeline.channels(rows),
+        events.status[rows],
+        events.first[rows],
+        events.second[rows],
+    )
     for moment, row, channel, status, first, second in zip(*(column.tolist() for column in columns), strict=True):
         if status >> 4 == PROGRAM:
             voices.change_program(channel, moment, first)
@@ -181,9 +190,7 @@ def _voices(timeline: _Timeline, rows: NDArray) -> Voices:
     return voices
 
 
-def _notes(
-    timeline: _Timeline, voices: Voices, silences: NDArray, longest: int, mended: Counter[str]
-) -> ChannelNotes:
+def _notes(timeline: _Timeline, voices: Voices, silences: NDArray, longest: int, mended: Counter[str]) -> ChannelNotes:
     """The notes of all channels.
 
     Args:
@@ -208,7 +215,10 @@ def _notes(
 
     def kinds(struck: NDArray) -> NDArray:
         """Program and velocity of note-ons."""
-        return voices.at(timeline.places(keys[struck] >> 7, timeline.moments(rows[struck]))) << 7 | events.second[rows[struck]]
+        return (
+            voices.at(timeline.places(keys[struck] >> 7, timeline.moments(rows[struck]))) << 7
+            | events.second[rows[struck]]
+        )
 
     strikes = Strikes(
         keys=unbroken,

@@ -1,1 +1,1 @@
-"""Cost: memory, operations and time of a training, before it begins."""
+"""Cost: memory, floating point operations and time of a training, computed before it begins."""

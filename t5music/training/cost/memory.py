@@ -1,12 +1,12 @@
-"""Memory of a training step on one device, by kind, worked out on shapes: nothing is allocated or compiled.
+"""Memory of a training step on one device, by kind, computed on shapes: nothing is allocated or compiled.
 
-Parameters, optimizer state and batch are read off the abstract state and its shardings. What the backward pass keeps of
-the forward pass is asked of JAX itself: the function that `jax.vjp` returns is a tree whose leaves are the arrays kept,
-and under `jax.eval_shape` they are shapes. It is asked of the model as one device sees it: with its share of the heads,
-of the feed-forward layer, of the vocabulary and of the batch.
+Parameters, optimizer state and batch follow from the abstract state and its shardings. The residuals, which are the
+arrays of the forward pass that the backward pass needs, come from JAX itself: the function that `jax.vjp` returns is a
+tree with the residuals as leaves, and under `jax.eval_shape` these are shapes. The model is the part that one device
+computes: with its share of the heads, of the feed-forward layer, of the vocabulary and of the batch.
 
-XLA keeps less than asked (it recomputes what is cheap) and needs room to work: `Memory.workspace` allows for the latter
-what the largest parts of a step hold at once.
+XLA stores fewer residuals (it recomputes what is cheap) and needs room to work. `Memory.workspace` allows for that room
+as much as the largest parts of a step hold at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import collections
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,12 +40,12 @@ class Memory:
 
     Attributes:
         parameters: float32, this device's share.
-        optimizer: what the optimizer keeps from step to step.
+        optimizer: the optimizer's state.
         gradients: of this device's parameters; twice with microbatches, which are summed.
-        activations: what the backward pass keeps of the forward pass, logits apart.
-        logits: those of a (micro)batch, and what is kept with them.
+        activations: the residuals of the backward pass without those in the shape of the logits.
+        logits: the residuals of a (micro)batch in the shape of the logits.
         batch: tokens and weights.
-        workspace: parameters gathered for use, gradients before they are divided, and what one layer holds at once.
+        workspace: gathered parameters, gradients before they are divided, and what one layer holds at once.
     """
 
     parameters: int
@@ -58,7 +58,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all kinds."""
         return sum(dataclasses.asdict(self).values())
 
 
@@ -76,38 +76,38 @@ def of_step(
 
     Args:
         config: the model.
-        optimizer: see optimizers.
-        mesh: real or abstract, of `model.sharding`.
+        optimizer: see `optimizers`.
+        mesh: real or abstract, from `model.sharding`.
         rows: of the batch, over all devices.
         lengths: positions of a row, {"inputs": n, "targets": n}.
-        microbatches: see `state.make_train_step`.
+        microbatches: see `train_step.make_train_step`.
         trainable: see `freezing.choose`.
     """
     _, abstract = abstract_parameters(config)
     trains = freezing.choose(abstract, trainable)
     transformation = optimizer.transformation(trains.select(states.logical_axes(abstract)))
     target = states.abstract_state(abstract, transformation, mesh, trains)
-    gradients = _held(jax.tree.leaves(trains.select(target.params)))
-    own_rows = math.ceil(rows / _size(mesh, *sharding.BATCH_AXES))
-    step_rows = math.ceil(own_rows / microbatches)
+    gradients = _sharded_bytes(jax.tree.leaves(trains.select(target.params)))
+    device_rows = math.ceil(rows / _size(mesh, *sharding.BATCH_AXES))
+    step_rows = math.ceil(device_rows / microbatches)
 
     local = _local(config, mesh)
     patterns = None if trainable is None else tuple(trainable)
-    activations, logits = _kept(local, step_rows, lengths, patterns)
+    activations, logits = _residual_bytes(local, step_rows, lengths, patterns)
     layer, ends = _gathered(local)
     return Memory(
-        parameters=_held(jax.tree.leaves(target.params)),
-        optimizer=_held(jax.tree.leaves(target.opt_state)),
+        parameters=_sharded_bytes(jax.tree.leaves(target.params)),
+        optimizer=_sharded_bytes(jax.tree.leaves(target.opt_state)),
         gradients=gradients * (2 if microbatches > 1 else 1),
         activations=activations,
         logits=logits,
-        batch=_bytes(abstract_batch(config, own_rows, lengths).values()),
+        batch=_bytes(abstract_batch(config, device_rows, lengths).values()),
         workspace=_layer_work(local, step_rows, lengths) + (2 * layer + 2 * ends if _size(mesh, "fsdp") > 1 else 0),
     )
 
 
 def abstract_batch(config: T5Config, rows: int, lengths: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the shapes of a batch for the model, packed where it reads any, by names of `state.MODEL_FEATURES`."""
+    """Returns the shapes of a batch by names of `train_step.MODEL_FEATURES`, packed unless for an encoder alone."""
     lengths = _row_lengths(config, lengths)
     if config.encoder_only:
         names = {"encoder_input_tokens", "decoder_target_tokens", "decoder_loss_weights"}
@@ -125,7 +125,7 @@ def abstract_batch(config: T5Config, rows: int, lengths: Mapping[str, int]) -> d
 
 
 def _row_lengths(config: T5Config, lengths: Mapping[str, int]) -> Mapping[str, int]:
-    """Positions that are read by the encoder, and those of logits; a decoder-only model has one sequence of both."""
+    """The positions that the encoder reads, and those with logits; a decoder-only model has one sequence of both."""
     if config.encoder_only:
         return {"inputs": lengths["inputs"], "targets": 1 if config.head == SEQUENCE else lengths["inputs"]}
     return {"inputs": 0, "targets": sum(lengths.values())} if config.decoder_only else lengths
@@ -135,17 +135,17 @@ def _size(mesh: Mesh | AbstractMesh, *axes: str) -> int:
     return math.prod(mesh.shape[axis] for axis in axes)
 
 
-def _bytes(leaves: Iterable[Any]) -> int:
+def _bytes(leaves: Iterable[jax.ShapeDtypeStruct | nnx.Variable]) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 
 
-def _held(leaves: Iterable[jax.ShapeDtypeStruct]) -> int:
+def _sharded_bytes(leaves: Iterable[jax.ShapeDtypeStruct]) -> int:
     """Bytes on one device of arrays that have a sharding."""
     return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
 
 
 def _local(config: T5Config, mesh: Mesh | AbstractMesh) -> T5Config:
-    """The model as one device computes it: its share of what the mesh axis `tensor` divides."""
+    """The part of the model that one device computes: its share along the mesh axis `tensor`."""
     parts = _size(mesh, "tensor")
     shares = {
         name: getattr(config, name) // parts
@@ -155,8 +155,8 @@ def _local(config: T5Config, mesh: Mesh | AbstractMesh) -> T5Config:
     return dataclasses.replace(config, **shares)
 
 
-def _kept(config: T5Config, rows: int, lengths: Mapping[str, int], trainable: Patterns) -> tuple[int, int]:
-    """Bytes that the backward pass keeps of the forward pass over so many rows: of logits, and of everything else."""
+def _residual_bytes(config: T5Config, rows: int, lengths: Mapping[str, int], trainable: Patterns) -> tuple[int, int]:
+    """Bytes of the residuals of some rows: (all but those in the shape of the logits, those)."""
 
     def sums(few: int) -> tuple[int, int]:
         shape = (few, _row_lengths(config, lengths)["targets"], config.outputs)
@@ -168,7 +168,7 @@ def _kept(config: T5Config, rows: int, lengths: Mapping[str, int], trainable: Pa
 
 
 def _of_rows(one: int, two: int, rows: int) -> int:
-    """What is kept grows in proportion to the rows, apart from what does not depend on them (the position bias)."""
+    """The bytes of some rows from those of one and of two; a part (the position bias) does not depend on the rows."""
     return one + (rows - 1) * (two - one)
 
 
@@ -176,36 +176,36 @@ def _of_rows(one: int, two: int, rows: int) -> int:
 def _residuals(
     config: T5Config, rows: int, inputs: int, targets: int, trainable: Patterns
 ) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes of what `jax.vjp` of the loss by what trains keeps, the parameters themselves apart.
+    """Shapes of the residuals of the loss's gradient by the parameters that train, without the parameters themselves.
 
-    Layers are always scanned here: tracing them one by one takes long. Unrolled they keep at most as much; how much
-    less depends on what XLA can fuse.
+    Layers are always scanned here, because tracing them one by one takes long. Unrolled layers have at most as many
+    residuals; how many fewer depends on what XLA can fuse.
     """
     graphdef, abstract = abstract_parameters(dataclasses.replace(config, scan_layers=True))
     params = nnx.to_pure_dict(abstract)
     trains = freezing.choose(abstract, trainable)
 
-    def kept(params: Any, batch: Mapping[str, jax.Array], key: jax.Array) -> Any:
-        def loss(trained: Any) -> jax.Array:
+    def backward(params: states.Params, batch: Mapping[str, jax.Array], key: jax.Array) -> Callable[..., Any]:
+        def loss(trained: states.Params) -> jax.Array:
             return teacher_forced(nnx.merge(graphdef, trains.join(trained, params)), batch, key).loss
 
         return jax.vjp(loss, trains.select(params))[1]
 
     batch = abstract_batch(config, rows, {"inputs": inputs, "targets": targets})
-    leaves = jax.tree.leaves(jax.eval_shape(kept, params, batch, jax.eval_shape(lambda: jax.random.key(0))))
-    own = collections.Counter((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(params))
-    others = []
+    leaves = jax.tree.leaves(jax.eval_shape(backward, params, batch, jax.eval_shape(lambda: jax.random.key(0))))
+    param_counts = collections.Counter((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(params))
+    residuals = []
     for leaf in leaves:
-        if own[leaf.shape, leaf.dtype] > 0:
-            own[leaf.shape, leaf.dtype] -= 1
+        if param_counts[leaf.shape, leaf.dtype] > 0:
+            param_counts[leaf.shape, leaf.dtype] -= 1
         else:
-            others.append(leaf)
-    return tuple(others)
+            residuals.append(leaf)
+    return tuple(residuals)
 
 
 def _gathered(config: T5Config) -> tuple[int, int]:
-    """Bytes of the largest layer's parameters, and of the embedding and the head."""
-    layers: collections.Counter[tuple] = collections.Counter()
+    """(bytes of the largest layer's parameters, bytes of the parameters outside the layers)."""
+    layers: collections.Counter[freezing.Path] = collections.Counter()
     ends = 0
     for path, param in nnx.to_flat_state(abstract_parameters(config)[1]):
         axes = param.get_metadata()["axes"]
@@ -220,25 +220,25 @@ def _gathered(config: T5Config) -> tuple[int, int]:
 
 
 def _layer_work(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
-    """Bytes that a step holds at once beside what it keeps: the larger of the gradient of the logits and a layer's.
+    """Bytes that a step holds at once beside the residuals: the larger of the logits' gradient and a layer's work.
 
-    A layer's backward pass holds the gradients of what is widest in it, and what it has to compute again.
+    A layer's backward pass holds the gradients of its widest arrays, and what rematerialisation computes again.
     """
-    own = _row_lengths(config, lengths)
-    length = max(own.values())
+    row_lengths = _row_lengths(config, lengths)
+    length = max(row_lengths.values())
     width = 2 if config.dtype == "bfloat16" else 4
     attention = 2 * config.num_heads * length * length * 4
     feed_forward = (3 if config.gated else 2) * length * config.d_ff * width
     again = 0
     if config.remat_policy != "none":
-        kept = _kept_by_layer(config, rows, lengths)
-        again = max(_kept_by_layer(dataclasses.replace(config, remat_policy="none"), rows, lengths) - kept, 0)
-    return max(rows * own["targets"] * config.outputs * 4, rows * max(attention, feed_forward) + again)
+        stored = _layer_residual_bytes(config, rows, lengths)
+        again = max(_layer_residual_bytes(dataclasses.replace(config, remat_policy="none"), rows, lengths) - stored, 0)
+    return max(rows * row_lengths["targets"] * config.outputs * 4, rows * max(attention, feed_forward) + again)
 
 
-def _kept_by_layer(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
-    """Bytes that the backward pass keeps of the larger of an encoder's and a decoder's layer."""
-    # Numbers of layers that are no other dimension tell which of the scanned arrays are whose.
+def _layer_residual_bytes(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
+    """Bytes of the residuals of one layer, the larger of an encoder's and a decoder's."""
+    # These numbers of layers are no other dimension, so they tell the scanned arrays of encoder and decoder apart.
     encoder = 0 if config.decoder_only else 5
     decoder = 0 if config.encoder_only else 5 if config.shared_layers else 7
     few = dataclasses.replace(config, num_encoder_layers=encoder, num_decoder_layers=decoder)

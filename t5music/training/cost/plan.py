@@ -1,11 +1,11 @@
-"""What a training needs, worked out on shapes alone: memory, tokens, operations and time, before a device is touched.
+"""Plan: the memory, tokens, operations and time of a training, computed on shapes without any device.
 
     plan = make_plan(Training(config, optimizer, rows=128, lengths={"inputs": 512, "targets": 114}, steps=100_000),
                      make_mesh(1, None, devices=64), require("TPU v4"))
     print(plan.report())
 
-Where it does not fit, `suggest` tries what costs least first: rematerialisation in scanned layers, microbatches,
-parameters spread over more devices, layers divided over devices.
+If the training does not fit, `suggest` tries alternatives, the cheapest first: rematerialisation in scanned layers,
+microbatches, parameters spread over more devices, layers divided over devices.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from t5music.training.cost import memory
 from t5music.training.cost.flops import abstract_parameters, train_flops
 from t5music.training.optimizers import Optimizer
 
-UTILISATION = 0.4  # of the peak: what well-kept T5 trainings reach
-USABLE = 0.92  # share of a device's memory that a program gets; the rest is the runtime's and lost between buffers
+UTILISATION = 0.4  # share of the peak that well-tuned T5 trainings reach
+USABLE = 0.92  # share of a device's memory for the program; the runtime and gaps between buffers take the rest
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What is to be trained.
+    """A training to plan.
 
     Attributes:
         config: the model.
-        optimizer: see optimizers.
+        optimizer: see `optimizers`.
         rows: of a batch, over all devices.
         lengths: positions of a row, {"inputs": n, "targets": n}; an encoder alone has those of inputs only.
-        steps: updates in all.
-        microbatches: parts a batch is computed in.
-        trainable: what trains, see `freezing.choose`; None for everything.
+        steps: number of updates.
+        microbatches: number of parts of a batch.
+        trainable: which parameters train, see `freezing.choose`; None for all.
     """
 
     config: T5Config
@@ -56,12 +56,12 @@ class Training:
 
     @property
     def row(self) -> list[int]:
-        """Tokens of a row that are read, of each of its parts, padding included."""
+        """Positions of a row, padding included: [inputs, targets], or [inputs] for an encoder alone."""
         return [self.lengths["inputs"]] if self.config.encoder_only else list(self.lengths.values())
 
     @property
     def positions(self) -> int:
-        """Tokens of a batch, padding included."""
+        """Positions of a batch, padding included."""
         return self.rows * sum(self.row)
 
     @property
@@ -72,15 +72,15 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What it needs.
+    """The needs of a training.
 
     Attributes:
-        training: what was asked for.
-        mesh: where; abstract.
-        chip: of which device, its memory 0 and peak 0 where they are not known.
+        training: the training.
+        mesh: abstract, of the devices.
+        chip: the kind of the devices; its memory and its peak are 0 if unknown.
         memory: on one device.
-        seconds: for all steps, None where nothing says how fast it goes.
-        utilisation: share of the peak that `seconds` assumes; None where a throughput was given.
+        seconds: of all steps; None if neither the chip's peak nor a throughput is known.
+        utilisation: the share of the peak that `seconds` assumes; None if it comes from a throughput.
     """
 
     training: Training
@@ -92,7 +92,7 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether a device holds it; True where its memory is not known."""
+        """Whether the training fits into a device's memory; True if that is not known."""
         return not self.chip.memory or self.memory.total <= USABLE * self.chip.memory
 
     def report(self) -> str:
@@ -144,12 +144,13 @@ def make_plan(
     Args:
         training: what is to be trained.
         mesh: from `sharding.make_mesh` with a number of devices.
-        chip: from `chips`; memory 0 or peak 0 where that is not known.
-        utilisation: share of the peak that will be reached.
+        chip: from `chips`; its memory and its peak are 0 if unknown.
+        utilisation: the share of the peak that will be reached.
         throughput: tokens per second over all devices, padding included, instead of `utilisation`.
 
     Raises:
-        ConfigError: a batch that the devices or microbatches cannot share evenly; a share or throughput that cannot be.
+        ConfigError: a batch that devices and microbatches cannot share evenly; a utilisation or throughput out of
+            range.
     """
     if not 0 < utilisation <= 1:
         raise ConfigError(f"--plan_utilisation must be above 0 and at most 1, not {utilisation:g}")
@@ -161,7 +162,7 @@ def make_plan(
             f"BATCH_SIZE {training.rows} cannot be divided over the {shares} parts of data, fsdp and microbatches: "
             f"{math.ceil(training.rows / shares) * shares} can"
         )
-    held = memory.of_step(
+    step_memory = memory.of_step(
         training.config,
         training.optimizer,
         mesh,
@@ -175,15 +176,15 @@ def make_plan(
         seconds = training.steps * training.positions / throughput
     elif chip.peak_flops:
         seconds = training.steps * training.flops / (chip.peak_flops * mesh.size * utilisation)
-    return Plan(training, mesh, chip, held, seconds, None if throughput is not None else utilisation)
+    return Plan(training, mesh, chip, step_memory, seconds, None if throughput is not None else utilisation)
 
 
 def suggest(plan: Plan) -> tuple[Plan, list[str]] | None:
-    """Returns the first plan that fits, and the gin lines that make it; None where none of those tried does."""
+    """Returns the cheapest alternative that fits, and the gin lines for it; None if no alternative fits."""
     for training, mesh in _alternatives(plan):
-        tried = make_plan(training, mesh, plan.chip)
-        if tried.fits:
-            return tried, _changes(plan, tried)
+        alternative = make_plan(training, mesh, plan.chip)
+        if alternative.fits:
+            return alternative, _changes(plan, alternative)
     return None
 
 
@@ -198,24 +199,21 @@ def parameter_counts(config: T5Config) -> dict[str, int]:
 def _alternatives(plan: Plan) -> Iterator[tuple[Training, AbstractMesh]]:
     """Other ways to run the same training, the cheapest first."""
     training, config = plan.training, plan.training.config
-    layers = [config]
+    configs = [config]
     for remat in ("dots", "full"):
-        changed = dataclasses.replace(config, scan_layers=True, remat_policy=remat)
-        if config.remat_policy != "full" and changed != config:
-            layers.append(changed)
-    for sizes, count, layer in itertools.product(_meshes(plan.mesh), _doubled(training.microbatches), layers):
+        remat_config = dataclasses.replace(config, scan_layers=True, remat_policy=remat)
+        if config.remat_policy != "full" and remat_config != config:
+            configs.append(remat_config)
+    counts = [training.microbatches << power for power in range(8)]
+    for sizes, count, alternative in itertools.product(_meshes(plan.mesh), counts, configs):
         mesh = sharding.make_mesh(*sizes, devices=plan.mesh.size)
         shares = math.prod(mesh.shape[axis] for axis in sharding.BATCH_AXES)
         if training.rows % (shares * count) == 0:
-            yield dataclasses.replace(training, config=layer, microbatches=count), mesh
-
-
-def _doubled(first: int) -> Sequence[int]:
-    return [first << power for power in range(8)]
+            yield dataclasses.replace(training, config=alternative, microbatches=count), mesh
 
 
 def _meshes(mesh: AbstractMesh) -> Iterator[tuple[int, int, int]]:
-    """(data, fsdp, tensor): as it is, then parameters over more and more devices, then layers too."""
+    """Yields (data, fsdp, tensor): of the mesh, then with more devices along fsdp, then along tensor."""
     data, fsdp, tensor = (mesh.shape[axis] for axis in sharding.MESH_AXES)
     while True:
         yield data, fsdp, tensor
@@ -249,7 +247,7 @@ def _device(chip: Chip) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """ "3 d 4 h", "2 h 10 min", "45 s": the two largest units."""
+    """A duration in its two largest units, as "3 d 4 h", "2 h 10 min" or "45 s"."""
     units = [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)]
     for (name, size), (below, below_size) in itertools.pairwise(units):
         if seconds >= size:

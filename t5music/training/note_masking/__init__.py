@@ -1,1 +1,1 @@
-"""Note masking: which notes of the music are masked, learnt by a second network."""
+"""Note masking: pre-training on masked notes, which a second network learns to choose."""

@@ -85,7 +85,7 @@ class MaskerState:
     """
 
     params: Params
-    opt_state: Any
+    opt_state: optax.OptState
     open: jax.Array
     epoch: jax.Array
     correct: jax.Array
@@ -197,6 +197,7 @@ class Masker:
         def step(state: TrainState, batch: Mapping[str, jax.Array]) -> tuple[TrainState, jax.Array]:
             key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
             loss_key, freeze_key = jax.random.split(key)
+            assert state.masker is not None  # this step's state has a masker's
             masker = self._begin_batch(state.masker, batch["epoch"])
             params = (state.params, masker.params)
             gradients, (choice, recovery, masker_loss) = jax.grad(loss, has_aux=True)(params, masker, batch, loss_key)

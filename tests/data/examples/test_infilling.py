@@ -102,7 +102,9 @@ def test_a_prompt_shows_what_is_around_the_region(encoding: str):
 def test_a_region_must_be_one():
     with pytest.raises(ConfigError, match="begin before end"):
         Infill("x", "remi", region=(3.0, 1.0))
-    with pytest.raises(MidiError, match=r"from 0.0 to 24.0 s \(bars 1 to 12\) has too many notes .* from 0.0 to 14.0 s"):
+    with pytest.raises(
+        MidiError, match=r"from 0.0 to 24.0 s \(bars 1 to 12\) has too many notes .* from 0.0 to 14.0 s"
+    ):
         Infill("x", "remi", region=(0.0, 24.0)).prompts(trio())
 
 

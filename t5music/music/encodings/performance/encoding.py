@@ -67,7 +67,9 @@ class Performance(ClockEncoding):
         starts = _steps(onset)
         ends = np.maximum(_steps(score.seconds(notes["onset"] + notes["duration"])), starts + 1)
         pitches = notes["pitch"].astype(np.int64)
-        grouped = np.argsort(pitches.astype(np.uint8), kind="stable")  # first in, first out: of each pitch, the ends in order
+        grouped = np.argsort(
+            pitches.astype(np.uint8), kind="stable"
+        )  # first in, first out: of each pitch, the ends in order
         ends[grouped] = ends[stable_order((pitches, ends))]
 
         bins = velocity_bin(notes["velocity"].astype(np.int64))
