@@ -195,8 +195,9 @@ def _extended(file: str, score: Score, music: Answer, task: Composes, programs: 
     tracks = len(score.track_names)
     added = inserted.notes.copy()
     added["track"] += tracks
+    instruments = [name.partition(": ")[2] for name in inserted.names]
     whole = dataclasses.replace(
-        score, notes=np.concatenate([notes, added]), track_names=(*score.track_names, *inserted.names)
+        score, notes=np.concatenate([notes, added]), track_names=(*score.track_names, *instruments)
     )
     return Result(inserted.data, whole, whole.notes["track"] >= tracks, len(notes), inserted.remarks)
 
