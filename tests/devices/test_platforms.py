@@ -79,8 +79,8 @@ def test_devices_are_described():
 def test_one_thread_each(given: str | None, threads: int):
     program = """
         from pathlib import Path
-        from t5music import devices
-        devices.one_thread_each()
+        from t5music.devices import platforms
+        platforms.one_thread_each()
         import jax
         jax.devices()
         names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
@@ -103,10 +103,10 @@ START = """
     import jax
     counts = collections.Counter()
     jax.monitoring.register_event_listener(lambda event, **_: counts.update([event.rsplit("/", 1)[-1]]))
-    from t5music import devices
+    from t5music.devices import platforms
     sys.path.insert(0, sys.argv[1])
     import tiny_runs
-    devices.prepare("cpu")
+    platforms.prepare("cpu")
     jax.config.update("jax_disable_most_optimizations", True)
     result = tiny_runs.train(sys.argv[2])
     print(json.dumps([counts["cache_misses"], counts["cache_hits"], result.metrics]))
@@ -121,7 +121,7 @@ def test_a_second_start_compiles_nothing(tmp_path: Path):
         program = [sys.executable, "-W", "error", "-c", textwrap.dedent(START)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
         done = subprocess.run(
-            [*program, str(Path(__file__).parents[1] / "training"), str(tmp_path / model_dir)],
+            [*program, str(Path(__file__).parents[1] / "helpers"), str(tmp_path / model_dir)],
             env={**environment, "T5MUSIC_DATA": str(tmp_path / "data")},
             capture_output=True,
             text=True,

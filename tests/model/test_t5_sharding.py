@@ -26,8 +26,7 @@ PROGRAM = """
     from flax import nnx
     from t5music.model import parameters, sharding
     from t5music.model.config import T5Config
-    from t5music.training import loop, optimizers, schedules
-    from t5music.training import state as states
+    from t5music.training import loop, optimizers, schedules, train_state
 
     jax.config.update("jax_disable_most_optimizations", True)
     plain = T5Config(vocab_size=128, d_model=128, d_kv=16, num_heads=8, d_ff=256, num_encoder_layers=1,
@@ -60,16 +59,16 @@ PROGRAM = """
 
     def step(config, mesh, params=None):
         graphdef, abstract = parameters.abstract(config)
-        transformation = optimizer.transformation(states.logical_axes(abstract))
-        target = states.abstract_state(abstract, transformation, mesh)
-        state = states.create(config, transformation, target, mesh, seed=0, params=params)
+        transformation = optimizer.transformation(train_state.logical_axes(abstract))
+        target = train_state.abstract_state(abstract, transformation, mesh)
+        state = train_state.create(config, transformation, target, mesh, seed=0, params=params)
         created = jax.tree.map(np.asarray, state.params)
-        update = states.make_train_step(graphdef, transformation, target)
+        update = train_state.make_train_step(graphdef, transformation, target)
         placed = jax.tree.map(lambda x, t: x.sharding.is_equivalent_to(t.sharding, x.ndim), state, target)
         local = {".".join(map(str, path)): x.addressable_shards[0].data.shape
                  for path, x in nnx.traversals.flatten_mapping(state.params).items()}
         with jax.set_mesh(mesh):
-            batch = states.put_batch(make_batch(0), mesh)
+            batch = train_state.put_batch(make_batch(0), mesh)
             tokens = batch["encoder_input_tokens"].addressable_shards[0].data.shape
             state, loss = update(state, batch)
         report = {"placed": all(jax.tree.leaves(placed)), "local": local, "tokens": tokens}
