@@ -87,7 +87,11 @@ def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
 
 
 def require_files(files: Iterable[str], search_paths: Iterable[str] = ()) -> list[str]:
-    """Returns the folders that gin files are searched in. Raises ConfigError for a file that is in none of them."""
+    """Returns the folders that gin files are searched in.
+
+    Raises:
+        ConfigError: a file is in none of them.
+    """
     searched = [*map(str, search_paths), *map(str, default_search_paths())]
     for file in files:
         if not any((Path(path) / file).is_file() for path in searched):

@@ -21,7 +21,7 @@ Rank = Callable[[Iterable[likelihood.Batch], Sequence[Any]], NDArray]
 Write = Callable[..., list[NDArray]]
 
 # What the models of an ensemble must have in common for the mean of their logits to mean anything.
-_COMMON = ("rows", "decoder_only", "encoder_only", "head", "classes")
+_COMMON = ("vocab_size", "decoder_only", "encoder_only", "head", "num_labels")
 
 
 class Models(NamedTuple):

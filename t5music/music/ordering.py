@@ -14,8 +14,8 @@ def stable_order(columns: Sequence[NDArray]) -> NDArray[np.int64]:
     """The order of rows by their first column, where those are equal by the second, and so on, and last by their place.
 
     Args:
-        columns: integers [rows] each. Where they and the place of a row fit into 63 bits, which they do for notes of most
-            pieces, only one number is sorted.
+        columns: integers [rows] each. Where they and the place of a row fit into 63 bits, which they do for notes of
+            most pieces, only one number is sorted.
 
     Returns:
         int64 [rows], as `numpy.lexsort` gives it for the columns in reverse.

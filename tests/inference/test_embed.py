@@ -147,7 +147,9 @@ def test_vectors_of_another_model_or_layer_are_not_compared(place: Path, tmp_pat
     assert "--top 0" in error(vectors, *run(place), "--top", "0")
     midi.write(tiny_models.band(), tmp_path / "one" / "a.mid")
     assert "has a single piece" in error(str(tmp_path / "one"), *run(place))
-    assert "ends with .npz or .parquet" in error(str(tmp_path / "nowhere"), *run(place))
+    assert "no such file or folder" in error(str(tmp_path / "nowhere"), *run(place))
+    (tmp_path / "vectors.txt").write_text("")
+    assert "ends with .npz or .parquet" in error(str(tmp_path / "vectors.txt"), *run(place))
 
 
 def test_the_fingerprint_is_of_the_weights_alone(place: Path, trained: TrainedModel):

@@ -4,6 +4,7 @@ import math
 import sys
 from dataclasses import replace
 
+import mido
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -173,26 +174,40 @@ def test_without_note_seq_the_error_says_what_to_install(monkeypatch):
 def test_real_files_are_what_note_seq_reads(note_seq, real_music, archive, folder, step):
     """Onsets, ends, pitches, velocities, programs, percussion, meters and keys, to a microsecond.
 
-    Left out: notes that overlap another of their pitch, where pretty_midi ends all of them at the first note-off. Its
-    own doing are a tempo and a meter at the start where the file has none, and equal tempi in a row made one.
+    Left out: files in which something was mended, notes that All Notes Off ends (pretty_midi drops them), and notes that
+    overlap another of their program and pitch, where pretty_midi ends all of a track's at the first note-off, and none
+    of another track's. Its own doing are a tempo and a meter at the start where the file has none, and equal tempi in
+    a row made one.
     """
     compared = 0
     for path in sorted((real_music(archive) / folder).rglob("*.mid"))[::step]:
-        score = midi.read(path, require_notes=False)
+        reading = midi.read_mended(path, require_notes=False)
+        if reading.mended:
+            continue
+        score = reading.score
         ours, theirs = to_note_sequence(score), note_seq.midi_file_to_note_sequence(str(path))
         assert ours.ticks_per_quarter == theirs.ticks_per_quarter
-        assert len(ours.notes) == len(theirs.notes)
+        dropped = len(ours.notes) - len(theirs.notes)  # by pretty_midi: what All Notes Off ends
+        assert dropped == 0 or (0 < dropped <= 4 and ends_all_notes(path))
         left, right = rows(ours)[~overlapping(score)], rows(theirs)
         partners: dict[tuple, list] = {}
         for row in right:
             partners.setdefault(tuple(row[:4]), []).append(row[4:])
-        for row in left:
-            nearest = np.abs(np.array(partners[tuple(row[:4])]) - row[4:]).max(axis=1).min()
-            assert nearest < 1e-6
+        distances = [
+            np.abs(np.array(partners.get(tuple(row[:4]), [(np.inf, np.inf)])) - row[4:]).max(axis=1).min()
+            for row in left
+        ]
+        assert np.count_nonzero(np.array(distances) >= 1e-6) <= dropped
         compared += len(left)
         assert last_at_each_time(ours.time_signatures) == last_at_each_time(theirs.time_signatures)
         assert last_at_each_time(ours.key_signatures) == last_at_each_time(theirs.key_signatures)
     assert compared > 1_000
+
+
+def ends_all_notes(path) -> bool:
+    """Whether a file has a message that ends all notes of a channel (controllers 120 and 123 to 127)."""
+    messages = (message for track in mido.MidiFile(path).tracks for message in track)
+    return any(message.type == "control_change" and message.control in (120, *range(123, 128)) for message in messages)
 
 
 def rows(sequence) -> np.ndarray:
@@ -206,15 +221,17 @@ def rows(sequence) -> np.ndarray:
 
 
 def overlapping(score: Score) -> np.ndarray:
-    """Which notes overlap another of their track and pitch (bool, in the order of the notes)."""
+    """Which notes overlap another of their program and pitch (bool, in the order of the notes)."""
     notes = score.notes
     ends = notes["onset"] + notes["duration"]
-    found = np.zeros(len(notes), bool)
-    for where in np.unique(notes[["track", "pitch"]]):
-        own = np.flatnonzero((notes["track"] == where["track"]) & (notes["pitch"] == where["pitch"]))
-        over = notes["onset"][own[1:]] < ends[own[:-1]]
-        found[own[1:][over]] = found[own[:-1][over]] = True
-    return found
+    overlaps = np.zeros(len(notes), bool)
+    for where in np.unique(notes[["program", "pitch"]]):
+        alike = np.flatnonzero((notes["program"] == where["program"]) & (notes["pitch"] == where["pitch"]))
+        alike = alike[np.argsort(notes["onset"][alike], kind="stable")]
+        begun, over = notes["onset"][alike], np.maximum.accumulate(ends[alike])
+        overlaps[alike[1:][begun[1:] < over[:-1]]] = True
+        overlaps[alike[:-1][begun[1:] < ends[alike][:-1]]] = True
+    return overlaps
 
 
 def last_at_each_time(changes) -> dict[float, tuple]:

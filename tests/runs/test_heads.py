@@ -264,7 +264,7 @@ def test_a_decoder_only_checkpoint_has_no_encoder(tmp_path: Path, written):
     with pytest.raises(ConfigError, match="a classifier stands on an encoder, and a prefix_lm has none"):
         train("melody", tmp_path / "run", "notes", initial_checkpoint_path=folder)
     config = initial_weights.with_head(CONFIG, "notes")
-    with pytest.raises(ConfigError, match=f"and {folder} is a prefix_lm"):
+    with pytest.raises(ConfigError, match=f"and {folder}/checkpoints/1 is a prefix_lm"):
         initial_weights.initial_params(folder, config, default(), new_head=True, key=jax.random.key(0))
 
 

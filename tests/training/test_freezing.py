@@ -18,7 +18,6 @@ from flax import nnx
 from t5music.errors import CheckpointError, ConfigError
 from t5music.model import parameters, sharding
 from t5music.training import freezing, loop, optimizers, schedules, train_state, train_step
-from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.cost import flops, memory
 
 # Wide enough for Adafactor to factor its second moments.
@@ -263,21 +262,3 @@ def test_a_run_stopped_amid_its_unfreezing_goes_on_to_the_last_bit(tmp_path):
 def test_a_run_resumed_must_train_the_same(uninterrupted, change, message):
     with pytest.raises(CheckpointError, match=message):
         tiny_runs.train(uninterrupted[0], **change)
-
-
-def test_a_run_of_before_there_were_adapters_goes_on(tmp_path):
-    """What T5Config has got since is at its default in a run that does not know it."""
-    checkpoints = Checkpoints(tmp_path)
-    mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    _, abstract = parameters.abstract(tiny_runs.CONFIG)
-    transformation = optax.sgd(0.1)
-    target = train_state.abstract_state(abstract, transformation, mesh)
-    now = train_state.create(tiny_runs.CONFIG, transformation, target, mesh, seed=0, params=drawn(tiny_runs.CONFIG))
-    here = {"config": tiny_runs.CONFIG.to_dict()}
-    old = {name: value for name, value in here["config"].items() if name != "adapter_dim"}
-    checkpoints.save(now, {}, {"config": old}, best_step=None)
-    assert checkpoints.restore(target, here) is not None
-    wider = {"config": {**here["config"], "adapter_dim": 4}}
-    with pytest.raises(CheckpointError, match=r"config\.adapter_dim is 0 there and 4 here"):
-        checkpoints.restore(target, wider)
-    checkpoints.close()

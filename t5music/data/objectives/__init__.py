@@ -48,7 +48,7 @@ def from_config(config: Mapping[str, Any]) -> Objective:
     name = fields.pop("name", "")
     if not isinstance(name, str) or name not in OBJECTIVES:
         names = ", ".join(OBJECTIVES)
-        raise DataError(f"unnames objective {name!r} (there are {names}){nearest(str(name), OBJECTIVES)}")
+        raise DataError(f"unknown objective {name!r} (there are {names}){nearest(str(name), OBJECTIVES)}")
     try:
         return json_files.parse(OBJECTIVES[name], fields)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Changes: the tempi, meters and key signatures of a file, in whatever tracks they stand.
 
-Those that are too short, that music cannot have, or that come later than a file can be written, are left out. Of several
-at one tick the last one holds, in the order of the tracks. The patterns of a file of type 2 each begin at 120 quarter
+Those that are too short, that music cannot have, or that come later than a file can be written, are left out. Of
+several at one tick the last one holds, in the order of the tracks. The patterns of a file of type 2 each begin at 120 quarter
 notes a minute and in 4/4. Under SMPTE division time is absolute: tempi mean nothing, and one tempo throughout makes the
 seconds right.
 """
@@ -73,8 +73,8 @@ def _changes(
 ) -> dict[int, Value]:
     """The changes of one kind, tick -> value, in the order of time.
 
-    `value_of`: what the data of a change say, None if that is impossible. `default`: what holds again at the beginning of
-    each pattern of a file of type 2, if anything.
+    `value_of`: what the data of a change say, None if that is impossible. `default`: what holds again at the beginning
+    of each pattern of a file of type 2, if anything.
     """
     stated = [blob for blob in events.blobs if blob.kind == kind]
     ticks = events.ticks[[blob.event for blob in stated]].tolist() if stated else []

@@ -161,7 +161,10 @@ class ChannelUse:
 
 
 def _paired(channel: int, key: int, strokes: Sequence[Stroke]) -> list[Strike]:
-    """The notes of one key. The first one struck ends first; the last one where note-offs are missing (see `pairing`)."""
+    """The notes of one key.
+
+    The first one struck ends first; the last one where note-offs are missing (see `pairing`).
+    """
     balanced = 2 * sum(stroke.is_on for stroke in strokes) == len(strokes)
     sounding: deque[Stroke] = deque()
     strikes = []

@@ -100,7 +100,10 @@ def read_events(chunks: Chunks, mended: Counter[str], limits: Limits, name: str)
 
 
 def _read(bodies: Sequence[bytes], sequential: bool, limits: Limits, name: str) -> Events | None:
-    """The events of tracks, or None where they are not regular. If `sequential`, a track begins where the last ended."""
+    """The events of tracks, or None where they are not regular.
+
+    If `sequential`, a track begins where the last ended.
+    """
     stripped = _strip(bodies)
     window = None if stripped is None else read_windows(stripped.body, limits.notes, name)
     if stripped is None or window is None:

@@ -1,8 +1,8 @@
 """Limits: what is too much, or goes on for too long, to be music that a MIDI file can hold.
 
-The largest of 13,000 files from the web and from corpora had 0.85 MB, 128 tracks, 51,000 notes, 7,000 quarter notes, 2,100
-bars and 73 minutes. What goes far beyond is damage, such as a time with a bit flipped: hours of silence, which would make
-millions of event words.
+The largest of 13,000 files from the web and from corpora had 0.85 MB, 128 tracks, 51,000 notes, 7,000 quarter notes,
+2,100 bars and 73 minutes. What goes far beyond is damage, such as a time with a bit flipped: hours of silence, which
+would make millions of event words.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def check_length(score: Score, name: str) -> None:
     quarters = score.end_tick / score.ticks_per_quarter
     shortest = min([4, *(4 * numerator / denominator for _, numerator, denominator in score.meters.tolist())])
     slowest = max(DEFAULT_TEMPO, int(score.tempos["microseconds"].max(initial=0)))
-    # Nearly all music is far from either limit, which is seen at once. (A bar has whole ticks, so at least half of its.)
+    # Nearly all music is far from either limit, which is seen at once. (A bar has whole ticks, so at least
+    # half of its.)
     if 2 * quarters / shortest + len(score.meters) < MAX_BARS and quarters * slowest < MAX_HOURS * 3600e6:
         return
     if score.bar_count > MAX_BARS:

@@ -3,7 +3,7 @@
 The kinds do not change, so reports can count by them. A kind may have another before it, as in "its score: notes of no
 length: 3", which says of which file of a piece it is.
 
-    kinds(["its score: notes of no length: 3", "RIFF wrapper"])  ->  {"its score: notes of no length": 3, "RIFF wrapper": 1}
+    kinds(["notes of no length: 3", "RIFF wrapper"])  ->  {"notes of no length": 3, "RIFF wrapper": 1}
 """
 
 from __future__ import annotations

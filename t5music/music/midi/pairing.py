@@ -4,9 +4,10 @@ A note-off names a channel and a key, not a note; so where a key is struck again
 which note ends first. The rule, key by key, in the order in which the events of all tracks are played:
 
 - A note-off of a key that does not sound ends nothing and is left out.
-- Note-ons and note-offs are matched like brackets. A note-on that no bracket closes has lost its note-off: after it, the
-  key never again falls as silent as it was before. Its note is taken to last until the key's next event (a strike or a
-  note-off), at most a whole note, and not beyond the end of the file; where that leaves it no time, it is left out.
+- Note-ons and note-offs are matched like brackets. A note-on that no bracket closes has lost its note-off: after it,
+  the key never again falls as silent as it was before. Its note is taken to last until the key's next event (a strike
+  or a note-off), at most a whole note, and not beyond the end of the file; where that leaves it no time, it is left
+  out.
 - All other notes have their note-offs: the first one struck is the first to end.
 - A message that ends all notes of a channel ends those that are left. No note reaches beyond it.
 
@@ -35,7 +36,8 @@ class Strikes(NamedTuple):
         keys: int64 [events], the same number for events of one key of one channel between two ends of all its notes.
         is_on: bool [events], whether it is a note-on.
         ticks: int64 [events], when it is played.
-        all_off: int64 [events], tick at which all notes of the channel are ended next, or NEVER; None if they never are.
+        all_off: int64 [events], tick at which all notes of the channel are ended next, or NEVER; None if they never
+        are.
         tracks: int64 [events], the track of the file.
         kinds: tells of some note-ons (int64 [notes]) by equal numbers (int64 [notes]) which are alike, as in loudness.
     """

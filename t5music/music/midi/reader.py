@@ -66,8 +66,8 @@ def read(
     not to the track that states them (see `channels`), and so does the rule by which notes end (see `pairing`). A track
     of the score is one program of one channel in one track of the file, named like the latter, with the pedals of its
     channel; all percussion has the program DRUMS. Tracks without notes are left out. A note belongs to the program in
-    force at its onset. The patterns of a file of type 2 are played one after another. Under SMPTE division, which counts
-    parts of seconds, a "quarter note" is a second.
+    force at its onset. The patterns of a file of type 2 are played one after another. Under SMPTE division, which
+    counts parts of seconds, a "quarter note" is a second.
 
     Always so: a note of no length gets one tick; a tempo, meter or key signature with an impossible value is left out;
     of several at one tick the last one is kept; a sustain pedal still down at the end is lifted with the last note. How
@@ -86,8 +86,8 @@ def read(
         The score, which `to_bytes` can write.
 
     Raises:
-        MidiError: "FILE: what is wrong", for every file that cannot be read, and for one that goes on for too long to be
-            music (see `limits`).
+        MidiError: "FILE: what is wrong", for every file that cannot be read, and for one that goes on for too long
+            to be music (see `limits`).
     """
     return read_mended(
         source,

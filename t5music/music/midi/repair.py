@@ -7,8 +7,8 @@ It takes about a microsecond an event. What is done:
 - system common and real-time messages, which have no place in a file, are skipped with their data bytes;
 - a delta time or length goes on as long as its bytes say so, of which the last 28 bits count;
 - a track that ends within an event ends before that event;
-- what follows an End of Track is read up to the first event that is not as the standard has it, beginning with a status;
-  from there on it is left out, for padding and what editors append is not music.
+- what follows an End of Track is read up to the first event that is not as the standard has it, beginning with a
+  status; from there on it is left out, for padding and what editors append is not music.
 
 Where more than an eighth of the bytes read had to be mended so, the file is refused: that is not music.
 
@@ -28,7 +28,8 @@ SYSTEM_DATA = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of system common message
 END_OF_TRACK = b"\xff\x2f\x00"
 NOTHING = b"\xff\x7f"  # a meta event without a meaning
 TEXTS = {0x03, 0x21}  # the meta events of any length that are of use: track names, ports
-# A tempo, meter or key signature that is impossible, which stands for one that is too short, and bytes that it must have.
+# A tempo, meter or key signature that is impossible, which stands for one that is too short, and bytes that it must
+# have.
 IMPOSSIBLE = {0x51: (b"\0\0\0", 3), 0x58: (b"\0\0\x18\x08", 2), 0x59: (b"\x7f\0", 2)}
 DAMAGE = ("data bytes above 127", "stray data bytes", "system messages", "numbers of more than 28 bits")
 
@@ -109,11 +110,11 @@ def _event(body: bytes, at: int, status: int, damage: Counter[str]) -> tuple[byt
         head = body[at]
         at += 1
     if head < 0xF0:
-        data = (body[at],) if 0xC0 <= head < 0xE0 else (body[at], body[at + 1])
-        if max(data) > 0x7F:
-            damage["data bytes above 127"] += sum(value > 0x7F for value in data)
-            data = tuple(min(value, 0x7F) for value in data)
-        return bytes((*_delta(delta), head, *data)), at + len(data), head
+        values = [body[at]] if 0xC0 <= head < 0xE0 else [body[at], body[at + 1]]
+        if max(values) > 0x7F:
+            damage["data bytes above 127"] += sum(value > 0x7F for value in values)
+            values = [min(value, 0x7F) for value in values]
+        return bytes((*_delta(delta), head, *values)), at + len(values), head
     if head not in (0xFF, 0xF0, 0xF7):
         damage["system messages"] += 1
         return _delta(delta) + NOTHING + b"\0", at + SYSTEM_DATA.get(head, 0), status

@@ -1,12 +1,13 @@
 """Voices: which program each MIDI channel has, and whether it is percussion, as they change.
 
 - A program holds from its program change on, for notes struck after it.
-- Percussion is channel 10, and what GS and XG declare by SysEx (see `system_exclusive`), and what a program change begins
-  after bank select (controller 0) 126 or 127 in XG, 120 in GM2, until a program change after another bank. In a file that
-  declares neither, such a bank counts if the program is one of their kits: in older files bank 127 has the sounds of the
-  MT-32, as it has in GS. Bank 121 is melodic on channel 10, too. (No bank select can say the "bank 128" of SoundFonts.)
-- In XG a program change with a bank also overrides an earlier Part Mode, but bank 0 never makes channel 10 melodic, as it
-  would on a device: in all files that say so, percussion is meant.
+- Percussion is channel 10, and what GS and XG declare by SysEx (see `system_exclusive`), and what a program change
+  begins after bank select (controller 0) 126 or 127 in XG, 120 in GM2, until a program change after another bank. In a
+  file that declares neither, such a bank counts if the program is one of their kits: in older files bank 127 has the
+  sounds of the MT-32, as it has in GS. Bank 121 is melodic on channel 10, too. (No bank select can say the "bank 128"
+  of SoundFonts.)
+- In XG a program change with a bank also overrides an earlier Part Mode, but bank 0 never makes channel 10 melodic, as
+  it   would on a device: in all files that say so, percussion is meant.
 - A GM, GS or XG reset makes channel 10 of its port alone percussion. Programs stay, for in many files they stand before
   a reset, at the same tick.
 """

@@ -1,7 +1,7 @@
 """Windows: where the events in the bytes of a track stand, found for many bytes at once.
 
-Meta events and SysEx are without their data here: FF, the kind and a length, or F0 and a length, as if they were messages
-of two data bytes, or of one.
+Meta events and SysEx are without their data here: FF, the kind and a length, or F0 and a length, as if they were
+messages of two data bytes, or of one.
 
 A byte of 128 or more is a status, or it continues a delta time. Which of the two follows from the number of lower bytes
 between it and the next high byte. A message has two data bytes and a delta time ends with one lower byte; so modulo 3
@@ -11,8 +11,8 @@ between it and the next high byte. A message has two data bytes and a delta time
 - one byte remains where a status follows the beginning of a delta time;
 - two bytes remain where a delta time begins after a status.
 
-A program change, a channel pressure and a SysEx have one data byte, which shifts this by one. So from most high bytes the
-next one's nature is known, and from the others whether it stays the same or turns into the other.
+A program change, a channel pressure and a SysEx have one data byte, which shifts this by one. So from most high bytes
+the next one's nature is known, and from the others whether it stays the same or turns into the other.
 
 Then each event is checked: it must begin where the one before it ends, with a delta time of at most four bytes. A guess
 may cost the time that the slow way takes, but is never taken for an event.
@@ -34,8 +34,8 @@ MIN_NOTE_BYTES = 3  # of a note-on: its delta time, its key and its velocity
 
 # A status byte whose message has one data byte here: program change, channel pressure, SysEx.
 HAS_ONE_BYTE = np.isin(np.arange(256) >> 4, (0xC, 0xD)) | (np.arange(256) == 0xF0)
-# By 3 * (one data byte, were it a status) + (number of lower bytes + 1) modulo 3: whether the next high byte's nature is
-# known whatever this one is, whether it is then a status, and else whether it is the other than this one.
+# By 3 * (one data byte, were it a status) + (number of lower bytes + 1) modulo 3: whether the next high byte's nature
+# is known whatever this one is, whether it is then a status, and else whether it is the other than this one.
 IS_KNOWN = np.array([True, False, True, True, True, False])
 IS_STATUS = np.array([False, False, True, True, False, False])
 IS_OTHER = np.array([False, False, False, False, False, True])
@@ -89,8 +89,9 @@ def read_windows(body: bytes, max_notes: int, name: str) -> Window | None:
                 raise MidiError(f"{name}: has more than {max_notes} notes")
     if len(windows) == 1:
         return windows[0]
-    none = Window(*np.empty((2, 0), np.int64), np.empty(0, np.uint8), np.empty(0, np.bool_))
-    return Window(*map(np.concatenate, zip(none, *windows, strict=True)))
+    none = np.empty(0, np.int64)
+    empty = Window(none, none, np.empty(0, np.uint8), np.empty(0, np.bool_))
+    return Window(*map(np.concatenate, zip(empty, *windows, strict=True)))
 
 
 def _read(octets: NDArray, at: int, stop: int, status: int) -> Window | None:
@@ -107,7 +108,8 @@ def _read(octets: NDArray, at: int, stop: int, status: int) -> Window | None:
     thirds = gaps * THIRD >> SHIFT
     rest = gaps - 3 * thirds
     is_status = _natures(rest + 3 * has_one)
-    # How many messages' data stand between each high byte and the next one: after a status gaps // 3, else (gaps - 1) // 3.
+    # How many messages' data stand between each high byte and the next one: after a status gaps // 3, else (gaps - 1)
+    # // 3.
     counts = thirds - ((rest == 0) & ~is_status)
     single = (has_one & is_status).nonzero()[0]
     counts[single] = np.minimum(gaps[single] - 1, 1)

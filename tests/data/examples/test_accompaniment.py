@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_scores import BAR, NOTHING, QUARTER, chorale, piece, sounding, tune
 
-from t5music.data.examples import Accompany, from_config
+from t5music.data.examples import Accompany
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings
 from t5music.music.score import NOTE, Score
@@ -108,11 +108,6 @@ def test_an_answer_ends_with_its_window_and_has_a_track_for_each_program():
     assert len(music.score.track_names) == 3
     tracks = {int(note["program"]): int(note["track"]) for note in music.score.notes}
     assert tracks == {52: 0, 19: 1, 32: 2}
-
-
-def test_a_part_may_be_one_name_as_in_older_checkpoints():
-    config = {"kind": "accompany", "style": "chorale", "encoding": "remi", "part": "soprano", "bars": 2}
-    assert from_config(config) == CHORALE
 
 
 def test_it_needs_bars_and_notes():

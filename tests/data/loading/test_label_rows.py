@@ -167,7 +167,7 @@ def test_batches_of_a_store_hold_its_examples_in_the_same_order(label_store: Lab
     evaluated = list(eval_batches(store, "validation", **settings, head="notes"))
     assert np.concatenate([batch["example_index"] for batch in evaluated]).tolist() == [0, 1, 2, 3, 4, -1, -1, -1]
     assert not evaluated[1]["decoder_loss_weights"][1:].any()
-    with pytest.raises(ConfigError, match=r"train\.pack must be False with the head 'notes'"):
+    with pytest.raises(ConfigError, match=r"TrainingData\.pack must be False with the head 'notes'"):
         train_batches(store, **settings, seed=1, head="notes")
 
 

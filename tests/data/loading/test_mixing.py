@@ -57,7 +57,7 @@ def test_configs_are_json_and_come_back(rate):
 def test_configs_of_other_kinds():
     with pytest.raises(DataError, match="did you mean 'proportional'"):
         from_config({"name": "proportionate"})
-    with pytest.raises(DataError, match="no field 'max'"):
+    with pytest.raises(DataError, match="max is unknown"):
         from_config({"name": "proportional", "max": 3})
 
 

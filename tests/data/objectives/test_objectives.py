@@ -261,7 +261,7 @@ def test_configs_are_json_and_come_back(step):
 def test_unknown_configs_are_errors():
     with pytest.raises(DataError, match="did you mean 'span_corruption'"):
         from_config({"name": "span_corruptions"})
-    with pytest.raises(DataError, match="no field 'density'"):
+    with pytest.raises(DataError, match="density is unknown"):
         from_config({"name": "span_corruption", "density": 0.1})
 
 

@@ -293,7 +293,7 @@ def test_a_report_of_many_sequences():
 
 
 def test_what_does_not_fit():
-    with pytest.raises(ConfigError, match=r"no grammar for 'rem' .*did you mean 'remi'"):
+    with pytest.raises(ConfigError, match=r"no encoding 'rem' .*did you mean 'remi'"):
         encodings.grammar_of("rem")
     with pytest.raises(MidiError, match=r"sequence 1 holds event ids outside 0\.\.387"):
         encodings.grammar_of("performance").check([[0], [388]])
