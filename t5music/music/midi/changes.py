@@ -1,9 +1,9 @@
 """Changes: the tempi, meters and key signatures of a file, in whatever tracks they stand.
 
 Those that are too short, that music cannot have, or that come later than a file can be written, are left out. Of
-several at one tick the last one holds, in the order of the tracks. The patterns of a file of type 2 each begin at 120 quarter
-notes a minute and in 4/4. Under SMPTE division time is absolute: tempi mean nothing, and one tempo throughout makes the
-seconds right.
+several at one tick the last one holds, in the order of the tracks. The patterns of a file of type 2 each begin at 120
+quarter notes a minute and in 4/4. Under SMPTE division time is absolute: tempi mean nothing, and one tempo throughout
+makes the seconds right.
 """
 
 from __future__ import annotations

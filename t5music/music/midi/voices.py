@@ -7,7 +7,7 @@
   sounds of the MT-32, as it has in GS. Bank 121 is melodic on channel 10, too. (No bank select can say the "bank 128"
   of SoundFonts.)
 - In XG a program change with a bank also overrides an earlier Part Mode, but bank 0 never makes channel 10 melodic, as
-  it   would on a device: in all files that say so, percussion is meant.
+  it would on a device: in all files that say so, percussion is meant.
 - A GM, GS or XG reset makes channel 10 of its port alone percussion. Programs stay, for in many files they stand before
   a reset, at the same tick.
 """
