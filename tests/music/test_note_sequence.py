@@ -175,9 +175,9 @@ def test_real_files_are_what_note_seq_reads(note_seq, real_music, archive, folde
     """Onsets, ends, pitches, velocities, programs, percussion, meters and keys, to a microsecond.
 
     Left out: files in which something was mended, notes that All Notes Off ends (pretty_midi drops them), and notes
-    that overlap another of their program and pitch, where pretty_midi ends all of a track's at the first note-off, and none
-    of another track's. Its own doing are a tempo and a meter at the start where the file has none, and equal tempi in
-    a row made one.
+    that overlap another of their program and pitch, where pretty_midi ends all of a track's at the first note-off, and
+    none of another track's. Its own doing are a tempo and a meter at the start where the file has none, and equal tempi
+    in a row made one.
     """
     compared = 0
     for path in sorted((real_music(archive) / folder).rglob("*.mid"))[::step]:
