@@ -29,21 +29,22 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("path", PODS, ids=lambda path: path.stem)
 def test_the_trainings_for_pods_fit(path: Path, capsys: pytest.CaptureFixture[str]):
     gin_files.configure([f"pods/{path.name}"], SET)
-    made = registry.train(plan=print_plan.Request())
-    assert made.fits
-    assert made.seconds < 14 * 86400
+    training_plan = registry.train(plan=print_plan.Request())
+    assert training_plan.fits
+    assert training_plan.seconds < 14 * 86400
     kind, count = path.stem.removeprefix("tpu_").split("_")[:2]
-    assert (made.chip.name, made.mesh.size) == (f"TPU {kind}", int(count))
+    assert (training_plan.chip.name, training_plan.mesh.size) == (f"TPU {kind}", int(count))
     printed = capsys.readouterr().out
     assert "not there yet ('some_task' is not compiled" in printed
-    assert f"total: {sum(print_plan.plan.parameter_counts(made.training.config).values()):,} parameters" in printed
+    parameters = sum(print_plan.plan.parameter_counts(training_plan.training.config).values())
+    assert f"total: {parameters:,} parameters" in printed
 
 
 def test_the_largest_is_planned_for_a_v4_pod():
     gin_files.configure(["pods/tpu_v4_256_11b.gin"], SET)
-    made = registry.train(plan=print_plan.Request())
-    assert made.training.config.d_ff == 65536
-    assert made.memory.parameters == pytest.approx(11.28e9 * 4 / 256, rel=0.01)
+    training_plan = registry.train(plan=print_plan.Request())
+    assert training_plan.training.config.d_ff == 65536
+    assert training_plan.memory.parameters == pytest.approx(11.28e9 * 4 / 256, rel=0.01)
 
 
 TINY = ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin"]

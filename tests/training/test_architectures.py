@@ -102,10 +102,10 @@ def test_the_loss_of_packed_rows_is_that_of_the_same_examples_apart(name):
 def test_evaluation_of_decoder_only_models_counts_targets_alone(name):
     model = nnx.merge(*jax.device_put(drawn(ARCHITECTURES[name], seed=1)))
     batch = assemble([*([pair] for pair in examples()), []], LENGTHS, packed=False, decoder_only=True)
-    found = likelihood.evaluate(model, [{**batch, "example_index": np.arange(4)}], tiny_runs.IS_NOTE)
+    metrics = likelihood.evaluate(model, [{**batch, "example_index": np.arange(4)}], tiny_runs.IS_NOTE)
     targets = np.concatenate([pair.targets for pair in examples()])
-    assert (found["tokens"], found["examples"]) == (12, 3)
-    assert found["notes"] == tiny_runs.IS_NOTE[targets].sum()
+    assert (metrics["tokens"], metrics["examples"]) == (12, 3)
+    assert metrics["notes"] == tiny_runs.IS_NOTE[targets].sum()
     nats = 0.0
     for pair in examples():
         tokens = np.concatenate([pair.inputs, pair.targets])
@@ -115,7 +115,7 @@ def test_evaluation_of_decoder_only_models_counts_targets_alone(name):
         )
         log_z = np.log(np.exp(logits).sum(-1))
         nats += (log_z - logits[np.arange(len(tokens)), tokens])[len(pair.inputs) :].sum()
-    np.testing.assert_allclose(found["loss"], nats / 12, rtol=1e-5)
+    np.testing.assert_allclose(metrics["loss"], nats / 12, rtol=1e-5)
 
 
 def test_prompts_are_the_inputs_of_every_architecture():
@@ -123,10 +123,10 @@ def test_prompts_are_the_inputs_of_every_architecture():
         assemble([[pair] for pair in examples()], LENGTHS, packed=False, decoder_only=decoder_only)
         for decoder_only in (False, True)
     )
-    for found, pair in zip(
+    for rows, pair in zip(
         zip(likelihood.prompts(apart), likelihood.prompts(joint), strict=True), examples(), strict=True
     ):
-        for row in found:
+        for row in rows:
             assert row[row > 0].tolist() == row[: len(pair.inputs)].tolist() == pair.inputs.tolist()
 
 
@@ -135,6 +135,6 @@ def test_adafactor_factors_what_is_shared_by_layer():
     config = dataclasses.replace(PLAIN, shared_layers=True, scan_layers=True)
     abstract = parameters.abstract(config)[1]
     transformation = optimizers.adafactor(schedules.constant(0.01)).transformation(train_state.logical_axes(abstract))
-    kept = jax.eval_shape(transformation.init, nnx.to_pure_dict(abstract))
-    assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(kept[0]["decoder"]["layers"]))
-    assert "encoder" not in kept[0]
+    opt_state = jax.eval_shape(transformation.init, nnx.to_pure_dict(abstract))
+    assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(opt_state[0]["decoder"]["layers"]))
+    assert "encoder" not in opt_state[0]

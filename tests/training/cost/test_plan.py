@@ -79,8 +79,8 @@ def test_flops_of_a_classifier_are_those_of_the_encoder_and_the_head():
     encoder = 2 * (128 * (4 * square + wide) + 4 * 256 * 128 * 128)
     notes = 128 * (square + 2 * 256 * 5)
     pooling = 128 * (2 * 256 * 128 + 2 * 128 * 4 + 2 * 4 * 256)
-    for head, own in {"notes": notes, "sequence": pooling + 4 * square + 2 * 256 * 5}.items():
-        assert flops.train_flops(shape(**CLASSIFIER, head=head), rows=3, **LENGTHS) == 3 * 3 * (encoder + own)
+    for head, head_flops in {"notes": notes, "sequence": pooling + 4 * square + 2 * 256 * 5}.items():
+        assert flops.train_flops(shape(**CLASSIFIER, head=head), rows=3, **LENGTHS) == 3 * 3 * (encoder + head_flops)
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_memory_agrees_with_xla(changes, microbatches):
     """
     config = shape(**changes)
     one = sharding.make_mesh(devices=1)
-    found = memory.of_step(config, ADAFACTOR, one, rows=8, lengths=LENGTHS, microbatches=microbatches)
+    step_memory = memory.of_step(config, ADAFACTOR, one, rows=8, lengths=LENGTHS, microbatches=microbatches)
     analysis = compiled(config, 8, *([microbatches] if microbatches > 1 else [])).memory_analysis()
-    held = found.parameters + found.optimizer + found.batch
+    held = step_memory.parameters + step_memory.optimizer + step_memory.batch
     assert held == pytest.approx(analysis.argument_size_in_bytes, rel=0.001)
-    temporary = found.gradients + found.activations + found.logits + found.workspace
+    temporary = step_memory.gradients + step_memory.activations + step_memory.logits + step_memory.workspace
     assert 0.9 < temporary / analysis.temp_size_in_bytes < 1.5
 
 
@@ -153,10 +153,10 @@ def training(size: str, **changes) -> plan.Training:
 
 def test_time_is_operations_over_speed():
     chip = chips.require("TPU v4")
-    made = plan.make_plan(training("small"), sharding.make_mesh(devices=8), chip, utilisation=0.5)
-    assert made.seconds == pytest.approx(1000 * made.training.flops / (8 * 275e12 * 0.5))
-    assert made.training.positions == 64 * (512 + 114)
-    assert "at 50% of the peak" in made.report()
+    training_plan = plan.make_plan(training("small"), sharding.make_mesh(devices=8), chip, utilisation=0.5)
+    assert training_plan.seconds == pytest.approx(1000 * training_plan.training.flops / (8 * 275e12 * 0.5))
+    assert training_plan.training.positions == 64 * (512 + 114)
+    assert "at 50% of the peak" in training_plan.report()
     stated = plan.make_plan(training("small"), sharding.make_mesh(devices=8), chip, throughput=40_064)
     assert stated.seconds == pytest.approx(1000)
     assert "16 min 40 s at the stated throughput: 1 s a step, 40,064 tokens/s" in stated.report()
@@ -167,10 +167,10 @@ def test_time_is_operations_over_speed():
 
 
 def test_what_does_not_fit_gets_a_suggestion_that_does():
-    made = plan.make_plan(training("large"), sharding.make_mesh(devices=8), chips.require("TPU v4"))
-    assert not made.fits
-    assert "DOES NOT FIT" in made.report()
-    better, lines = plan.suggest(made)
+    training_plan = plan.make_plan(training("large"), sharding.make_mesh(devices=8), chips.require("TPU v4"))
+    assert not training_plan.fits
+    assert "DOES NOT FIT" in training_plan.report()
+    better, lines = plan.suggest(training_plan)
     assert better.fits
     assert lines == ["T5Config.scan_layers = True", "T5Config.remat_policy = 'dots'"]
 
