@@ -175,11 +175,11 @@ def test_round_trip_through_midi(encoding, data):
 @pytest.mark.parametrize(
     ("archive", "pattern", "files"),
     [
-        ("web_midi_multitrack", "midi/**/*.mid", 40),
-        ("multitrack_extra", "midi/**/*.mid", 25),
-        ("pop909", "POP909/**/*.mid", 25),
-        ("nes_nsf2midi", "midi/**/*.mid", 40),
-        ("jsb_chorales", "bach370_midi/**/*.mid", 20),
+        ("web_midi_multitrack", "midi/**/*.mid", 20),
+        ("multitrack_extra", "midi/**/*.mid", 12),
+        ("pop909", "POP909/**/*.mid", 12),
+        ("nes_nsf2midi", "midi/**/*.mid", 20),
+        ("jsb_chorales", "bach370_midi/**/*.mid", 10),
     ],
 )
 def test_round_trip_of_real_music(real_music, archive, pattern, files):

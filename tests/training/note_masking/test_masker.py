@@ -142,6 +142,7 @@ def test_eight_devices_choose_as_one():
     jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-3, atol=1e-4), eight.params, one.params)
 
 
+@pytest.mark.slow  # by default: that any run goes on to the bit, and that all of a masker is in the state
 def test_a_run_that_was_stopped_is_one_that_was_not(tmp_path):
     settings = {"evaluations": {}, "save_period": 100, "log_period": 3}
     masker = new_masker(**OFTEN)
