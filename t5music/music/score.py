@@ -237,22 +237,30 @@ class Score:
         """The score with the sustain pedal played out: no pedals left, durations as they sound.
 
         A note that ends while its track's pedal is down lasts until the pedal is lifted, or until the same pitch is
-        struck again in that track (percussion is left alone).
+        struck again in that track (percussion is left alone). Tracks with the same program and the very same pedals
+        are parts of one instrument, such as two hands on one channel: a strike in one of them counts for all.
         """
         if not len(self.pedals):
             return self
         notes = self.notes.copy()
         ends = notes["onset"] + notes["duration"]
         lifts = np.zeros(len(notes), np.int64)  # when the last pedal pressed by a note's end is lifted
+        instruments = np.arange(len(self.track_names))  # of each track, the first track of its instrument
+        first_track: dict[tuple[bytes, ...], int] = {}
         for track in np.unique(self.pedals["track"]):
             pedals = self.pedals[self.pedals["track"] == track]
-            track_notes = np.flatnonzero((notes["track"] == track) & (notes["program"] != DRUMS))
-            pressed = np.searchsorted(pedals["onset"], ends[track_notes], side="right")
+            in_track = notes["track"] == track
+            programs = np.unique(notes["program"][in_track])
+            same = (programs.tobytes(), pedals["onset"].tobytes(), pedals["duration"].tobytes())
+            instruments[track] = first_track.setdefault(same, track)
+            pitched = np.flatnonzero(in_track & (notes["program"] != DRUMS))
+            pressed = np.searchsorted(pedals["onset"], ends[pitched], side="right")
             lifted = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
-            lifts[track_notes] = np.append(0, lifted)[pressed]
-        order = stable_order((notes["track"], notes["pitch"], notes["onset"]))
+            lifts[pitched] = np.append(0, lifted)[pressed]
+        of_note = instruments[notes["track"]]
+        order = stable_order((of_note, notes["pitch"], notes["onset"]))
         now, after = notes[order[:-1]], notes[order[1:]]
-        again = (now["track"] == after["track"]) & (now["pitch"] == after["pitch"])
+        again = (of_note[order[:-1]] == of_note[order[1:]]) & (now["pitch"] == after["pitch"])
         struck = np.full(len(notes), np.iinfo(np.int64).max)  # when the same pitch is struck again
         struck[order[:-1][again]] = after["onset"][again]
         notes["duration"] = np.maximum(ends, np.minimum(lifts, struck)) - notes["onset"]
