@@ -138,7 +138,7 @@ def _load(path: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
     except OSError as error:
         raise MidiError(f"{name}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a path with a NUL in it
-        raise MidiError(f"{name!r}: not a file name: {error}") from None
+        raise MidiError(f"'{name}': not a file name: {error}") from None
 
 
 def _read(data: bytes, name: str, limits: Limits) -> Reading:

@@ -75,7 +75,7 @@ def _repaired(body: bytes, mended: Counter[str]) -> tuple[bytes, int]:
                 mended.update(damage)
                 damage.clear()
             track += event
-            at = end
+            at = min(end, len(body))  # an End of Track may lack its length
             ended |= not status and event.endswith(END_OF_TRACK)
     except IndexError:  # the track ends within an event
         pass

@@ -31,11 +31,13 @@ def note(pitch: int = 60, channel: int = 0, start: int = 10, end: int = 20) -> l
     return [on(start, pitch, channel=channel), off(end, pitch, channel=channel)]
 
 
-# ---------------------------------------------------------------------------------------- of other tracks of the channel
+# --------------------------------------------------------------------------------------- of other tracks of the channel
 
 
 def test_a_pedal_in_another_track():
-    data = mido_file([control(0, 127), control(1920, 0)], [program(0, 0), on(0, 60), off(480, 60), on(480, 64), off(960, 64)])
+    data = mido_file(
+        [control(0, 127), control(1920, 0)], [program(0, 0), on(0, 60), off(480, 60), on(480, 64), off(960, 64)]
+    )
     assert midi.read_mended(data) == (midi.read(merged(data)), ())
     assert midi.read(data).pedals.tolist() == [(0, 1920, 0)]
     assert midi.read(data).sustained().notes["duration"].tolist() == [1920, 1440]
@@ -87,7 +89,9 @@ def test_a_note_off_in_another_track():
 
 @pytest.mark.parametrize("number", [120, 123, 124, 125, 126, 127])
 def test_all_notes_of_a_channel_are_ended_from_another_track(number):
-    data = mido_file([on(0, 60), on(4, 62), on(4, 60, channel=1), off(30, 60, channel=1)], [control(20, 0, number=number)])
+    data = mido_file(
+        [on(0, 60), on(4, 62), on(4, 60, channel=1), off(30, 60, channel=1)], [control(20, 0, number=number)]
+    )
     assert midi.read_mended(data).mended == ()
     assert notes_of(data) == [(0, 20, 60, 0), (4, 16, 62, 0), (4, 26, 60, 0)]
 
@@ -99,7 +103,9 @@ def test_note_offs_after_the_end_of_all_notes_end_nothing():
 
 
 def test_controllers_reset_lift_the_pedal():
-    score = midi.read(mido_file([control(0, 127), on(0, 60), off(10, 60), on(90, 60), off(99, 60)], [control(40, 0, number=121)]))
+    score = midi.read(
+        mido_file([control(0, 127), on(0, 60), off(10, 60), on(90, 60), off(99, 60)], [control(40, 0, number=121)])
+    )
     assert score.pedals.tolist() == [(0, 40, 0)]
 
 
@@ -129,11 +135,17 @@ def test_patterns_have_channels_of_their_own():
     assert [track for *_, track in score.pedals.tolist()] == [0]
 
 
-# ------------------------------------------------------------------------------------------------------------ percussion
+# ----------------------------------------------------------------------------------------------------------- percussion
 
 
 def test_drum_channels_by_gs():
-    track = [sysex(0, RHYTHM_ON_11), *note(36, 10, 0, 480), sysex(480, RHYTHM_OFF_10), program(480, 33, 9), *note(40, 9, 480, 960)]
+    track = [
+        sysex(0, RHYTHM_ON_11),
+        *note(36, 10, 0, 480),
+        sysex(480, RHYTHM_OFF_10),
+        program(480, 33, 9),
+        *note(40, 9, 480, 960),
+    ]
     assert notes_of(mido_file(track)) == [(0, 480, 36, DRUMS), (480, 480, 40, 33)]
     assert midi.read_mended(mido_file(track)).mended == ()
     assert programs([sysex(0, RHYTHM_ON_11)], note(36, 10), [program(0, 8, 10)]) == [DRUMS]
@@ -204,7 +216,14 @@ def test_drum_channels_by_bank(mode, bank, number, expected):
 
 
 def test_a_melodic_bank_ends_percussion():
-    track = [sysex(0, XG_ON), control(0, 127, 3, 0), program(0, 0, 3), *note(36, 3), control(30, 0, 3, 0), program(30, 4, 3)]
+    track = [
+        sysex(0, XG_ON),
+        control(0, 127, 3, 0),
+        program(0, 0, 3),
+        *note(36, 3),
+        control(30, 0, 3, 0),
+        program(30, 4, 3),
+    ]
     assert programs([*track, *note(36, 3, 40, 50)]) == [DRUMS, 4]
     part = [sysex(0, XG_ON), sysex(0, "43 10 4c 08 03 07 01"), *note(36, 3), control(30, 0, 3, 0), program(30, 4, 3)]
     assert programs([*part, *note(36, 3, 40, 50)]) == [DRUMS, 4]
@@ -225,11 +244,17 @@ def test_resets_make_channels_melodic_again_end_notes_and_lift_pedals(reset):
     ]  # fmt: skip
     score = midi.read(mido_file(track))
     notes = score.notes[["onset", "duration", "pitch", "program"]].tolist()
-    assert sorted(notes) == [(10, 10, 36, DRUMS), (10, 40, 60, 0), (60, 10, 36, 5), (60, 10, 38, DRUMS), (60, 40, 64, 0)]
+    assert sorted(notes) == [
+        (10, 10, 36, DRUMS),
+        (10, 40, 60, 0),
+        (60, 10, 36, 5),
+        (60, 10, 38, DRUMS),
+        (60, 40, 64, 0),
+    ]
     assert score.pedals[["onset", "duration"]].tolist() == [(0, 50)]
 
 
-# ------------------------------------------------------------------------------------------------------ type 1 and type 0
+# ------------------------------------------------------------------------------------------------ type 1 and type 0
 
 
 @st.composite
@@ -249,7 +274,9 @@ def messages(draw: st.DrawFn) -> tuple[int, mido.Message]:
         case 7:
             return program(tick, draw(st.sampled_from([0, 1, 8])), channel)
         case 8:
-            return control(tick, draw(st.sampled_from([0, 120, 127])), channel, draw(st.sampled_from([0, 120, 121, 123, 127])))
+            return control(
+                tick, draw(st.sampled_from([0, 120, 127])), channel, draw(st.sampled_from([0, 120, 121, 123, 127]))
+            )
         case _:
             return sysex(tick, draw(st.sampled_from([GM_ON, GS_RESET, XG_ON, RHYTHM_ON_11, RHYTHM_OFF_10])))
 

@@ -31,7 +31,9 @@ def test_what_ends_beyond_the_last_tick_is_refused_by_name(division):
     data = file_of(ONE_NOTE + late(LAST_TICK - 10) + END_OF_TRACK, division=division)
     with pytest.raises(MidiError, match=r"\Aa file: (its notes go on|has \d+ bars|lasts \S+ hours)"):
         midi.read(data, name="a file", max_quarters=2**29)
-    with pytest.raises(MidiError, match=r"\Aa file: its notes go on beyond tick 268435455, the last that a MIDI file can hold\Z"):
+    with pytest.raises(
+        MidiError, match=r"\Aa file: its notes go on beyond tick 268435455, the last that a MIDI file can hold\Z"
+    ):
         midi.read(file_of(ONE_NOTE + late(LAST_TICK) + END_OF_TRACK, division=32767), name="a file")
 
 
@@ -67,23 +69,33 @@ def test_a_pedal_lifted_too_late_is_lifted_with_the_last_note():
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 2**28 - 1), st.sampled_from([ONE_NOTE, b"\x00\xb0\x40\x7f", b"\x00\xff\x51\x03\x07\xa1\x21"])), max_size=4),
+    st.lists(
+        st.tuples(
+            st.integers(0, 2**28 - 1),
+            st.sampled_from([ONE_NOTE, b"\x00\xb0\x40\x7f", b"\x00\xff\x51\x03\x07\xa1\x21"]),
+        ),
+        max_size=4,
+    ),
     st.integers(1, 32767),
 )  # fmt: skip
 @settings(deadline=None, max_examples=150)
 def test_what_is_read_can_be_written_and_said(events, division):
-    data = file_of(ONE_NOTE + b"".join(wait(ticks) + event for ticks, event in events) + END_OF_TRACK, division=division)
+    data = file_of(
+        ONE_NOTE + b"".join(wait(ticks) + event for ticks, event in events) + END_OF_TRACK, division=division
+    )
     try:
         score = midi.read(data, name="a file")
     except MidiError as error:
-        assert str(error).startswith("a file: ")
+        reason = str(error)
+        assert reason.startswith("a file: ")
         return
     assert midi.read(midi.to_bytes(score)) == score
     for name in ("performance", "remi"):
         try:
             encodings.get(name).encode(score)
         except MidiError as error:  # longer than the encoding takes
-            assert "takes at most" in str(error)
+            reason = str(error)
+            assert "takes at most" in reason
 
 
 def test_twenty_thousand_bars_and_twelve_hours_are_refused():
@@ -103,9 +115,6 @@ def test_twenty_thousand_bars_and_twelve_hours_are_refused():
 def test_bars_are_counted_without_making_them():
     notes = [(0, 10**12, 60, 64, 0, 0)]
     assert Score(1, np.array(notes, NOTE)).bar_count == 10**12 // 4
-
-
-
 
 
 def test_too_many_spans_of_pedals_are_refused():

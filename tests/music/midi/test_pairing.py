@@ -60,7 +60,10 @@ def test_note_offs_without_a_note_are_told():
 
 
 def test_notes_of_no_length_are_told():
-    assert read([on(10, 60), off(10, 60), on(10, 62), off(20, 62)]) == ([(10, 1, 60), (10, 10, 62)], ("notes of no length: 1",))
+    assert read([on(10, 60), off(10, 60), on(10, 62), off(20, 62)]) == (
+        [(10, 1, 60), (10, 10, 62)],
+        ("notes of no length: 1",),
+    )
 
 
 @st.composite
@@ -85,7 +88,9 @@ def test_missing_note_offs_cost_their_own_notes_alone(tune, data):
     assert mended == ((f"notes without an end: {len(lost)}",) if lost else ())
     for onset, duration, pitch in set(notes) - whole:
         assert (onset, pitch) in {(tune[number][0], tune[number][2]) for number in lost}
-        assert duration <= min([start - onset for start, _, key in tune if key == pitch and start > onset], default=1920)
+        assert duration <= min(
+            [start - onset for start, _, key in tune if key == pitch and start > onset], default=1920
+        )
 
 
 @given(tunes(), st.data())
@@ -95,7 +100,9 @@ def test_missing_note_ons_cost_their_own_notes_alone(tune, data):
     events = [on(start, pitch) for number, (start, _, pitch) in enumerate(tune) if number not in lost]
     events += [off(end, pitch) for _, end, pitch in tune]
     notes, mended = read(events)
-    assert set(notes) == {(start, end - start, pitch) for number, (start, end, pitch) in enumerate(tune) if number not in lost}
+    assert set(notes) == {
+        (start, end - start, pitch) for number, (start, end, pitch) in enumerate(tune) if number not in lost
+    }
     assert mended == ((f"note-offs without a note: {len(lost)}",) if lost else ())
 
 
@@ -134,7 +141,10 @@ def test_pairing_against_a_plain_implementation(tracks):
     reading = midi.read_mended(data, require_notes=False)
     assert Counter(reading.score.notes[["onset", "duration", "velocity"]].tolist()) == expected
     told = dict(line.split(": ") for line in reading.mended)
-    assert (int(told.get("notes without an end", 0)), int(told.get("note-offs without a note", 0))) == (len(lost), len(surplus))
+    assert (int(told.get("notes without an end", 0)), int(told.get("note-offs without a note", 0))) == (
+        len(lost),
+        len(surplus),
+    )
     assert music(reading.score) == music(midi.read(merged(data), require_notes=False))
 
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import random
 from collections import Counter, defaultdict, deque
 from pathlib import Path
 
 import mido
 import pytest
-import symusic
 from midi_files import sane, score_or_reason
 
 from t5music.music import midi
-from t5music.music.midi import chunks as midi_chunks
-from t5music.music.midi import reader, tolerant_reader
-from t5music.music.score import DRUMS
 
 pytestmark = pytest.mark.data
 
-LIMITS = midi_chunks.Limits(reader.MAX_TRACKS, midi.MAX_NOTES, midi.MAX_QUARTERS)
 FOLDERS = [
     ("jsb_chorales", "bach370_midi", 20),
     ("nes_nsf2midi", "midi", 20),
@@ -56,24 +50,6 @@ def mido_notes(data: bytes) -> Counter | None:
     return notes
 
 
-def both_readers(path: Path) -> tuple[midi.Reading | None, tuple]:
-    """What symusic and the tolerant reader each make of a file; None where symusic may not or will not read it."""
-    chunks = midi_chunks.parse(path.read_bytes(), str(path), LIMITS)
-    by_symusic = reader._by_symusic(chunks, str(path), LIMITS) if reader._is_for_symusic(chunks) else None
-    return by_symusic, tolerant_reader.read(chunks, str(path), LIMITS)
-
-
-def equal_readers(paths: list[Path]) -> int:
-    """How many of the files symusic reads, after making sure that the tolerant reader makes equal Scores of them."""
-    compared = 0
-    for path in paths:
-        by_symusic, (score, _) = both_readers(path)
-        if by_symusic:
-            compared += 1
-            assert score == by_symusic.score, path
-    return compared
-
-
 @pytest.mark.parametrize(("archive", "folder", "step"), FOLDERS)
 def test_real_files_survive_writing(real_music, archive, folder, step):
     paths = midi_paths(real_music(archive) / folder)[::step]
@@ -84,48 +60,13 @@ def test_real_files_survive_writing(real_music, archive, folder, step):
         assert midi.read(midi.to_bytes(score), require_notes=False) == score, path
 
 
-@pytest.mark.parametrize(("archive", "folder", "step"), FOLDERS)
-def test_two_readers_agree(real_music, archive, folder, step):
-    paths = midi_paths(real_music(archive) / folder)[1::step]
-    assert equal_readers(paths) >= 0.9 * len(paths)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("archive", "least"),
-    [
-        ("classical_piano", 938),
-        ("jazz_piano", 304),
-        ("multitrack_extra", 1106),
-        ("nes_nsf2midi", 623),
-        ("nottingham", 3089),
-        ("pianist8", 411),
-        ("pop909", 909),
-    ],
-)
-def test_two_readers_agree_on_whole_archives(real_music, archive, least):
-    assert equal_readers(midi_paths(real_music(archive))) >= least
-
-
-def test_ticks_of_real_files_are_symusics(real_music):
-    """Nothing is lost or moved between symusic's objects, one by one, and the arrays."""
-    paths = [path for path in midi_paths(real_music("jazz_piano")) if path.name not in RUNNING_STATUS_AFTER_SYSEX]
-    for path in random.Random(0).sample(paths, 10):
-        theirs = symusic.Score(path)
-        rows = [
-            (note.time, max(note.duration, 1), note.pitch, note.velocity, DRUMS if track.is_drum else track.program)
-            for track in theirs.tracks
-            for note in track.notes
-        ]
-        fields = ["onset", "duration", "pitch", "velocity", "program"]
-        assert sorted(midi.read(path).notes[fields].tolist()) == sorted(rows)
-
-
 def test_running_status_after_sysex_in_real_files(real_music):
     folder = real_music("jazz_piano") / "midi"
     for name, notes in RUNNING_STATUS_AFTER_SYSEX.items():
         reading = midi.read_mended(folder / name)
-        assert (len(reading.score.notes), reading.mended) == (notes, ()), name
+        assert len(reading.score.notes) == notes, name
+        told = {line.rpartition(":")[0] for line in reading.mended}
+        assert told <= {"pedals never lifted", "notes of no length"}, name
 
 
 # Where we do not read what mido(clip=True) reads, and why.
@@ -137,7 +78,10 @@ NOT_AS_MIDO = {
 
 
 def compare_with_mido(paths: list[Path]) -> Counter:
-    """Makes sure that of each file at least mido's notes are read. Returns how many files each reader reads."""
+    """Makes sure that of each file at least mido's notes are read. Returns how many files each reader reads.
+
+    Durations are not compared: unisons of one channel in several tracks are paired by channel here, and by track there.
+    """
     found: Counter = Counter()
     for path in paths:
         reading, theirs = score_or_reason(path), mido_notes(path.read_bytes())
@@ -153,7 +97,10 @@ def compare_with_mido(paths: list[Path]) -> Counter:
         if theirs is None:
             found["more than mido"] += 1
         elif path.name not in NOT_AS_MIDO:
-            assert theirs == Counter(reading.notes[["onset", "duration", "pitch", "velocity"]].tolist()), path
+            begun: Counter = Counter()
+            for (onset, _, pitch, velocity), count in theirs.items():
+                begun[onset, pitch, velocity] += count
+            assert begun == Counter(reading.notes[["onset", "pitch", "velocity"]].tolist()), path
             found["same notes as mido"] += 1
     return found
 
