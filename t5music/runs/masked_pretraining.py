@@ -54,8 +54,9 @@ def open_masked(
         in_place = any(isinstance(step, IidDenoising) and step.style in IN_PLACE for step in store.objectives)
         if config.encoder_only and not (in_place and lengths["inputs"] == lengths["targets"]):
             raise ConfigError(
-                "Update.masking of an encoder alone: validation asks for a word at each place: TrainingData.objective "
-                "must be IidDenoising of style 'bert' and the TASK_FEATURE_LENGTHS equal; models/encoder.gin says so"
+                "Update.masking of an encoder alone: validation predicts a word at each place, so "
+                "TrainingData.objective must be IidDenoising of style 'bert' and the two TASK_FEATURE_LENGTHS must be "
+                "equal; models/encoder.gin says so"
             )
         if len(stores) > 1 and rate != mixing_rates.Proportional():
             raise ConfigError(
