@@ -15,6 +15,9 @@ import pytest
 _HELPERS = str(Path(__file__).resolve().parent / "helpers")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_HELPERS, os.environ.get("PYTHONPATH")]))
 
+# A command that a test calls keeps no compiled programs: JAX would go on writing into the test's folder after its end.
+os.environ["T5MUSIC_COMPILATION_CACHE"] = "off"
+
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -122,7 +122,7 @@ def test_a_second_start_compiles_nothing(tmp_path: Path):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
         done = subprocess.run(
             [*program, str(Path(__file__).parents[1] / "helpers"), str(tmp_path / model_dir)],
-            env={**environment, "T5MUSIC_DATA": str(tmp_path / "data")},
+            env={**environment, platforms.CACHE: "", "T5MUSIC_DATA": str(tmp_path / "data")},
             capture_output=True,
             text=True,
         )
