@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import mido
@@ -12,6 +12,7 @@ import numpy as np
 
 from t5music.errors import MidiError
 from t5music.music import midi
+from t5music.music.midi.system_exclusive import Reset, effect
 from t5music.music.score import DRUMS, Score
 
 END_OF_TRACK = b"\x00\xff\x2f\x00"
@@ -42,6 +43,68 @@ def merged(data: bytes) -> bytes:
     one = mido.MidiFile(type=0, ticks_per_beat=file.ticks_per_beat)
     one.tracks.append(mido.merge_tracks(file.tracks))
     return _saved(one)
+
+
+def mido_notes(data: bytes) -> Counter | None:
+    """The notes of a file (onset, duration, pitch, velocity) by mido's events and the rule of `pairing`, done by hand.
+
+    None where mido refuses the file.
+    """
+    try:
+        file = mido.MidiFile(file=io.BytesIO(data), clip=True)
+    except Exception:  # mido raises whatever its parsing of damaged bytes raises
+        return None
+    events = []
+    for track in file.tracks:
+        tick = port = 0
+        for message in track:
+            tick += message.time
+            port = message.port if message.type == "midi_port" else port
+            events.append((tick, port, message))
+    events.sort(key=lambda event: event[0])  # stable: at one tick the tracks one after another
+    keys: defaultdict[tuple, list[list]] = defaultdict(lambda: [[]])  # of each key its events between ends of all notes
+    for tick, port, message in events:
+        if message.type in ("note_on", "note_off"):
+            velocity = message.velocity if message.type == "note_on" else 0
+            keys[port, message.channel, message.note][-1].append((tick, velocity))
+            continue
+        ends_all = message.type == "control_change" and message.control in (120, 123, 124, 125, 126, 127)
+        is_reset = message.type == "sysex" and isinstance(effect(bytes(message.data)), Reset)
+        if ends_all or is_reset:
+            for key, spans in keys.items():
+                if key[0] == port and (is_reset or key[1] == message.channel):
+                    spans[-1].append((tick, None))
+                    spans.append([])
+    notes: Counter = Counter()
+    for (_, _, pitch), spans in keys.items():
+        for span in spans:
+            for onset, end, velocity in _paired(span, 4 * file.ticks_per_beat, events[-1][0]):
+                notes[onset, max(end - onset, 1), pitch, velocity] += 1
+    return notes
+
+
+def _paired(span: list[tuple], longest: int, file_end: int) -> list[tuple]:
+    """Onset, end and velocity of the notes of one key: brackets that close, then first in, first out."""
+    all_off = span.pop()[0] if span and span[-1][1] is None else None
+    opened: list[int] = []
+    surplus = set()
+    for number, (_, velocity) in enumerate(span):
+        if velocity:
+            opened.append(number)
+        elif opened:
+            opened.pop()
+        else:
+            surplus.add(number)
+    ons = [number for number, (_, velocity) in enumerate(span) if velocity and number not in opened]
+    offs = [number for number, (_, velocity) in enumerate(span) if not velocity and number not in surplus]
+    notes = [(span[a][0], span[b][0], span[a][1]) for a, b in zip(ons, offs, strict=True)]
+    for number in opened:
+        tick, velocity = span[number]
+        limit = all_off if all_off is not None else min(tick + longest, file_end)
+        end = min([limit, *(other for other, _ in span[number:] if other > tick)])
+        if end > tick or end == all_off:
+            notes.append((tick, end, velocity))
+    return notes
 
 
 def _saved(file: mido.MidiFile) -> bytes:

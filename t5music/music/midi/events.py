@@ -34,6 +34,9 @@ END_OF_SYSEX = 0xF7
 LENGTH_BYTES = 4  # of a variable-length number, at most
 
 
+IS_HEAD = np.isin(np.arange(256), (META, SYSEX))
+
+
 class Blob(NamedTuple):
     """A meta event or a SysEx.
 
@@ -150,7 +153,7 @@ def _strip(bodies: Sequence[bytes]) -> _Stripped | None:
     parts: list[bytes] = []
     cuts, removed = [0], [0]  # where bytes were cut out, and how many up to there
     kept = at = 0  # up to where bytes are in `parts`, and up to where they were looked at
-    for head in ((octets == META) | (octets == SYSEX)).nonzero()[0].tolist():
+    for head in IS_HEAD[octets].nonzero()[0].tolist():
         if head < at or _is_in_delta(body, head):
             continue
         is_meta = body[head] == META

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from t5music.errors import MidiError
 
-SIZE = 2**16 - 2  # bytes of a window
+SIZE = 24_576  # bytes of a window
 PADDING = bytes(8)  # after the last event, so that it can be read as if it were longer
 DELTA_BYTES = 4  # of a delta time, at most
 MIN_NOTE_BYTES = 3  # of a note-on: its delta time, its key and its velocity

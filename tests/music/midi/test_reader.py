@@ -109,12 +109,20 @@ def test_what_is_mended():
         b"\x00\xff\x03\x05words" + END_OF_TRACK,
     )
     score = midi.read(data)
-    assert score.notes[["onset", "duration", "pitch"]].tolist() == [(0, 1, 60), (10, 5, 64)]
+    assert score.notes[["onset", "duration", "pitch"]].tolist() == [(0, 1, 60), (5, 10, 62), (10, 5, 64)]
     assert score.tempos.tolist() == [(0, 500_001)]
     assert score.meters.tolist() == [(1, 3, 8)]
     assert score.keys.tolist() == [(2, -7, True)]
     assert score.track_names == ("",)
-    assert midi.read_mended(data) == (score, ("impossible tempi, meters or keys: 5", "notes without an end: 1"))
+    assert midi.read_mended(data) == (
+        score,
+        (
+            "notes without an end: 1",
+            "notes of no length: 1",
+            "impossible tempi, meters or keys: 5",
+            "tempi, meters or keys replaced at one tick: 1",
+        ),
+    )
 
 
 def test_pedals_that_are_never_pressed_or_never_lifted():
@@ -122,11 +130,12 @@ def test_pedals_that_are_never_pressed_or_never_lifted():
     never_lifted = [control(12, 64, 4), on(10, 62, channel=4), control(12, 100, 4), off(30, 62, channel=4)]
     other_controller = [control(1, 127, 5, number=66), on(10, 64, channel=5), off(20, 64, channel=5)]
     never_lifted.sort(key=lambda event: event[0])
-    score = midi.read(mido_file(lifted_first, never_lifted, other_controller))
-    assert score.pedals.tolist() == [(12, 18, 1)]
+    reading = midi.read_mended(mido_file(lifted_first, never_lifted, other_controller))
+    assert reading.score.pedals.tolist() == [(12, 18, 1)]
+    assert reading.mended == ("pedals never lifted: 1",)
 
 
-def test_what_lies_beyond_31_bits_of_ticks_is_left_out():
+def test_what_lies_beyond_the_last_tick_is_left_out():
     far = b"\xff\xff\xff\x7f\xb0\x07\x00" * 9
     score = midi.read(
         file_of(
@@ -144,6 +153,9 @@ def test_what_lies_beyond_31_bits_of_ticks_is_left_out():
         (b"", "the file is empty"),
         (b"\n<!DOCTYPE html><html>", "not a standard MIDI file but a web page: there is no MIDI header in it"),
         (b"RIFF\x10\0\0\0WAVEdata", "not a standard MIDI file but a RIFF file: there is no MIDI header in it"),
+        (b"SMF2CLIP\0\x40\x1e\0\0\x40\0\0", "not a standard MIDI file but a MIDI 2.0 clip file: there is no MIDI header"),
+        (b"SMF2CON1\0\0\0\0", "not a standard MIDI file but a MIDI 2.0 container file: there is no MIDI header in it"),
+        (b"XMF_2.00\0\0\0\2", "not a standard MIDI file but an XMF container file: there is no MIDI header in it"),
         (b"Finale(R) PC 2.0 Copyright\0", "not a standard MIDI file but a Finale score: there is no MIDI header"),
         (b"(SRL)\r\nA Bunch of Thyme", "not a standard MIDI file but plain text: there is no MIDI header in it"),
         (bytes(range(256)), "not a standard MIDI file but other data: there is no MIDI header in it"),
@@ -154,7 +166,7 @@ def test_what_lies_beyond_31_bits_of_ticks_is_left_out():
         (file_of(ONE_NOTE + END_OF_TRACK, division=0xE700), "damaged MIDI file: its division, 0xE700, is neither"),
         (
             file_of(b"\x00\x90\xc0\xc1" * 9 + END_OF_TRACK),
-            "damaged MIDI file: 18 of the 38 bytes that could be read are not",
+            "damaged MIDI file: 18 of the 40 bytes that could be read are not",
         ),
         (file_of(END_OF_TRACK), "no notes in it"),
         (file_of(b"\x00\xff\x03\x02hi\x00\x90\x3c\x40" + END_OF_TRACK), "no notes in it"),
@@ -221,7 +233,7 @@ def test_a_file_without_permission(tmp_path):
     [
         ({"max_bytes": 40}, "larger than 40 bytes"),
         ({"max_tracks": 1}, "has more than 1 tracks"),
-        ({"max_notes": 3}, "has 4 notes, more than 3"),
+        ({"max_notes": 3}, "has more than 3 notes"),
         ({"max_quarters": 0}, "its notes go on for more than 0 quarter notes"),
     ],
 )
