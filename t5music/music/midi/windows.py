@@ -120,9 +120,11 @@ def _read(octets: NDArray, at: int, stop: int, status: int) -> Window | None:
     places = (high + 2 - is_status - 3 * begins)[of_event] + 3 * np.arange(count)
     running = np.ones(count, np.bool_)
     running[begins[is_status & (counts > 0)]] = False
-    latest = np.maximum.accumulate(np.where(is_status & (heads < 0xF0), np.arange(len(high)), 0))
-    heads[0] = status  # what runs on before the first status
-    statuses = np.where(running, heads[latest][of_event], heads[of_event])
+    statuses = heads[of_event]
+    if running.any():
+        latest = np.maximum.accumulate(np.where(is_status & (heads < 0xF0), np.arange(len(high)), 0))
+        heads[0] = status  # what runs on before the first status
+        statuses = np.where(running, heads[latest][of_event], statuses)
     return _checked(octets, at, places, statuses, running)
 
 
