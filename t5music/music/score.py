@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
-from t5music.music.ordering import stable_order
+from t5music.music.ordering import stable_order, strict_order
 
 DRUMS = 128  # the program number of every note of a percussion channel
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note where a file states none (120 per minute)
@@ -46,12 +46,9 @@ def _order(array: NDArray, keys: tuple[str, ...]) -> NDArray[np.int64]:
     """The stable order by several fields."""
     if len(array) < 2:
         return np.arange(len(array))
-    if keys == ORDER["notes"] and np.abs(array["onset"]).max() < 1 << 40 and not (array["pitch"] >> 7).any():
-        # Onset, track and pitch decide in nearly every piece, and one number holds all three: a third of the time.
-        first = (array["onset"] << 15 | array["track"]) << 7 | array["pitch"]
-        order = np.argsort(first)
-        in_order = first[order]
-        if (in_order[1:] > in_order[:-1]).all():  # no two alike, so it is the stable order
+    if keys == ORDER["notes"]:  # in nearly every piece onset, track and pitch decide
+        order = strict_order([array[key] for key in keys[:3]])
+        if order is not None:
             return order
     return np.lexsort([array[key] for key in reversed(keys)])
 
@@ -147,6 +144,8 @@ class Score:
         """Seconds (float64) from tick 0 at the given ticks, by the tempo map."""
         ticks = np.asarray(ticks, np.int64)
         changes, microseconds, starts = self._tempo_map()
+        if len(changes) == 1:
+            return starts[0] + (ticks - changes[0]) * (microseconds[0] / (1e6 * self.ticks_per_quarter))
         index = np.clip(np.searchsorted(changes, ticks, side="right") - 1, 0, None)
         return starts[index] + (ticks - changes[index]) * (microseconds[index] / (1e6 * self.ticks_per_quarter))
 
@@ -243,25 +242,26 @@ class Score:
         if not len(self.pedals):
             return self
         notes = self.notes.copy()
-        ends = notes["onset"] + notes["duration"]
+        onsets, pitches, tracks = (notes[name].astype(np.int64) for name in ("onset", "pitch", "track"))
+        ends = onsets + notes["duration"]
+        pitched = notes["program"] != DRUMS
         lifts = np.zeros(len(notes), np.int64)  # when the last pedal pressed by a note's end is lifted
         instruments = np.arange(len(self.track_names))  # of each track, the first track of its instrument
         first_track: dict[tuple[bytes, ...], int] = {}
-        for track in np.unique(self.pedals["track"]):
+        for track in sorted(set(self.pedals["track"].tolist())):
             pedals = self.pedals[self.pedals["track"] == track]
-            in_track = notes["track"] == track
+            in_track = np.flatnonzero(tracks == track)
             programs = np.unique(notes["program"][in_track])
             same = (programs.tobytes(), pedals["onset"].tobytes(), pedals["duration"].tobytes())
             instruments[track] = first_track.setdefault(same, track)
-            pitched = np.flatnonzero(in_track & (notes["program"] != DRUMS))
-            pressed = np.searchsorted(pedals["onset"], ends[pitched], side="right")
+            in_track = in_track[pitched[in_track]]
+            pressed = np.searchsorted(pedals["onset"], ends[in_track], side="right")
             lifted = np.maximum.accumulate(pedals["onset"] + pedals["duration"])
-            lifts[pitched] = np.append(0, lifted)[pressed]
-        of_note = instruments[notes["track"]]
-        order = stable_order((of_note, notes["pitch"], notes["onset"]))
-        now, after = notes[order[:-1]], notes[order[1:]]
-        again = (of_note[order[:-1]] == of_note[order[1:]]) & (now["pitch"] == after["pitch"])
-        struck = np.full(len(notes), np.iinfo(np.int64).max)  # when the same pitch is struck again
-        struck[order[:-1][again]] = after["onset"][again]
-        notes["duration"] = np.maximum(ends, np.minimum(lifts, struck)) - notes["onset"]
+            lifts[in_track] = np.append(0, lifted)[pressed]
+        keys = instruments[tracks] << 16 | pitches
+        order = stable_order((keys, onsets))
+        keys, struck = keys[order], np.full(len(notes), np.iinfo(np.int64).max)  # when the same pitch is struck again
+        again = np.flatnonzero(keys[1:] == keys[:-1])
+        struck[order[again]] = onsets[order[again + 1]]
+        notes["duration"] = np.maximum(ends, np.minimum(lifts, struck)) - onsets
         return replace(self, notes=notes, pedals=_empty(PEDAL))

@@ -27,8 +27,6 @@ from t5music.training import optimizers, schedules
 from t5music.training.metric_writers import read_metrics
 from t5music.training.note_masking.masker import Masking
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 CONFIG = partial(
     T5Config, d_model=16, d_kv=8, num_heads=2, d_ff=16, num_encoder_layers=1, num_decoder_layers=1, dropout_rate=0.0
 )

@@ -35,8 +35,6 @@ PLANTING = Planting(repeats=(1, 8), sequences=3, words=24)
 GIN = ["Planting.repeats = (1, 8)", "Planting.sequences = 3", "Planting.words = 24"]
 WIDE = dataclasses.replace(CONFIG, d_model=32, d_ff=32, num_encoder_layers=1)
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,8 +25,6 @@ from t5music.studies import runner
 
 PIECES = {"train": 15, "validation": 6, "test": 7}
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -52,7 +52,7 @@ def piece(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def root(quickly_compiled: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stores, and a run."""
     folder, vocab = tmp_path_factory.mktemp("sampling"), default()
     features = {name: FeatureSpec("tokens", True) for name in ("inputs", "targets")}

@@ -129,7 +129,6 @@ def test_the_peer_is_given_every_weight_and_the_batch(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_gpu_s_code_path_runs_without_a_gpu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SystemExit, match="no GPU"):
         gpu.main([])
@@ -179,7 +178,6 @@ def test_scaling_goes_on_where_it_stopped(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_cell_of_scaling_is_measured():
     found = scaling.run({"size": "tiny", "batch": 1, "length": 8, "remat": "full"}, rows=128, steps=1)
     assert 0 < found["seconds"] < found["compile"]
@@ -187,7 +185,6 @@ def test_a_cell_of_scaling_is_measured():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_packing_counts_real_tokens(tmp_path: Path):
     rng = np.random.default_rng(0)
     features = {"inputs": FeatureSpec(), "targets": FeatureSpec()}

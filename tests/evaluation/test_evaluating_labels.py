@@ -26,8 +26,6 @@ from t5music.model import parameters
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.model.network import T5
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 V = default()
 LENGTHS = {"inputs": 30, "targets": 24}
 CONFIG = T5Config(

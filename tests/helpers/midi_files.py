@@ -41,8 +41,19 @@ def merged(data: bytes) -> bytes:
     """The events of a file of type 1 in one track, as mido merges them: the same music as type 0."""
     file = mido.MidiFile(file=io.BytesIO(data), clip=True)
     one = mido.MidiFile(type=0, ticks_per_beat=file.ticks_per_beat)
-    one.tracks.append(mido.merge_tracks(file.tracks))
+    has_ports = any(message.type == "midi_port" and message.port for track in file.tracks for message in track)
+    tracks = [_with_ports(track) for track in file.tracks] if has_ports else file.tracks
+    one.tracks.append(mido.merge_tracks(tracks))
     return _saved(one)
+
+
+def _with_ports(track: mido.MidiTrack) -> mido.MidiTrack:
+    """The port before each event: a track has its own, which would not survive the merging."""
+    port, messages = 0, []
+    for message in track:
+        port = message.port if message.type == "midi_port" else port
+        messages += [mido.MetaMessage("midi_port", port=port, time=message.time), message.copy(time=0)]
+    return mido.MidiTrack(messages)
 
 
 def mido_notes(data: bytes) -> Counter | None:

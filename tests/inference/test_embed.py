@@ -26,8 +26,6 @@ from t5music.music import encodings, midi
 TASKS = {"games": Pieces("tx1"), "tunes": Continue("folk", "remi")}
 PIECES = {"a.mid": (0, 4), "rock/b.mid": (1, 30), "rock/c.mid": (2, 8), "rock/d.mid": (3, 8), "e.MID": (4, 1)}
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,8 +21,6 @@ from t5music.music import encodings, midi
 from t5music.music.midi.insertion import insert
 from t5music.music.score import DRUMS
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 TASKS = {
     "accompany": Accompany("pop", "remi", ("melody",), bars=4),
     "infill": Infill("pop", "remi", words=300),

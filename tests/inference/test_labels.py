@@ -39,8 +39,6 @@ TASKS = {
     "pop909_velocity": LabelNotes("velocity", words=64),
 }
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:

@@ -27,8 +27,6 @@ from t5music.music import midi
 from t5music.training.checkpoints import digests
 from t5music.training.checkpoints.checkpoint import Checkpoint
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 TASKS = {"tunes": Continue("folk", "remi"), "moods": Classify("mood", ("happy", "sad"), "remi")}
 METADATA = Path("checkpoints", "1", "metadata", "metadata")
 

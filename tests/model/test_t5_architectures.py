@@ -22,8 +22,6 @@ OWN_NAMES = {
     "mlp_norm": "mlp_norm",
 }
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def flat(params):
     return dict(nnx.to_flat_state(params))

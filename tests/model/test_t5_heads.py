@@ -12,8 +12,6 @@ from t5music.model import decoding, huggingface, parameters, sharding
 from t5music.model.config import T5Config, named
 from t5music.model.network import T5
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 SHAPE = {
     "vocab_size": 64,
     "d_model": 24,

@@ -187,7 +187,6 @@ def test_no_rate_or_no_key_is_no_dropout(rate, key):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_every_rematerialisation_gives_the_same_gradients_in_both_forms():
     x = jax.random.normal(jax.random.key(0), (2, 6, 16))
     bias, mask = jnp.zeros((1, 2, 6, 6)), jnp.ones((1, 1, 6, 6), bool)

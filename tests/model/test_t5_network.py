@@ -13,8 +13,6 @@ from t5music.model.stack import Stack
 
 KEY = jax.random.key(7, impl="unsafe_rbg")  # compiles faster than the default generator
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def restacked(model, **changes):
     """The same parameters under another config."""

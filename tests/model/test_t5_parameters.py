@@ -120,7 +120,6 @@ def test_stacking_and_unstacking_are_inverses(build):
     np.testing.assert_array_equal(kernel[...][2], unrolled["decoder"]["layers"][2]["mlp"]["wo"][...])
 
 
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize(
     "changes",
     [{}, {"shared_layers": True}, DECODER_ONLY, CLASSIFIER],

@@ -11,8 +11,6 @@ from t5music.model import parameters
 from t5music.model.config import LANGUAGE_MODEL
 from t5music.model.network import padding_mask
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def restacked(model, **changes):
     """The same parameters under another config."""

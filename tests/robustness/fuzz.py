@@ -6,8 +6,9 @@
 Without --from the files are made up. A case depends on the seed and its index alone: --start goes on at an index, and
 `--start INDEX --count 1` is one case again. What must hold of each:
 
-- midi: a file is read, or refused with a MidiError of one line. What is read is music within MIDI's ranges, survives
-  writing, and is encoded by every encoding that can hold it, and decoded.
+- midi: a file is read, or refused with a MidiError of one line. What is read is music within MIDI's ranges, can be
+  written and is read back as it was, and is encoded by every encoding that can hold it, and decoded. A corpus takes it
+  as a piece or leaves it out with the same reason; the piece becomes examples of a task, and these a store's records.
 - tokens: events decode, `times` never falls, `segments` decode each by itself (ten of them), `chunks` are the events
   again, and the score is written to MIDI and read back.
 - No case takes more than two seconds of processor time.
@@ -26,6 +27,7 @@ import argparse
 import faulthandler
 import resource
 import sys
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -38,11 +40,24 @@ from cases import Sources, damaged_file, senseless_events
 from numpy.random import Generator
 from tqdm import tqdm
 
+from t5music import parallel
+from t5music.corpora import read_parts
+from t5music.corpora.base import Entry, Skipped, read_midi
+from t5music.data.compilation.shards import FEATURES, make_examples
+from t5music.data.examples import Accompany, Continue, Examples, Infill, Pieces
+from t5music.data.store.codec import RecordCodec
+from t5music.data.vocabulary import default
 from t5music.errors import MidiError
 from t5music.music import midi
 from t5music.music.encodings import ENCODINGS
 from t5music.music.score import DRUMS, Score
 
+KINDS = [
+    Pieces("performance", words=256),
+    Continue("any", "remi", words=64),
+    Infill("any", "performance", words=96),
+    Accompany("any", "remi", part=("melody", "piano"), bars=2),
+]
 SLOW = 2.0  # seconds of processor time for a case
 HANG = 300.0  # seconds for a hundred cases
 
@@ -82,7 +97,8 @@ def check_file(sources: Sources, rng: Generator) -> str:
         return "refused"
     check_music(reading.score)
     assert all(text and "\n" not in text for text in reading.mended)
-    check_writing(reading.score)
+    assert check_writing(reading.score), "read, but MIDI cannot hold it"
+    check_corpus(data, reading.score, KINDS[rng.integers(len(KINDS))])
     for encoding in ENCODINGS.values():
         try:
             events = encoding.encode(reading.score)
@@ -90,6 +106,33 @@ def check_file(sources: Sources, rng: Generator) -> str:
             continue
         check_music(encoding.decode(events).score)
     return "read and mended" if reading.mended else "read"
+
+
+def check_corpus(data: bytes, score: Score, kind: Examples) -> None:
+    """Takes a file the way of a corpus' files, into a store; AssertionError where other music comes out."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "piece.mid"
+        path.write_bytes(data)
+        part = parallel.Part([Entry(path.name, path)], Path(folder) / "part")
+        read_parts.read_part(read_midi, part)
+        (item,) = read_parts.items([part])
+    if isinstance(item, Skipped):
+        assert not len(score.notes), item.reason
+        return
+    fields = {name: value.encode() if isinstance(value, str) else value for name, value in item.fields.items()}
+    try:
+        piece, examples = make_examples(kind, {**fields, "group": b""})
+    except MidiError:  # of other voices than the task's encoding has, or too long for its clock
+        return
+    assert piece.score == midi.representable(score)
+    vocabulary = default()
+    codec = RecordCodec(FEATURES, vocabulary.size)
+    for inputs, targets in examples:
+        ids = {"inputs": vocabulary.encode(inputs), "targets": vocabulary.encode(targets)}
+        example = codec.unpack(codec.pack({**ids, "piece": piece.id})[0])
+        assert example["piece"] == piece.id
+        assert all(np.array_equal(example[name], ids[name]) for name in ids)
+        assert vocabulary.decode(ids["targets"]) == targets
 
 
 def check_events(sources: Sources, rng: Generator) -> str:

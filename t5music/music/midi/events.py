@@ -33,6 +33,9 @@ END_OF_SYSEX = 0xF7
 LENGTH_BYTES = 4  # of a variable-length number, at most
 
 
+IS_HEAD = np.isin(np.arange(256), (META, SYSEX))
+
+
 class Blob(NamedTuple):
     """A meta event or a SysEx.
 
@@ -109,9 +112,9 @@ def _read(bodies: Sequence[bytes], sequential: bool, limits: Limits, name: str) 
     if stripped is None or window is None:
         return None
     rows = (window.status >= SYSEX).nonzero()[0]
-    if (window.places[rows] - 1).tolist() != [head for head, _, _ in stripped.blobs]:
+    if (window.places[rows] - 1).tolist() != stripped.heads:
         return None
-    blobs = [Blob(row, kind, data) for row, (_, kind, data) in zip(rows.tolist(), stripped.blobs, strict=True)]
+    blobs = list(map(Blob, rows.tolist(), stripped.kinds, stripped.data))
     stops = window.places.searchsorted(stripped.ends).tolist()  # of each track, in events
     firsts = [0, *stops[:-1]] if bodies else []
     resets = [*firsts, *(blob.event + 1 for blob in blobs if blob.kind == END_OF_TRACK)]
@@ -141,48 +144,54 @@ class _Stripped(NamedTuple):
 
     body: bytes  # with PADDING
     ends: list[int]  # where in `body` each track ends
-    blobs: list[tuple[int, int, bytes]]  # where in `body` what looks like a status stands, kind, data
+    heads: list[int]  # where in `body` stands what looks like the status of a meta event or SysEx
+    kinds: list[int]  # as Blob has them
+    data: list[bytes]
 
 
 def _strip(bodies: Sequence[bytes]) -> _Stripped | None:
-    """Cuts the data of meta events and SysEx out. Returns None where they go on beyond their track."""
+    """Cuts the data of meta events and SysEx out. Returns None where they go on beyond their track.
+
+    A byte FF or F0 may also be part of a delta time; it is taken for one where it is followed by no meta event or SysEx
+    as one would expect it.
+    """
     body = b"".join([*bodies, PADDING])
-    octets = np.frombuffer(body, np.uint8)
-    blobs: list[tuple[int, int, bytes]] = []
+    length = len(body) - len(PADDING)
+    stripped = _Stripped(body, [], [], [], [])
     parts: list[bytes] = []
     cuts, removed = [0], [0]  # where bytes were cut out, and how many up to there
     kept = at = 0  # up to where bytes are in `parts`, and up to where they were looked at
-    for head in ((octets == META) | (octets == SYSEX)).nonzero()[0].tolist():
-        if head < at or _is_in_delta(body, head):
+    for head in IS_HEAD[np.frombuffer(body, np.uint8)].nonzero()[0].tolist():
+        if head < at or (head and body[head - 1] > 0x7F):
             continue
-        is_meta = body[head] == META
-        kind = body[head + 1] if is_meta else SYSEX
-        length = last = head + 1 + is_meta
-        while body[last] > 0x7F:
-            last += 1
-        size = variable_length.decode(body[length : last + 1]) if last > length else body[last]
+        kind, first, last = body[head + 1], head + 2, head + 2  # of its length, the first and the last byte
+        size = body[first]
+        if body[head] == META:
+            if LENGTHS.get(kind, size) != size:
+                continue
+        else:
+            kind, size, first, last = SYSEX, kind, head + 1, head + 1
+            if size < 0x80 and body[min(head + 1 + size, length)] != END_OF_SYSEX:
+                continue
+        if size > 0x7F:
+            while body[last] > 0x7F:
+                last += 1
+            size = variable_length.decode(body[first : last + 1])
         at = last + 1 + size
-        if last - length >= LENGTH_BYTES or at > len(body) - len(PADDING):
+        if at > length or last - first >= LENGTH_BYTES:
             return None
-        blobs.append((head - removed[-1], kind, body[last + 1 : at]))
-        if size or last > length:
-            parts += [body[kept:length], body[last : last + 1]]
+        stripped.heads.append(head - removed[-1])
+        stripped.kinds.append(kind)
+        stripped.data.append(body[last + 1 : at])
+        if at > first + 1:
+            parts.append(body[kept:first])
+            parts.append(body[last : last + 1])
             kept = at
             cuts.append(at)
-            removed.append(removed[-1] + size + last - length)
+            removed.append(removed[-1] + at - first - 1)
     parts.append(body[kept:])
     ends = [end - removed[bisect_right(cuts, end) - 1] for end in accumulate(map(len, bodies))]
-    return _Stripped(b"".join(parts), ends, blobs)
-
-
-def _is_in_delta(body: bytes, head: int) -> bool:
-    """Whether a byte FF or F0 seems to be part of a delta time, and no meta event or SysEx as one would expect it."""
-    before, first, second = body[head - 1] if head else 0, body[head + 1], body[head + 2]
-    if before > 0x7F:
-        return True
-    if body[head] == META:
-        return LENGTHS.get(first, second) != second
-    return first < 0x80 and body[min(head + 1 + first, len(body) - 1)] != END_OF_SYSEX
+    return stripped._replace(body=b"".join(parts), ends=ends)
 
 
 def _end_there(window: Window, stops: list[int], ends: list[int]) -> bool:

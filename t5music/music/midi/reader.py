@@ -174,7 +174,8 @@ def _parts(notes: ChannelNotes) -> tuple[NDArray, NDArray, NDArray]:
     if of_note.max(initial=0) > 15:
         channels, of_note = np.unique(of_note, return_inverse=True)
     keys = (notes.tracks * len(channels) + of_note) << 8 | notes.programs
-    parts = np.unique(keys)
+    in_order = np.sort(keys)
+    parts = in_order[np.append(True, in_order[1:] != in_order[:-1])[: len(in_order)]]
     places = parts >> 8
     return places // len(channels), channels[places % len(channels)], parts.searchsorted(keys)
 

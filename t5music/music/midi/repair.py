@@ -80,8 +80,8 @@ def _repaired(body: bytes, mended: Counter[str]) -> tuple[bytes, int]:
     except IndexError:  # the track ends within an event
         pass
     if ended:
-        mended["bytes after the end of a track"] += len(body) - at
-    return bytes(track), at
+        mended["bytes after the end of a track"] += max(len(body) - at, 0)
+    return bytes(track), min(at, len(body))
 
 
 def _event(body: bytes, at: int, status: int, damage: Counter[str]) -> tuple[bytes, int, int]:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from t5music.errors import MidiError
 
-SIZE = 2**16 - 2  # bytes of a window
+SIZE = 24_576  # bytes of a window
 PADDING = bytes(8)  # after the last event, so that it can be read as if it were longer
 DELTA_BYTES = 4  # of a delta time, at most
 MIN_NOTE_BYTES = 3  # of a note-on: its delta time, its key and its velocity
@@ -122,9 +122,11 @@ def _read(octets: NDArray, at: int, stop: int, status: int) -> Window | None:
     places = (high + 2 - is_status - 3 * begins)[of_event] + 3 * np.arange(count)
     running = np.ones(count, np.bool_)
     running[begins[is_status & (counts > 0)]] = False
-    latest = np.maximum.accumulate(np.where(is_status & (heads < 0xF0), np.arange(len(high)), 0))
-    heads[0] = status  # what runs on before the first status
-    statuses = np.where(running, heads[latest][of_event], heads[of_event])
+    statuses = heads[of_event]
+    if running.any():
+        latest = np.maximum.accumulate(np.where(is_status & (heads < 0xF0), np.arange(len(high)), 0))
+        heads[0] = status  # what runs on before the first status
+        statuses = np.where(running, heads[latest][of_event], statuses)
     return _checked(octets, at, places, statuses, running)
 
 
