@@ -13,7 +13,9 @@ Without --from the files are made up. A case depends on the seed and its index a
   again, and the score is written to MIDI and read back.
 - No case takes more than two seconds of processor time.
 
-Measured with the second command, FOLDER being 13,222 real files of the web and of corpora (Python 3.11, one core):
+Measured with the first command, FOLDER being 5,480 real files of up to 30 kB (Python 3.11, one core): midi: 100,000
+cases, no failure, 72 % read, of these 94 % mended, the others refused by name. 12.4 ms a case, the slowest 0.19 s; peak
+memory 60 MB. With the second, FOLDER being 13,222 real files of the web and of corpora (Python 3.11, one core):
 tokens: 100,000 cases, no failure, all decoded, 80 % with repairs, and all written to MIDI and read back. 6.1 ms a
 case, the slowest 0.08 s; peak memory 85 MB.
 
