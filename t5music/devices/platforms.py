@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from t5music import files
+from t5music.devices import allocator
 from t5music.devices import processes as process_group
 from t5music.errors import ConfigError, nearest
 
@@ -40,7 +41,7 @@ def prepare(
     distributed: bool = False,
     wait: float = process_group.WAIT,
 ) -> None:
-    """Chooses the platform, joins the other processes and turns the compilation cache on.
+    """Chooses the platform, joins the other processes, keeps freed memory and turns the compilation cache on.
 
     Args:
         platform: "cpu", "gpu" or "tpu", which then must be there; None (or "") takes the best one there is.
@@ -60,6 +61,7 @@ def prepare(
     if platform:
         # JAX alone knows which of its plugins is the GPU's; "cpu" is a choice, the others are what it prefers anyway.
         jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
+    allocator.keep_freed_memory()
     enable_compilation_cache()
     flags = (coordinator, processes, process_id)
     if distributed and any(flag is not None for flag in flags):
