@@ -69,7 +69,7 @@ def read_otherwise_in_type_0(paths: list[Path]) -> list[str]:
     names = []
     for path in paths:
         score = score_or_reason(path)
-        if isinstance(score, str) or path.name in NOT_AS_MIDO:
+        if isinstance(score, str) or path.name in {*NOT_AS_MIDO, *RUNNING_STATUS_AFTER_SYSEX}:
             continue
         try:
             one_track = merged(path.read_bytes())
