@@ -1,4 +1,4 @@
-"""Encoding: the base class of tx1, performance, remi and tx2, with what all of them share.
+"""Encoding: the base class of tx1, performance, remi, tx2 and satb, with what all of them share.
 
 An event id is the index of an event word in its encoding's `words`; events are int32 arrays of event ids. What the
 augmentations need to know of the words (which say a pitch, a wait, a tempo) are arrays with an entry for each word.
