@@ -235,7 +235,8 @@ def require_plain(config: T5Config) -> None:
         )
     if config.position_period:
         raise ConfigError(
-            f"Hugging Face's T5 has no table of places; this model has one of {config.position_period} (position_period)"
+            "Hugging Face's T5 has no table of places; this model has one of "
+            f"{config.position_period} (position_period)"
         )
     if config.adapter_dim:
         raise ConfigError(

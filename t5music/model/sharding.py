@@ -140,7 +140,9 @@ def constrain_batch(x: jax.Array) -> jax.Array:
 
 
 def gather_table(table: jax.Array, rows: str = "vocab") -> jax.Array:
-    """Gathers an embedding table [rows, d_model], whose rows are of this logical axis, over `fsdp` under `jax.set_mesh`; its rows stay where they are.
+    """Gathers an embedding table [rows, d_model] over `fsdp` under `jax.set_mesh`; its rows stay where they are.
+
+    `rows` is their logical axis.
 
     A look-up in a table divided by columns gives activations divided by columns, which XLA can only bring back to a
     division by example by replicating them.

@@ -87,7 +87,7 @@ def test_places_count_from_the_beginning_of_a_packed_segment(rows, apply):
     segments = np.array([[1, 1, 2, 2, 2, 0, 0], [1, 2, 3, 3, 3, 3, 3]], np.int32)
     assert positions_of(jnp.asarray(segments), 7).tolist() == [[0, 1, 0, 1, 2, 0, 1], [0, 0, 0, 1, 2, 3, 4]]
     model = model_of("language_model")
-    first, second = (np.append(0, answer[:length]).astype(np.int32) for answer, length in zip(rows[1], (3, 4), strict=False))
+    first, second = (np.append(0, answer).astype(np.int32) for answer in (rows[1][0, :3], rows[1][1, :4]))
     packed = np.concatenate([first, second])[None]
     ids = np.repeat([1, 2], [len(first), len(second)])[None].astype(np.int32)
     together = apply(model, None, packed, decoder_segment_ids=ids)[0]

@@ -70,7 +70,8 @@ def to_grid(score: Score) -> NDArray[np.int64]:
         return np.empty((0, len(VOICES)), np.int64)
     voices = parts(score)[notes["track"]]  # [notes]
     _check_chords(notes, voices)
-    starts, ends = (_nearest_steps(ticks, score) for ticks in (notes["onset"], notes["onset"] + notes["duration"]))
+    edges = notes["onset"], notes["onset"] + notes["duration"]
+    starts, ends = (nearest_steps(ticks, score.ticks_per_quarter) for ticks in edges)
     ends = np.maximum(ends, starts + 1)
     steps = int(ends.max())
     if steps > MAX_STEPS:
@@ -120,9 +121,9 @@ def note_count(grid: NDArray[np.int64]) -> int:
     return int((begins & (grid != REST)).sum())
 
 
-def _nearest_steps(ticks: NDArray, score: Score) -> NDArray[np.int64]:
-    """The nearest sixteenths (half way: the later) at ticks of a score."""
-    return (2 * STEPS_PER_QUARTER * ticks.astype(np.int64) + score.ticks_per_quarter) // (2 * score.ticks_per_quarter)
+def nearest_steps(ticks: NDArray, ticks_per_quarter: int) -> NDArray[np.int64]:
+    """The sixteenths nearest to ticks (half way: the later one)."""
+    return (2 * STEPS_PER_QUARTER * ticks.astype(np.int64) + ticks_per_quarter) // (2 * ticks_per_quarter)
 
 
 def _folded(pitches: NDArray[np.int64]) -> NDArray[np.int64]:
