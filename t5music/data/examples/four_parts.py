@@ -14,7 +14,7 @@ from t5music.data.examples.base import Answer, Composes, Example
 from t5music.data.objectives import GiveSoprano, Objective
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings
-from t5music.music.encodings.satb.encoding import BAR, CELLS, Satb
+from t5music.music.encodings.satb.encoding import BAR, CELLS, QUARTER, Satb
 from t5music.music.encodings.satb.grid import REST, VOICES, parts, to_grid
 from t5music.music.score import Score
 
@@ -58,7 +58,7 @@ class FourParts:
 
 @dataclass(frozen=True)
 class Harmonise(Composes):
-    """`harmonise STYLE: <soprano>` -> all four voices, of which the soprano is given, in windows of whole bars of 4/4.
+    """`harmonise STYLE: <soprano>` -> all four voices, of which the soprano is given, in windows of bars of 4/4.
 
         inputs   harmonise chorale: Cell_67 Cell_67 Cell_67 Cell_67 Cell_69 ...
         targets  Cell_67 Cell_62 Cell_58 Cell_43 Cell_67 Cell_62 Cell_58 Cell_43 ...
@@ -70,7 +70,7 @@ class Harmonise(Composes):
     Attributes:
         style: the music's style, named in the prompt.
         encoding: satb.
-        words: the longest window, in words of all voices.
+        words: the longest window, in words of all voices; below a bar's 64 it is cut at quarters.
     """
 
     kind: ClassVar[str] = "harmonise"
@@ -84,12 +84,12 @@ class Harmonise(Composes):
     def __post_init__(self) -> None:
         if self.encoding != "satb":
             raise DataError(f"harmonise {self.style}: the words must be satb's, not {self.encoding}'s")
-        if self.words < BAR:
-            raise DataError(f"harmonise {self.style}: a window has at least a bar, {BAR} words, not {self.words}")
+        if self.words < QUARTER:
+            raise DataError(f"harmonise {self.style}: a window has {QUARTER} words (a quarter) or more")
 
     def _windows(self, grid: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """The windows of a grid, int64 [sixteenths, 4] each."""
-        steps = self.words // BAR * (BAR // CELLS)
+        steps = (self.words - self.words % (BAR if self.words >= BAR else QUARTER)) // CELLS
         return [grid[start : start + steps] for start in range(0, len(grid), steps)]
 
     def _ask(self, window: NDArray[np.int64]) -> str:

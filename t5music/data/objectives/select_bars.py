@@ -33,6 +33,7 @@ class SelectBars(SelectRandomChunk):
         tokens = example[self.feature]
         if len(tokens) <= self.length:
             return dict(example)
-        start = int(np.clip(rng.integers(len(tokens)) - self.length // 2, 0, len(tokens) - self.length))
-        start = (start + BAR // 2) // BAR * BAR
+        bar = round((int(rng.integers(len(tokens))) - self.length // 2) / BAR)
+        last = min(-(-(len(tokens) - self.length) // BAR), (len(tokens) - 1) // BAR)
+        start = BAR * min(max(bar, 0), last)
         return {**example, self.feature: tokens[start : start + self.length]}
