@@ -16,7 +16,7 @@ from t5music.errors import DataError, MidiError
 from t5music.music import encodings
 from t5music.music.encodings.satb.encoding import BAR, CELLS, QUARTER, Satb
 from t5music.music.encodings.satb.grid import REST, VOICES, parts, to_grid
-from t5music.music.score import Score
+from t5music.music.score import DRUMS, Score
 
 SOPRANO = 0
 
@@ -109,14 +109,15 @@ class Harmonise(Composes):
     def _melody(self, score: Score) -> NDArray[np.int64]:
         """The melody of one's own music as the soprano of a grid, int64 [sixteenths, 4], the other voices silent.
 
-        It is the track called soprano, or the first one with notes.
+        It is the track called soprano, or the first one with notes; percussion is none.
         """
-        if not len(score.notes):
+        notes = score.notes[score.notes["program"] != DRUMS]
+        if not len(notes):
             raise MidiError("no notes to harmonise")
-        tracks = score.notes["track"]
+        tracks = notes["track"]
         names = [score.track_names[track].strip().lower() for track in tracks]
         named = np.array([name == VOICES[SOPRANO] for name in names])
-        melody = to_grid(score.with_notes(score.notes[named if named.any() else tracks == tracks.min()]))
+        melody = to_grid(score.with_notes(notes[named if named.any() else tracks == tracks.min()]))
         grid = np.full_like(melody, REST)
         grid[:, SOPRANO] = melody.max(axis=1)  # whatever voice its track's name makes it
         return grid

@@ -51,7 +51,8 @@ class Encoding(abc.ABC):
         words: the event word of each event id.
         ids: the event id of each event word.
         adds_to: name of the encoding whose words are among these; '' for none.
-        is_note: bool [words], True where the word begins a note.
+        says_onsets: whether words say where notes begin.
+        is_note: bool [words], True where the word begins a note; without `says_onsets`, where it sounds one.
         pitches: int64 [words], the pitch in each word that transposition moves; -1 for all other words. Percussion
             has none.
         semitones_down, semitones_up: int32 [words], by how many semitones a word can be transposed: its event id less
@@ -61,6 +62,7 @@ class Encoding(abc.ABC):
     """
 
     adds_to: str = ""
+    says_onsets: bool = True
 
     def __init__(
         self,

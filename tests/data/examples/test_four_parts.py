@@ -15,7 +15,7 @@ from t5music.data.vocabulary import default
 from t5music.errors import DataError, MidiError
 from t5music.music import encodings
 from t5music.music.encodings.satb.grid import to_grid
-from t5music.music.score import Score
+from t5music.music.score import DRUMS, Score
 
 SATB = encodings.get("satb")
 KIND = Harmonise("chorale", words=128)  # two bars
@@ -111,6 +111,14 @@ def test_the_track_called_soprano_is_the_melody_or_else_the_first():
     swapped = dataclasses.replace(named, track_names=("Alto", "Soprano", "Tenor", "Bass"))
     assert KIND.prompts(named)[0].split()[2] == "Cell_72"
     assert KIND.prompts(swapped)[0].split()[2] == "Cell_67"
+    drums = named.notes[:8].copy()
+    drums["program"] = DRUMS
+    behind = named.notes.copy()
+    behind["track"] += 1
+    beaten = dataclasses.replace(named, notes=np.append(drums, behind), track_names=())
+    assert KIND.prompts(beaten) == KIND.prompts(named)
+    with pytest.raises(MidiError, match="no notes to harmonise"):
+        KIND.prompts(named.with_notes(drums))
     lower = named.with_notes(named.notes[named.notes["track"] >= 2])
     assert KIND.prompts(lower)[0].split()[2] == "Cell_60"
 

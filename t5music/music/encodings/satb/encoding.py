@@ -40,7 +40,9 @@ PITCHES = np.append(np.arange(LOWEST, HIGHEST + 1), REST)  # of each word
 
 
 class Satb(Encoding):
-    """Four voices on a grid. `is_note` is True at every cell that sounds: no word says where a note begins."""
+    """Four voices on a grid."""
+
+    says_onsets = False
 
     def __init__(self) -> None:
         super().__init__("satb", WORDS, PITCHES != REST, pitches=PITCHES)
