@@ -4,6 +4,7 @@
 |---|---|
 | `<corpus>_grid` | whole pieces in satb, to evaluate on: nats a cell, as the papers on the JSB chorales have it |
 | `<corpus>_grid_language_model`, `<corpus>_grid_prefix_lm` | windows of the same that begin with a bar, to train on |
+| `<corpus>_grid_language_model_apart` | the same without what `jsb_chorales` holds out, to pre-train on |
 | `<corpus>_harmonise` | `harmonise chorale: <soprano>` -> all four voices |
 
 A piece that has not four parts is left out, and counted as such by `t5music compile`.
@@ -19,4 +20,7 @@ for _corpus, _style in STYLES.items():
     add_task(f"{_corpus}_grid", _corpus, FourParts())
     for _objective in (LanguageModel(), PrefixLM()):
         add_task(f"{_corpus}_grid_{_objective.name}", _corpus, FourParts(), (SelectBars(), _objective))
+    if _corpus != "jsb_chorales":
+        _steps = (SelectBars(), LanguageModel())
+        add_task(f"{_corpus}_grid_language_model_apart", _corpus, FourParts(), _steps, apart_from=("jsb_chorales",))
     add_task(f"{_corpus}_harmonise", _corpus, Harmonise(_style))

@@ -42,6 +42,10 @@ def test_every_chorale_corpus_is_there_whole_in_windows_and_to_harmonise(corpus:
         declaration = declaration_of(seqio.get_mixture_or_task(name))
         assert (declaration.examples, declaration.objectives) == (kind, steps)
         assert declaration.corpora == (corpus,)
+        assert declaration.apart_from == ()
+    if corpus != "jsb_chorales":
+        declaration = declaration_of(seqio.get_mixture_or_task(f"{corpus}_grid_language_model_apart"))
+        assert (declaration.examples, declaration.apart_from) == (FourParts(), ("jsb_chorales",))
 
 
 def test_stores_hold_whole_pieces_and_windows(data_dir: Path):
