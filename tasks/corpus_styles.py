@@ -16,7 +16,7 @@ class Suits(NamedTuple):
     encodings: tuple[str, ...]
 
 
-_BARS, _PLAYED, _CHIP = ("remi",), ("remi", "performance"), ("tx1",)
+_BARS, _PLAYED, _CHIP, _FOUR_PARTS = ("remi",), ("remi", "performance"), ("tx1",), ("remi", "satb")
 
 CORPORA: dict[str, Suits] = {
     "lakh_full": Suits("lakh", _BARS),
@@ -40,9 +40,9 @@ CORPORA: dict[str, Suits] = {
     "emopia_clips": Suits("pop", _PLAYED),
     "pianist8": Suits("pop", _PLAYED),
     "jazz_piano": Suits("jazz", _PLAYED),
-    "jsb_chorales": Suits("chorale", _BARS),
-    "bach_370": Suits("chorale", _BARS),
-    "bach_chorales": Suits("chorale", _BARS),
+    "jsb_chorales": Suits("chorale", _FOUR_PARTS),
+    "bach_370": Suits("chorale", _FOUR_PARTS),
+    "bach_chorales": Suits("chorale", _FOUR_PARTS),
     "nottingham": Suits("folk", _BARS),
     "ryans_mammoth": Suits("folk", _BARS),
     "monteverdi": Suits("madrigal", _BARS),

@@ -36,7 +36,7 @@ from collections.abc import Mapping, Sequence
 import seqio
 
 from t5music.data.mixing_rates import EQUAL, Constant, Proportional, Rate
-from t5music.tasks import generation, pretraining, understanding  # noqa: F401  (they register the tasks)
+from t5music.tasks import chorales, generation, pretraining, understanding  # noqa: F401  (they register the tasks)
 
 # The names of the tasks before `_span_corruption`; no two corpora of a family hold the same files.
 FAMILIES: dict[str, tuple[str, ...]] = {

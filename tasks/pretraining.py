@@ -1,6 +1,6 @@
 """Pre-training tasks: music alone, by every objective of T5's study.
 
-They are called `<corpus>_<objective>` and `<corpus>_performance_<objective>`.
+They are called `<corpus>_<objective>`, `<corpus>_performance_<objective>` and `<corpus>_satb_<objective>`.
 
 | objective | T5's (Raffel et al. 2019, section 3.3) |
 |---|---|

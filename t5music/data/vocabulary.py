@@ -219,5 +219,5 @@ def default() -> Vocabulary:
     from t5music.music.encodings import ENCODINGS
 
     words = {name: encoding.words for name, encoding in ENCODINGS.items()} | {NOTE_LABELS: (*ROLES, *DYNAMICS)}
-    notes = {name: encoding.is_note for name, encoding in ENCODINGS.items()}
+    notes = {name: encoding.is_note for name, encoding in ENCODINGS.items() if encoding.says_onsets}
     return Vocabulary(words, notes, shared=[name for name, encoding in ENCODINGS.items() if encoding.adds_to])

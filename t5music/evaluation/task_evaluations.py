@@ -9,17 +9,18 @@ from typing import Protocol
 import numpy as np
 
 from t5music.data import answer_formats
-from t5music.data.examples import LabelNotes, Songs
+from t5music.data.examples import FourParts, LabelNotes, Songs
 from t5music.data.loading import loader, song_windows
-from t5music.data.store.token_store import TokenStore
+from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
-from t5music.evaluation import likeliest_labels
+from t5music.evaluation import cells, likeliest_labels
 from t5music.evaluation.baselines import Baselines
 from t5music.evaluation.label_scores import NoteJudge, Verdict, judge_pieces
 from t5music.evaluation.models import Models
 from t5music.inference import trained_model
 from t5music.model.config import NOTES, SEQUENCE, T5Config
+from t5music.music.encodings.satb.encoding import BAR
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def evaluation_of(store: TokenStore, settings: Settings) -> Evaluation:
     """Returns the evaluation that fits the kind of a store's task."""
     if isinstance(store.kind, Songs):
         return SongEvaluation(store, settings)
+    if isinstance(store.kind, FourParts):
+        return CellEvaluation(store, settings)
     if store.labels:
         return PieceLabelEvaluation(store, settings, store.labels)
     if isinstance(store.kind, LabelNotes):
@@ -103,21 +106,45 @@ class SongEvaluation:
 
         Raises ConfigError for an encoder alone, which predicts nothing.
         """
-        if models.config.encoder_only:
-            raise ConfigError(f"{self._store.name} is of whole songs, which an encoder alone does not predict")
-        windows = song_windows.SongWindows(
-            self._store,
-            self._settings.split,
-            feature_lengths=models.lengths,
-            batch_size=self._settings.batch_size,
-            vocabulary=models.vocabulary,
-            limit=self._settings.limit,
-            decoder_only=models.config.decoder_only,
-            stride=self._settings.stride,
-            past=self._settings.past,
-        )
+        windows = _windows_of(self._store, self._settings, models)
         scores = models.score(windows, models.vocabulary.is_note) | {"examples": float(len(windows.songs))}
         return Verdict(scores | self._baselines.beside(scores, models.vocabulary))
+
+
+def _windows_of(store: TokenStore, settings: Settings, models: Models, multiple: int = 1) -> song_windows.SongWindows:
+    """Returns the windows of whole pieces. Raises ConfigError for an encoder alone, which predicts nothing."""
+    if models.config.encoder_only:
+        raise ConfigError(f"{store.name} is of whole pieces, which an encoder alone does not predict")
+    return song_windows.SongWindows(
+        store,
+        settings.split,
+        feature_lengths=models.lengths,
+        batch_size=settings.batch_size,
+        vocabulary=models.vocabulary,
+        limit=settings.limit,
+        decoder_only=models.config.decoder_only,
+        stride=settings.stride,
+        past=settings.past,
+        multiple=multiple,
+    )
+
+
+class CellEvaluation:
+    """How likely whole pieces of four parts are, cell by cell, beside baselines (see `cells`)."""
+
+    def __init__(self, store: TokenStore, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+
+    def measure(self, models: Models) -> Verdict:
+        """Returns the figures of `cells.scores`. Raises ConfigError for an encoder alone, which predicts nothing."""
+        windows = _windows_of(self._store, self._settings, models, multiple=BAR)
+        nats, ends = cells.nats_of_pieces(models.members, windows)
+        pieces = {piece: self._piece(self._settings.split, piece, models.vocabulary) for piece in windows.songs}
+        train = [self._piece(TRAIN, piece, models.vocabulary) for piece in range(self._store.examples(TRAIN))]
+        return Verdict(cells.scores(nats, ends, pieces, train))
+
+    def _piece(self, split: str, index: int, vocabulary: Vocabulary) -> cells.Piece:
+        return vocabulary.decode_events(self._store.encoding, self._store.split(split)[index]["targets"])
 
 
 class PieceLabelEvaluation:

@@ -82,8 +82,22 @@ def answer(
         top_p=top_p,
         key=jax.random.key(seed),
         grammar=(form, form.start(tokens, length, prompts=task.before(score))),
+        prefix=_prefix(trained, task, score, length),
     )  # [windows, length]
     return task.music(score, [trained.vocabulary.decode_events(task.encoding, row) for row in np.asarray(written)])
+
+
+def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:
+    """The ids that are given of the answers, int32 [windows, at most length], 0 where the model decides."""
+    given = task.given(score)
+    if given is None:
+        return None
+    prefix = np.zeros((len(given), min(length, max(map(len, given)))), np.int32)
+    ids = trained.vocabulary.event_ids(task.encoding)
+    for row, events in zip(prefix, given, strict=True):
+        events = events[: len(row)]
+        row[: len(events)] = np.where(events < 0, 0, ids[events])
+    return prefix
 
 
 def generate(

@@ -1,7 +1,8 @@
 """Placement: where in somebody's file the notes of a model's answer belong, and which notes they replace.
 
-An answer is music on the clock of its encoding. With bars, that is the file's own beats. Without, waits may have been
-rounded one by one, so that the clock drifts: the notes that prompt and file have in common say what time it is there.
+An answer is music on the clock of its encoding. With bars or a grid, that is the file's own beats. Without, waits may
+have been rounded one by one, so that the clock drifts: the notes that prompt and file have in common say what time it
+is there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from t5music.music.encodings import Encoding
 from t5music.music.encodings.remi.encoding import Remi
 from t5music.music.encodings.remi.grid import POSITION, TICKS, lay_bars
 from t5music.music.encodings.remi.grid import place as place_on_grid
+from t5music.music.encodings.satb.encoding import Satb
+from t5music.music.encodings.satb.grid import STEP, nearest_steps
 from t5music.music.midi.insertion import Removal
 from t5music.music.score import DRUMS, Score
 
@@ -43,10 +46,12 @@ def place(score: Score, answer: Answer, encoding: Encoding) -> Placed:
     """
     notes = answer.score.notes[answer.is_new].copy()
     onsets, ends = notes["onset"], notes["onset"] + notes["duration"]
-    if isinstance(encoding, Remi):
+    if isinstance(encoding, Remi | Satb):
         factor = score.ticks_per_quarter / answer.score.ticks_per_quarter
         begins, stops = (np.rint(ticks * factor).astype(np.int64) for ticks in (onsets, ends))
-        removal = None if answer.gap is None else _removal(score, answer.gap)
+        removal = None if answer.gap is None else _removal(score, answer.gap, encoding)
+        if isinstance(encoding, Satb):
+            notes["program"] = _programs(notes["program"], answer.prompt, score)
     else:
         prompt = answer.prompt if answer.gap is None else encoding.decode(encoding.encode(score)).score
         clock, played = _common_notes(prompt, score)
@@ -67,11 +72,14 @@ def place(score: Score, answer: Answer, encoding: Encoding) -> Placed:
 # ------------------------------------------------------------------------------------------------------------ beats
 
 
-def _removal(score: Score, gap: tuple[int, int]) -> Removal:
-    """What stands in a gap, in remi's ticks, of whole bars."""
-    edges, _ = lay_bars(score)
-    bars, positions = place_on_grid(score.notes["onset"], score.ticks_per_quarter, edges)
-    starts = edges[bars] + POSITION * positions  # int64 [notes], where remi writes them, never falling
+def _removal(score: Score, gap: tuple[int, int], encoding: Encoding) -> Removal:
+    """What stands in a gap, in the ticks of remi or satb (480 a quarter)."""
+    if isinstance(encoding, Remi):
+        edges, _ = lay_bars(score)
+        bars, positions = place_on_grid(score.notes["onset"], score.ticks_per_quarter, edges)
+        starts = edges[bars] + POSITION * positions  # int64 [notes], where remi writes them, never falling
+    else:
+        starts = STEP * nearest_steps(score.notes["onset"], score.ticks_per_quarter)
     ticks = []
     for edge, note in zip(gap, np.searchsorted(starts, gap), strict=True):
         # A note that is played just before a bar line, and written after it, belongs to the bar it is written in.

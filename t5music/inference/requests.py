@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t5music.data.examples import Accompany, Composes, Continue
+from t5music.data.examples import Accompany, Composes, Continue, Harmonise
 from t5music.errors import ConfigError, MidiError
 from t5music.inference.trained_model import TrainedModel, choose_task
 from t5music.music import encodings
@@ -85,6 +85,8 @@ def fitted(trained: TrainedModel, task: Composes, score: Score, name: str) -> tu
     def longest(task: Composes) -> int:
         return max(len(trained.vocabulary.encode(prompt)) for prompt in task.prompts(score))
 
+    if isinstance(task, Harmonise):  # whose answers are as long as their windows
+        task = dataclasses.replace(task, words=min(task.words, trained.lengths["targets"] - 1))
     tokens = longest(task)
     size_name = next((size for size in SIZES if hasattr(task, size)), None)
     while tokens > room and size_name is not None:

@@ -50,6 +50,7 @@ _BOUNDS: Mapping[str, tuple[int, int]] = {
     "num_decoder_layers": (0, 2**12),
     "num_labels": (0, 2**20),
     "adapter_dim": (0, 2**16),
+    "position_period": (0, 2**16),
     "relative_attention_num_buckets": (4, 2**12),
     "relative_attention_max_distance": (3, 2**20),
 }
@@ -87,6 +88,9 @@ class T5Config:
             decoder's own.
         adapter_dim: inner width of an adapter after every feed-forward layer (Houlsby et al. 2019, as T5 tried them);
             0 for none.
+        position_period: rows of a table that is added to what the decoder reads, by position modulo this many; 0 for
+            none, as T5 has it. For words whose place is their meaning: 64 tells the four voices and the sixteenths of a
+            bar of satb apart, 16 those of a quarter (Huang et al. 2019 give the JSB chorales' timing likewise).
         dropout_rate: 0.1 in the T5 papers; 0.0 for v1.1 pre-training.
         relative_attention_num_buckets: rows of the relative position table.
         relative_attention_max_distance: distance from which all positions share the last bucket.
@@ -114,6 +118,7 @@ class T5Config:
     num_labels: int = 0
     shared_layers: bool = False
     adapter_dim: int = 0
+    position_period: int = 0
     dropout_rate: float = 0.1
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
@@ -214,6 +219,10 @@ class T5Config:
                 raise ConfigError(f"T5Config.shared_layers must be False in {kind}: it has no {stack}")
             if not absent and not depth:
                 raise ConfigError(f"T5Config.num_{stack}_layers must be at least 1 in {kind}, not 0")
+        if self.encoder_only and self.position_period:
+            raise ConfigError(
+                f"T5Config.position_period must be 0 in {kind}, not {self.position_period}: it has no decoder"
+            )
         if self.shared_layers and self.num_encoder_layers != self.num_decoder_layers:
             raise ConfigError(
                 "T5Config.shared_layers needs num_encoder_layers and num_decoder_layers to be equal, "

@@ -84,7 +84,7 @@ def _read(model: T5, tokens: jax.Array) -> Prepared:
         mask = mask & causal_mask(source + 1)  # [batch, 1, source + 1, source + 1]
     bias = model.decoder.relative_bias(source + 1, source + 1)  # [1, heads, source + 1, source + 1]
     layers: list[EncoderLayer] = model.decoder.unstacked()
-    x = model.embed(aligned)  # [batch, source + 1, d_model]
+    x = model.embed_at(aligned, jnp.maximum(within, 0))  # [batch, source + 1, d_model]
     caches: Caches = []
     for layer in layers:
         x, keys_values = layer(x, bias, mask)  # keys and values: [batch, heads, source + 1, d_kv]
@@ -163,7 +163,9 @@ def decode(
     mask = (keys <= position + jnp.arange(tokens.shape[1])[:, None])[None, None]  # [1, 1, n, length]
     if prepared.begin is not None:
         mask = mask & (keys >= prepared.begin)  # [batch, 1, n, length]
-    x = model.embed(tokens)  # [batch, n, d_model]
+    begin = 0 if prepared.begin is None else prepared.begin[:, 0, 0]  # [batch, 1]
+    places = position + jnp.arange(tokens.shape[1])[None] - begin  # [1 or batch, n]
+    x = model.embed_at(tokens, places)  # [batch, n, d_model]
     filled: Caches = []
     for i, (layer, cache) in enumerate(zip(prepared.layers, caches, strict=True)):
         if prepared.crosses is None:

@@ -227,11 +227,16 @@ def with_rows(state_dict: Mapping[str, Any], pairs: NDArray[np.integer], rows: i
 
 
 def require_plain(config: T5Config) -> None:
-    """Raises ConfigError for an architecture, or adapters, that Hugging Face's T5 does not have."""
+    """Raises ConfigError for an architecture, places, or adapters that Hugging Face's T5 does not have."""
     if config.architecture != ENCODER_DECODER or config.shared_layers:
         raise ConfigError(
             "Hugging Face's T5 is an encoder-decoder without shared layers; this model is "
             f"architecture={config.architecture!r}, shared_layers={config.shared_layers}"
+        )
+    if config.position_period:
+        raise ConfigError(
+            "Hugging Face's T5 has no table of places; this model has one of "
+            f"{config.position_period} (position_period)"
         )
     if config.adapter_dim:
         raise ConfigError(

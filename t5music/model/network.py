@@ -50,6 +50,7 @@ class T5(nnx.Module):
         encoder: `Stack` of `EncoderLayer`, with `shared_layers` of the decoder's parameters; None in a decoder-only
             model.
         decoder: `Stack` of `DecoderLayer` or, in a decoder-only model, of `EncoderLayer`; not in an encoder alone.
+        places: [position_period, d_model], added to what the decoder reads; only with a `position_period`.
         head: [d_model, vocab_size] of a model that is not tied (v1.1), or the `Classifier` of a head other than
             "words".
     """
@@ -72,6 +73,9 @@ class T5(nnx.Module):
         elif not config.tied:
             initial = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
             self.head = nnx.Param(initial(rngs.params(), shape[::-1]), axes=axes[::-1])
+        if config.position_period:
+            table = jax.nn.initializers.normal(1.0)(rngs.params(), (config.position_period, config.d_model))
+            self.places = nnx.Param(table, axes=("buckets", "embed"))
         self.config = config
 
     def __call__(
@@ -156,7 +160,7 @@ class T5(nnx.Module):
     ) -> jax.Array:
         """Runs the encoder: int [batch, source] -> [batch, source, d_model] in the config's dtype."""
         encoder, body = self._encoding(encoder_input_tokens, encoder_segment_ids)
-        return self._through(encoder, body, encoder_input_tokens, self._dropout_key(deterministic, rngs))
+        return self._through(encoder, body, self.embed(encoder_input_tokens), self._dropout_key(deterministic, rngs))
 
     def encoder_states(self, encoder_input_tokens: jax.Array) -> jax.Array:
         """Returns what stands between the encoder's layers, without dropout: for probes of a trained model.
@@ -219,8 +223,8 @@ class T5(nnx.Module):
             cross = layer.cross_attention.project_keys_values(encoded)  # each [batch, heads, source, d_kv]
             return layer(x, bias=bias, mask=mask, cross=cross, cross_mask=cross_mask, key=key)[0]
 
-        key = self._dropout_key(deterministic, rngs)
-        return self.logits(self._through(self.decoder, body, decoder_input_tokens, key))
+        x = self.embed_at(decoder_input_tokens, positions_of(decoder_segment_ids, length))
+        return self.logits(self._through(self.decoder, body, x, self._dropout_key(deterministic, rngs)))
 
     def decode_alone(
         self,
@@ -245,25 +249,37 @@ class T5(nnx.Module):
         def body(layer: EncoderLayer, x: jax.Array, key: jax.Array | None) -> jax.Array:
             return layer(x, bias, mask, key)[0]
 
-        key = self._dropout_key(deterministic, rngs)
-        return self.logits(self._through(self.decoder, body, decoder_input_tokens, key))
+        x = self.embed_at(decoder_input_tokens, positions_of(decoder_segment_ids, length))
+        return self.logits(self._through(self.decoder, body, x, self._dropout_key(deterministic, rngs)))
 
     def _through(
         self,
         stack: Stack,
         body: Callable[[Layer, jax.Array, jax.Array | None], jax.Array],
-        tokens: jax.Array,
+        x: jax.Array,
         key: jax.Array | None,
     ) -> jax.Array:
-        """Embeds tokens and runs a stack with its final norm: int [batch, length] -> [batch, length, d_model]."""
+        """Runs a stack with its final norm over embedded tokens: [batch, length, d_model] -> the same."""
         keys = split_key(key, 3)
-        x = dropout(self.embed(tokens), self.config.dropout_rate, keys[0])  # [batch, length, d_model]
+        x = dropout(x, self.config.dropout_rate, keys[0])  # [batch, length, d_model]
         x = stack.run(body, x, keys[1])
         return dropout(stack.norm(x), self.config.dropout_rate, keys[2])
 
     def embed(self, tokens: jax.Array) -> jax.Array:
         """Looks tokens up, unscaled: int [batch, length] -> [batch, length, d_model] in the config's dtype."""
         return gather_table(self.embedding[...])[tokens].astype(self.config.dtype)
+
+    def embed_at(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+        """Looks up what a decoder reads, and its places where the model has them: as `embed`.
+
+        Args:
+            tokens: int [batch, length].
+            positions: int [1 or batch, length], counted from the start token.
+        """
+        x = self.embed(tokens)  # [batch, length, d_model]
+        if not self.config.position_period:
+            return x
+        return x + gather_table(self.places[...], "buckets")[positions % self.config.position_period].astype(x.dtype)
 
     def logits(self, x: jax.Array) -> jax.Array:
         """Projects the last stack's normed output to the vocabulary: [..., d_model] -> float32
@@ -301,6 +317,15 @@ def causal_mask(length: int) -> jax.Array:
     """Returns True where the key is not after the query, bool [1, 1, length, length]."""
     positions = jnp.arange(length)
     return (positions[None, :] <= positions[:, None])[None, None]
+
+
+def positions_of(segments: jax.Array | None, length: int) -> jax.Array:
+    """Returns the place of each position in its own segment: int [1 or batch, length]."""
+    positions = jnp.arange(length)[None]
+    if segments is None:
+        return positions
+    begins = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)), constant_values=True)  # [batch, length]
+    return positions - jax.lax.cummax(jnp.where(begins, positions, 0), axis=1)
 
 
 def within_prefix(causal_attention: jax.Array) -> jax.Array:

@@ -139,8 +139,10 @@ def constrain_batch(x: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES))
 
 
-def gather_table(table: jax.Array) -> jax.Array:
-    """Gathers an embedding table [vocab_size, d_model] over `fsdp` under `jax.set_mesh`; its rows stay where they are.
+def gather_table(table: jax.Array, rows: str = "vocab") -> jax.Array:
+    """Gathers an embedding table [rows, d_model] over `fsdp` under `jax.set_mesh`; its rows stay where they are.
+
+    `rows` is their logical axis.
 
     A look-up in a table divided by columns gives activations divided by columns, which XLA can only bring back to a
     division by example by replicating them.
@@ -148,8 +150,8 @@ def gather_table(table: jax.Array) -> jax.Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.axis_names != MESH_AXES:
         return table
-    vocab_axis, _ = partition_spec(("vocab", "embed"), table.shape, mesh)
-    return jax.lax.with_sharding_constraint(table, PartitionSpec(vocab_axis, None))
+    rows_axis, _ = partition_spec((rows, "embed"), table.shape, mesh)
+    return jax.lax.with_sharding_constraint(table, PartitionSpec(rows_axis, None))
 
 
 def describe(params: nnx.State, mesh: Mesh) -> str:

@@ -17,7 +17,7 @@ TRAIN = "train"  # the kind of stage that makes a model; all other kinds look at
 
 _HIGHER = ("accuracy", "f1", "recall", "precision", "auc", "bleu", "rouge")
 _SHARES = ("accuracy", "f1", "recall", "precision")
-_UNITS = {"bits_per_note": "bits/note", "bits_per_second": "bits/s", "loss": "nats/token"}
+_UNITS = {"nats_per_cell": "nats/cell", "bits_per_note": "bits/note", "bits_per_second": "bits/s", "loss": "nats/token"}
 
 Bindings = Mapping[str, Any]
 

@@ -132,14 +132,14 @@ def test_the_fingerprint_depends_on_words_and_order():
 def test_the_default_vocabulary_never_changes():
     # Stores and checkpoints remember this fingerprint: with another one they are all useless.
     vocabulary = default()
-    assert (vocabulary.size, vocabulary.rows) == (2244, 2304)
-    assert vocabulary.fingerprint == "6a7555f69f3699d25cefcfddb5f169782c9fae003d8e423b8a1baafb8038590d"
+    assert (vocabulary.size, vocabulary.rows) == (2291, 2304)
+    assert vocabulary.fingerprint == "6b3236cf26c8ad990be319c3c201882b4870f666cff3a449257fd55befcbe5bb"
 
 
 def test_the_default_vocabulary():
     vocabulary = default()
-    assert list(vocabulary.encodings) == ["tx1", "performance", "remi", "tx2", "note_labels"]
-    assert [len(ids) for ids in vocabulary.encodings.values()] == [630, 388, 803, 55, 9]
+    assert list(vocabulary.encodings) == ["tx1", "performance", "remi", "tx2", "satb", "note_labels"]
+    assert [len(ids) for ids in vocabulary.encodings.values()] == [630, 388, 803, 55, 47, 9]
     for name, encoding in ENCODINGS.items():
         assert (
             vocabulary.encode(" ".join(encoding.words)).tolist()

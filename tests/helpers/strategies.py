@@ -114,7 +114,9 @@ def any_scores(draw: st.DrawFn) -> Score:
 
 
 def playable(encoding: encodings.Encoding, score: Score) -> Score:
-    """The score, or for tx1 and tx2 one with the same rhythm whose (at most four) tracks are the voices of the NES."""
+    """The score, or for an encoding of voices one with the same rhythm whose (at most four) tracks are its voices."""
+    if encoding.name == "satb":
+        return monophonic(score)
     if encoding.name not in ("tx1", "tx2"):
         return score
     notes = score.notes[score.notes["track"] < len(tx1.VOICES)].copy()
@@ -123,4 +125,13 @@ def playable(encoding: encodings.Encoding, score: Score) -> Score:
     samples = np.floor(score.seconds(notes["onset"]) * tx1.SAMPLE_RATE + 0.5)
     _, first = np.unique(np.column_stack([notes["track"], samples]), axis=0, return_index=True)
     names = ("P1", "p2", " Tr ", "no")[: len(score.track_names)]
+    return replace(score, notes=notes[first], pedals=score.pedals[:0], track_names=names)
+
+
+def monophonic(score: Score) -> Score:
+    """The notes of the first four tracks, without percussion and of each chord only the first note."""
+    notes = score.notes[score.notes["track"] < 4].copy()
+    notes["program"] %= DRUMS
+    _, first = np.unique(notes[["track", "onset"]], return_index=True)
+    names = ("Soprano", "alto", " TENOR ", "bass")[: len(score.track_names)]
     return replace(score, notes=notes[first], pedals=score.pedals[:0], track_names=names)

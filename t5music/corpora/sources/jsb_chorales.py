@@ -11,16 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped
 from t5music.corpora.tables import as_split, read_json
 from t5music.errors import DataError
-from t5music.music.score import NOTE, Score
+from t5music.music.encodings.satb.grid import VOICES, to_score
 
-VOICES = ("soprano", "alto", "tenor", "bass")
-STEP = 120  # ticks of a sixteenth note
-CHOIR, VELOCITY = 52, 80  # General MIDI program, counted from 0; the data has no dynamics
 _TABLE = "Jsb16thSeparated.json"
 
 
@@ -49,21 +45,6 @@ def read(entry: Entry) -> Iterator[Piece | Skipped]:
         yield Skipped(entry.id, "no notes in it")
     else:
         yield Piece(entry.id, to_score(steps), entry.labels, entry.group, entry.split)
-
-
-def to_score(steps: NDArray[np.int64]) -> Score:
-    """A score of four tracks from pitches [sixteenths, voices], -1 for silence."""
-    notes = []
-    for track, pitches in enumerate(steps.T):
-        starts = np.flatnonzero(np.append(True, pitches[1:] != pitches[:-1]))
-        ends = np.append(starts[1:], len(pitches))
-        voice = np.zeros(len(starts), NOTE)
-        voice["onset"], voice["duration"], voice["pitch"] = starts * STEP, (ends - starts) * STEP, pitches[starts]
-        voice["track"] = track
-        notes.append(voice[voice["pitch"] >= 0])
-    whole = np.concatenate(notes)
-    whole["velocity"], whole["program"] = VELOCITY, CHOIR
-    return Score(4 * STEP, whole, track_names=VOICES)
 
 
 _COMMIT = "9a7f733ddb4ed91f48da64ac7f0f621c34aadd4d"

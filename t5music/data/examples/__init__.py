@@ -25,6 +25,8 @@ from t5music.data.examples.classification import ClassifyKey as ClassifyKey
 from t5music.data.examples.classification import ClassifyMeter as ClassifyMeter
 from t5music.data.examples.classification import ClassifyStyle as ClassifyStyle
 from t5music.data.examples.continuation import Continue as Continue
+from t5music.data.examples.four_parts import FourParts as FourParts
+from t5music.data.examples.four_parts import Harmonise as Harmonise
 from t5music.data.examples.infilling import Infill as Infill
 from t5music.data.examples.melodies import ContinueMelody as ContinueMelody
 from t5music.data.examples.note_labels import LabelNotes as LabelNotes

@@ -103,6 +103,11 @@ class Composes(abc.ABC):
         del score
         return None
 
+    def given(self, score: Score) -> list[NDArray[np.int32]] | None:
+        """The words that are given of each answer (event ids, -1 where the model decides); None where none are."""
+        del score
+        return None
+
     @abc.abstractmethod
     def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
         """Music of a score and the model's answer to each of its prompts (event ids of the encoding)."""

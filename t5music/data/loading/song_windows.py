@@ -50,10 +50,24 @@ class SongWindows:
         decoder_only: bool = False,
         stride: int = STRIDE,
         past: str = TARGETS,
+        multiple: int = 1,
     ) -> None:
-        """Takes the arguments of `loader.eval_batches`, and how many tokens to score at a time, and where the past is.
+        """Takes the arguments of `loader.eval_batches`, and how to cut.
 
-        Raises ConfigError for a past that is neither place, or a stride that leaves no room for a past.
+        Args:
+            store: of whole songs.
+            split: as of `loader.eval_batches`, as are the five that follow.
+            feature_lengths: likewise.
+            batch_size: likewise.
+            vocabulary: likewise.
+            limit: likewise.
+            decoder_only: likewise.
+            stride: how many tokens to score at a time.
+            past: where the past is read.
+            multiple: windows begin at multiples of so many tokens of their song.
+
+        Raises:
+            ConfigError: a past that is neither place, or a stride that leaves no room for a past.
         """
         store.check_vocabulary(vocabulary)
         if past not in PASTS:
@@ -65,7 +79,9 @@ class SongWindows:
         # How many tokens of a song a row holds: EOS stands for inputs that are not there, or ends those that are.
         room = joint_length(self._lengths) if decoder_only else self._lengths["targets"]
         self._room = room - decoder_only if past == TARGETS else self._lengths["inputs"] - 1
-        longest = self._room if past == TARGETS else self._lengths["targets"]
+        self._multiple = multiple
+        # The past may lose up to a multiple less one, so that a window begins at one.
+        longest = self._room - multiple + 1 if past == TARGETS else self._lengths["targets"]
         if not 1 <= stride <= longest:
             raise ConfigError(f"a stride must be from 1 to {longest} for rows of these lengths, not {stride}")
         self._examples: Split = store.split(split)
@@ -94,11 +110,15 @@ class SongWindows:
             # Nothing before the first window: in one sequence it can be as long as a row, with the same outcome.
             stop = min(start + (self._room if in_targets and not start else self._stride), len(song))
             if in_targets:
-                yield Pair(nothing, song[max(0, stop - self._room) : stop]), stop - start
+                yield Pair(nothing, song[self._begin(stop) : stop]), stop - start
             else:
-                before = song[max(0, start - self._room) : start]
+                before = song[self._begin(start) : start]
                 yield Pair(np.append(before, nothing), song[start:stop]), stop - start
             start = stop
+
+    def _begin(self, end: int) -> int:
+        """Where a window begins whose row is full at `end`, or a little before."""
+        return -(-max(0, end - self._room) // self._multiple) * self._multiple
 
     def _batch(self, rows: list[tuple[int, Pair, int]]) -> Batch:
         padding = self._batch_size - len(rows)

@@ -20,6 +20,7 @@ from t5music.data.objectives.base import Example as Example
 from t5music.data.objectives.base import Objective as Objective
 from t5music.data.objectives.disturb_labels import DisturbLabels as DisturbLabels
 from t5music.data.objectives.echo_notes import EchoNotes as EchoNotes
+from t5music.data.objectives.give_soprano import GiveSoprano as GiveSoprano
 from t5music.data.objectives.language_model import Deshuffle as Deshuffle
 from t5music.data.objectives.language_model import LanguageModel as LanguageModel
 from t5music.data.objectives.language_model import PrefixLM as PrefixLM
@@ -29,6 +30,7 @@ from t5music.data.objectives.nes_voices import KeepVoices as KeepVoices
 from t5music.data.objectives.nes_voices import SwapPulses as SwapPulses
 from t5music.data.objectives.noise import IidDenoising as IidDenoising
 from t5music.data.objectives.noise import SpanCorruption as SpanCorruption
+from t5music.data.objectives.select_bars import SelectBars as SelectBars
 from t5music.data.objectives.time_stretch import TimeStretch as TimeStretch
 from t5music.data.objectives.transpose import Transpose as Transpose
 from t5music.data.vocabulary import Vocabulary

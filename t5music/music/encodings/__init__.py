@@ -26,14 +26,14 @@ from t5music.music.encodings.grammar import Grammar, Illegal, Report
 
 __all__ = ["ENCODINGS", "GRAMMARS", "Decoded", "Encoding", "Grammar", "Illegal", "Report", "get", "grammar_of"]
 
-_FOLDERS = ("tx1", "performance", "remi", "tx2")
+_FOLDERS = ("tx1", "performance", "remi", "tx2", "satb")
 
 GRAMMARS: dict[str, type[Grammar]] = {name: import_module(f"{__name__}.{name}").Grammar for name in _FOLDERS}
 ENCODINGS: dict[str, Encoding] = {name: grammar.encoding for name, grammar in GRAMMARS.items()}
 
 
 def get(name: str) -> Encoding:
-    """Returns the encoding of that name: tx1, performance, remi or tx2. Raises ConfigError for another name."""
+    """Returns the encoding of that name: tx1, performance, remi, tx2 or satb. Raises ConfigError for another name."""
     if name not in ENCODINGS:
         names = ", ".join(ENCODINGS)
         raise ConfigError(f"there is no encoding {name!r} (there are {names}){nearest(name, ENCODINGS)}")

@@ -1,4 +1,4 @@
-"""Encoding: the base class of tx1, performance, remi and tx2, with what all of them share.
+"""Encoding: the base class of tx1, performance, remi, tx2 and satb, with what all of them share.
 
 An event id is the index of an event word in its encoding's `words`; events are int32 arrays of event ids. What the
 augmentations need to know of the words (which say a pitch, a wait, a tempo) are arrays with an entry for each word.
@@ -51,7 +51,8 @@ class Encoding(abc.ABC):
         words: the event word of each event id.
         ids: the event id of each event word.
         adds_to: name of the encoding whose words are among these; '' for none.
-        is_note: bool [words], True where the word begins a note.
+        says_onsets: whether words say where notes begin.
+        is_note: bool [words], True where the word begins a note; without `says_onsets`, where it sounds one.
         pitches: int64 [words], the pitch in each word that transposition moves; -1 for all other words. Percussion
             has none.
         semitones_down, semitones_up: int32 [words], by how many semitones a word can be transposed: its event id less
@@ -61,6 +62,7 @@ class Encoding(abc.ABC):
     """
 
     adds_to: str = ""
+    says_onsets: bool = True
 
     def __init__(
         self,

@@ -10,8 +10,9 @@ import pytest
 from small_music import entries_of, pieces_of, skipped, splits_of
 
 from t5music.corpora.sources.bach_370 import BACH_370
-from t5music.corpora.sources.jsb_chorales import JSB_CHORALES, STEP, VOICES, to_score
+from t5music.corpora.sources.jsb_chorales import JSB_CHORALES
 from t5music.errors import DataError
+from t5music.music.encodings.satb.grid import STEP, VOICES, to_score
 
 CHORALE = [[74, 70, 65, 58], [74, 70, 65, 58], [75, 70, -1, 55], [75, 70, 65, 55]]
 

@@ -27,6 +27,8 @@ MADE = [
     examples.Develop("remi"),
     examples.Perform(),
     examples.Classify("composer", ("bach", "landini"), "remi", words=64, segments=2),
+    examples.FourParts(),
+    examples.Harmonise("chorale", words=128),
 ]
 BEYOND_WORDS = Score(480, np.array([(0, 480, 120, 80, 0, 0)], NOTE))  # too high for tx1
 

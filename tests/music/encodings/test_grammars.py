@@ -26,9 +26,8 @@ SCORES = scores(last_onset=1_000, longest=400) | any_scores()
 
 
 def said(rules: Grammar, score: Score) -> np.ndarray:
-    """A score's events; of tx1 and tx2 those of a score of their voices."""
-    voices = rules.encoding.name in ("tx1", "tx2")
-    return rules.encoding.encode(playable(encodings.get("tx1"), score) if voices else score)
+    """A score's events; of an encoding of voices those of a score of its voices."""
+    return rules.encoding.encode(playable(rules.encoding, score))
 
 
 def faults(rules: Grammar, sequences: list, prompts: list | None = None) -> list[str]:
@@ -251,6 +250,8 @@ NOTE = "Program_0 Velocity_20 Pitch_60 Duration_12"
         ("remi", f"{BAR} {NOTE} Drum_38 Pitch_61", 9, "pitch"),
         ("remi", f"{BAR} {NOTE} Pos_11 Pitch_60", 9, "sounding"),
         ("remi", f"{BAR} {NOTE} Bar TimeSig_4/4", 10, "end"),
+        ("satb", "Cell_60 Cell_rest Cell_rest", 3, "end"),
+        ("satb", "Cell_60 Cell_rest Cell_rest Cell_rest Cell_rest Cell_rest Cell_rest Cell_rest", 8, "end"),
     ],
 )
 def test_a_broken_rule_is_named(name, text, place, rule):
