@@ -21,7 +21,7 @@ from typing import Any
 import gin
 import jax
 
-from t5music import files
+from t5music import files, locks
 from t5music.configuration import gin_files, registry
 from t5music.errors import ConfigError, T5MusicError, nearest
 from t5music.studies import grid, stage_folders
@@ -99,8 +99,8 @@ def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> 
                 # A stage waits for its parents, unless one that it needs has failed.
                 waiting = waiting or not any(_has_failed(need, folder, start) for need in stage.all()[:-1])
                 continue
-            with stage_folders.lock(folder / stage.folder) as locked:
-                if not locked:
+            with locks.attempt(folder / stage.folder / locks.FILE) as holder:
+                if holder is not None:
                     waiting = True
                     continue
                 if _is_finished(stage, folder):  # another process has just finished it
@@ -186,7 +186,7 @@ class _Clock:
         for each in finished:
             seconds.setdefault(each.name, []).append(documents[each]["seconds"])
         estimates = [statistics.mean(seconds[each.name]) for each in unfinished if each.name in seconds]
-        running = max(1, sum(stage_folders.is_locked(self._folder / each.folder) for each in unfinished))
+        running = max(1, sum(locks.holder(self._folder / each.folder / locks.FILE) is not None for each in unfinished))
         time_left = ""
         if estimates:
             minutes = statistics.mean(estimates) * len(unfinished) / running / 60

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lock_holders import other_process
 
+from t5music import locks
 from t5music.cli.main import main
 from t5music.configuration import gin_files
 from t5music.data import vocabulary
@@ -175,14 +177,14 @@ def test_a_stage_another_process_has_is_waited_for(place: Path, monkeypatch: pyt
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:  # the other process finishes meanwhile
-        waits.append(seconds)
-        assert read(place)[1][cell.stages["test"].fingerprint].status == "running"
-        (folder / "stage.json").write_text(text)
+        if seconds == runner.WAIT_SECONDS:
+            waits.append(seconds)
+            assert read(place)[1][cell.stages["test"].fingerprint].status == "running"
+            (folder / "stage.json").write_text(text)
 
     monkeypatch.setattr(runner.time, "sleep", sleep)
     monkeypatch.setattr(runner, "_run", lambda *arguments: pytest.fail("it is not ours"))
-    with stage_folders.lock(folder) as ours:
-        assert ours
+    with other_process(folder / locks.FILE):
         runner.run([cell], place / "studies")
     assert waits == [runner.WAIT_SECONDS]
     assert read(place)[1][cell.stages["test"].fingerprint].status == "finished"
