@@ -114,5 +114,6 @@ def test_without_locks_in_the_file_system_that_is_said(
 
 def test_a_folder_that_cannot_be_is_an_error_that_names_it(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match=f"cannot lock {tmp_path}/file/run/"), locks.attempt(tmp_path / "file/run/.lock"):
+    path = tmp_path / "file" / "run" / locks.FILE
+    with pytest.raises(DataError, match=f"cannot lock {path}"), locks.attempt(path):
         pass

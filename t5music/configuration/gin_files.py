@@ -174,6 +174,19 @@ def _check_set() -> None:
                 raise ConfigError(f"gin: {target} reads %{name}, which is not set{nearest(name, macros)}")
 
 
+def values(*parameters: str) -> list[Any]:
+    """The values that are bound to parameters of these names, of whatever function, with macros read."""
+    macros = {scope: value for scope, selector, _, value in _bindings() if selector == _MACRO}
+    bound = [value for _, selector, name, value in _bindings() if selector != _MACRO and name in parameters]
+    for index, value in enumerate(bound):
+        seen: set[str] = set()
+        while isinstance(value, gin.config.ConfigurableReference) and value.config_key[0] in macros.keys() - seen:
+            seen.add(value.config_key[0])
+            value = macros[value.config_key[0]]
+        bound[index] = value
+    return bound
+
+
 def check_used() -> None:
     """Checks that every binding and macro was read. To be called once all objects exist.
 

@@ -23,6 +23,7 @@ from t5music.runs import masked_pretraining, print_plan
 from t5music.runs.settings import InitialModel, TrainingData
 from t5music.runs.stores import EVAL_BATCH
 from t5music.training import freezing, loop
+from t5music.training.coordination import only_run
 from t5music.training.cost.plan import Plan, Training
 from t5music.training.note_masking.masker import Masker
 from t5music.training.settings import Records, Update, Validation
@@ -81,7 +82,48 @@ def train(
     all_devices = mesh()
     settings = read_settings()
 
+    try:
+        with only_run(model_dir):
+            return _run(
+                initial_model,
+                config,
+                data,
+                update,
+                model_dir,
+                train_steps,
+                validation,
+                records,
+                seed,
+                all_devices,
+                settings,
+            )
+    except loop.Interrupted as interrupted:
+        raise KeyboardInterrupt(str(interrupted)) from None
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise T5MusicError(
+            f"process {jax.process_index()} of {jax.process_count()} cannot go on ({str(error).splitlines()[0]}): if "
+            "another one has ended, its output says why. The same commands go on from the last checkpoint"
+        ) from error
+
+
+def _run(
+    initial_model: InitialModel,
+    config: T5Config,
+    data: TrainingData,
+    update: Update,
+    model_dir: str,
+    train_steps: int,
+    validation: Validation,
+    records: Records,
+    seed: int,
+    all_devices: Mesh,
+    settings: str,
+) -> loop.Result:
+    """Trains in a folder that is this run's alone; for arguments see `train`."""
     # ------------------------------------------------------------------------------------------------------ the data
+    vocab = vocabulary.default()
     members = data.stores()
     stores = [store for store, _ in members]
     batches, masker = _open_batches(data, update, members, config, vocab, seed)
@@ -116,15 +158,6 @@ def train(
             masker=masker,
             mesh=all_devices,
         )
-    except loop.Interrupted as interrupted:
-        raise KeyboardInterrupt(str(interrupted)) from None
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        raise T5MusicError(
-            f"process {jax.process_index()} of {jax.process_count()} cannot go on ({str(error).splitlines()[0]}): if "
-            "another one has ended, its output says why. The same commands go on from the last checkpoint"
-        ) from error
     finally:
         batches.close()
 

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gin
@@ -71,24 +72,41 @@ def choose(study: Study, names: Sequence[str]) -> list[Cell]:
     return [cells[name] for name in names] if names else list(study.cells)
 
 
-def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> None:
+def unfinished(cells: Sequence[Cell], root: Path) -> list[Stage]:
+    """The stages of some cells that are not finished, each once, in the order to run them."""
+    return [stage for stage in _first_cells(cells) if not _is_finished(stage, root / RUNS)]
+
+
+def _first_cells(cells: Sequence[Cell]) -> dict[Stage, Cell]:
+    """Each stage with the first cell that needs it, parents before children."""
+    stages: dict[Stage, Cell] = {}
+    for cell in cells:
+        for stage in cell.stages.values():
+            for need in stage.all():
+                stages.setdefault(need, cell)
+    return stages
+
+
+def run(
+    cells: Sequence[Cell],
+    root: Path,
+    search_paths: Sequence[str] = (),
+    missing: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Runs the unfinished stages of some cells. A stage that fails is recorded as such and does not stop the others.
 
     Args:
         cells: the cells, in the order to run them.
         root: the studies' folder.
         search_paths: where gin files are looked for first.
+        missing: task or mixture -> why it cannot be read; stages that need it fail without being run.
 
     Raises:
         KeyboardInterrupt: stopped by a signal; the same call goes on.
     """
     start = time.time()
     folder = root / RUNS
-    stages: dict[Stage, Cell] = {}  # with the first cell that needs each
-    for cell in cells:
-        for stage in cell.stages.values():
-            for need in stage.all():
-                stages.setdefault(need, cell)
+    stages = _first_cells(cells)
     clock = _Clock(stages, folder)
     while True:
         worked = waiting = False
@@ -105,8 +123,13 @@ def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> 
                     continue
                 if _is_finished(stage, folder):  # another process has just finished it
                     continue
-                print(clock.line(stage, cell), flush=True)
-                _run(stage, folder, search_paths)
+                reason = next((missing[name] for name in stage.tasks if name in missing), None)
+                if reason is None:
+                    print(clock.line(stage, cell), flush=True)
+                    _run(stage, folder, search_paths)
+                else:
+                    document = stage_folders.begin(stage, folder / stage.folder)
+                    stage_folders.write(folder / stage.folder, document | {"status": "failed", "reason": reason})
                 worked = True
             break  # stages that waited for this one come first now
         if not worked:
