@@ -188,6 +188,8 @@ def call(stage: Stage, root: Path, search_paths: Sequence[str] = (), **arguments
     parents = [str(root / parent.folder) for parent in stage.parents]
     place = place_bindings(stage.kind, stage.seed, parents, str(root / stage.folder), stage.macros)
     gin_files.configure(stage.files, (*place, *stage.bindings), search_paths)
+    if stage.kind == TRAIN:
+        arguments["samples"] = False  # a study has a stage of its own for that
     return registry.STAGES[stage.kind](**arguments)
 
 
@@ -223,10 +225,10 @@ class _Clock:
 
 def start_workers(command: Sequence[str], root: Path, count: int) -> list[subprocess.Popen[bytes]]:
     """Starts processes that run a command, each with a log file in `root`."""
-    (root / LOGS).mkdir(parents=True, exist_ok=True)
-    workers = []
+    workers: list[subprocess.Popen[bytes]] = []
     for number in range(1, count + 1):
         path = root / LOGS / f"worker_{number}.log"
+        files.write_text(path, "")
         with open(path, "w") as log:
             workers.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         print(f"another process works on the study, too: {path}", file=sys.stderr)

@@ -78,13 +78,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for _ in range(count):
                 tokens = rng.integers(vocabulary.FIRST_EVENT, vocab.size - vocab.sentinels, 20)
                 out.write(split, {"inputs": tokens[:0], "targets": tokens})
-    (root / "tiny.gin").write_text(TINY)
-    (root / "study.gin").write_text(STUDY)
+    write_gin(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(root / "data"))
         patch.setenv("NPROC", "1")  # what the command sets is taken back after it
         assert study(root) == 0
     return root
+
+
+def write_gin(root: Path) -> None:
+    (root / "tiny.gin").write_text(TINY)
+    (root / "study.gin").write_text(STUDY)
 
 
 def study(root: Path, *more: str) -> int:
@@ -194,8 +198,10 @@ def test_a_stage_another_process_has_is_waited_for(place: Path, monkeypatch: pyt
 
 
 def test_what_is_missing_is_said_once_before_anything_runs(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
+    write_gin(tmp_path)
+    monkeypatch.setenv("NPROC", "1")
     asked: list[str] = []
     reason = "song_spans reads corpus 'lakh', which is not built: build it with t5music corpora --build lakh"
 
@@ -209,13 +215,13 @@ def test_what_is_missing_is_said_once_before_anything_runs(
     monkeypatch.setattr(runner, "call", lambda stage, *rest: ran.append(stage.name) or {"song": {"bits_per_note": 1.0}})
     stages = STAGES.replace('"TRAIN_STEPS": 2', '"MIXTURE_OR_TASK_NAME": "song_spans"')
     capfd.readouterr()
-    assert study(place, "--gin.study.stages=" + stages, "--gin.study.seeds=(0, 1)", "--dir", str(tmp_path)) == 0
+    assert study(tmp_path, "--gin.study.stages=" + stages, "--gin.study.seeds=(0, 1)") == 0
     lines = capfd.readouterr().err.splitlines()
     assert lines[:2] == [f"t5music: {reason}", "t5music: stages that read song_spans fail; all others run"]
     assert sum("lakh" in line for line in lines) == 1
     assert sorted(asked) == ["song", "song_spans"]
     assert ran == ["finetune", "test"] * 2, "those of the setting without pre-training"
-    table = (tmp_path / "tiny" / "table.md").read_text()
+    table = (tmp_path / "studies" / "tiny" / "table.md").read_text()
     assert f'**failed** pretrain of "whole", "broken", seeds 0, 1: {reason}' in table
     assert "SystemExit" not in table
 
