@@ -21,7 +21,7 @@ from t5music.music import midi
 FEATURES = {"inputs": FeatureSpec(), "targets": FeatureSpec(), "piece": FeatureSpec("text", add_eos=False)}
 TASKS = {
     "continue": Continue("band", "remi", words=60),
-    "infill": Infill("band", "remi", words=90),
+    "infill": Infill("band", "remi", words=300),
     "accompany": Accompany("band", "remi", part="violin", bars=2),
     "improvise": Improvise("band", "remi", words=60),
     "compose": Compose("remi", words=60),
