@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -82,6 +83,18 @@ def run(
             bar.update(len(part.items))
 
 
+def _end_with_parent() -> None:
+    """Has a worker end when the process that it works for is killed: another one may take the work over."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_for_end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+
+
 def _done(work: Callable[[Part[T]], object], parts: list[Part[T]], workers: int) -> Iterator[Part[T]]:
     """Yields the parts as they are done."""
     if workers == 1 or len(parts) < 2:
@@ -91,7 +104,7 @@ def _done(work: Callable[[Part[T]], object], parts: list[Part[T]], workers: int)
         return
     # Spawned, not forked: the caller may already run TensorFlow's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(parts)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(parts)), mp_context=context, initializer=_end_with_parent) as pool:
         waiting = iter(parts)
         running = {pool.submit(work, part): part for part in itertools.islice(waiting, 2 * workers)}
         try:

@@ -228,7 +228,6 @@ def _save(music: Music, encoding_name: str, path: Path) -> None:
     """Writes a sample as MIDI and, if it has notes, as a piano roll."""
     encoding = encodings.get(encoding_name)
     score = encoding.decode(np.concatenate(music)).score
-    path.parent.mkdir(parents=True, exist_ok=True)
     midi.write(score, path.with_suffix(".mid"))
     if len(score.notes):
         prompt_seconds = float(encoding.times(music.prompt)[-1]) if len(music.prompt) else None

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from t5music import files
+from t5music import files, locks
 from t5music.corpora import catalogue, download
 from t5music.corpora.base import Corpus, read_report
 from t5music.corpora.sources import folder, texts
@@ -199,30 +199,54 @@ def compile_(
     if midi or text:
         root = Path(midi or text or "")
         name = name or re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_")
-        memory = files.data_dir() / "folders" / f"{name}.json"
-        remembered = _remembered(memory, root)
-        if midi:
-            table_path = folder.table_of(root.expanduser(), Path(table).expanduser() if table else None)
-            answer = folder_labels or remembered.get("labels") or (table_path is None and _ask_for_labels(root))
-            corpus = folder.corpus(root, name, labels, table_path, folders_are_labels=answer == "folders")
-        else:
-            answer, corpus = None, texts.corpus(root, name)
-        from t5music.corpora import build as builder
-
-        key = builder.key(corpus, corpus.entries(root))
-        is_built = remembered or read_report(name, files.data_dir()) is not None
-        if not force and is_built and remembered.get("key") != key:
-            print(f"{printable_name(root)} has changed since {name} was built: building it again")
-            force = True
-        _build(corpus, source=str(root), workers=workers, force=force)
-        state = {"folder": printable_name(root.resolve()), "key": key}
-        if not folder_labels and answer:
-            state["labels"] = answer
-        files.write_text(memory, json.dumps(state))
+        with locks.waiting(files.data_dir() / "folders" / f".{name}{locks.FILE}", f"folder {printable_name(root)}"):
+            corpus, force = _build_folder(
+                root, name, is_text=bool(text), table=table, labels=labels, folder_labels=folder_labels,
+                workers=workers, force=force,
+            )  # fmt: skip
         from t5music.tasks import folder as folder_tasks
 
         names = folder_tasks.declare(name, corpus.labels) if midi else folder_tasks.declare_text(name)
     compile_names(names, cache=cache, workers=workers, beam=beam, force=force)
+
+
+def _build_folder(
+    root: Path,
+    name: str,
+    *,
+    is_text: bool,
+    table: str | None,
+    labels: Sequence[str],
+    folder_labels: str | None,
+    workers: int | None,
+    force: bool,
+) -> tuple[Corpus, bool]:
+    """Builds the corpus of a folder; for arguments see `compile_`.
+
+    Returns:
+        The corpus, and whether its tasks must be compiled again.
+    """
+    memory = files.data_dir() / "folders" / f"{name}.json"
+    remembered = _remembered(memory, root)
+    if is_text:
+        answer, corpus = None, texts.corpus(root, name)
+    else:
+        table_path = folder.table_of(root.expanduser(), Path(table).expanduser() if table else None)
+        answer = folder_labels or remembered.get("labels") or (table_path is None and _ask_for_labels(root))
+        corpus = folder.corpus(root, name, labels, table_path, folders_are_labels=answer == "folders")
+    from t5music.corpora import build as builder
+
+    key = builder.key(corpus, corpus.entries(root))
+    is_built = remembered or read_report(name, files.data_dir()) is not None
+    if not force and is_built and remembered.get("key") != key:
+        print(f"{printable_name(root)} has changed since {name} was built: building it again")
+        force = True
+    _build(corpus, source=str(root), workers=workers, force=force)
+    state = {"folder": printable_name(root.resolve()), "key": key}
+    if not folder_labels and answer:
+        state["labels"] = answer
+    files.write_text(memory, json.dumps(state))
+    return corpus, force
 
 
 def _remembered(memory: Path, root: Path) -> dict[str, str]:
@@ -246,6 +270,16 @@ def _ask_for_labels(root: Path) -> str | None:
     print(f"{printable_name(root)} has {len(names)} sub-folders: {shown}", file=sys.stderr)
     print("Are they labels to learn to tell apart? [y/N] ", end="", file=sys.stderr, flush=True)
     return "folders" if sys.stdin.readline().strip().lower() in ("y", "yes") else "none"
+
+
+def _build_for(task: str, corpus: Corpus, workers: int | None) -> None:
+    """Builds a corpus that a task reads. Raises DataError that names both and says how to build it."""
+    try:
+        _build(corpus, workers=workers)
+    except DataError as error:
+        command = f"t5music corpora --build {corpus.name}"
+        advice = "" if command in str(error) else f"; build it by itself with {command} (--from PATH for files at hand)"
+        raise DataError(f"{task} reads corpus {corpus.name!r}, which is not built: {error}{advice}") from error
 
 
 def compile_names(
@@ -280,7 +314,7 @@ def compile_names(
             declaration = declaration_of(task)
             for corpus in (*declaration.corpora, *declaration.apart_from):
                 if corpus in catalogue.CATALOGUE and builder.current_report(corpus, files.data_dir()) is None:
-                    _build(catalogue.get(corpus), workers=workers)
+                    _build_for(task.name, catalogue.get(corpus), workers)
             store = compiling.compile_task(
                 declaration,
                 files.data_dir(),

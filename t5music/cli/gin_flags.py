@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 from t5music.errors import ConfigError
 
@@ -68,6 +70,18 @@ def are_taken(flags: argparse.Namespace) -> bool:
 def search_paths(flags: argparse.Namespace) -> list[str]:
     """Returns the folders of --gin_search_paths."""
     return [path for path in flags.gin_search_paths.split(",") if path]
+
+
+def literal(flags: argparse.Namespace, name: str) -> Any:
+    """Returns what a --gin flag of the command line sets a macro to; None if none does, or sets it to a reference."""
+    for line in reversed(flags.bindings):
+        macro, _, value = line.partition(" = ")
+        if macro == name:
+            try:
+                return ast.literal_eval(value)
+            except (SyntaxError, ValueError):
+                return None
+    return None
 
 
 def require_files(flags: argparse.Namespace) -> None:

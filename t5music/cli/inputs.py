@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from t5music.errors import CheckpointError, DataError
+from t5music.training.checkpoints import selection
 
 
 def require_path(path: str | None, flag: str = "") -> None:
@@ -29,7 +30,27 @@ def require_folder(path: str | None, flag: str = "") -> None:
         raise DataError(f"{flag} {path}: no such folder".lstrip())
 
 
-def require_run(path: str | None) -> None:
-    """Raises CheckpointError where there is no folder that could be a run or a model. None is a run not given."""
-    if path is not None and not os.path.isdir(path):
+def require_run(path: str | None, which: str = selection.LATEST) -> None:
+    """Raises CheckpointError where there is no run with this checkpoint, and no exported model.
+
+    Args:
+        path: a run's folder, that of one of its checkpoints, or a Hugging Face folder; None where none is given.
+        which: the checkpoint, as `selection.step_folder` takes it.
+    """
+    if path is None:
+        return
+    if not os.path.isdir(path):
         raise CheckpointError(f"no checkpoint at {path}: no such folder; give the MODEL_DIR of a run")
+    if not os.path.isfile(os.path.join(path, "config.json")):
+        selection.step_folder(path, which)
+
+
+def require_built(names: Sequence[str], data_dir: str) -> None:
+    """Raises DataError where a NAME[:SPLIT] is neither of a corpus nor of a store that is there."""
+    folder = os.path.expanduser(data_dir)
+    for name in (name.partition(":")[0] for name in names):
+        if not any(os.path.isdir(os.path.join(folder, kind, name)) for kind in ("corpora", "stores")):
+            raise DataError(
+                f"{name!r} is neither a built corpus nor a compiled task: run `t5music corpora --build {name}` or "
+                f"`t5music compile {name}`"
+            )

@@ -6,6 +6,7 @@ The verbs are in `verbs/`, a file each. A verb imports what it needs when it run
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -16,6 +17,8 @@ from t5music import __version__
 from t5music.cli import gin_flags
 from t5music.cli.verbs import VERBS
 from t5music.errors import ConfigError, T5MusicError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or none for this user
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,6 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in _FULL:
+            _leave_other_processes(1, traceback_first=True)
+            raise
+        print(f"t5music: error: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of the output
+        _leave_other_processes(2)
+        return 2
     except KeyboardInterrupt:
         print("t5music: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
@@ -81,6 +92,7 @@ def _leave_other_processes(status: int, *, traceback_first: bool = False) -> Non
 
     if processes.joined():
         if traceback_first:
+            processes.await_end()  # where another process has ended, that is why, and this one ends here
             import traceback
 
             traceback.print_exc()

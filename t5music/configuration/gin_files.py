@@ -20,6 +20,7 @@ import gin
 from t5music.errors import ConfigError, nearest
 
 _MACRO = "gin.macro"
+_INCLUDE = re.compile(r"""^include\s+['"]([^'"]+)['"]""", re.MULTILINE)
 
 # Gin files are plain files. Gin's second reader takes "runs/train.gin" for a resource of a Python package "runs", and
 # any folder of that name on Python's path for that package.
@@ -90,13 +91,20 @@ def require_files(files: Iterable[str], search_paths: Iterable[str] = ()) -> lis
     """Returns the folders that gin files are searched in.
 
     Raises:
-        ConfigError: a file is in none of them.
+        ConfigError: a file, or one that it includes, is in none of them.
     """
     searched = [*map(str, search_paths), *map(str, default_search_paths())]
-    for file in files:
-        if not any((Path(path) / file).is_file() for path in searched):
+    pending = [(file, f"--gin_file {file}") for file in files]
+    seen: set[str] = set()
+    for file, where in pending:
+        path = next((Path(path) / file for path in searched if (Path(path) / file).is_file()), None)
+        if path is None:
             candidates = [str(other.relative_to(path)) for path in searched[-2:] for other in Path(path).rglob("*.gin")]
-            raise ConfigError(f"--gin_file {file}: not found in {', '.join(searched)}{nearest(file, candidates)}")
+            raise ConfigError(f"{where}: not found in {', '.join(searched)}{nearest(file, candidates)}")
+        if file not in seen:
+            seen.add(file)
+            included = _INCLUDE.findall(path.read_text(encoding="utf-8", errors="replace"))
+            pending += [(name, f"{path} includes {name}") for name in included]
     return searched
 
 
@@ -172,6 +180,19 @@ def _check_set() -> None:
                 raise ConfigError(f"{target} must be set: --gin.{target}=...")
             if kind == _MACRO and name not in macros:
                 raise ConfigError(f"gin: {target} reads %{name}, which is not set{nearest(name, macros)}")
+
+
+def values(*parameters: str) -> list[Any]:
+    """The values that are bound to parameters of these names, of whatever function, with macros read."""
+    macros = {scope: value for scope, selector, _, value in _bindings() if selector == _MACRO}
+    bound = [value for _, selector, name, value in _bindings() if selector != _MACRO and name in parameters]
+    for index, value in enumerate(bound):
+        seen: set[str] = set()
+        while isinstance(value, gin.config.ConfigurableReference) and value.config_key[0] in macros.keys() - seen:
+            seen.add(value.config_key[0])
+            value = macros[value.config_key[0]]
+        bound[index] = value
+    return bound
 
 
 def check_used() -> None:

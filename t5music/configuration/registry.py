@@ -77,7 +77,9 @@ def _train(*args: Any, **kwargs: Any) -> Any:
 # bindings apply.
 _STAGES: tuple[Callable[..., Any], ...] = (run_evaluate, masks, memorisation, probe, sample)
 STAGES: dict[str, Callable[..., Any]] = {
-    "train": gin.external_configurable(_train, name="train", module="runs.train", denylist=["plan", "read_settings"]),
+    "train": gin.external_configurable(
+        _train, name="train", module="runs.train", denylist=["plan", "read_settings", "samples"]
+    ),
     **{
         stage.__name__: gin.external_configurable(
             _checked(stage), name=stage.__name__, module=stage.__module__.removeprefix("t5music.")

@@ -23,7 +23,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import t5music
-from t5music import files, parallel
+from t5music import files, locks, parallel
 from t5music.corpora import datasets, read_parts
 from t5music.corpora.base import (
     SPLITS,
@@ -53,6 +53,8 @@ def build(
 ) -> dict[str, Any]:
     """Builds the corpus unless it is there already, and returns its report (base.read_report).
 
+    A second process waits for the one that builds the same corpus.
+
     Args:
         corpus: what to build.
         root: the folder of its files.
@@ -67,6 +69,15 @@ def build(
     report = current_report(corpus.name, data_dir)
     if report is not None and not force:
         return report
+    with locks.waiting(corpora_dir(data_dir) / f".{corpus.name}{locks.FILE}", f"corpus {corpus.name}"):
+        report = current_report(corpus.name, data_dir)  # of the process that had the lock
+        if report is not None and not force:
+            return report
+        return _build(corpus, root, data_dir, workers, progress)
+
+
+def _build(corpus: Corpus, root: Path, data_dir: Path, workers: int | None, progress: bool) -> dict[str, Any]:
+    """Builds a corpus that no other process builds meanwhile; see `build`."""
     entries = list(corpus.entries(root))
     if not entries:
         raise DataError(f"corpus {corpus.name!r}: {root} holds no file of it")

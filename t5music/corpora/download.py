@@ -5,12 +5,14 @@
     <data_dir>/downloads/<corpus>/SHA256SUMS         of what arrived
     <data_dir>/downloads/<corpus>/files/             unpacked
 
-An interrupted download goes on where it stopped. What is unpacked appears whole or not at all (`archives`). An archive
-that is at hand must have the checksum that is published, as one that is fetched; a folder is taken as it is.
+An interrupted download goes on where it stopped, and a second process waits for the one that fetches. What is unpacked
+appears whole or not at all (`archives`). An archive that is at hand must have the checksum that is published, as one
+that is fetched; a folder is taken as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import shutil
@@ -22,7 +24,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from t5music import files
+from t5music import files, locks
 from t5music.corpora import archives
 from t5music.corpora.base import Corpus, Download, locate
 from t5music.errors import DataError
@@ -65,16 +67,27 @@ def obtain(
     unpacked = home / "files"
     if not unpacked.is_dir():
         _accept(corpus, home, accept_licence)
-        paths = [fetch(download, home, progress=progress) for download in corpus.downloads]
-        try:
-            archives.unpack(paths, unpacked, progress)
-        except DataError as error:
-            unchecked = [path for path, download in zip(paths, corpus.downloads, strict=True) if not download.checksum]
-            for path in unchecked:
-                path.unlink()
-            again = "; what was fetched without a published checksum is removed: start again" if unchecked else ""
-            raise DataError(f"{error}{again}") from error
+        with _only_here(corpus, home):
+            if not unpacked.is_dir():  # by the process that had the lock
+                _fetch_and_unpack(corpus, home, unpacked, progress)
     return locate(corpus, unpacked)
+
+
+def _only_here(corpus: Corpus, home: Path) -> contextlib.AbstractContextManager[None]:
+    """Has no other process fetch or unpack the same corpus meanwhile."""
+    return locks.waiting(home / locks.FILE, f"files of {corpus.name}")
+
+
+def _fetch_and_unpack(corpus: Corpus, home: Path, unpacked: Path, progress: bool) -> None:
+    paths = [fetch(download, home, progress=progress) for download in corpus.downloads]
+    try:
+        archives.unpack(paths, unpacked, progress)
+    except DataError as error:
+        unchecked = [path for path, download in zip(paths, corpus.downloads, strict=True) if not download.checksum]
+        for path in unchecked:
+            path.unlink()
+        again = "; what was fetched without a published checksum is removed: start again" if unchecked else ""
+        raise DataError(f"{error}{again}") from error
 
 
 def _at_hand(corpus: Corpus, path: Path, home: Path, progress: bool) -> Path:
@@ -97,7 +110,9 @@ def _at_hand(corpus: Corpus, path: Path, home: Path, progress: bool) -> Path:
     name = printable_name(path.resolve())
     key = hashlib.sha256(f"{name} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
     target = home / f"from-{key[:12]}"
-    archives.unpack([path], target, progress)
+    if not target.is_dir():
+        with _only_here(corpus, home):
+            archives.unpack([path], target, progress)
     try:
         return locate(corpus, target)
     except DataError as error:
@@ -126,7 +141,10 @@ def _accept(corpus: Corpus, home: Path, accepted: bool) -> None:
         print("Do you accept these terms? [y/N] ", end="", file=sys.stderr, flush=True)
         accepted = sys.stdin.readline().strip().lower() in ("y", "yes")
     if not accepted:
-        raise DataError(f"the terms of {corpus.name!r} were not accepted: read them, then add --accept_licence")
+        raise DataError(
+            f"the terms of {corpus.name!r} were not accepted: read them, then run "
+            f"t5music corpora --build {corpus.name} --accept_licence"
+        )
     files.write_text(note, terms(corpus) + "\n")
 
 

@@ -2,7 +2,8 @@
 
 JAX's own start aborts a process, from C++ and without a count, when another does not show up. So before it the
 processes meet at the same address: process 0 listens, each of the others says its number, and all learn who is there.
-When the wait is over everybody who came gets an error that names who did not.
+When the wait is over everybody who came gets an error that names who did not. From then on they watch each other
+(`watch`), so that all end when one does.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import time
 from collections.abc import Collection
 from typing import Any, NamedTuple, NoReturn
 
+from t5music.devices import aborts
+from t5music.devices.watch import GRACE, Watch
 from t5music.errors import ConfigError
 
 WAIT = 300.0  # seconds
 # A process that has died is noticed after so many seconds at the latest; a broken connection tells the others at once.
 HEARTBEAT_TIMEOUT = 30
+_watch: Watch | None = None  # of this process, where it computes together with others
 _RETRY = 0.2  # seconds between two attempts to reach process 0
 _GRACE = 2.0  # seconds in which the last word of process 0 arrives
 
@@ -89,7 +93,15 @@ def join(place: Place, wait: float = WAIT) -> None:
     """
     import jax
 
-    check_in(place, wait)
+    global _watch
+    first = place.process_id == 0
+    watch = Watch(place.process_id, place.processes) if place.processes > 1 else None
+    port = check_in(place, wait, watch.listen() if watch and first else 0)
+    if watch and not first:
+        watch.connect(place.coordinator.rpartition(":")[0].strip("[]"), port)
+    _watch = watch
+    if watch:
+        aborts.hold(watch.lose)
     jax.distributed.initialize(
         place.coordinator,
         num_processes=place.processes,
@@ -112,22 +124,39 @@ def leave(status: int) -> NoReturn:
     """Ends a process that cannot go on, at once: JAX would have it wait for the others, and them for it."""
     sys.stdout.flush()
     sys.stderr.flush()
+    if _watch is not None:
+        _watch.fail()
     os._exit(status)
 
 
-def check_in(place: Place, wait: float = WAIT) -> None:
+def await_end() -> None:
+    """Has this process, whose computation with others failed, wait a moment: if one has ended, it ends with a line."""
+    if _watch is not None:
+        time.sleep(2 * GRACE)
+
+
+def check_in(place: Place, wait: float = WAIT, watch_port: int = 0) -> int:
     """Meets the other processes; returns when all are there.
 
-    Raises ConfigError naming how many were expected, how many seen and which are missing.
+    Args:
+        place: of this process.
+        wait: seconds to wait for the others.
+        watch_port: where process 0 listens to those that it watches.
+
+    Returns:
+        The `watch_port` of process 0.
+
+    Raises:
+        ConfigError: names how many were expected, how many seen and which are missing.
     """
     if place.processes == 1:
-        return
+        return watch_port
     host, _, port = place.coordinator.rpartition(":")
     deadline = time.monotonic() + wait
     if place.process_id == 0:
-        _receive(place, int(port), wait, deadline)
-    else:
-        _report(place, (host.strip("[]"), int(port)), wait, deadline)
+        _receive(place, int(port), wait, deadline, watch_port)
+        return watch_port
+    return _report(place, (host.strip("[]"), int(port)), wait, deadline)
 
 
 def _missing(place: Place, seen: Collection[int], wait: float) -> str:
@@ -154,7 +183,7 @@ def _listen(port: int, coordinator: str) -> socket.socket:
         ) from error
 
 
-def _receive(place: Place, port: int, wait: float, deadline: float) -> None:
+def _receive(place: Place, port: int, wait: float, deadline: float, watch_port: int) -> None:
     """Process 0: collects the others until all are there or the time is over, and tells everybody."""
     connections: dict[int, socket.socket] = {}  # process -> its connection
     unidentified: dict[socket.socket, bytes] = {}  # connection -> what it has sent so far
@@ -182,7 +211,7 @@ def _receive(place: Place, port: int, wait: float, deadline: float) -> None:
     if problem is None and len(connections) < place.processes - 1:
         problem = _missing(place, {0, *connections}, wait)
     for other in connections.values():
-        _send(other, {"go": True} if problem is None else {"problem": problem})
+        _send(other, {"go": True, "watch": watch_port} if problem is None else {"problem": problem})
     for connection in (*connections.values(), *unidentified):
         # Whoever closes first keeps the port busy for a while: let that be the others.
         connection.settimeout(_GRACE)
@@ -219,8 +248,8 @@ def _greet(
     return f"two processes at {place.coordinator} were started with --process_id {number}" if clash else None
 
 
-def _report(place: Place, address: tuple[str, int], wait: float, deadline: float) -> None:
-    """Any other process: says its number to process 0 and waits for its word."""
+def _report(place: Place, address: tuple[str, int], wait: float, deadline: float) -> int:
+    """Any other process: says its number to process 0 and waits for its word; returns the port of its watch."""
     connection = None
     while connection is None:
         left = deadline - time.monotonic()
@@ -250,6 +279,6 @@ def _report(place: Place, address: tuple[str, int], wait: float, deadline: float
             for message in map(json.loads, lines):
                 seen = message.get("seen", seen)
                 if message.get("go"):
-                    return
+                    return int(message["watch"])
                 if "problem" in message:
                     raise ConfigError(message["problem"])

@@ -15,6 +15,7 @@ from t5music.errors import ConfigError
 from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS, safetensors_library
 from t5music.model import huggingface, parameters
 from t5music.training.checkpoints.checkpoint import Checkpoint
+from t5music.training.checkpoints.layout import first_line
 
 
 def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
@@ -38,6 +39,7 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
     target = Path(folder)
     if target.exists():
         raise ConfigError(f"--to {folder} is there already: choose another name, or remove it")
+    safetensors = safetensors_library()
     fields = huggingface.config_to(checkpoint.config)
     checkpoint.require_vocabulary(vocabulary.fingerprint)
     state = parameters.abstract(checkpoint.config)[1]
@@ -49,14 +51,14 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
             unfinished = Path(temporary) / target.name
             unfinished.mkdir()
             arrays = huggingface.to_huggingface(state, checkpoint.config)
-            safetensors_library().numpy.save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
+            safetensors.numpy.save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
             _write(unfinished / CONFIG, fields)
             _write(unfinished / METADATA, metadata)
             _write(unfinished / WORDS, list(vocabulary.words))
             (unfinished / "README.md").write_text(_card(target.name, checkpoint), encoding="utf-8")
             shutil.move(unfinished, target)
-    except OSError as error:
-        raise ConfigError(f"--to {folder}: cannot be written: {error.strerror or error}") from error
+    except (OSError, safetensors.SafetensorError) as error:  # safetensors wraps those of the file system
+        raise ConfigError(f"--to {folder} cannot be written: {first_line(error)}") from error
     count = parameters.count(state)
     print(f"{target}: {count:,} parameters of step {checkpoint.step} of {checkpoint.folder}")
     return target

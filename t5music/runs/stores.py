@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.util import find_spec
 
 from t5music import files
 from t5music.data import mixing_rates, vocabulary
 from t5music.data.store.token_store import TokenStore, find
 from t5music.errors import DataError
+from t5music.runs.other_verbs import run_verb
 
 STORES = "stores"
 
@@ -27,8 +26,8 @@ def open_stores(name: str, *, compile_missing: bool = True) -> list[tuple[TokenS
         The stores with their rates.
 
     Raises:
-        DataError: a store is missing and cannot be compiled here (the message says which command to run where), or the
-            name is unknown.
+        DataError: a store is missing and cannot be compiled here (the message says what is missing, and which command
+            to run where), or the name is unknown.
     """
     folder = files.data_dir() / STORES
     vocab = vocabulary.default()
@@ -39,15 +38,8 @@ def open_stores(name: str, *, compile_missing: bool = True) -> list[tuple[TokenS
             raise
         if find_spec("seqio") is None:
             raise DataError(f"{error}; do so where t5music[data] is installed and copy {folder} here") from error
-        _compile(name)
+        run_verb("compile", name)  # another process, so that this one does not import TensorFlow
         store_or_members = find(folder, name, vocab)
     if isinstance(store_or_members, TokenStore):
         return [(store_or_members, mixing_rates.EQUAL)]
     return list(store_or_members)
-
-
-def _compile(name: str) -> None:
-    """Runs `t5music compile` in another process, so that this one does not import TensorFlow."""
-    process = subprocess.run([sys.executable, "-m", "t5music", "compile", name], check=False)
-    if process.returncode:
-        raise SystemExit(process.returncode)  # the process has printed why

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
@@ -13,16 +15,18 @@ from t5music.data import mixing_rates, vocabulary
 from t5music.data.loading import label_rows, loader, note_chunks
 from t5music.data.store.token_store import TokenStore
 from t5music.data.vocabulary import Vocabulary
-from t5music.devices import platforms
+from t5music.devices import platforms, processes
 from t5music.errors import ConfigError, T5MusicError
 from t5music.evaluation import likelihood
+from t5music.inference.training_samples import Sampler
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
 from t5music.model.network import T5
 from t5music.runs import masked_pretraining, print_plan
 from t5music.runs.settings import InitialModel, TrainingData
 from t5music.runs.stores import EVAL_BATCH
-from t5music.training import freezing, loop
+from t5music.training import freezing, learning_curves, loop
+from t5music.training.coordination import only_run
 from t5music.training.cost.plan import Plan, Training
 from t5music.training.note_masking.masker import Masker
 from t5music.training.settings import Records, Update, Validation
@@ -45,6 +49,7 @@ def train(
     device_count: int | None = None,
     plan: print_plan.Request | None = None,
     read_settings: Callable[[], str] = str,
+    samples: bool = True,
 ) -> loop.Result | Plan:
     """Trains on a mixture or task; called again with the same arguments, it goes on where it stopped.
 
@@ -63,6 +68,7 @@ def train(
         plan: print and return the plan for these devices instead of training.
         read_settings: called once all objects exist; returns the settings that were used, as the text of `config.gin`,
             and may raise ConfigError for settings that were not.
+        samples: write samples of the model's music, as `records` says; a study leaves them to a stage of its own.
 
     Returns:
         The trained model, or the plan.
@@ -81,52 +87,93 @@ def train(
     all_devices = mesh()
     settings = read_settings()
 
-    # ------------------------------------------------------------------------------------------------------ the data
-    members = data.stores()
-    stores = [store for store, _ in members]
-    batches, masker = _open_batches(data, update, members, config, vocab, seed)
-    config = _with_classes(config, stores, new=initial_model.head is not None)
-    evaluate = _validation_losses(stores, data, validation, vocab, config)
+    if not samples:
+        records = dataclasses.replace(records, samples=0)
+    with _ends(), only_run(model_dir):
+        # ---------------------------------------------------------------------------------------------- the data
+        members = data.stores()
+        stores = [store for store, _ in members]
+        batches, masker = _open_batches(data, update, members, config, vocab, seed)
+        config = _with_classes(config, stores, new=initial_model.head is not None)
+        evaluate = _validation_losses(stores, data, validation, vocab, config)
 
-    # --------------------------------------------------------------------------------------- the run, and its folder
-    table = sharding.describe(parameters.abstract(config)[1], all_devices)
-    print(f"{model_dir}: {data.mixture_or_task_name} on {platforms.describe(all_devices)}", file=sys.stderr)
-    print(f"{' '.join(table.splitlines()[-1].split())} bytes a device ({SHARDING_FILE})", file=sys.stderr)
-    _print_frozen(config, update)
+        # ----------------------------------------------------------------------------------- the run, and its folder
+        table = sharding.describe(parameters.abstract(config)[1], all_devices)
+        print(f"{model_dir}: {data.mixture_or_task_name} on {platforms.describe(all_devices)}", file=sys.stderr)
+        print(f"{' '.join(table.splitlines()[-1].split())} bytes a device ({SHARDING_FILE})", file=sys.stderr)
+        _print_frozen(config, update)
+        with contextlib.closing(batches):
+            result = loop.train(
+                config,
+                batches,
+                update,
+                steps=train_steps,
+                model_dir=model_dir,
+                metadata={
+                    "task": data.mixture_or_task_name,
+                    "vocabulary": {"fingerprint": vocab.fingerprint, "size": vocab.size},
+                    "feature_lengths": dict(data.task_feature_lengths),
+                    "batch_size": data.batch_size,
+                    "tasks": {store.name: store.manifest.examples for store in stores},
+                },
+                seed=seed,
+                validation=validation,
+                records=records,
+                evaluations={"validation": evaluate} if evaluate else None,
+                illustration=_illustration(stores, data, records, model_dir, vocab, config),
+                initial_params=initial_model.params(config, vocab, seed),
+                documents={CONFIG_FILE: settings, SHARDING_FILE: f"{table}\n"},
+                masker=masker,
+                mesh=all_devices,
+            )
+        if evaluate is None:
+            _draw_losses(model_dir)
+        return result
+
+
+@contextlib.contextmanager
+def _ends() -> Iterator[None]:
+    """Raises what interrupts a run, or ends it because of other processes, as the command line expects it."""
     try:
-        return loop.train(
-            config,
-            batches,
-            update,
-            steps=train_steps,
-            model_dir=model_dir,
-            metadata={
-                "task": data.mixture_or_task_name,
-                "vocabulary": {"fingerprint": vocab.fingerprint, "size": vocab.size},
-                "feature_lengths": dict(data.task_feature_lengths),
-                "batch_size": data.batch_size,
-                "tasks": {store.name: store.manifest.examples for store in stores},
-            },
-            seed=seed,
-            validation=validation,
-            records=records,
-            evaluations={"validation": evaluate} if evaluate else None,
-            initial_params=initial_model.params(config, vocab, seed),
-            documents={CONFIG_FILE: settings, SHARDING_FILE: f"{table}\n"},
-            masker=masker,
-            mesh=all_devices,
-        )
+        yield
     except loop.Interrupted as interrupted:
         raise KeyboardInterrupt(str(interrupted)) from None
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
+        processes.await_end()
         raise T5MusicError(
             f"process {jax.process_index()} of {jax.process_count()} cannot go on ({str(error).splitlines()[0]}): if "
             "another one has ended, its output says why. The same commands go on from the last checkpoint"
         ) from error
-    finally:
-        batches.close()
+
+
+def _illustration(
+    stores: Sequence[TokenStore],
+    data: TrainingData,
+    records: Records,
+    model_dir: str,
+    vocab: Vocabulary,
+    config: T5Config,
+) -> Callable[[T5, int], None]:
+    """Returns a function of the model and its step that draws the losses so far and writes samples of its music."""
+    writes = jax.process_count() == 1 and config.encoder_head is None and not config.encoder_only
+    sampler = Sampler(stores, vocab, data.task_feature_lengths, model_dir, records.samples if writes else 0)
+
+    def illustrate(model: T5, step: int) -> None:
+        _draw_losses(model_dir)
+        sampler.write(model, step)
+
+    return illustrate
+
+
+def _draw_losses(model_dir: str) -> None:
+    """Draws the losses that a run has written; a picture that cannot be written is said, and stops nothing."""
+    if jax.process_index() == 0:
+        try:
+            learning_curves.write_picture(Path(model_dir))
+        except T5MusicError as error:
+            print(f"t5music: warning: no learning curve: {error}", file=sys.stderr)
 
 
 def _plan(

@@ -17,6 +17,7 @@ from t5music.errors import ConfigError
 from t5music.runs import print_plan
 from t5music.studies import runner, stage_folders
 from t5music.studies.grid import TRAIN, Study
+from t5music.studies.preparation import prepare_stores
 from t5music.studies.report import table, write
 from t5music.training.cost.plan import Plan, parameter_counts
 
@@ -51,11 +52,12 @@ def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_p
         if workers < 1:
             raise ConfigError(f"--workers must be at least 1, not {workers}: this process is one of them")
         cells = runner.choose(study, arguments.cell)
+        missing = prepare_stores(runner.unfinished(cells, root))  # once, and not by every process
         # The other processes work on the same cells; they start no further processes and print no table.
         command = [sys.executable, "-m", "t5music", *arguments.command_line, "--workers=1", "--quiet"]
         other_workers = runner.start_workers(command, root, workers - 1)
         try:
-            runner.run(cells, root, search_paths)
+            runner.run(cells, root, search_paths, missing)
         except KeyboardInterrupt:
             runner.join_workers(other_workers, stop=True)
             raise

@@ -13,6 +13,7 @@ from t5music.studies.grid import TRAIN, Axis, Bindings, Cell, Column, Descriptio
 ANY = "*"  # in the name of a stage: any letters; alone: every stage that trains
 SEED, MODEL_DIR, INITIAL, OUTPUT_DIR = "SEED", "MODEL_DIR", "INITIAL_CHECKPOINT_PATH", "OUTPUT_DIR"
 _NOT_GIN = ("after", "gin_files", "seed_offset")  # keys of a stage that are no gin names, beside its kind
+_READ = ("mixture_or_task_name", "task", "tasks")  # parameters of stages that name tasks and mixtures
 
 Changes = Sequence[tuple[str, Bindings | None]]  # (name or pattern of a stage, changes), in the order they apply
 
@@ -112,7 +113,7 @@ class _StageMaker:
     def __init__(self, specs: Mapping[str, Bindings], kinds: Collection[str], search_paths: Sequence[str]) -> None:
         self._specs, self._kinds, self._search_paths = specs, kinds, search_paths
         self._macros: dict[tuple[str, ...], frozenset[str]] = {}
-        self._configurations: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+        self._configurations: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, tuple[str, ...]]] = {}
 
     def stages(self, setting: str, changes: Changes, seed: int) -> dict[str, Stage]:
         """The stages of a cell by name, without those that the setting leaves out."""
@@ -190,18 +191,21 @@ class _StageMaker:
         )
         macros = self._macros_of(files)
         place = place_bindings(kind, seed, [parent.folder for parent in parents], "", macros)
-        configuration = self._configuration(files, (*place, *bindings))
-        return (Stage(name, kind, seed, parents, files, bindings, macros, configuration),)
+        configuration, tasks = self._configuration(files, (*place, *bindings))
+        return (Stage(name, kind, seed, parents, files, bindings, macros, configuration, tasks),)
 
     def _macros_of(self, files: tuple[str, ...]) -> frozenset[str]:
         if files not in self._macros:
             self._macros[files] = frozenset(gin_files.macros(files, self._search_paths))
         return self._macros[files]
 
-    def _configuration(self, files: tuple[str, ...], bindings: tuple[str, ...]) -> str:
+    def _configuration(self, files: tuple[str, ...], bindings: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """What gin sets by files and bindings, and the tasks and mixtures among it."""
         if (files, bindings) not in self._configurations:
             gin_files.configure(files, bindings, self._search_paths)
-            self._configurations[files, bindings] = gin_files.as_set()
+            values = gin_files.values(*_READ)
+            tasks = [name for value in values for name in ([value] if isinstance(value, str) else value)]
+            self._configurations[files, bindings] = gin_files.as_set(), tuple(dict.fromkeys(tasks))
         return self._configurations[files, bindings]
 
 

@@ -36,6 +36,7 @@ class Stage:
         macros: the macros that the gin files set.
         configuration: everything that gin sets by them, in a fixed form, with the names of the parents' folders. Stages
             with the same configuration do the same.
+        tasks: the tasks and mixtures that it reads.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Stage:
     bindings: tuple[str, ...] = ()
     macros: frozenset[str] = frozenset()
     configuration: str = ""
+    tasks: tuple[str, ...] = ()
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -7,8 +7,6 @@ baselines that know no music, and writes music for a held-out chorale. Every sta
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from t5music.data.examples import Accompany, Continue
 from t5music.errors import DataError
 from t5music.inference import generate
 from t5music.music import midi
+from t5music.runs.other_verbs import run_verb
 from t5music.studies.report import curves, table
 
 CONTINUE, ACCOMPANY, COMPOSER = "bach_chorales_continue", "bach_chorales_accompany", "classify_composer"
@@ -41,7 +40,7 @@ def run(folder: str) -> str:
     files.write_text(root / ".gitignore", "*\n")
 
     _print_heading("1/5 corpora and token stores")
-    _t5music("compile", *MIXTURES)
+    run_verb("compile", *MIXTURES)
     held_out = _held_out_chorale(root)
 
     _print_heading("2/5 pre-training by span corruption on madrigals, Trecento music and fiddle tunes")
@@ -74,18 +73,11 @@ def _print_heading(stage: str) -> None:
     print(f"\n== {stage}", flush=True)
 
 
-def _t5music(*arguments: str) -> None:
-    """Runs a verb that needs TensorFlow in another process; ends this one where that fails."""
-    process = subprocess.run([sys.executable, "-m", "t5music", *arguments, "--data_dir", os.environ["T5MUSIC_DATA"]])
-    if process.returncode:
-        raise SystemExit(process.returncode)  # the process has printed why
-
-
 def _held_out_chorale(root: Path) -> Path:
     """A MIDI file of music that no model has seen: the first chorale of the test split with at least 16 bars."""
     folder = root / "held_out"
     if not folder.is_dir():
-        _t5music("corpora", "--export", "bach_chorales", "--split", "test", "--to", str(folder))
+        run_verb("corpora", "--export", "bach_chorales", "--split", "test", "--to", str(folder))
     for path in sorted(folder.glob("*.mid")):
         score = midi.read(path)
         if len(score.bars()[0]) >= 16:

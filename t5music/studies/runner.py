@@ -16,12 +16,13 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gin
 import jax
 
-from t5music import files
+from t5music import files, locks
 from t5music.configuration import gin_files, registry
 from t5music.errors import ConfigError, T5MusicError, nearest
 from t5music.studies import grid, stage_folders
@@ -71,24 +72,41 @@ def choose(study: Study, names: Sequence[str]) -> list[Cell]:
     return [cells[name] for name in names] if names else list(study.cells)
 
 
-def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> None:
+def unfinished(cells: Sequence[Cell], root: Path) -> list[Stage]:
+    """The stages of some cells that are not finished, each once, in the order to run them."""
+    return [stage for stage in _first_cells(cells) if not _is_finished(stage, root / RUNS)]
+
+
+def _first_cells(cells: Sequence[Cell]) -> dict[Stage, Cell]:
+    """Each stage with the first cell that needs it, parents before children."""
+    stages: dict[Stage, Cell] = {}
+    for cell in cells:
+        for stage in cell.stages.values():
+            for need in stage.all():
+                stages.setdefault(need, cell)
+    return stages
+
+
+def run(
+    cells: Sequence[Cell],
+    root: Path,
+    search_paths: Sequence[str] = (),
+    missing: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Runs the unfinished stages of some cells. A stage that fails is recorded as such and does not stop the others.
 
     Args:
         cells: the cells, in the order to run them.
         root: the studies' folder.
         search_paths: where gin files are looked for first.
+        missing: task or mixture -> why it cannot be read; stages that need it fail without being run.
 
     Raises:
         KeyboardInterrupt: stopped by a signal; the same call goes on.
     """
     start = time.time()
     folder = root / RUNS
-    stages: dict[Stage, Cell] = {}  # with the first cell that needs each
-    for cell in cells:
-        for stage in cell.stages.values():
-            for need in stage.all():
-                stages.setdefault(need, cell)
+    stages = _first_cells(cells)
     clock = _Clock(stages, folder)
     while True:
         worked = waiting = False
@@ -99,14 +117,19 @@ def run(cells: Sequence[Cell], root: Path, search_paths: Sequence[str] = ()) -> 
                 # A stage waits for its parents, unless one that it needs has failed.
                 waiting = waiting or not any(_has_failed(need, folder, start) for need in stage.all()[:-1])
                 continue
-            with stage_folders.lock(folder / stage.folder) as locked:
-                if not locked:
+            with locks.attempt(folder / stage.folder / locks.FILE) as holder:
+                if holder is not None:
                     waiting = True
                     continue
                 if _is_finished(stage, folder):  # another process has just finished it
                     continue
-                print(clock.line(stage, cell), flush=True)
-                _run(stage, folder, search_paths)
+                reason = next((missing[name] for name in stage.tasks if name in missing), None)
+                if reason is None:
+                    print(clock.line(stage, cell), flush=True)
+                    _run(stage, folder, search_paths)
+                else:
+                    document = stage_folders.begin(stage, folder / stage.folder)
+                    stage_folders.write(folder / stage.folder, document | {"status": "failed", "reason": reason})
                 worked = True
             break  # stages that waited for this one come first now
         if not worked:
@@ -165,6 +188,8 @@ def call(stage: Stage, root: Path, search_paths: Sequence[str] = (), **arguments
     parents = [str(root / parent.folder) for parent in stage.parents]
     place = place_bindings(stage.kind, stage.seed, parents, str(root / stage.folder), stage.macros)
     gin_files.configure(stage.files, (*place, *stage.bindings), search_paths)
+    if stage.kind == TRAIN:
+        arguments["samples"] = False  # a study has a stage of its own for that
     return registry.STAGES[stage.kind](**arguments)
 
 
@@ -186,7 +211,7 @@ class _Clock:
         for each in finished:
             seconds.setdefault(each.name, []).append(documents[each]["seconds"])
         estimates = [statistics.mean(seconds[each.name]) for each in unfinished if each.name in seconds]
-        running = max(1, sum(stage_folders.is_locked(self._folder / each.folder) for each in unfinished))
+        running = max(1, sum(locks.holder(self._folder / each.folder / locks.FILE) is not None for each in unfinished))
         time_left = ""
         if estimates:
             minutes = statistics.mean(estimates) * len(unfinished) / running / 60
@@ -200,10 +225,10 @@ class _Clock:
 
 def start_workers(command: Sequence[str], root: Path, count: int) -> list[subprocess.Popen[bytes]]:
     """Starts processes that run a command, each with a log file in `root`."""
-    (root / LOGS).mkdir(parents=True, exist_ok=True)
-    workers = []
+    workers: list[subprocess.Popen[bytes]] = []
     for number in range(1, count + 1):
         path = root / LOGS / f"worker_{number}.log"
+        files.write_text(path, "")
         with open(path, "w") as log:
             workers.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         print(f"another process works on the study, too: {path}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Stage folders: the status, results, cost and provenance of each stage, in its stage.json; and locks on stages.
+"""Stage folders: the status, results, cost and provenance of each stage, in its stage.json.
 
     <studies>/runs/finetune-0123456789abcdef/
         stage.json                written and read by this module
@@ -10,27 +10,24 @@ Reports are made from these folders and from nothing else.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import functools
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 
 import t5music
-from t5music import files
+from t5music import files, locks
 from t5music.errors import DataError
 from t5music.studies.grid import Stage, Study
 from t5music.training.metric_writers import TIMING_FILE, read_metrics
 
 STAGE_FILE = "stage.json"
-LOCK_FILE = ".lock"
 
 Results = dict[str, dict[str, float]]  # task -> metric -> figure
 
@@ -141,7 +138,7 @@ def _record(stage: Stage, folder: Path, document: dict[str, Any]) -> Record:
     """A stage's record from the content of its stage.json."""
     status = document.get("status", "missing")
     if status not in ("finished", "failed"):
-        status = "running" if document and is_locked(folder) else "missing"
+        status = "running" if document and locks.holder(folder / locks.FILE) else "missing"
     tokens, flops = cost(folder)
     return Record(
         stage=stage,
@@ -176,35 +173,6 @@ def cost(folder: Path) -> tuple[float, float]:
         tokens += steps * round(line["tokens_per_second"] / line["steps_per_second"], 3)
         flops += steps * round(line.get("flops_per_second", 0.0) / line["steps_per_second"])
     return tokens, flops
-
-
-# -------------------------------------------------------------------------------------------------------- one at a time
-
-
-@contextmanager
-def lock(folder: Path) -> Iterator[bool]:
-    """Locks a stage for this process; yields False where another one holds the lock. It ends with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK_FILE, "a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process is at work on a stage."""
-    path = folder / LOCK_FILE
-    if not path.is_file():
-        return False
-    with open(path) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 # ---------------------------------------------------------------------------------------------------------- provenance

@@ -6,11 +6,13 @@ import collections
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 from tqdm import tqdm
@@ -34,7 +36,10 @@ from t5music.training.train_step import put_batch
 
 STEPS_IN_FLIGHT = 2  # dispatched and not waited for: enough to keep a device busy, few enough to stop promptly
 
+LOSS_SECONDS = 20.0  # after so long without a line of metrics, the progress bar has the loss of a single step
+
 Evaluation = Callable[[T5], Mapping[str, float]]
+Illustration = Callable[[T5, int], None]  # of the model after a step
 
 
 @dataclasses.dataclass
@@ -76,7 +81,9 @@ class ActiveRun:
     def __post_init__(self) -> None:
         self.step = self.first_step = int(self.state.step)
         self._sound = (self.step, self.batches.get_state())  # a step with a finite loss, and the position after it
-        self._losses: collections.deque[tuple[int, jax.Array]] = collections.deque()  # of the steps in flight
+        # Of the steps in flight: step, summed loss, target tokens (0 where they are not known).
+        self._losses: collections.deque[tuple[int, jax.Array, float]] = collections.deque()
+        self._text, self._shown = "", -math.inf  # what the progress bar says, and when it was set
         self._clock = Clock(self.step)
         self._flops = 0.0  # of a step, from the first batch on
 
@@ -92,22 +99,23 @@ class ActiveRun:
     def dispatch(self, steps: int) -> None:
         """Dispatches the next of `steps` steps, and waits until few are in flight."""
         try:
-            batch = put_batch(next(self.batches), self.mesh)
+            host_batch = next(self.batches)
         except StopIteration:
             raise DataError(f"the training data ended at step {self.step} of {steps}") from None
+        tokens = float(np.sum(host_batch.get("decoder_loss_weights", 0.0))) * jax.process_count()
+        batch = put_batch(host_batch, self.mesh)
         self.profile.before(self.step + 1, self.state)
         self.state, loss = self.pieces.step(self.state, batch)
         self.step += 1
         self.profile.after(self.step, self.state)
         self.bar.update()
         loss.copy_to_host_async()
-        self._losses.append((self.step, loss))
+        self._losses.append((self.step, loss, tokens))
         compiled = self.step == self.first_step + 1
         self.settle(0 if compiled else STEPS_IN_FLIGHT)
         if compiled:
             self._flops = self._step_flops(batch)
             self._clock.restart(self.step)
-            self.bar.set_postfix_str("", refresh=False)
 
     def settle(self, most: int = 0) -> None:
         """Waits until at most `most` steps are in flight; with 0, the state is that of the last step.
@@ -116,8 +124,11 @@ class ActiveRun:
             DivergenceError: the loss of a step is not finite. The state before it is saved.
         """
         while len(self._losses) > most:
-            step, loss = self._losses.popleft()
-            if not math.isfinite(float(loss)):
+            step, loss, tokens = self._losses.popleft()
+            if math.isfinite(float(loss)):
+                if time.monotonic() - self._shown > LOSS_SECONDS:
+                    self._show(f"loss {float(loss) / tokens:.3f}" if tokens else "", at_once=True)
+            else:
                 error = divergence.stop(self.model_dir, step, self.batches, self._sound)
                 self.state = before_divergence(self.state, self.pieces)
                 self.save()
@@ -135,8 +146,20 @@ class ActiveRun:
         self.state = with_empty_window(self.state, self.pieces)
         if self.writer is not None and timing:
             self.writer.write_timing(self.step, timing)
-        self.bar.set_postfix_str(postfix(line, timing), refresh=False)
+        self._show(postfix(line, timing))
         return line
+
+    def _show(self, text: str, *, at_once: bool = False) -> None:
+        """Sets what the progress bar says, from its next update on unless `at_once`."""
+        self._text, self._shown = text, time.monotonic()
+        self.bar.set_postfix_str(text, refresh=at_once)
+
+    @contextlib.contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Has the progress bar say what is done beside steps, while it is done."""
+        self.bar.set_postfix_str(", ".join(filter(None, (self._text, what))), refresh=True)
+        yield
+        self.bar.set_postfix_str(self._text, refresh=False)
 
     def evaluate(self, evaluations: Mapping[str, Evaluation], best_metric: str) -> bool:
         """Evaluates the model into `metrics`, and returns whether this is the best evaluation so far.
@@ -146,15 +169,23 @@ class ActiveRun:
         """
         self.settle()
         model = nnx.merge(self.pieces.graphdef, self.state.params)
-        self.metrics = {
-            f"{name}/{metric}": float(value)
-            for name, evaluation in evaluations.items()
-            for metric, value in evaluation(model).items()
-        }
+        with self.doing("evaluating"):
+            self.metrics = {
+                f"{name}/{metric}": float(value)
+                for name, evaluation in evaluations.items()
+                for metric, value in evaluation(model).items()
+            }
         if best_metric not in self.metrics:
             raise ConfigError(f"no evaluation gives {best_metric!r}{nearest(best_metric, self.metrics)}")
         self._clock.restart(self.step)
         return self.best.update(self.step, self.metrics[best_metric])
+
+    def illustrate(self, illustration: Illustration) -> None:
+        """Draws the run and its model as they are after this step."""
+        self.settle()
+        with self.doing("drawing"):
+            illustration(nnx.merge(self.pieces.graphdef, self.state.params), self.step)
+        self._clock.restart(self.step)
 
     def write(self, line: Mapping[str, float]) -> None:
         """Writes a line of metrics; nothing if it is empty."""

@@ -1,4 +1,4 @@
-"""Coordination: stopping at a signal, and agreement among the processes of a run."""
+"""Coordination: one run at a time in a folder, stopping at a signal, and agreement among the processes of a run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,36 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from t5music import locks
+from t5music.errors import CheckpointError
+
+
+@contextlib.contextmanager
+def only_run(model_dir: str | Path) -> Iterator[None]:
+    """Holds the lock of a run's folder; the first process does so for all processes of the run.
+
+    Raises:
+        CheckpointError: another run is at work in the folder, on all processes.
+        DataError: the folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        holder = None
+        if jax.process_index() == 0:
+            holder = stack.enter_context(locks.attempt(Path(model_dir) / locks.FILE))
+        if multihost_utils.broadcast_one_to_all(np.int32(holder is not None)):
+            raise CheckpointError(
+                f"{model_dir} is being written by {holder or 'another run'}: wait until that has ended, or take "
+                "another MODEL_DIR (--model_dir)"
+            )
+        yield
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import t5music
 from t5music import files
 from t5music.model import network, sharding
 from t5music.model.config import T5Config
-from t5music.training.active_run import ActiveRun, Evaluation
+from t5music.training.active_run import ActiveRun, Evaluation, Illustration
 from t5music.training.batches import Batches
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.coordination import agreed, stop_signals
@@ -70,6 +70,7 @@ def train(
     validation: Validation = Validation(),
     records: Records = Records(),
     evaluations: Mapping[str, Evaluation] | None = None,
+    illustration: Illustration | None = None,
     initial_params: Callable[[], Params] | None = None,
     documents: Mapping[str, str] | None = None,
     masker: Masker | None = None,
@@ -92,6 +93,8 @@ def train(
         records: what to write and keep.
         evaluations: name -> function of the model that returns metrics. Unless `validation` names a metric, the best
             evaluation is the one with the least loss of the first function.
+        illustration: called with the model and its step after each evaluation, when its metrics are written, for
+            pictures and samples. It must not change anything the run depends on.
         initial_params: returns parameters to start from instead of random ones; called only when the run begins.
         documents: file name -> text, written into `model_dir` once its checkpoint is known to fit the arguments.
         masker: chooses the notes to mask in batches of `note_chunks`; None trains with teacher forcing.
@@ -146,25 +149,30 @@ def train(
             better = False
             if run.step % records.log_period == 0 or is_last:
                 line |= run.end_window()
-            if evaluations and (run.step % validation.period == 0 or is_last):
+            evaluated = bool(evaluations) and (run.step % validation.period == 0 or is_last)
+            if evaluated:
                 better = run.evaluate(evaluations, best_metric)
                 line |= run.metrics
 
             # --------------------------- writing and saving, then a stop: nothing of this step is done twice
             run.write(line)
+            if evaluated and illustration is not None:
+                run.illustrate(illustration)
             stopping = agreed(stop, settle=run.step % records.log_period == 0)
             if run.step % records.save_period == 0 or better or stopping:
                 run.settle()
                 run.save()
             if stopping:
-                checkpoints.wait()
+                with run.doing("saving"):
+                    checkpoints.wait()
                 raise Interrupted(f"stopped at step {run.step} of {steps}; the same command goes on from there")
 
         # ------------------------------------------------------------------------------------------------- the end
         if run.step > run.first_step:
-            run.settle()
-            run.save()
-            checkpoints.wait()
+            with run.doing("saving"):
+                run.settle()
+                run.save()
+                checkpoints.wait()
         if is_first:
             document = {"step": run.step, "best_step": best.step}
             files.write_text(model_dir / FINISHED_FILE, json.dumps(document) + "\n")

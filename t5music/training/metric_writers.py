@@ -54,11 +54,11 @@ class MetricWriter:
             # TensorBoard reads the files of a folder in the order of their names.
             name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
             self._events = RecordWriter(open(self._folder / name, "xb"))  # noqa: SIM115
+            self._event(file_version="brain.Event:2")
+            # TensorBoard hides what an earlier process wrote for this step and later ones.
+            self._event(step=resume_step + 1, session_log=SessionLog(status=SessionLog.START))
         except OSError as error:
-            raise DataError(f"cannot write metrics into {self._folder}: {error.strerror or error}") from error
-        self._event(file_version="brain.Event:2")
-        # TensorBoard hides what an earlier process wrote for this step and later ones.
-        self._event(step=resume_step + 1, session_log=SessionLog(status=SessionLog.START))
+            raise self._error(error) from error
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes reproducible metrics; a number that is not finite becomes null, because JSON has no such numbers."""
@@ -83,7 +83,10 @@ class MetricWriter:
             values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items()]
             self._event(step=step, summary=Summary(value=values))
         except OSError as error:
-            raise DataError(f"cannot write metrics into {self._folder}: {error.strerror or error}") from error
+            raise self._error(error) from error
+
+    def _error(self, error: OSError) -> DataError:
+        return DataError(f"cannot write metrics into {self._folder}: {error.strerror or error}")
 
     def _event(self, **fields: Any) -> None:
         self._events.write(Event(wall_time=time.time(), **fields).SerializeToString())

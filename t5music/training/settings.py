@@ -86,14 +86,19 @@ class Records:
         keep: number of latest checkpoints to keep, beside the best.
         profile_steps: (first, number) of the steps whose profile is recorded in MODEL_DIR/profile; see
             `training.profiling`.
+        samples: number of tasks that write music of which a sample is written into MODEL_DIR/samples at each evaluation
+            (`inference.training_samples`), by a run of one process; 0 writes none.
     """
 
     log_period: int = 50
     save_period: int = 500
     keep: int = 2
     profile_steps: tuple[int, int] | None = None
+    samples: int = 1
 
     def __post_init__(self) -> None:
+        if isinstance(self.samples, bool) or not isinstance(self.samples, int) or self.samples < 0:
+            raise ConfigError(f"Records.samples must be a whole number, 0 for none, not {self.samples!r}")
         _require_at_least_one("Records", log_period=self.log_period, save_period=self.save_period, keep=self.keep)
 
 

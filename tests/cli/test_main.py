@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lock_holders import other_process
 
 from t5music.cli.main import main
 from t5music.music import midi
@@ -89,6 +90,7 @@ def test_training_leaves_a_run_that_can_be_read(place: Path):
 def test_fine_tuning_starts_from_another_run(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     start = ["--init", str(place / "run"), "--model_dir", str(tmp_path / "tuned"), "--steps", "2", *data_dir(place)]
     assert main(["train", "mine_span_corruption", *start, "--batch_size", "2", LENGTHS]) == 0
+    assert not (tmp_path / "tuned" / "samples").exists(), "the task writes no music"
     config = (tmp_path / "tuned" / "config.gin").read_text()
     assert f"INITIAL_CHECKPOINT_PATH = '{place / 'run'}'" in config
     assert (tmp_path / "tuned" / "checkpoints" / "2").is_dir()
@@ -215,6 +217,25 @@ def test_a_finished_run_called_again_does_nothing_and_another_config_is_refused(
     assert (place / "run" / "config.gin").read_bytes() == config, "what is refused leaves no trace"
 
 
+def test_a_second_train_in_a_folder_is_told_who_is_there_and_changes_nothing(
+    place: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = place / "run"
+    with other_process(run / ".lock") as other:
+        before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+        arguments = ["mine", "--model_dir", str(run), "--steps", "9", *TINY, LENGTHS, *data_dir(place)]
+        message = error(capsys, "train", *arguments)
+        assert f"{run} is being written by process {other.pid} on " in message
+        assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_training_leaves_a_picture_of_its_losses_and_samples_of_its_music(place: Path):
+    assert (place / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    samples = {path.name for path in (place / "run" / "samples").iterdir()}
+    assert samples == {"mine_continue_000006.mid", "mine_continue_000006.png"}
+    assert len(midi.read(place / "run" / "samples" / "mine_continue_000006.mid").notes)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "empty"), (b"<html>not music</html>", "MIDI"), (b"MThd\0\0\0\6\0\0\0\0\0\x60", "no")],
@@ -268,6 +289,28 @@ def test_store_of_another_vocabulary_is_refused(place: Path, capsys: pytest.Capt
             TokenStore.open(manifest.parent, default())
     finally:
         manifest.write_text(good)
+
+
+@pytest.mark.slow
+def test_two_that_compile_the_same_at_once_make_one_store(place: Path, tmp_path: Path):
+    """One of four is killed at work; the others go on, one after the other, and the store is that of one compile."""
+    folders = ["--midi", str(place / "music"), "--name", "mine", "--labels", "folders", "--workers", "1"]
+    command = [sys.executable, "-m", "t5music", "compile", *folders, *data_dir(tmp_path)]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "data").glob("corpora/.mine.*/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    others = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    time.sleep(1)
+    first.kill()
+    first.communicate()
+    texts = [process.communicate(timeout=600)[1] for process in others]
+    assert [process.returncode for process in others] == [0, 0, 0], texts
+    assert any("waiting for process" in text for text in texts)
+    stores, expected = tmp_path / "data" / "stores", place / "data" / "stores"
+    assert sorted(path.name for path in stores.iterdir()) == sorted(path.name for path in expected.iterdir())
+    for path in expected.glob("mine_*/*"):
+        assert (stores / path.relative_to(expected)).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.slow

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from t5music.cli import flags
 from t5music.cli import main as command_line
-from t5music.cli.verbs import VERBS
+from t5music.cli.verbs import VERBS, corpora
 
 HEAVY = {"jax", "flax", "numpy", "tensorflow", "symusic", "matplotlib", "seqio"}
 NOWHERE = "nowhere/at_all"
 
-# What each verb reads, missing. {run} is a folder that is there and {song} a file that is.
+# What each verb reads, missing. {run} is a run that is there, {song} a file, {gin} a gin file that includes one that is
+# missing.
 MISSING = {
     "corpora --from": ["corpora", "--build", "maestro", "--from", NOWHERE],
     "compile --midi": ["compile", "--midi", NOWHERE],
@@ -23,10 +27,15 @@ MISSING = {
     "compile --table": ["compile", "--midi", "{run}", "--table", NOWHERE],
     "train --init": ["train", "mine", "--model_dir", "{run}", "--init", NOWHERE],
     "train --gin_file": ["train", "mine", "--model_dir", "{run}", "--gin_file", NOWHERE],
+    "train, INITIAL_CHECKPOINT_PATH": ["train", "mine", f"--gin.INITIAL_CHECKPOINT_PATH={NOWHERE}"],
+    "train, an included gin file": ["train", "mine", "--model_dir", "{run}", "--gin_file", "{gin}"],
+    "eval, MODEL_DIR": ["eval", "mine", f"--gin.MODEL_DIR={NOWHERE}"],
     "eval --model_dir": ["eval", "mine", "--model_dir", NOWHERE],
     "eval, a second --model_dir": ["eval", "mine", "--model_dir", "{run}", "--model_dir", NOWHERE],
     "eval --gin_file": ["eval", "mine", "--model_dir", "{run}", "--gin_file", NOWHERE],
     "study --gin_file": ["study", "--gin_file", NOWHERE],
+    "study --collect": ["study", "--gin_file", "studies/spans.gin", "--collect", NOWHERE],
+    "leakage": ["leakage", NOWHERE],
     "average --model_dir": ["average", "--model_dir", NOWHERE, "--output", "{run}"],
     "generate FILE": ["generate", NOWHERE, "--model_dir", "{run}"],
     "generate --model_dir": ["generate", "{song}", "--model_dir", NOWHERE],
@@ -41,7 +50,7 @@ MISSING = {
     "similar --model_dir": ["similar", "{song}", "{run}", "--model_dir", NOWHERE],
     "export --model_dir": ["export", "--model_dir", NOWHERE, "--to", "{run}"],
 }  # fmt: skip
-WITHOUT_INPUT = {"leakage", "quickstart"}  # they read what t5music built
+WITHOUT_INPUT = {"quickstart"}  # it reads what it builds
 
 
 def test_every_verb_is_a_file_and_every_file_a_verb():
@@ -66,9 +75,12 @@ def test_missing_inputs_of_all_verbs_are_tried():
 
 def test_missing_input_is_refused_before_heavy_imports(tmp_path: Path):
     """All cases in one fresh process: after each, nothing heavy has been imported yet."""
-    song = tmp_path / "song.mid"
+    song, gin_file, run = tmp_path / "song.mid", tmp_path / "mine.gin", tmp_path / "run"
     song.write_bytes(b"not read")
-    commands = [[word.format(run=tmp_path, song=song) for word in words] for words in MISSING.values()]
+    gin_file.write_text(f"include 'runs/train.gin'\ninclude '{NOWHERE}'\n")
+    (run / "checkpoints" / "1").mkdir(parents=True)
+    places = {"run": run, "song": song, "gin": gin_file}
+    commands = [[word.format(**places) for word in words] for words in MISSING.values()]
     code = f"""
 import contextlib, io, json, sys
 from t5music.cli.main import main
@@ -111,3 +123,30 @@ print(sorted(({HEAVY!r} | {{"gin"}}) & set(sys.modules)))
 def test_python_m_t5music_is_the_command_line():
     process = subprocess.run([sys.executable, "-m", "t5music", "--version"], capture_output=True, text=True, check=True)
     assert process.stdout.startswith("t5music ")
+
+
+@pytest.mark.parametrize("verb", ["generate", "classify", "label", "export", "eval"])
+def test_a_checkpoint_that_a_run_does_not_have_is_refused_like_a_missing_run(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "run" / "checkpoints" / "1").mkdir(parents=True)
+    (tmp_path / "song.mid").write_bytes(b"")
+    monkeypatch.setattr(flags, "prepare_devices", lambda flags: pytest.fail("too late"))
+    inputs = {"export": ["--to", str(tmp_path / "model")], "eval": ["mine"]}.get(verb, [str(tmp_path / "song.mid")])
+    run = ["--model_dir", str(tmp_path / "run"), "--checkpoint", "7"]
+    assert command_line.main([verb, *inputs, *run]) == 2
+    assert "has no checkpoint of step 7; there are: 1" in capsys.readouterr().err
+    assert command_line.main([verb, *inputs, "--model_dir", str(tmp_path)]) == 2
+    assert f"no checkpoint at {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line(error: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def run(flags: object) -> None:
+        raise OSError(error, os.strerror(error), "/full/song.mid")
+
+    monkeypatch.setattr(corpora, "run", run)
+    with open(os.devnull, "w") as nowhere:
+        monkeypatch.setattr(sys, "stdout", nowhere)
+        assert command_line.main(["corpora"]) == 2
+    assert capsys.readouterr().err == f"t5music: error: cannot write /full/song.mid: {os.strerror(error)}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -11,8 +12,10 @@ from pathlib import Path
 import numbered_files
 import numpy as np
 import pytest
+from lock_holders import other_process
 from numbered_files import PIECES, read, score_of
 
+from t5music import locks
 from t5music.corpora import datasets
 from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_report
 from t5music.errors import DataError, MidiError
@@ -279,3 +282,21 @@ def test_pieces_that_are_called_alike_are_all_exported(root: Path, tmp_path: Pat
     build.build(corpus(named), root, tmp_path, progress=False)
     paths = build.export("small", tmp_path, "test", tmp_path / "out")
     assert [path.name for path in paths] == ["b.mid", "jazz__a.mid", "rock__A.MID.mid", "rock__a.mid.mid"]
+
+
+def test_what_another_process_builds_is_waited_for_and_read(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    report = {"midi_rules": midi.READING_RULES, "pieces": {"train": 1}}
+    with other_process(tmp_path / "corpora" / ".small.lock") as other:
+
+        def sleep(seconds: float) -> None:  # the other process is done
+            if seconds == locks.POLL_SECONDS:
+                path = tmp_path / "corpora" / "small" / "1.0.0" / "metadata.json"
+                path.parent.mkdir(parents=True)
+                path.write_text(json.dumps(report))
+                other.communicate()
+
+        monkeypatch.setattr(locks.time, "sleep", sleep)
+        assert build.build(corpus(), root, tmp_path, progress=False) == report
+    assert f"corpus small: waiting for process {other.pid}" in capsys.readouterr().err

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lock_holders import other_process
 
+from t5music import locks
 from t5music.corpora import download
 from t5music.corpora.base import Corpus, Download, Entry
 from t5music.errors import DataError
@@ -278,3 +280,21 @@ def test_a_download_that_the_disk_cannot_hold_is_not_begun(server: Server, tmp_p
     ):
         download.fetch(published(server), tmp_path, progress=False)
     assert not [path for path in tmp_path.iterdir() if path.stat().st_size]
+
+
+def test_what_another_process_fetches_is_waited_for(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    unpacked = tmp_path / "downloads/music/files"
+    with other_process(tmp_path / "downloads/music/.lock") as other:
+
+        def sleep(seconds: float) -> None:  # the other process is done
+            if seconds == locks.POLL_SECONDS:
+                unpacked.mkdir()
+                (unpacked / "index.csv").write_bytes(b"")
+                other.communicate()
+
+        monkeypatch.setattr(locks.time, "sleep", sleep)
+        assert download.obtain(corpus(published(server)), tmp_path, accept_licence=True, progress=False) == unpacked
+    assert server.asked == []
+    assert f"files of music: waiting for process {other.pid}" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from mutations import damage, faults, refusal
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from t5music.data import vocabulary
@@ -268,6 +269,20 @@ def run(tmp_path_factory):
 def exported(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "model"
     return export.export(Checkpoint.open(run[0]), str(folder), VOCABULARY)
+
+
+def test_a_full_disk_at_export_is_one_line_and_leaves_nothing(run, tmp_path, monkeypatch):
+    def save(arrays, path, metadata):
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", save)
+    folder = tmp_path / "model"
+    with pytest.raises(
+        ConfigError, match=r"^--to .*model cannot be written: .*No space left on device \(os error 28\)"
+    ):
+        export.export(Checkpoint.open(run[0]), str(folder), VOCABULARY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_exported_model_comes_back_whole(run, exported, capsys):

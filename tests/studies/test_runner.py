@@ -15,28 +15,33 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lock_holders import other_process
 
+from t5music import locks
 from t5music.cli.main import main
 from t5music.configuration import gin_files
 from t5music.data import vocabulary
 from t5music.data.objectives.language_model import LanguageModel
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter
-from t5music.errors import ConfigError
-from t5music.studies import runner, stage_folders
+from t5music.errors import ConfigError, DataError
+from t5music.studies import preparation, runner, stage_folders
 from t5music.studies.grid import Study
 
-STUDY = """
-study.name = "tiny"
-study.title = "Two settings on random music"
-study.seeds = (0,)
-study.stages = {
+STAGES = """{
     "pretrain": {"train": ["tiny.gin"], "TRAIN_STEPS": 2},
     "finetune": {"train": ["tiny.gin"], "after": "pretrain"},
     "test": {"evaluate": ["runs/eval.gin"], "after": "finetune", "MIXTURE_OR_TASK_NAME": "song", "SPLIT": "test"},
-}
-study.settings = {"whole": {}, "broken": {"finetune": {"TrainingData.lanes": 3}}, "from nothing": {"pretrain": None}}
-study.columns = {"song": "test/song/bits_per_note"}
+}"""
+STUDY = f"""
+study.name = "tiny"
+study.title = "Two settings on random music"
+study.seeds = (0,)
+study.stages = {STAGES}
+study.settings = {{
+    "whole": {{}}, "broken": {{"finetune": {{"TrainingData.lanes": 3}}}}, "from nothing": {{"pretrain": None}}
+}}
+study.columns = {{"song": "test/song/bits_per_note"}}
 """
 TINY = """
 include "runs/train.gin"
@@ -73,13 +78,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for _ in range(count):
                 tokens = rng.integers(vocabulary.FIRST_EVENT, vocab.size - vocab.sentinels, 20)
                 out.write(split, {"inputs": tokens[:0], "targets": tokens})
-    (root / "tiny.gin").write_text(TINY)
-    (root / "study.gin").write_text(STUDY)
+    write_gin(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(root / "data"))
         patch.setenv("NPROC", "1")  # what the command sets is taken back after it
         assert study(root) == 0
     return root
+
+
+def write_gin(root: Path) -> None:
+    (root / "tiny.gin").write_text(TINY)
+    (root / "study.gin").write_text(STUDY)
 
 
 def study(root: Path, *more: str) -> int:
@@ -175,17 +184,46 @@ def test_a_stage_another_process_has_is_waited_for(place: Path, monkeypatch: pyt
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:  # the other process finishes meanwhile
-        waits.append(seconds)
-        assert read(place)[1][cell.stages["test"].fingerprint].status == "running"
-        (folder / "stage.json").write_text(text)
+        if seconds == runner.WAIT_SECONDS:
+            waits.append(seconds)
+            assert read(place)[1][cell.stages["test"].fingerprint].status == "running"
+            (folder / "stage.json").write_text(text)
 
     monkeypatch.setattr(runner.time, "sleep", sleep)
     monkeypatch.setattr(runner, "_run", lambda *arguments: pytest.fail("it is not ours"))
-    with stage_folders.lock(folder) as ours:
-        assert ours
+    with other_process(folder / locks.FILE):
         runner.run([cell], place / "studies")
     assert waits == [runner.WAIT_SECONDS]
     assert read(place)[1][cell.stages["test"].fingerprint].status == "finished"
+
+
+def test_what_is_missing_is_said_once_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    write_gin(tmp_path)
+    monkeypatch.setenv("NPROC", "1")
+    asked: list[str] = []
+    reason = "song_spans reads corpus 'lakh', which is not built: build it with t5music corpora --build lakh"
+
+    def open_stores(name: str) -> None:
+        asked.append(name)
+        if name == "song_spans":
+            raise DataError(reason)
+
+    ran: list[str] = []
+    monkeypatch.setattr(preparation, "open_stores", open_stores)
+    monkeypatch.setattr(runner, "call", lambda stage, *rest: ran.append(stage.name) or {"song": {"bits_per_note": 1.0}})
+    stages = STAGES.replace('"TRAIN_STEPS": 2', '"MIXTURE_OR_TASK_NAME": "song_spans"')
+    capfd.readouterr()
+    assert study(tmp_path, "--gin.study.stages=" + stages, "--gin.study.seeds=(0, 1)") == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[:2] == [f"t5music: {reason}", "t5music: stages that read song_spans fail; all others run"]
+    assert sum("lakh" in line for line in lines) == 1
+    assert sorted(asked) == ["song", "song_spans"]
+    assert ran == ["finetune", "test"] * 2, "those of the setting without pre-training"
+    table = (tmp_path / "studies" / "tiny" / "table.md").read_text()
+    assert f'**failed** pretrain of "whole", "broken", seeds 0, 1: {reason}' in table
+    assert "SystemExit" not in table
 
 
 def test_cells_commands_and_plans_are_printed(place: Path, capsys: pytest.CaptureFixture[str]):

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lock_holders import other_process
 
+from t5music import locks
+from t5music.errors import CheckpointError
 from t5music.training import coordination
 
 
@@ -111,3 +114,17 @@ def test_two_processes_train_as_one_and_stop_together(tmp_path, uninterrupted):
     assert run(stop_at=7) == ["stopped at step 9 of 12; the same command goes on from there"] * 2
     for loss in run(stop_at=-1):
         assert float(loss) == pytest.approx(expected.metrics["validation/loss"], rel=1e-5)
+
+
+def test_a_second_run_in_a_folder_is_refused_and_the_lock_of_a_dead_one_taken_over(tmp_path: Path):
+    with other_process(tmp_path / locks.FILE) as other:
+        with (
+            pytest.raises(CheckpointError, match=f"{tmp_path} is being written by process {other.pid} on .*, since 2"),
+            coordination.only_run(tmp_path),
+        ):
+            pytest.fail("it is not ours")
+        other.kill()
+        other.wait()
+        with coordination.only_run(tmp_path):
+            assert str(locks.holder(tmp_path / locks.FILE)).startswith("process ")
+    assert list(tmp_path.iterdir()) == []

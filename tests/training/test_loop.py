@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import tiny_runs
 from tiny_runs import STEPS, Batches, assert_same_run, params, train
 
 from t5music.errors import CheckpointError, ConfigError, DataError
-from t5music.training import loop, optimizers, schedules
+from t5music.training import active_run, loop, optimizers, schedules
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.metric_writers import read_metrics
 
@@ -152,3 +153,27 @@ def test_timing_is_kept_apart(uninterrupted):
     assert [line["step"] for line in timing] == [3, 6, 9, 12]
     assert all(line["steps_per_second"] > 0 and line["tokens_per_second"] > 0 for line in timing)
     assert not any("per_second" in key for line in read_metrics(folder / "metrics.jsonl") for key in line)
+
+
+def test_pictures_and_the_progress_bar_change_nothing_and_say_what_is_done(tmp_path, uninterrupted, capsys):
+    drawn = []
+
+    def illustration(model, step):
+        losses = [line["validation/loss"] for line in read_metrics(tmp_path / "metrics.jsonl") if line["step"] == step]
+        drawn.append((step, len(losses), model.config.d_model))
+
+    result = train(tmp_path, illustration=illustration, progress=True, batches=Batches())
+    assert_same_run(tmp_path, result, uninterrupted)
+    assert drawn == [(step, 1, tiny_runs.CONFIG.d_model) for step in (4, 8, 12)]
+    text = capsys.readouterr().err
+    assert "compiling" in text
+    assert re.search(r" 1/12 [^\r]*loss \d+\.\d{3}\]", text), "the first step has a loss at once"
+    after = text[text.index("12/12") :]
+    assert re.search(r"loss [^\r]*, evaluating\]", after)
+    assert re.search(r"loss [^\r]*, saving\]", after)
+
+
+def test_a_slow_step_shows_its_loss(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(active_run, "LOSS_SECONDS", 0.0)
+    train(tmp_path, 4, log_period=100, eval_period=100, progress=True)
+    assert len(set(re.findall(r"loss (\d+\.\d{3})\]", capsys.readouterr().err))) >= 3

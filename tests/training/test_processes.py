@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lock_holders import other_process
 
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter
@@ -123,15 +124,27 @@ def test_one_goes_on_as_two_and_as_four_and_as_one(data_dir: Path, alone: Path, 
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_when_one_dies_the_other_ends_with_an_error(data_dir: Path, tmp_path: Path, victim: int):
+def test_when_one_dies_the_other_ends_with_a_line_that_says_which(data_dir: Path, tmp_path: Path, victim: int):
     processes = start(data_dir, tmp_path / "run", 10**6, processes=2)
     deadline = time.monotonic() + 300
     metrics = tmp_path / "run" / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.1)
     processes[victim].send_signal(signal.SIGKILL)
-    _, stderr = processes[1 - victim].communicate(timeout=60)
+    _, stderr = processes[1 - victim].communicate(timeout=30)
     processes[victim].communicate()
-    assert processes[1 - victim].returncode not in (0, None)
-    # Ours, or where process 0 was the one, sometimes that of JAX's own watch before it.
-    assert "cannot go on" in stderr or "another task died" in stderr
+    assert processes[1 - victim].returncode == 2
+    *_, line = stderr.splitlines()
+    assert line.startswith(f"t5music: error: process {victim} of 2 (on ")
+    assert stderr.count("error") == 1, "and no stack of JAX's"
+
+
+def test_a_second_run_in_the_folder_is_refused_by_all_its_processes(data_dir: Path, alone: Path):
+    with other_process(alone / ".lock") as other:
+        for process in start(data_dir, alone, 24, processes=2):
+            _, stderr = process.communicate(timeout=300)
+            assert process.returncode == 2
+            lines = [line for line in stderr.splitlines() if line.startswith("t5music: error: ")]
+            assert len(lines) == 1
+            assert " is being written by " in lines[0]
+        assert other.poll() is None

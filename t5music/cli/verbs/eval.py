@@ -46,9 +46,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    if not flags.follow:  # a run that is followed may start later
-        for model_dir in flags.model_dir or []:
-            inputs.require_run(model_dir)
+    if not (flags.follow or gin_flags.literal(flags, "FOLLOW")):  # a run that is followed may start later
+        runs = gin_flags.literal(flags, "MODEL_DIR") or flags.model_dir or []
+        checkpoint = gin_flags.literal(flags, "CHECKPOINT") or flags.checkpoint or "latest"
+        for model_dir in runs if isinstance(runs, list | tuple) else [runs]:
+            inputs.require_run(str(model_dir), checkpoint)
     gin_flags.require_files(flags)
     shared.prepare_devices(flags)
     gin_flags.configure(flags, _GIN_FILE, _MACROS)

@@ -19,7 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    inputs.require_run(flags.model_dir)
+    inputs.require_run(flags.model_dir, flags.checkpoint)
     from t5music.data import vocabulary
     from t5music.inference import export
     from t5music.training.checkpoints.checkpoint import Checkpoint

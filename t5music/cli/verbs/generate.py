@@ -104,7 +104,7 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     _check(flags)
     inputs.require_path(flags.midi)
-    inputs.require_run(flags.model_dir)
+    inputs.require_run(flags.model_dir, flags.checkpoint)
     prepare_devices(flags)
     from t5music.inference import generate
 

@@ -28,7 +28,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_any(flags.midi)
-    inputs.require_run(flags.model_dir)
+    inputs.require_run(flags.model_dir, flags.checkpoint)
     prepare_devices(flags)
     from t5music.inference import labels
 

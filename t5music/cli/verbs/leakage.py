@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from t5music.cli import inputs
+
 HELP = "Find music that is on both sides of splits, corpora or token stores."
 
 
@@ -26,6 +28,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
+    inputs.require_built(flags.names, flags.data_dir)
     from t5music.cli import data_verbs
 
     data_verbs.leakage(flags.names, listed=flags.listed)

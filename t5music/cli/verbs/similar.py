@@ -27,7 +27,7 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_path(flags.midi)
     inputs.require_path(flags.collection)
-    inputs.require_run(flags.model_dir)
+    inputs.require_run(flags.model_dir, flags.checkpoint)
     prepare_devices(flags)
     from t5music.inference import embed
 

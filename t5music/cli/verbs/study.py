@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import flags as shared
-from t5music.cli import gin_flags
+from t5music.cli import gin_flags, inputs
 from t5music.errors import ConfigError
 
 HELP = "Run a study, a grid of settings and seeds, and make its table. The same command goes on where it stopped."
@@ -46,6 +46,8 @@ def run(flags: argparse.Namespace) -> None:
     if not flags.gin_file:
         raise ConfigError("study: say which with --gin_file=studies/NAME.gin")
     gin_flags.require_files(flags)
+    for folder in flags.collect or []:
+        inputs.require_folder(folder, "--collect")
     from t5music.devices import platforms
 
     platforms.one_thread_each()

@@ -42,7 +42,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    inputs.require_run(flags.init)
+    start = gin_flags.literal(flags, "INITIAL_CHECKPOINT_PATH") or flags.init
+    inputs.require_run(None if start is None else str(start))
     gin_flags.require_files(flags)
     shared.prepare_devices(flags)
     if flags.plan and flags.model_dir is None:

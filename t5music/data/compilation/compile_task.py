@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from t5music import parallel
+from t5music import locks, parallel
 from t5music.corpora import datasets
 from t5music.corpora.base import SPLITS, read_report
 from t5music.data import vocabulary
@@ -88,7 +88,8 @@ def compile_task(
     """Compiles a task into `<data_dir>/stores/<task>`, unless its store is there already.
 
     The store's bytes are the same however many workers share the work, however often it was interrupted, and with
-    Beam. A killed compile goes on where it stopped. Beside the store lie a report and a picture (compilation.report).
+    Beam. A killed compile goes on where it stopped; a second process waits for the one that compiles the same store.
+    Beside the store lie a report and a picture (compilation.report).
 
     Args:
         task: the task; its corpora must be built.
@@ -107,6 +108,23 @@ def compile_task(
         return store
     path = stores_dir(data_dir) / task.name
     check_replaceable(path)
+    with locks.waiting(path.with_name(f".{task.name}{locks.FILE}"), f"store of {task.name}"):
+        store = compiled(task, data_dir)  # by the process that had the lock
+        if store is not None and not force:
+            return store
+        return _compile(task, data_dir, path, workers, force, progress, beam_options)
+
+
+def _compile(
+    task: Declaration,
+    data_dir: Path,
+    path: Path,
+    workers: int | None,
+    force: bool,
+    progress: bool,
+    beam_options: Sequence[str] | None,
+) -> TokenStore:
+    """Compiles a task into a store at `path`, which no other process writes meanwhile; see `compile_task`."""
     description = _description(task, data_dir)
     counts, left_out = _count_pieces(task, data_dir)
     answers = description["labels"] or ()

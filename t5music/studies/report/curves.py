@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from t5music import figures, files
 from t5music.studies.report.summary import FINISHED, Records, cells_of
 from t5music.studies.report.table import STAR
-from t5music.training.metric_writers import METRICS_FILE, read_metrics
+from t5music.training.learning_curves import NATS, TRAINING, VALIDATION, Curve, line, read
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from t5music.studies.grid import Stage, Study
 
-TRAINING, VALIDATION = "loss", "validation/loss"
-NATS = "loss (nats per target token)"
 READABLE = 10  # lines in one panel; if there are more, each gets a panel of its own
 PANELS = 4  # side by side
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """A metric over the steps of one run or of several that differ in their seed.
-
-    Attributes:
-        steps: the steps at which every run has the metric, [n].
-        mean: over the runs, [n]; nan where one is not finite.
-        deviation: sample standard deviation over the runs, [n]; None of one run.
-    """
-
-    steps: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray | None
 
 
 def draw(runs: Mapping[str, Path], path: Path, *, title: str) -> None:
@@ -56,9 +35,9 @@ def draw(runs: Mapping[str, Path], path: Path, *, title: str) -> None:
         axes = figure.add_subplot()
         for number, (name, folder) in enumerate(runs.items()):
             colour, _ = figures.line_style(number)
-            _line(axes, read([folder], TRAINING), color=colour, linewidth=1.5, label=f"{name}, training")
+            line(axes, read([folder], TRAINING), color=colour, linewidth=1.5, label=f"{name}, training")
             dots = {"linestyle": "--", "marker": "o", "markersize": 5, "linewidth": 0.8}
-            _line(axes, read([folder], VALIDATION), color=colour, label=f"{name}, validation", **dots)
+            line(axes, read([folder], VALIDATION), color=colour, label=f"{name}, validation", **dots)
         axes.set_title(title, loc="left")
         axes.set_xlabel("step")
         axes.set_ylabel(NATS)
@@ -66,22 +45,6 @@ def draw(runs: Mapping[str, Path], path: Path, *, title: str) -> None:
         axes.legend(frameon=False)
 
     files.write_bytes(path, figures.png(onto, 8, 4.5))
-
-
-def read(folders: Sequence[Path], metric: str) -> Curve | None:
-    """The curve of a metric in the metrics.jsonl of one or more runs; None where no step has it in all of them."""
-    runs = []
-    for folder in folders:
-        path = folder / METRICS_FILE
-        lines = read_metrics(path) if path.is_file() else []
-        # A number that is not finite is written as null.
-        values = {line["step"]: line[metric] for line in lines if metric in line}
-        runs.append({step: math.nan if value is None else value for step, value in values.items()})
-    steps = sorted(set.intersection(*map(set, runs))) if runs else []
-    if not steps:
-        return None
-    table = np.array([[run[step] for step in steps] for run in runs])  # [runs, steps]
-    return Curve(np.array(steps), table.mean(axis=0), table.std(axis=0, ddof=1) if len(runs) > 1 else None)
 
 
 def stage_png(study: Study, records: Records, stage: str) -> bytes | None:
@@ -138,16 +101,6 @@ def _folders(stages: Sequence[Stage], records: Records, metric: str) -> list[Pat
     return [record.folder for record in runs if record.status == FINISHED] or [record.folder for record in runs]
 
 
-def _line(axes: Axes, curve: Curve | None, **style: object) -> None:
-    """Draws a curve, and a band of one standard deviation on both sides; nothing for None."""
-    if curve is None:
-        return
-    (line,) = axes.plot(curve.steps, curve.mean, **style)
-    if curve.deviation is not None:
-        band = (curve.mean - curve.deviation, curve.mean + curve.deviation)
-        axes.fill_between(curve.steps, *band, color=line.get_color(), alpha=0.15, linewidth=0)
-
-
 def _one_panel(figure: Figure, curves: Mapping[str, Curve], baseline: str, title: str, label: str) -> None:
     """Draws all curves into one panel, the baseline's heavier."""
     axes = figure.add_subplot()
@@ -155,7 +108,7 @@ def _one_panel(figure: Figure, curves: Mapping[str, Curve], baseline: str, title
     for name, curve in curves.items():
         colour, dashes = (figures.BASELINE, "-") if name == baseline else figures.line_style(others.index(name))
         style = {"color": colour, "linestyle": dashes, "marker": "o", "markersize": 3}
-        _line(axes, curve, linewidth=2 if name == baseline else 1.4, label=figures.wrapped(name), **style)
+        line(axes, curve, linewidth=2 if name == baseline else 1.4, label=figures.wrapped(name), **style)
     axes.set_title(title, loc="left")
     axes.set_xlabel("step")
     axes.set_ylabel(label)
@@ -171,9 +124,9 @@ def _many_panels(figure: Figure, curves: Mapping[str, Curve], baseline: str, tit
         for other in curves.values():
             axes.plot(other.steps, other.mean, color=figures.FAINT, linewidth=0.6)
         if baseline:
-            line = curves[baseline]
-            axes.plot(line.steps, line.mean, color=figures.BASELINE, linewidth=1, linestyle="--")
-        _line(axes, curve, color=figures.BASELINE if name == baseline else figures.COLOURS[0], linewidth=1.8)
+            reference = curves[baseline]
+            axes.plot(reference.steps, reference.mean, color=figures.BASELINE, linewidth=1, linestyle="--")
+        line(axes, curve, color=figures.BASELINE if name == baseline else figures.COLOURS[0], linewidth=1.8)
         axes.set_title(figures.wrapped(name, 32, 2), fontsize=9)
         axes.tick_params(labelsize=8)
         figures.tidy(axes)

@@ -28,6 +28,9 @@ from t5music.studies.report.summary import (
     status_of,
 )
 
+# How the metrics of baselines begin that look at the data alone: the same beside every model.
+_OF_NO_MODEL = ("majority_", "skyline_", "uniform_", "unigram_", "ngram_", "handmade_")
+
 
 def summarise(study: Study, records: Records) -> Summary:
     """Computes every figure of a study.
@@ -45,9 +48,8 @@ def summarise(study: Study, records: Records) -> Summary:
         Row(name, SETTING, tuple(column[name] for column in columns), _cost(cells, records))
         for name, cells in cells_by_setting.items()
     ]
-    baseline = cells_by_setting[study.baseline]
     references = [
-        Row(name, REFERENCE, tuple(_reference(column, places, baseline, records) for column in study.columns))
+        Row(name, REFERENCE, tuple(_reference(study, column, places, records) for column in study.columns))
         for name, places in study.references.items()
     ]
     literature = [
@@ -130,14 +132,34 @@ def _difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> f
     return statistics.mean([values[seed] - baseline[seed] for seed in seeds]) if seeds else None
 
 
-def _reference(column: Column, places: Mapping[str, str], cells: Sequence[Cell], records: Records) -> Entry:
-    """A figure that the baseline's results also hold, such as the accuracy of always naming the majority class."""
+def _reference(study: Study, column: Column, places: Mapping[str, str], records: Records) -> Entry:
+    """A figure that the baseline's results also hold, such as the accuracy of always naming the majority class.
+
+    Where the baseline's stage is not finished, a figure that depends on no model is that of another setting's.
+    """
     place = places.get(column.name)
     if place is None:
         return Entry(column)
     stage, task, metric = place.split("/", 2)
-    entry = _entry(dataclasses.replace(column, stage=stage, task=task, metric=metric), cells, records)
-    return dataclasses.replace(entry, column=column)
+    source = dataclasses.replace(column, stage=stage, task=task, metric=metric)
+    cells = cells_of(study, study.baseline)
+    if metric.startswith(_OF_NO_MODEL):
+        cells = [_measured(study, cell, source, records) for cell in cells]
+    return dataclasses.replace(_entry(source, cells, records), column=column)
+
+
+def _measured(study: Study, cell: Cell, column: Column, records: Records) -> Cell:
+    """A cell; or, where it has no value in a column, one that has, of the same seed and evaluated in the same way."""
+    stage = cell.stages.get(column.stage)
+    for other in (cell, *study.cells):
+        same = other.stages.get(column.stage)
+        if stage is None or same is None or (other.seed, same.files, same.bindings) != (
+            cell.seed, stage.files, stage.bindings
+        ):  # fmt: skip
+            continue
+        if _value(other, column, records).value is not None:
+            return other
+    return cell
 
 
 def _published(column: Column, figure: float | None) -> Entry:

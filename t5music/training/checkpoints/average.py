@@ -8,7 +8,9 @@ do with each other.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,7 +92,13 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -
         window=empty_window(),
     )
     metadata = {**first.metadata.content, "average_of": [str(checkpoint.folder) for checkpoint in checkpoints]}
-    run = Checkpoints(output)
-    run.save(state, {"loader": {}, "best": Best(False).to_json(), "best_step": None}, metadata, best_step=None)
-    run.close()
+    is_new = not output.exists()
+    try:
+        with contextlib.closing(Checkpoints(output)) as run:
+            run.save(state, {"loader": {}, "best": Best(False).to_json(), "best_step": None}, metadata, best_step=None)
+            run.wait()
+    except CheckpointError:
+        if is_new:
+            shutil.rmtree(output, ignore_errors=True)
+        raise
     return step

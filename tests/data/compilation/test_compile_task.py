@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from lock_holders import other_process
 
 from t5music.corpora.base import Corpus, Entry, Piece, Skipped
 from t5music.data.examples import Classify, Continue, Example, Pieces
@@ -21,7 +22,7 @@ from t5music.music.score import NOTE, Score
 seqio = pytest.importorskip("seqio")
 tf = pytest.importorskip("tensorflow")
 
-from t5music import parallel  # noqa: E402
+from t5music import locks, parallel  # noqa: E402
 from t5music.corpora import build, datasets  # noqa: E402
 from t5music.data import mixing_rates  # noqa: E402
 from t5music.data.compilation import compile_task as compiling  # noqa: E402
@@ -340,3 +341,23 @@ def test_only_known_steps_come_before_the_cache(data_dir: Path):
     other = {name: seqio.Feature(seqio.ByteVocabulary()) for name in ("inputs", "targets")}
     with pytest.raises(DataError, match="in T5MusicVocabulary"):
         declaration_of(task.replace(output_features=other))
+
+
+def test_what_another_process_compiles_is_waited_for_and_read(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    task, stores = declared("small_lm"), compiling.stores_dir(data_dir)
+    store = compiling.compile_task(task, data_dir, progress=False)
+    aside = data_dir / "aside"
+    store.path.rename(aside)
+    with other_process(stores / ".small_lm.lock") as other, monkeypatch.context() as patch:
+
+        def sleep(seconds: float) -> None:  # the other process is done
+            if seconds == locks.POLL_SECONDS:
+                aside.rename(store.path)
+                other.communicate()
+
+        patch.setattr(locks.time, "sleep", sleep)
+        patch.setattr(compiling, "_compile", lambda *arguments: pytest.fail("it is there"))
+        assert compiling.compile_task(task, data_dir, progress=False).manifest == store.manifest
+    assert f"store of small_lm: waiting for process {other.pid}" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from t5music.studies.grid import Axis, Column
 from t5music.studies.report import curves, plots
 from t5music.studies.report.summarise import summarise
 from t5music.studies.report.summary import Summary
+from t5music.training import learning_curves
 
 
 @pytest.fixture
@@ -152,16 +153,16 @@ def write(folder: Path, losses: dict[int, float | None], metric: str = "validati
 def test_a_curve_is_the_mean_over_the_seeds_where_all_have_it(tmp_path: Path):
     one = write(tmp_path / "0", {10: 3.0, 20: 2.0, 30: 1.0})
     two = write(tmp_path / "1", {10: 4.0, 20: 2.5})
-    curve = curves.read([one, two], "validation/loss")
+    curve = learning_curves.read([one, two], "validation/loss")
     np.testing.assert_array_equal(curve.steps, [10, 20])
     np.testing.assert_allclose(curve.mean, [3.5, 2.25])
     np.testing.assert_allclose(curve.deviation, [math.sqrt(0.5), math.sqrt(0.125)])
-    assert curves.read([one], "validation/loss").deviation is None
-    assert curves.read([one, tmp_path / "not begun"], "validation/loss") is None
+    assert learning_curves.read([one], "validation/loss").deviation is None
+    assert learning_curves.read([one, tmp_path / "not begun"], "validation/loss") is None
 
 
 def test_a_loss_that_was_not_finite_is_a_gap(tmp_path: Path):
-    curve = curves.read([write(tmp_path, {10: 3.0, 20: None})], "validation/loss")
+    curve = learning_curves.read([write(tmp_path, {10: 3.0, 20: None})], "validation/loss")
     np.testing.assert_array_equal(curve.mean, [3.0, math.nan])
 
 
@@ -182,7 +183,7 @@ def test_settings_that_share_runs_share_a_line(drawn: list[Figure], tmp_path: Pa
     figure = drawn[0]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["★ 3, 10", "i.i.d. | one word"]  # and nothing of the setting without pre-training
-    expected = curves.read([records[stage.fingerprint].folder for stage in shared.values()], "validation/loss")
+    expected = learning_curves.read([records[stage.fingerprint].folder for stage in shared.values()], "validation/loss")
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), expected.mean)
 
 

@@ -155,3 +155,29 @@ def test_settings_may_have_seeds_of_their_own(tmp_path: Path):
     assert len(entry.values) == 3
     in_common = [row(summary, fakes.BASELINE).entries[COMPOSER].finished[seed] for seed in (0, 1, 2)]
     assert entry.difference == pytest.approx(np.mean(np.subtract(list(entry.finished.values()), in_common)), rel=1e-9)
+
+
+def test_a_reference_of_no_model_is_shown_where_the_baseline_failed(tmp_path: Path):
+    study = fakes.study()
+    records = fakes.finished(study, tmp_path)
+    for seed in study.seeds:
+        fakes.stop(records, fakes.BASELINE, seed, {"pretrain": ("failed", "corpus 'lakh' is not built")})
+    majority = row(summarise(study, records), "majority class").entries[COMPOSER]
+    assert (majority.mean, majority.deviation, majority.status) == (pytest.approx(0.2222), 0.0, "finished")
+
+    study = dataclasses.replace(study, references={"model": {"composer": "test/pianist8_composer/accuracy"}})
+    assert row(summarise(study, records), "model").entries[COMPOSER].status == "failed", "it is the baseline's own"
+
+
+def test_a_reference_of_another_evaluation_is_not_taken(tmp_path: Path):
+    study = fakes.study(settings=(fakes.BASELINE, fakes.WORSE))
+    cells = []
+    for cell in study.cells:
+        bindings = () if cell.setting == fakes.BASELINE else ("MIXTURE_OR_TASK_NAME = 'other'",)
+        stages = {**cell.stages, "test": dataclasses.replace(cell.stages["test"], bindings=bindings)}
+        cells.append(dataclasses.replace(cell, stages=stages))
+    study = dataclasses.replace(study, cells=tuple(cells))
+    records = fakes.finished(study, tmp_path)
+    for seed in study.seeds:
+        fakes.stop(records, fakes.BASELINE, seed, {"pretrain": ("failed", "no corpus")})
+    assert row(summarise(study, records), "majority class").entries[COMPOSER].status == "failed"
