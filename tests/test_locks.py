@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from lock_holders import other_process
+from lock_holders import add_one, other_process
 
 from t5music import locks
 from t5music.errors import DataError
@@ -69,17 +69,10 @@ def test_waiting_says_for_whom_and_goes_on_afterwards(tmp_path: Path, capsys: py
     assert lines[0].startswith(f"chorales: waiting for process {other.pid} on ")
 
 
-def _add_one(path: Path, times: int) -> None:
-    for _ in range(times):
-        with locks.waiting(path / "lock", "adding"):
-            number = int((path / "number").read_text())
-            (path / "number").write_text(str(number + 1))
-
-
-def test_no_two_hold_it_although_each_removes_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_two_hold_it_although_each_removes_its_file(tmp_path: Path):
     (tmp_path / "number").write_text("0")
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_add_one, args=(tmp_path, 8)) for _ in range(3)]
+    processes = [context.Process(target=add_one, args=(tmp_path, 8)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

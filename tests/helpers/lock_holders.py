@@ -1,4 +1,4 @@
-"""Other processes that hold a lock."""
+"""What other processes do with locks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from t5music import locks
 
 CODE = """
 import sys
@@ -25,3 +27,10 @@ def other_process(path: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         assert process.stdout.readline() == "None\n"
         yield process
+
+
+def add_one(path: Path, times: int) -> None:
+    for _ in range(times):
+        with locks.waiting(path / "lock", "adding"):
+            number = int((path / "number").read_text())
+            (path / "number").write_text(str(number + 1))
