@@ -62,9 +62,9 @@ class Continue(Composes):
         return np.concatenate(halves[-2:])
 
     def prompt_seconds(self, score: Score) -> tuple[float, float]:
-        """How long the music in the prompt lasts, and the whole music, both in seconds of the encoding's clock."""
+        """How long the music in the prompt lasts, and the whole music, in seconds."""
         encoding = encodings.get(self.encoding)
-        ending, whole = len(self._ending(score)), encoding.times(encoding.encode(score))
+        ending, whole = len(self._ending(score)), encoding.times_in(score, encoding.encode(score))
         return float(whole[-1] - whole[-1 - ending]), float(whole[-1])
 
     def before(self, score: Score) -> list[NDArray[np.int32]]:

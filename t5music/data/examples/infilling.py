@@ -84,11 +84,11 @@ class Infill(Composes):
         else:
             self._check_region(score)
             edges = np.concatenate([[0], cuts, [len(events)]])
-            seconds = encoding.times(events)[edges]
+            seconds = encoding.times_in(score, events)[edges]
             place = nearest(seconds[:-1], self.region[0])
             first, last = int(edges[place]), int(edges[place + 1 + nearest(seconds[place + 1 :], self.region[1])])
         if last - first > self.words // 2:
-            times = encoding.times(events)
+            times = encoding.times_in(score, events)
             stops = np.append(cuts, len(events))
             fitting = stops[(stops > first) & (stops <= first + self.words // 2)]
             region = _named(score, times[first], times[last])

@@ -109,6 +109,11 @@ class Encoding(abc.ABC):
     def times(self, events: ArrayLike) -> NDArray[np.float64]:
         """Seconds (float64 [events + 1], never falling) at which each event happens, and the last one is over."""
 
+    def times_in(self, score: Score, events: ArrayLike) -> NDArray[np.float64]:
+        """As `times`, in the seconds of the score whose events they are: for encodings that leave its tempi out."""
+        del score
+        return self.times(events)
+
     # -------------------------------------------------------------------------------------------------------- cuts
 
     @abc.abstractmethod

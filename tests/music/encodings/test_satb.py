@@ -145,7 +145,10 @@ def test_tempo_and_meter_change_no_cell():
     rows = [(0, 480, 60, 0), (480, 480, 62, 0)]
     plain = score_of(*rows)
     slow = Score(480, plain.notes, tempos=np.array([(0, 2_000_000), (480, 100_000)], TEMPO))
-    assert np.array_equal(SATB.encode(plain), SATB.encode(slow))
+    events = SATB.encode(slow)
+    assert np.array_equal(SATB.encode(plain), events)
+    assert SATB.times(events)[[0, 16, -1]].tolist() == [0, 0.5, 1]
+    assert SATB.times_in(slow, events)[[0, 16, -1]].tolist() == [0, 2, 2.1]
 
 
 def test_chunks_begin_with_bars_or_quarters():

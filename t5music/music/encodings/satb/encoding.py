@@ -77,6 +77,10 @@ class Satb(Encoding):
         steps = np.append(np.arange(count) // CELLS, -(-count // CELLS))
         return np.minimum(steps, MAX_STEPS) / STEPS_PER_SECOND
 
+    def times_in(self, score: Score, events: ArrayLike) -> NDArray[np.float64]:
+        steps = np.rint(self.times(events) * STEPS_PER_SECOND).astype(np.int64)
+        return score.seconds(steps * score.ticks_per_quarter // STEPS_PER_QUARTER)
+
     # -------------------------------------------------------------------------------------------------------- cuts
 
     def segments(self, events: ArrayLike, length: int) -> list[Events]:
