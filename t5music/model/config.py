@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from t5music.errors import ConfigError, nearest
+from t5music.model.products import pay_in_bfloat16
 
 PAD_ID = 0  # also the decoder's start token
 EOS_ID = 1
@@ -26,7 +27,9 @@ ENCODER_DECODER, LANGUAGE_MODEL, PREFIX_LM, ENCODER = ARCHITECTURES = (
     "encoder",
 )
 WORDS, NOTES, SEQUENCE = HEADS = ("words", "notes", "sequence")
-DTYPES = ("float32", "bfloat16")  # no float16: T5's activations overflow it
+# No float16: T5's activations overflow it.
+DTYPES = AUTO, FLOAT32, BFLOAT16, BFLOAT16_PRODUCTS = ("auto", "float32", "bfloat16", "bfloat16_products")
+NARROWEST = 128  # d_model from which bfloat16 products pay with "auto"
 REMAT_POLICIES = ("none", "full", "dots")
 ATTENTIONS = ("auto", "plain")
 
@@ -94,7 +97,10 @@ class T5Config:
         dropout_rate: 0.1 in the T5 papers; 0.0 for v1.1 pre-training.
         relative_attention_num_buckets: rows of the relative position table.
         relative_attention_max_distance: distance from which all positions share the last bucket.
-        dtype: what the matrix products compute in. Parameters, norms, softmax and logits are always float32.
+        dtype: what arrays and matrix products are in: "float32", "bfloat16" (for GPUs and TPUs), or
+            "bfloat16_products", which rounds what products multiply and leaves all arrays in float32 (for CPUs). "auto"
+            is the last where the processor has AMX and the model is no smaller than `NARROWEST`, float32 elsewhere.
+            Parameters, norms, softmax and logits are always float32.
         scan_layers: stack the layers' parameters under a leading axis and loop over them with `lax.scan`: compile
             time and program size stop growing with depth, no number changes. For deep models; on a CPU a training
             step takes about a fifth longer.
@@ -147,6 +153,18 @@ class T5Config:
     def scaled(self) -> bool:
         """Whether what the logits come from is multiplied by d_model^-1/2 (v1.0)."""
         return self.version == "v1.0" if self.scale_decoder_outputs is None else self.scale_decoder_outputs
+
+    @property
+    def activations(self) -> str:
+        """The type of the arrays between products."""
+        return BFLOAT16 if self.dtype == BFLOAT16 else FLOAT32
+
+    @property
+    def products(self) -> str:
+        """The type in which matrix products compute; of "auto", on this process's devices."""
+        if self.dtype == AUTO:
+            return BFLOAT16 if self.d_model >= NARROWEST and pay_in_bfloat16() else FLOAT32
+        return FLOAT32 if self.dtype == FLOAT32 else BFLOAT16
 
     @property
     def decoder_only(self) -> bool:

@@ -35,12 +35,17 @@ class Kernel:
         return self
 
     def astype(self, dtype: DTypeLike) -> Kernel:
-        """Itself: it was made in the config's dtype, which is that of the rows."""
+        """Itself: it was made in the type of the product."""
         return self
 
     def __rmatmul__(self, rows: jax.Array) -> jax.Array:
         """[n, d_in] -> [n, d_out]."""
-        return rows @ self.array
+        return self._product(rows, self.array).astype(rows.dtype)
+
+    def _product(self, left: jax.Array, right: jax.Array) -> jax.Array:
+        """[n, k] times [k, m], one of which is the kernel, in its type with float32 sums."""
+        left, right = left.astype(self.array.dtype), right.astype(self.array.dtype)
+        return jnp.matmul(left, right, preferred_element_type=jnp.float32)
 
 
 class Left(Kernel):
@@ -54,7 +59,7 @@ class Left(Kernel):
         """[n, d_in] -> [n, d_out]."""
         # Without the barriers the compiler turns the product round again.
         columns = jax.lax.optimization_barrier(rows.T)  # [d_in, n]
-        return jax.lax.optimization_barrier(self.array @ columns).T
+        return jax.lax.optimization_barrier(self._product(self.array, columns)).T.astype(rows.dtype)
 
 
 class Part(Kernel):
@@ -79,7 +84,7 @@ def for_steps(layer: Layer, rows: int) -> Layer:
     prepared: Any = nnx.merge(*nnx.split(layer))
     is_decoder = isinstance(layer, DecoderLayer)
     attention, mlp = prepared.self_attention if is_decoder else prepared.attention, prepared.mlp
-    dtype = attention.config.dtype
+    dtype = attention.config.products
     if rows == 1 or jax.default_backend() != "cpu":
         _join(attention, ("query", "key", "value"), dtype)
     else:

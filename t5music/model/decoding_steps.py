@@ -67,7 +67,7 @@ def prepare(model: T5, tokens: jax.Array) -> Prepared:
     # Each [batch, heads, source, d_kv].
     crosses = [layer.cross_attention.project_keys_values(encoded) for layer in layers]
     batch = len(tokens)
-    empty = jnp.zeros((batch * model.config.num_heads, 0, model.config.d_kv), model.config.dtype)
+    empty = jnp.zeros((batch * model.config.num_heads, 0, model.config.d_kv), model.config.activations)
     first = jnp.full(batch, PAD_ID, jnp.int32)
     return Prepared(layers, crosses, padding_mask(tokens), [(empty, empty)] * len(layers), first)
 

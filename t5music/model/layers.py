@@ -1,7 +1,7 @@
 """Layers: T5's relative position bias, attention, RMSNorm, feed-forward, adapter and dropout.
 
 Numbers and places follow the T5X reference (`t5x.examples.t5.layers`). Parameters are float32; products compute in the
-config's `dtype`; norms and softmax compute in float32. No linear layer has a bias and attention is not scaled: the
+config's `products`; norms and softmax compute in float32. No linear layer has a bias and attention is not scaled: the
 scale is in the query's initial values.
 
 Every parameter carries `axes`, the logical names of its dimensions, as metadata; `sharding.RULES` maps them to a mesh.
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from t5music.model import attention
+from t5music.model import attention, products
 from t5music.model.config import T5Config
 
 NORM_EPSILON = 1e-6
@@ -111,7 +111,7 @@ class RMSNorm(nnx.Module):
 
     def __init__(self, config: T5Config) -> None:
         self.scale = nnx.Param(jnp.ones(config.d_model), axes=("embed",))
-        self.dtype = config.dtype
+        self.dtype = config.activations
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalises the last axis: [..., d_model] -> the same shape."""
@@ -120,13 +120,15 @@ class RMSNorm(nnx.Module):
         return (x * jax.lax.rsqrt(mean_square + NORM_EPSILON) * self.scale[...]).astype(self.dtype)
 
 
-def linear(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Multiplies by a kernel, in the type of `x`: [..., n] times [n, m] -> [..., m].
+def linear(x: jax.Array, kernel: jax.Array, dtype: str | None = None) -> jax.Array:
+    """Multiplies by a kernel, [..., n] times [n, m] -> [..., m] of the type of `x`.
 
-    Batch and length go in as one dimension: for a kernel's gradient over two, XLA's CPU dot copies the gradient that
-    comes in and then multiplies at two thirds of its rate.
+    The product is in `dtype`, by default that of `x`. Batch and length go in as one dimension: for a kernel's gradient
+    over two, XLA's CPU dot copies the gradient that comes in and then multiplies at two thirds of its rate.
     """
-    product = x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)  # [batch * length, m]
+    rows = x.reshape(-1, x.shape[-1])  # [batch * length, n]
+    narrower = x.dtype == jnp.float32 and dtype == "bfloat16" and isinstance(kernel, jax.Array)
+    product = products.in_bfloat16(rows, kernel) if narrower else rows @ kernel.astype(x.dtype)  # [batch * length, m]
     return product.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
@@ -153,11 +155,12 @@ class Attention(nnx.Module):
 
     def project_queries(self, x: jax.Array) -> jax.Array:
         """[batch, length, d_model] -> [batch, heads, length, d_kv]."""
-        return self._split_heads(linear(x, self.query[...]))
+        return self._split_heads(linear(x, self.query[...], self.config.products))
 
     def project_keys_values(self, x: jax.Array) -> KeysValues:
         """[batch, length, d_model] -> keys and values, each [batch, heads, length, d_kv]."""
-        return self._split_heads(linear(x, self.key[...])), self._split_heads(linear(x, self.value[...]))
+        keys, values = (linear(x, kernel[...], self.config.products) for kernel in (self.key, self.value))
+        return self._split_heads(keys), self._split_heads(values)
 
     def _split_heads(self, x: jax.Array) -> jax.Array:
         """[batch, length, heads * d_kv] -> [batch, heads, length, d_kv]."""
@@ -191,9 +194,11 @@ class Attention(nnx.Module):
         drop = None if key is None or rate == 0.0 else functools.partial(dropout, rate=rate, key=key)
         fuse = self.config.attention == "auto"
         # [batch, heads, queries, d_kv]
-        mixed = attention.attend(queries, keys, values, bias=bias, mask=mask, drop=drop, fuse=fuse)
+        mixed = attention.attend(
+            queries, keys, values, bias=bias, mask=mask, drop=drop, fuse=fuse, dtype=self.config.products
+        )
         mixed = mixed.swapaxes(1, 2)  # [batch, queries, heads, d_kv]
-        return linear(mixed.reshape(*mixed.shape[:2], -1), self.out[...])
+        return linear(mixed.reshape(*mixed.shape[:2], -1), self.out[...], self.config.products)
 
 
 class FeedForward(nnx.Module):
@@ -210,16 +215,17 @@ class FeedForward(nnx.Module):
         self.wo = nnx.Param(initial(rngs.params(), shape[::-1]), axes=axes[::-1])
         self.gated = config.gated
         self.dropout_rate = config.dropout_rate
+        self.products = config.products
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """[batch, length, d_model] -> the same shape; `key` is the dropout key, None for none."""
         if self.gated:
-            gate = jax.nn.gelu(linear(x, self.wi_0[...]), approximate=True)  # [batch, length, d_ff]
-            hidden = gate * linear(x, self.wi_1[...])
+            gate = jax.nn.gelu(linear(x, self.wi_0[...], self.products), approximate=True)  # [batch, length, d_ff]
+            hidden = gate * linear(x, self.wi_1[...], self.products)
         else:
-            hidden = jax.nn.relu(linear(x, self.wi[...]))
+            hidden = jax.nn.relu(linear(x, self.wi[...], self.products))
         hidden = dropout(hidden, self.dropout_rate, key)  # [batch, length, d_ff]
-        return linear(hidden, self.wo[...])
+        return linear(hidden, self.wo[...], self.products)
 
 
 class Adapter(nnx.Module):
@@ -234,10 +240,12 @@ class Adapter(nnx.Module):
         shape, axes = (config.d_model, config.adapter_dim), ("embed", "mlp")
         self.wi = nnx.Param(initial(rngs.params(), shape), axes=axes)
         self.wo = nnx.Param(jnp.zeros(shape[::-1]), axes=axes[::-1])
+        self.products = config.products
 
     def __call__(self, y: jax.Array) -> jax.Array:
         """[batch, length, d_model] -> the same shape."""
-        return y + linear(jax.nn.relu(linear(y, self.wi[...])), self.wo[...])
+        hidden = jax.nn.relu(linear(y, self.wi[...], self.products))  # [batch, length, adapter_dim]
+        return y + linear(hidden, self.wo[...], self.products)
 
 
 class EncoderLayer(nnx.Module):

@@ -158,7 +158,7 @@ class T5(nnx.Module):
         deterministic: bool = True,
         rngs: nnx.Rngs | jax.Array | None = None,
     ) -> jax.Array:
-        """Runs the encoder: int [batch, source] -> [batch, source, d_model] in the config's dtype."""
+        """Runs the encoder: int [batch, source] -> [batch, source, d_model] in the config's `activations`."""
         encoder, body = self._encoding(encoder_input_tokens, encoder_segment_ids)
         return self._through(encoder, body, self.embed(encoder_input_tokens), self._dropout_key(deterministic, rngs))
 
@@ -169,9 +169,9 @@ class T5(nnx.Module):
             encoder_input_tokens: int [batch, source]; id 0 is padding, where states mean nothing.
 
         Returns:
-            [layers + 1, batch, source, d_model] in the config's dtype: the embeddings, the sum of the residuals after
-            each layer but the last, and `encode`'s result, which is the last layer's after the final norm. Hugging
-            Face's `output_hidden_states` are the same.
+            [layers + 1, batch, source, d_model] in the config's `activations`: the embeddings, the sum of the residuals
+            after each layer but the last, and `encode`'s result, which is the last layer's after the final norm.
+            Hugging Face's `output_hidden_states` are the same.
         """
         encoder, body = self._encoding(encoder_input_tokens, None)
         x, states = self.embed(encoder_input_tokens), []  # [batch, source, d_model]
@@ -266,8 +266,8 @@ class T5(nnx.Module):
         return dropout(stack.norm(x), self.config.dropout_rate, keys[2])
 
     def embed(self, tokens: jax.Array) -> jax.Array:
-        """Looks tokens up, unscaled: int [batch, length] -> [batch, length, d_model] in the config's dtype."""
-        return gather_table(self.embedding[...])[tokens].astype(self.config.dtype)
+        """Looks tokens up, unscaled: int [batch, length] -> [batch, length, d_model] in the config's `activations`."""
+        return gather_table(self.embedding[...])[tokens].astype(self.config.activations)
 
     def embed_at(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
         """Looks up what a decoder reads, and its places where the model has them: as `embed`.

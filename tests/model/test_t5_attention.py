@@ -61,6 +61,32 @@ def test_softmax_keeps_only_its_result_for_the_backward_pass():
     assert sum(leaf.size for leaf in jax.tree.leaves(residuals)) == 64 * 64
 
 
+@pytest.mark.parametrize("keys", [(2, 3), (6,)], ids=["batch and heads", "as a cache has them"])
+def test_the_product_with_keys_has_the_gradient_of_an_einsum(keys):
+    queries, keys, gradient = (
+        jax.random.normal(jax.random.key(i), shape)
+        for i, shape in enumerate([(*keys, 5, 4), (*keys, 7, 4), (*keys, 5, 7)])
+    )
+    value, backward = jax.vjp(lambda *factors: attention.product_with_keys(*factors, "float32"), queries, keys)
+    expected, expected_backward = jax.vjp(lambda q, k: jnp.einsum("...qd,...kd->...qk", q, k), queries, keys)
+    for one, other in zip((value, *backward(gradient)), (expected, *expected_backward(gradient)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 5, 7), (1, 3, 1, 7), (3, 5, 7), (2, 3, 5, 7), (2, 1, 1, 7), (1, 1, 1, 1), (7,), ()], ids=str
+)
+def test_the_gradient_of_a_bias_is_summed_over_what_shares_it(shape):
+    logits, bias, gradient = (
+        jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(2, 3, 5, 7), shape, (2, 3, 5, 7)])
+    )
+    value, backward = jax.vjp(attention.add_bias, logits, bias)
+    expected, expected_backward = jax.vjp(jnp.add, logits, bias)
+    np.testing.assert_array_equal(value, expected)
+    for one, other in zip(backward(gradient), expected_backward(gradient), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 def test_the_flash_kernel_is_the_plain_way():
     arrays, mask, gradient = example()
     expected = result_and_gradients(attention.plain, arrays, mask, gradient)

@@ -226,7 +226,7 @@ def _layer_work(config: T5Config, rows: int, lengths: Mapping[str, int]) -> int:
     """
     row_lengths = _row_lengths(config, lengths)
     length = max(row_lengths.values())
-    width = 2 if config.dtype == "bfloat16" else 4
+    width = 2 if config.activations == "bfloat16" else 4
     attention = 2 * config.num_heads * length * length * 4
     feed_forward = (3 if config.gated else 2) * length * config.d_ff * width
     again = 0

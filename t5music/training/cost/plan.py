@@ -106,7 +106,7 @@ class Plan:
             f"devices    {self.mesh.size} x {self.chip.name}, {_device(self.chip)}; mesh {sizes}",
             f"model      T5 {config.version} {config.architecture}, {sum(parts.values()):,} parameters",
             f"           {', '.join(f'{name} {count:,}' for name, count in parts.items())}",
-            f"           products in {config.dtype}, layers {form}, remat {config.remat_policy}",
+            f"           products in {config.products}, layers {form}, remat {config.remat_policy}",
             f"batch      {training.rows:,} rows of {lengths} = {training.positions:,} tokens, "
             f"in {training.microbatches} microbatch{'es' if training.microbatches > 1 else ''}",
             f"training   {training.steps:,} steps = {training.steps * training.positions:,} tokens, padding included",
