@@ -2,6 +2,7 @@
 # make test          lint, types and the default tests: what decides whether a change is good
 # make test-slow     the tests that the default run leaves out
 # make lint          ruff and mypy
+# make wheel         dist/t5music-VERSION-py3-none-any.whl, to install elsewhere or to upload to Colab
 # make peers         PyTorch, Hugging Face and MidiTok in .venv-peers, for the benchmarks and for golden values
 # make clean         removes everything these make, except quickstart/
 #
@@ -13,11 +14,11 @@ BIN := $(VENV)/bin
 # Two test processes share the cores, so one thread inside each is fastest.
 TEST := NPROC=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: quickstart test test-slow lint peers clean
+.PHONY: quickstart test test-slow lint wheel peers clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-		{ echo "t5music needs Python 3.11, 3.12 or 3.13; try: make PYTHON=python3.11"; exit 2; }
+		{ echo "the [data] extra needs Python 3.11, 3.12 or 3.13; try: make PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[data,dev]'
 	@touch $@
@@ -35,6 +36,10 @@ test: lint
 
 test-slow: $(VENV)/.ready
 	$(TEST) -m slow
+
+wheel:
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 # A second environment, because PyTorch and JAX need not agree on versions.
 peers: .venv-peers/.ready

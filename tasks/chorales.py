@@ -10,9 +10,9 @@
 A piece that has not four parts is left out, and counted as such by `t5music compile`.
 """
 
+from t5music.data.declaration import add_task
 from t5music.data.examples import FourParts, Harmonise
 from t5music.data.objectives import LanguageModel, PrefixLM, SelectBars
-from t5music.data.seqio_bridge.tasks import add_task
 
 STYLES = {"jsb_chorales": "chorale", "bach_370": "chorale", "bach_chorales": "chorale", "monteverdi": "madrigal"}
 

@@ -10,25 +10,26 @@
 | `asap_perform`, `midicaps_compose` | |
 """
 
+from t5music.data.declaration import add_task
 from t5music.data.examples import Accompany, Compose, Continue, ContinueMelody, Develop, Improvise, Infill, Perform
-from t5music.data.seqio_bridge.tasks import add_task
 from t5music.tasks.corpus_styles import forms
 
 CHORALES = ("bach_370", "bach_chorales", "jsb_chorales")
 TUNEFUL = ("adl_piano", "lakh_clean", "lakh_full", "lakh_matched", "nottingham", "pop909", "ryans_mammoth", "vgmidi")
 
-# The quickstart's: prompts and answers that fit its small model.
-add_task("bach_chorales_continue", "bach_chorales", Continue("chorale", "remi", words=192))
-add_task("bach_chorales_accompany", "bach_chorales", Accompany("chorale", "remi", part=("soprano",), bars=6))
+# The quickstart's corpus: prompts and answers that fit its small model.
+WORDS = {"bach_chorales": 192}
+BARS = {"bach_chorales": 6}
 
 for _name, _corpus, _style, _encoding in forms():
     _name = "nes" if _corpus == "nes_mdb_tx1" else _name  # LakhNES's own form of the music
-    add_task(f"{_name}_continue", _corpus, Continue(_style, _encoding))
+    add_task(f"{_name}_continue", _corpus, Continue(_style, _encoding, words=WORDS.get(_corpus, Continue.words)))
     add_task(f"{_name}_infill", _corpus, Infill(_style, _encoding))
     add_task(f"{_name}_improvise", _corpus, Improvise(_style, _encoding))
 
 for _corpus in CHORALES:
-    add_task(f"{_corpus}_accompany", _corpus, Accompany("chorale", "remi", part=("soprano",)))
+    _bars = BARS.get(_corpus, Accompany.bars)
+    add_task(f"{_corpus}_accompany", _corpus, Accompany("chorale", "remi", part=("soprano",), bars=_bars))
 add_task("pop909_accompany", "pop909", Accompany("pop", "remi", part=("melody",), bars=6, answer=("piano",)))
 add_task("nottingham_accompany", "nottingham", Accompany("folk", "remi", part=("melody",), answer=("chords",)))
 

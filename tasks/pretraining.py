@@ -24,10 +24,10 @@ Music of the NES is there in whole songs as well, to evaluate on: `<corpus>_song
 """
 
 from t5music.corpora.sources import synthetic
+from t5music.data.declaration import add_task
 from t5music.data.examples import Ensembles, Pieces, Songs, Texts
 from t5music.data.objectives import IidDenoising, Objective, SpanCorruption
 from t5music.data.objectives.language_model import Deshuffle, LanguageModel, PrefixLM, SelectRandomChunk
-from t5music.data.seqio_bridge.tasks import add_task
 from t5music.tasks.corpus_styles import DOWNSTREAM, MULTITRACK, SMALL_DOWNSTREAM, forms
 
 SPAN_CORRUPTION = (SelectRandomChunk(), SpanCorruption(noise_density=0.15, mean_span_length=3.0))

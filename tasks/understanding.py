@@ -20,6 +20,7 @@ published arrays' order of notes leaks, too, by track where notes begin together
 """
 
 from t5music.corpora.catalogue import CATALOGUE
+from t5music.data.declaration import add_task
 from t5music.data.examples import (
     Caption,
     Classify,
@@ -30,7 +31,6 @@ from t5music.data.examples import (
     PlayAbc,
     TranscribeAbc,
 )
-from t5music.data.seqio_bridge.tasks import add_task
 
 WORDS = 480
 

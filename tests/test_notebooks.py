@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import t5music
 from t5music.corpora.base import Entry
 
 with warnings.catch_warnings():
@@ -91,8 +92,8 @@ def test_opens_in_colab_with_one_cell_that_installs(path: Path):
     cells = code_cells(path)
     assert read(path).cells[0].source.startswith(f"# {path.stem[0]}. ")
     assert ["%pip" in cell.source for cell in cells] == [True] + [False] * (len(cells) - 1)
-    assert '"t5music[data,notebook]"' in cells[0].source
     assert 'if find_spec("t5music") is None:' in cells[0].source
+    assert f'PACKAGE = "t5music-{t5music.__version__}-py3-none-any.whl"' in cells[0].source
 
 
 @every_notebook

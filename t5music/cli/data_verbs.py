@@ -1,8 +1,10 @@
-"""`t5music corpora` and `t5music compile`: from music on disk to token stores. Needs the `[data]` extra."""
+"""`t5music corpora` and `t5music compile`: from music on disk to token stores.
+
+With the `[data]` extra, corpora of the catalogue become TFDS datasets. One's own folders never need it.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -14,16 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from t5music import files, locks
-from t5music.corpora import catalogue, download
+from t5music.corpora import catalogue, download, folder_records
 from t5music.corpora.base import Corpus, read_report
+from t5music.corpora.folder_records import FolderRecord
 from t5music.corpora.sources import folder, texts
 from t5music.errors import DataError, nearest
 from t5music.files import printable_name
 
+DATA_EXTRA = ("seqio", "tensorflow", "tensorflow_datasets")
 
-def _needs_data_extra() -> None:
-    """Imports TensorFlow and seqio, quietly. Raises DataError if they are not installed."""
-    missing = [name for name in ("seqio", "tensorflow", "tensorflow_datasets") if find_spec(name) is None]
+
+def _has_data_extra() -> bool:
+    return all(find_spec(name) is not None for name in DATA_EXTRA)
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow, quietly, and leaves the GPUs to JAX. Raises DataError where `[data]` is not installed."""
+    missing = [name for name in DATA_EXTRA if find_spec(name) is None]
     if missing:
         raise DataError(f"{', '.join(missing)} not installed: pip install 't5music[data]'")
     # TensorFlow only reads and writes files here: no GPU memory for it, no remarks on its kernels. JAX, which may start
@@ -35,7 +44,6 @@ def _needs_data_extra() -> None:
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-            import seqio  # noqa: F401
             import tensorflow as tf
 
             tf.constant(0)  # looks for devices, and remarks on them, now
@@ -96,14 +104,12 @@ def build(
     corpora = [catalogue.get(name) for name in names]
     if source is not None and len(corpora) != 1:
         raise DataError(f"--from {source} is for one corpus at a time, not for {', '.join(names)}")
-    _needs_data_extra()
     for corpus in corpora:
         _build(corpus, source=source, accept_licence=accept_licence, workers=workers, force=force)
 
 
 def export(name: str, split: str, folder: str) -> None:
     """Writes a split of a corpus as MIDI files, and builds the corpus first if need be."""
-    _needs_data_extra()
     if name in catalogue.CATALOGUE and read_report(name, files.data_dir()) is None:
         _build(catalogue.get(name))
     from t5music.corpora import build as builder
@@ -114,8 +120,6 @@ def export(name: str, split: str, folder: str) -> None:
 
 def leakage(names: Sequence[str], *, listed: int = 5) -> None:
     """Prints what splits of corpora and stores have in common, with at most so many pairs of pieces for each."""
-    if find_spec("tensorflow_datasets") is None:
-        raise DataError("tensorflow_datasets not installed: pip install 't5music[data]'")
     from t5music.data.store import leakage as leaking
 
     for comparison in leaking.between(names, files.data_dir(), files.data_dir() / "stores"):
@@ -142,7 +146,10 @@ def _build(
         if read_report(corpus.name, files.data_dir()) is not None and not force:
             print(f"{corpus.name} was built by other rules of reading MIDI: building it again")
         root = download.obtain(corpus, files.data_dir(), source=source, accept_licence=accept_licence)
-        report = builder.build(corpus, root, files.data_dir(), workers=workers, force=force)
+        as_tfds = corpus.name in catalogue.CATALOGUE and _has_data_extra()
+        if as_tfds:
+            _import_tensorflow()
+        report = builder.build(corpus, root, files.data_dir(), workers=workers, force=force, as_tfds=as_tfds)
     pieces = ", ".join(f"{n} {split}" for split, n in report["pieces"].items())
     print(
         f"{corpus.name}: {pieces} ({report['groups']} groups, {report['duplicates']} near-duplicates); "
@@ -195,8 +202,10 @@ def compile_(
         )
     if not midi and (table or labels or folder_labels):
         raise DataError("compile: --table, --label and --labels go with --midi FOLDER")
-    _needs_data_extra()
     if midi or text:
+        from t5music.tasks import folder as folder_tasks
+        from t5music.tasks import study_mixtures  # noqa: F401  (whose names a folder's may not be)
+
         root = Path(midi or text or "")
         name = name or re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_")
         with locks.waiting(files.data_dir() / "folders" / f".{name}{locks.FILE}", f"folder {printable_name(root)}"):
@@ -204,8 +213,6 @@ def compile_(
                 root, name, is_text=bool(text), table=table, labels=labels, folder_labels=folder_labels,
                 workers=workers, force=force,
             )  # fmt: skip
-        from t5music.tasks import folder as folder_tasks
-
         names = folder_tasks.declare(name, corpus.labels) if midi else folder_tasks.declare_text(name)
     compile_names(names, cache=cache, workers=workers, beam=beam, force=force)
 
@@ -226,46 +233,42 @@ def _build_folder(
     Returns:
         The corpus, and whether its tasks must be compiled again.
     """
-    memory = files.data_dir() / "folders" / f"{name}.json"
-    remembered = _remembered(memory, root)
-    if is_text:
-        answer, corpus = None, texts.corpus(root, name)
-    else:
-        table_path = folder.table_of(root.expanduser(), Path(table).expanduser() if table else None)
-        answer = folder_labels or remembered.get("labels") or (table_path is None and _ask_for_labels(root))
-        corpus = folder.corpus(root, name, labels, table_path, folders_are_labels=answer == "folders")
     from t5music.corpora import build as builder
 
+    record = folder_records.read(name, files.data_dir())
+    answer = ""
+    if is_text:
+        corpus = texts.corpus(root, name)
+    else:
+        table_path = folder.table_of(root.expanduser(), Path(table).expanduser() if table else None)
+        answer = "" if folder_labels else _answer_for(record, root)
+        choice = folder_labels or answer
+        if not choice and table_path is None:
+            choice = answer = _ask_for_labels(root)
+        corpus = folder.corpus(root, name, labels, table_path, folders_are_labels=choice == "folders")
     key = builder.key(corpus, corpus.entries(root))
-    is_built = remembered or read_report(name, files.data_dir()) is not None
-    if not force and is_built and remembered.get("key") != key:
+    is_built = record is not None or read_report(name, files.data_dir()) is not None
+    if not force and is_built and (record is None or record.key != key):
         print(f"{printable_name(root)} has changed since {name} was built: building it again")
         force = True
     _build(corpus, source=str(root), workers=workers, force=force)
-    state = {"folder": printable_name(root.resolve()), "key": key}
-    if not folder_labels and answer:
-        state["labels"] = answer
-    files.write_text(memory, json.dumps(state))
+    labels_of_tasks = {label: tuple(values) for label, values in corpus.labels.items()}
+    record = FolderRecord(name, printable_name(root.resolve()), key, is_text, labels_of_tasks, answer)
+    folder_records.write(record, files.data_dir())
     return corpus, force
 
 
-def _remembered(memory: Path, root: Path) -> dict[str, str]:
-    """What an earlier compile of this name left: the key of what was built and, of the same folder, the answer."""
-    try:
-        state = json.loads(memory.read_text("utf-8"))
-        remembered = {"key": str(state["key"])}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
-    if state.get("folder") == printable_name(root.resolve()) and "labels" in state:
-        remembered["labels"] = state["labels"]
-    return remembered
+def _answer_for(record: FolderRecord | None, root: Path) -> str:
+    """What a person answered for this very folder, when it was compiled before; '' where nobody did."""
+    is_same = record is not None and record.folder == printable_name(root.resolve())
+    return record.answer if record is not None and is_same else ""
 
 
-def _ask_for_labels(root: Path) -> str | None:
-    """Asks a person at a terminal whether the sub-folders are labels; None where there is none to ask, or no such."""
+def _ask_for_labels(root: Path) -> str:
+    """Asks a person at a terminal whether the sub-folders are labels; '' where there is none to ask, or no such."""
     names = folder.sub_folders(root.expanduser())
     if len(names) < 2 or not sys.stdin.isatty():
-        return None
+        return ""
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     print(f"{printable_name(root)} has {len(names)} sub-folders: {shown}", file=sys.stderr)
     print("Are they labels to learn to tell apart? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -290,33 +293,37 @@ def compile_names(
     beam: str | None = None,
     force: bool = False,
 ) -> None:
-    """Compiles declared tasks and mixtures; builds the corpora they need."""
-    import seqio
-
-    import t5music.tasks.mixtures  # noqa: F401  (registers every task and mixture)
+    """Compiles declared tasks and mixtures, those of compiled folders too; builds the corpora they need."""
     from t5music.corpora import build as builder
+    from t5music.corpora import datasets
+    from t5music.data import declaration
     from t5music.data.compilation import compile_task as compiling
-    from t5music.data.seqio_bridge import cache as seqio_cache
-    from t5music.data.seqio_bridge.tasks import declaration_of, rates_of
     from t5music.data.store.token_store import write_mixture
+    from t5music.tasks import folder as folder_tasks
+    from t5music.tasks import study_mixtures  # noqa: F401  (declares the tasks and mixtures of the catalogue)
 
+    folder_tasks.declare_built(files.data_dir())
+    if cache:
+        _import_tensorflow()
+        import t5music.tasks.mixtures  # noqa: F401  (registers everything with seqio)
     done: set[str] = set()
-    declared = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     for name in names:
+        declared = [*declaration.TASKS, *declaration.MIXTURES]
         if name not in declared:
             hint = "one's own folder: t5music compile --midi FOLDER --name NAME"
             raise DataError(f"unknown task or mixture {name!r}{nearest(name, declared)} ({hint})")
-        provider = seqio.get_mixture_or_task(name)
-        for task in seqio.get_subtasks(provider):
+        for task in declaration.tasks_of(name):
             if task.name in done:
                 continue
             done.add(task.name)
-            declaration = declaration_of(task)
-            for corpus in (*declaration.corpora, *declaration.apart_from):
-                if corpus in catalogue.CATALOGUE and builder.current_report(corpus, files.data_dir()) is None:
+            for corpus in (*task.corpora, *task.apart_from):
+                if builder.current_report(corpus, files.data_dir()) is None:
+                    if corpus not in catalogue.CATALOGUE:
+                        how = datasets.how_to_build(corpus, files.data_dir())
+                        raise DataError(f"corpus {corpus!r} is not built, or by other rules of reading MIDI: {how}")
                     _build_for(task.name, catalogue.get(corpus), workers)
             store = compiling.compile_task(
-                declaration,
+                task,
                 files.data_dir(),
                 workers=workers,
                 beam_options=None if beam is None else shlex.split(beam),
@@ -324,7 +331,9 @@ def compile_names(
             )
             print(compiling.summary(store))
             if cache:
-                seqio_cache.write(task, store, Path(cache))
-        if isinstance(provider, seqio.Mixture):
-            rates = rates_of(provider)
+                from t5music.data.seqio_bridge import cache as seqio_cache
+
+                seqio_cache.write(task.name, store, Path(cache))
+        if name in declaration.MIXTURES:
+            rates = declaration.MIXTURES[name].rates
             print(f"{name}: {write_mixture(compiling.stores_dir(files.data_dir()), name, rates)}")

@@ -1,6 +1,6 @@
 """What a corpus is: pieces of music with labels, terms of use, where they come from, and splits that do not leak.
 
-Reading needs neither TensorFlow nor seqio; `build.py` turns a corpus into a TFDS dataset. A corpus is read in two
+Reading needs neither TensorFlow nor seqio; `build.py` turns a corpus into a dataset. A corpus is read in two
 steps, so that many processes can share the work: `entries` lists what there is, in a stable order and without opening
 the music; `read` makes pieces of one entry.
 """
@@ -235,6 +235,13 @@ def corpora_dir(data_dir: Path) -> Path:
     return data_dir / "corpora"
 
 
+def built_folder(corpus_name: str, data_dir: Path) -> Path | None:
+    """The folder of a built corpus' newest version, or None if it is not built."""
+    # The report is written last, below <corpus>/<version>/.
+    paths = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
+    return paths[-1].parent if paths else None
+
+
 def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
     """What the build of a corpus read, or None if it is not built.
 
@@ -242,8 +249,8 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
         {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
         'mended': {file: [what]}, 'mended_kinds': {kind: {'files': n, 'times': n}},
         'skipped': {file: reason}, 'skipped_kinds': {kind: n}, 'remarks': [line],
-        'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ..., 'midi_rules': n}.
+        'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ..., 'midi_rules': n,
+        'digest': of all pieces, their groups and splits}.
     """
-    # TFDS writes the dataset's metadata last, below <corpus>/<version>/.
-    paths = sorted((corpora_dir(data_dir) / corpus_name).glob("*.*.*/metadata.json"))
-    return json.loads(paths[-1].read_text("utf-8")) if paths else None
+    folder = built_folder(corpus_name, data_dir)
+    return None if folder is None else json.loads((folder / "metadata.json").read_text("utf-8"))

@@ -1,15 +1,14 @@
-"""Building a corpus as a TFDS dataset: one example a piece, its MIDI bytes and its labels.
+"""Building a corpus: its files are read in parts by as many processes as there are cores, and written as a dataset.
 
-A built corpus is an ordinary TFDS dataset under `<data_dir>/corpora`, readable without t5music:
-`tfds.data_source("bach_chorales", data_dir=...)`. The files are read in parts by as many processes as there are cores;
-an interrupted build goes on where it stopped. TFDS writes the dataset under a temporary name and renames it at the end.
+A built corpus lies under `<data_dir>/corpora`: one record a piece, its MIDI bytes and its labels. It is a TFDS dataset
+(tfds_datasets) or, without TensorFlow, files of our own (piece_files), and the same pieces in the same order in both.
+An interrupted build goes on where it stopped; the dataset is written under a temporary name, which it loses at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -19,12 +18,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import tensorflow as tf
-import tensorflow_datasets as tfds
-
 import t5music
 from t5music import files, locks, parallel
-from t5music.corpora import datasets, read_parts
+from t5music.corpora import datasets, piece_files, read_parts
 from t5music.corpora.base import (
     SPLITS,
     Corpus,
@@ -50,6 +46,7 @@ def build(
     workers: int | None = None,
     progress: bool = True,
     force: bool = False,
+    as_tfds: bool = False,
 ) -> dict[str, Any]:
     """Builds the corpus unless it is there already, and returns its report (base.read_report).
 
@@ -62,6 +59,7 @@ def build(
         workers: processes that read; the machine's cores if None.
         progress: show a progress bar.
         force: read the files again and replace what was built.
+        as_tfds: write a TFDS dataset, which needs TensorFlow; else piece files.
 
     Raises:
         DataError: no piece could be read, or the folder cannot be written.
@@ -73,10 +71,12 @@ def build(
         report = current_report(corpus.name, data_dir)  # of the process that had the lock
         if report is not None and not force:
             return report
-        return _build(corpus, root, data_dir, workers, progress)
+        return _build(corpus, root, data_dir, workers, progress, as_tfds)
 
 
-def _build(corpus: Corpus, root: Path, data_dir: Path, workers: int | None, progress: bool) -> dict[str, Any]:
+def _build(
+    corpus: Corpus, root: Path, data_dir: Path, workers: int | None, progress: bool, as_tfds: bool
+) -> dict[str, Any]:
     """Builds a corpus that no other process builds meanwhile; see `build`."""
     entries = list(corpus.entries(root))
     if not entries:
@@ -93,11 +93,11 @@ def _build(corpus: Corpus, root: Path, data_dir: Path, workers: int | None, prog
             progress=progress,
         )
         try:
-            metadata = _write(corpus, todo, data_dir)
+            metadata = _write(corpus, todo, data_dir, as_tfds)
         except DataError:
             shutil.rmtree(work, ignore_errors=True)  # the files are at fault, and they may be mended
             raise
-    except (OSError, RuntimeError, tf.errors.OpError) as error:  # TFDS wraps TensorFlow's in RuntimeError
+    except (OSError, RuntimeError) as error:  # TFDS wraps TensorFlow's in RuntimeError
         raise DataError(f"cannot write corpus {corpus.name!r} below {data_dir}: {error}") from error
     shutil.rmtree(work, ignore_errors=True)
     return metadata
@@ -123,7 +123,7 @@ def key(corpus: Corpus, entries: Sequence[Entry]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path) -> dict[str, Any]:
+def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path, as_tfds: bool) -> dict[str, Any]:
     """Deals the splits and writes the dataset; the music itself is in memory one part at a time."""
     skipped: dict[str, str] = {}
     mended: dict[str, list[str]] = {}
@@ -133,6 +133,7 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
     official: list[str | None] = []
     ids: set[str] = set()
     seconds, notes = 0.0, 0
+    digest = hashlib.sha256()
     for item in read_parts.items(todo):
         if isinstance(item, Skipped):
             skipped[item.id] = item.reason
@@ -141,6 +142,7 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
         if name in ids:
             raise DataError(f"corpus {corpus.name!r} has two pieces called {name!r}")
         ids.add(name)
+        digest.update(repr(sorted(item.fields.items())).encode())
         openings.append(str(item.fields["opening"]))
         declared.append(item.declared_group)
         official.append(item.split)
@@ -155,6 +157,7 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
     groups = merge_groups(openings, declared)
     dealt = assign_splits(groups)
     splits = [split or dealt[group] for split, group in zip(official, groups, strict=True)]
+    digest.update(repr((groups, splits)).encode())
     metadata = {
         "licence": corpus.licence,
         "source": corpus.source,
@@ -173,14 +176,31 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path)
         "skipped_kinds": _count(re.sub(r"\d+(\.\d+)?", "#", reason) for reason in skipped.values()),
         "remarks": list(corpus.remarks),
         "midi_rules": midi.READING_RULES,
+        "digest": digest.hexdigest(),
     }
+    others = [f"{name}{datasets.OTHER}" for name in corpus.others]
+    fields = (*datasets.RESERVED, *sorted(corpus.labels), *others, *([datasets.TEXT] if corpus.text else []))
+
+    def pieces() -> Iterator[dict[str, bytes]]:
+        read = (item for item in read_parts.items(todo) if isinstance(item, read_parts.Read))
+        for piece, group in zip(read, groups, strict=True):
+            values = dict.fromkeys(fields, "") | piece.fields | {"group": group}
+            yield {field: _as_bytes(values[field]) for field in fields}
+
+    numbers = {name: [n for n, each in enumerate(splits) if each == name] for name in SPLITS if name in splits}
     if read_report(corpus.name, data_dir) is not None:
         shutil.rmtree(corpora_dir(data_dir) / corpus.name)
-    builder = _builder(corpus, data_dir, todo, splits, groups, metadata)
-    tfds.disable_progress_bar()  # reading has its own bar; TFDS's are many and short
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    if as_tfds:
+        from t5music.corpora import tfds_datasets
+
+        tfds_datasets.write(corpus, data_dir, fields, numbers, pieces, metadata)
+    else:
+        piece_files.write(corpora_dir(data_dir) / corpus.name / corpus.version, fields, numbers, pieces, metadata)
     return metadata
+
+
+def _as_bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
 
 
 def _by_kind(mended: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
@@ -217,49 +237,3 @@ def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[P
         files.write_bytes(path, piece["midi"])
         paths.append(path)
     return sorted(paths)
-
-
-def _builder(
-    corpus: Corpus,
-    data_dir: Path,
-    todo: Sequence[parallel.Part[Entry]],
-    splits: Sequence[str],
-    groups: Sequence[str],
-    metadata: Mapping[str, Any],
-) -> Any:
-    """A TFDS builder of the corpus; its class is made here because TFDS names a dataset after its class."""
-    labels = sorted(corpus.labels)
-    others = [f"{name}{datasets.OTHER}" for name in corpus.others]
-
-    def _info(self: Any) -> tfds.core.DatasetInfo:
-        fields = (*datasets.RESERVED, *labels, *others, *([datasets.TEXT] if corpus.text else []))
-        return self.dataset_info_from_configs(
-            description=corpus.title,
-            features=tfds.features.FeaturesDict({name: tfds.features.Text() for name in fields}),
-            homepage=corpus.source,
-            citation=corpus.citation,
-            license=corpus.licence,
-            metadata=tfds.core.MetadataDict(metadata),
-        )
-
-    def _generate(self: Any, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        pieces = (item for item in read_parts.items(todo) if isinstance(item, read_parts.Read))
-        for index, piece in enumerate(pieces):
-            if splits[index] == split:
-                fields = dict.fromkeys((*labels, *others), "") | piece.fields | {"group": groups[index]}
-                yield index, fields
-
-    def _split_generators(self: Any, dl_manager: Any) -> dict[str, Any]:
-        return {split: self._generate_examples(split) for split in metadata["pieces"]}
-
-    members = {
-        "VERSION": tfds.core.Version(corpus.version),
-        "name": corpus.name,
-        "pkg_dir_path": Path(__file__).parent,
-        "_info": _info,
-        "_split_generators": _split_generators,
-        "_generate_examples": _generate,
-    }
-    with tfds.core.registered.skip_registration():
-        kind = type(corpus.name, (tfds.core.GeneratorBasedBuilder,), members)
-    return kind(data_dir=str(corpora_dir(data_dir)), file_format="array_record")

@@ -1,4 +1,4 @@
-"""Reading built corpora: TFDS datasets in ArrayRecord files, with random access and without TensorFlow.
+"""Reading built corpora, TFDS datasets or piece files, with random access and without TensorFlow.
 
 Each record is one piece: 'id', 'midi', 'group' and 'opening' (see base.merge_groups), every label by its name, and
 '<name>_midi' for every further score. All values are bytes. A piece of text has its 'text', and an empty 'midi'.
@@ -6,11 +6,14 @@ Each record is one piece: 'id', 'midi', 'group' and 'opening' (see base.merge_gr
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from t5music.corpora.base import SILENCE, Piece, corpora_dir, read_report
+from t5music.corpora import folder_records, piece_files
+from t5music.corpora.base import SILENCE, Piece, built_folder, corpora_dir
 from t5music.errors import DataError
 from t5music.music import midi
 
@@ -21,10 +24,31 @@ CORPUS = "corpus"  # added on reading, so that a task can ask which corpus a pie
 FIELDS = (*RESERVED, TEXT, CORPUS)  # no label has such a name, or one that ends with OTHER
 
 
-def _builder(corpus_name: str, data_dir: Path) -> Any:
-    """The corpus' TFDS builder. Raises DataError if it is not built."""
-    if read_report(corpus_name, data_dir) is None:
-        raise DataError(f"corpus {corpus_name!r} is not built: t5music corpora --build {corpus_name}")
+def _open(corpus_name: str, data_dir: Path) -> tuple[Path, piece_files.Description | None]:
+    """The folder of a built corpus and what its piece files are; None for a TFDS dataset.
+
+    Raises DataError if it is not built.
+    """
+    folder = built_folder(corpus_name, data_dir)
+    if folder is None:
+        raise DataError(f"corpus {corpus_name!r} is not built: {how_to_build(corpus_name, data_dir)}")
+    return folder, piece_files.describe(folder)
+
+
+def how_to_build(corpus_name: str, data_dir: Path) -> str:
+    """The command that builds a corpus."""
+    record = folder_records.read(corpus_name, data_dir)
+    if record is None:
+        return f"t5music corpora --build {corpus_name}"
+    return f"t5music compile {'--text' if record.text else '--midi'} {shlex.quote(record.folder)} --name {corpus_name}"
+
+
+def _tfds_builder(corpus_name: str, data_dir: Path) -> Any:
+    if find_spec("tensorflow_datasets") is None:
+        raise DataError(
+            f"corpus {corpus_name!r} is a TFDS dataset, and tensorflow_datasets is not installed: "
+            "pip install 't5music[data]'"
+        )
     import tensorflow_datasets as tfds  # half a second, and it does not import TensorFlow
 
     return tfds.builder(corpus_name, data_dir=str(corpora_dir(data_dir)))
@@ -32,7 +56,11 @@ def _builder(corpus_name: str, data_dir: Path) -> Any:
 
 def splits(corpus_name: str, data_dir: Path) -> dict[str, int]:
     """Number of pieces of each split. Raises DataError if the corpus is not built."""
-    return {name: split.num_examples for name, split in _builder(corpus_name, data_dir).info.splits.items()}
+    _, description = _open(corpus_name, data_dir)
+    if description is None:
+        infos = _tfds_builder(corpus_name, data_dir).info.splits
+        return {name: split.num_examples for name, split in infos.items()}
+    return {name: split.pieces for name, split in description.splits.items()}
 
 
 def records(corpus_name: str, split: str, data_dir: Path) -> Sequence[Mapping[str, bytes]]:
@@ -41,10 +69,13 @@ def records(corpus_name: str, split: str, data_dir: Path) -> Sequence[Mapping[st
     Raises:
         DataError: the corpus is not built, or has no such split.
     """
-    builder = _builder(corpus_name, data_dir)
-    if split not in builder.info.splits:
-        raise DataError(f"corpus {corpus_name!r} has no split {split!r} (there are: {', '.join(builder.info.splits)})")
-    return builder.as_data_source(split=split)
+    names = splits(corpus_name, data_dir)
+    if split not in names:
+        raise DataError(f"corpus {corpus_name!r} has no split {split!r} (there are: {', '.join(names)})")
+    folder, description = _open(corpus_name, data_dir)
+    if description is None:
+        return _tfds_builder(corpus_name, data_dir).as_data_source(split=split)
+    return piece_files.PieceFile(folder, description, split)
 
 
 def to_piece(record: Mapping[str, bytes]) -> Piece:

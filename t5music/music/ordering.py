@@ -1,4 +1,4 @@
-"""Ordering: the order of rows by several whole numbers, in a fifth of `numpy.lexsort`'s time where they fit into one."""
+"""Ordering: order by several whole numbers, in a fifth of `numpy.lexsort`'s time where they fit into one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def stable_order(columns: Sequence[NDArray]) -> NDArray[np.int64]:
     """The order of rows by their first column, where those are equal by the second, and so on, and last by their place.
 
     Args:
-        columns: integers [rows] each. Where they and the place of a row fit into 63 bits, which they do for the notes of
+        columns: integers [rows] each. Where they and a row's place fit into 63 bits, which they do for the notes of
             most pieces, only one number is sorted.
 
     Returns:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from t5music import files
 from t5music.data import mixing_rates, vocabulary
 from t5music.data.store.token_store import TokenStore, find
@@ -20,24 +18,22 @@ def open_stores(name: str, *, compile_missing: bool = True) -> list[tuple[TokenS
 
     Args:
         name: of the task or mixture.
-        compile_missing: compile the stores that are missing, if `[data]` is installed.
+        compile_missing: compile the stores that are missing.
 
     Returns:
         The stores with their rates.
 
     Raises:
-        DataError: a store is missing and cannot be compiled here (the message says what is missing, and which command
-            to run where), or the name is unknown.
+        DataError: a store is missing and is not to be compiled, cannot be compiled, or the name is unknown; the message
+            says what to run.
     """
     folder = files.data_dir() / STORES
     vocab = vocabulary.default()
     try:
         store_or_members = find(folder, name, vocab)
-    except DataError as error:  # missing, or of another version
+    except DataError:  # missing, or of another version
         if not compile_missing:
             raise
-        if find_spec("seqio") is None:
-            raise DataError(f"{error}; do so where t5music[data] is installed and copy {folder} here") from error
         run_verb("compile", name)  # another process, so that this one does not import TensorFlow
         store_or_members = find(folder, name, vocab)
     if isinstance(store_or_members, TokenStore):

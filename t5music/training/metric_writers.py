@@ -3,8 +3,7 @@
 `metrics.jsonl` holds what depends only on the run's arguments, one object per line, so it is the same byte for byte
 whether or not the run was interrupted; `timing.jsonl` holds measurements of time. TensorBoard shows both.
 
-The event records are built here from TensorBoard's protocol buffers, because clu's `metric_writers` imports TensorFlow,
-and so does TensorBoard's own `EventFileWriter` (through `tensorboard.compat`) wherever TensorFlow is installed.
+Event files are written by `event_files`: TensorBoard is needed to look at them, and not to train.
 """
 
 from __future__ import annotations
@@ -13,18 +12,13 @@ import contextlib
 import json
 import math
 import os
-import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
+from typing import Any, TextIO
 
 from t5music import files
 from t5music.errors import DataError
+from t5music.training.event_files import EventFile
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
@@ -51,12 +45,7 @@ class MetricWriter:
                 name: open(self._folder / name, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
                 for name in (METRICS_FILE, TIMING_FILE)
             }
-            # TensorBoard reads the files of a folder in the order of their names.
-            name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-            self._events = RecordWriter(open(self._folder / name, "xb"))  # noqa: SIM115
-            self._event(file_version="brain.Event:2")
-            # TensorBoard hides what an earlier process wrote for this step and later ones.
-            self._event(step=resume_step + 1, session_log=SessionLog(status=SessionLog.START))
+            self._events = EventFile(self._folder, first_step=resume_step + 1)
         except OSError as error:
             raise self._error(error) from error
 
@@ -70,7 +59,8 @@ class MetricWriter:
 
     def close(self) -> None:
         """Closes all files; the writer cannot be used afterwards."""
-        for file in (*self._lines.values(), self._events):
+        open_files: list[TextIO | EventFile] = [*self._lines.values(), self._events]
+        for file in open_files:
             # Every write is flushed and reports its failure; on a full disk, closing must not hide that report.
             with contextlib.suppress(OSError):
                 file.close()
@@ -80,17 +70,12 @@ class MetricWriter:
         try:
             self._lines[name].write(json.dumps({"step": step, **line}, allow_nan=False) + "\n")
             self._lines[name].flush()
-            values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items()]
-            self._event(step=step, summary=Summary(value=values))
+            self._events.write(step, metrics)
         except OSError as error:
             raise self._error(error) from error
 
     def _error(self, error: OSError) -> DataError:
         return DataError(f"cannot write metrics into {self._folder}: {error.strerror or error}")
-
-    def _event(self, **fields: Any) -> None:
-        self._events.write(Event(wall_time=time.time(), **fields).SerializeToString())
-        self._events.flush()
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

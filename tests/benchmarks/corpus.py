@@ -86,14 +86,11 @@ def build(folder: Path, copies: int, workers: int, data_dir: Path) -> int:
 
 def compile_(encoding: str, workers: int, data_dir: Path) -> int:
     """Compiles music alone; returns the number of examples."""
-    import seqio
-
     from t5music.data.compilation import compile_task as compiling
+    from t5music.data.declaration import Declaration
     from t5music.data.examples import Pieces
-    from t5music.data.seqio_bridge import tasks
 
-    tasks.add_task("measured", "measured", Pieces(encoding))
-    task = tasks.declaration_of(seqio.get_mixture_or_task("measured"))
+    task = Declaration("measured", ("measured",), Pieces(encoding), (), ())
     store = compiling.compile_task(task, data_dir, workers=workers, progress=False)
     return sum(store.examples(split) for split in store.splits)
 

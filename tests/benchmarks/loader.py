@@ -46,44 +46,43 @@ def declare(folders: Sequence[Path], data_dir: Path) -> list[str]:
     os.environ |= {"T5MUSIC_DATA": str(data_dir), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     import seqio
 
-    from t5music.data import mixing_rates
+    from t5music.data.declaration import add_mixture, add_task
     from t5music.data.examples import Continue, Pieces
+    from t5music.data.mixing_rates import Proportional
     from t5music.data.objectives import SpanCorruption
-    from t5music.data.seqio_bridge import tasks as seqio_tasks
+    from t5music.data.seqio_bridge.tasks import register_everything
 
     tasks: dict[str, list[str]] = {kind: [] for kind in ROWS}
     for name in (folder.name for folder in folders):
-        seqio_tasks.add_task(f"{name}_span_corruption", name, Pieces("remi", words=512), [SpanCorruption()])
-        seqio_tasks.add_task(f"{name}_continue", name, Continue(name, "remi"))
+        add_task(f"{name}_span_corruption", name, Pieces("remi", words=512), [SpanCorruption()])
+        add_task(f"{name}_continue", name, Continue(name, "remi"))
         for kind in ("span_corruption", "continue"):
             tasks[kind].append(f"{name}_{kind}")
     tasks["both"] = tasks["span_corruption"] + tasks["continue"]
     for kind, names in tasks.items():
-        seqio.MixtureRegistry.add(kind, names, default_rate=mixing_rates.Proportional())
+        add_mixture(kind, dict.fromkeys(names, Proportional()))
+    register_everything()
     seqio.add_global_cache_dirs([str(data_dir / "seqio")])
     return tasks["both"]
 
 
 def prepare(folders: Sequence[Path], data_dir: Path) -> None:
     """Builds the corpora, compiles their tasks, writes seqio's caches."""
-    import seqio
-
     names = declare(folders, data_dir)
     from t5music.corpora import build
     from t5music.corpora.sources import folder
     from t5music.data.compilation import compile_task as compiling
+    from t5music.data.declaration import MIXTURES, get_task
     from t5music.data.seqio_bridge import cache
-    from t5music.data.seqio_bridge.tasks import declaration_of, rates_of
     from t5music.data.store.token_store import write_mixture
 
     for root in folders:
         build.build(folder.corpus(root, root.name), root, data_dir, progress=False)
     for name in names:
-        task = seqio.get_mixture_or_task(name)
-        store = compiling.compile_task(declaration_of(task), data_dir, progress=False)
-        cache.write(task, store, data_dir / "seqio")
+        store = compiling.compile_task(get_task(name), data_dir, progress=False)
+        cache.write(name, store, data_dir / "seqio")
     for kind in ROWS:
-        write_mixture(compiling.stores_dir(data_dir), kind, rates_of(seqio.get_mixture_or_task(kind)))
+        write_mixture(compiling.stores_dir(data_dir), kind, MIXTURES[kind].rates)
 
 
 def seqio_batches(

@@ -13,8 +13,6 @@ import pytest
 from t5music.cli import data_verbs
 from t5music.errors import DataError
 
-pytest.importorskip("seqio")
-
 
 def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     music = tmp_path / "music"
@@ -105,5 +103,6 @@ def test_jax_may_still_see_the_gpus(monkeypatch: pytest.MonkeyPatch, visible: st
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    data_verbs._needs_data_extra()
+    pytest.importorskip("tensorflow")
+    data_verbs._import_tensorflow()
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible

@@ -16,15 +16,11 @@ from lock_holders import other_process
 from numbered_files import PIECES, read, score_of
 
 from t5music import locks
-from t5music.corpora import datasets
+from t5music.corpora import build, datasets
 from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_report
 from t5music.errors import DataError, MidiError
 from t5music.music import midi
 from t5music.music.score import Score
-
-pytest.importorskip("tensorflow_datasets")
-
-from t5music.corpora import build
 
 
 def corpus(read=read) -> Corpus:
@@ -77,9 +73,9 @@ def test_pieces_labels_groups_and_report(root: Path, tmp_path: Path):
 
 
 def test_a_corpus_is_an_ordinary_tfds_dataset(root: Path, tmp_path: Path):
-    import tensorflow_datasets as tfds
-
-    build.build(corpus(), root, tmp_path, progress=False)
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow")
+    build.build(corpus(), root, tmp_path, progress=False, as_tfds=True)
     source = tfds.data_source("small", data_dir=str(tmp_path / "corpora"), split="train")
     for index in range(3):
         number = int((root / f"{source[index]['id'].decode()}.number").read_text())

@@ -6,19 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_corpora
 
+from t5music.data.compilation import compile_task as compiling
+from t5music.data.declaration import get_task
 from t5music.data.examples import FourParts, Harmonise
 from t5music.data.objectives import GiveSoprano, LanguageModel, PrefixLM, SelectBars
 from t5music.data.vocabulary import default
-
-seqio = pytest.importorskip("seqio")
-
-import tiny_corpora  # noqa: E402
-
-import t5music.tasks.mixtures  # noqa: E402, F401  (declares them)
-from t5music.data.compilation import compile_task as compiling  # noqa: E402
-from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
-from t5music.tasks.chorales import STYLES  # noqa: E402
+from t5music.tasks.chorales import STYLES
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +34,19 @@ def test_every_chorale_corpus_is_there_whole_in_windows_and_to_harmonise(corpus:
         f"{corpus}_harmonise": (Harmonise(STYLES[corpus]), (GiveSoprano(),)),
     }
     for name, (kind, steps) in declared.items():
-        declaration = declaration_of(seqio.get_mixture_or_task(name))
+        declaration = get_task(name)
         assert (declaration.examples, declaration.objectives) == (kind, steps)
         assert declaration.corpora == (corpus,)
         assert declaration.apart_from == ()
     if corpus != "jsb_chorales":
-        declaration = declaration_of(seqio.get_mixture_or_task(f"{corpus}_grid_language_model_apart"))
+        declaration = get_task(f"{corpus}_grid_language_model_apart")
         assert (declaration.examples, declaration.apart_from) == (FourParts(), ("jsb_chorales",))
 
 
 def test_stores_hold_whole_pieces_and_windows(data_dir: Path):
     vocabulary = default()
     whole, windows = (
-        compiling.compile_task(declaration_of(seqio.get_mixture_or_task(name)), data_dir, workers=1, progress=False)
+        compiling.compile_task(get_task(name), data_dir, workers=1, progress=False)
         for name in ("jsb_chorales_grid", "jsb_chorales_harmonise")
     )
     steps = tiny_corpora.BARS * 16

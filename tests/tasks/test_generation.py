@@ -17,8 +17,9 @@ seqio = pytest.importorskip("seqio")
 import tiny_corpora  # noqa: E402
 
 import t5music.tasks.mixtures  # noqa: E402, F401  (declares them)
+from t5music.data import declaration  # noqa: E402
 from t5music.data.compilation import compile_task as compiling  # noqa: E402
-from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
+from t5music.data.declaration import get_task  # noqa: E402
 
 LENGTHS = {"inputs": 512, "targets": 512}
 BAR = "Bar TimeSig_4/4 Pos_0 "
@@ -57,9 +58,9 @@ through_seqio = partial(tiny_corpora.through_seqio, lengths=LENGTHS)
 
 @pytest.mark.parametrize("name", TASKS)
 def test_task_asks_and_answers(name: str, data_dir: Path):
-    task, vocabulary = seqio.get_mixture_or_task(name), default()
-    store = compiling.compile_task(declaration_of(task), data_dir, workers=1, progress=False)
-    assert store.kind == declaration_of(task).examples
+    task, vocabulary = get_task(name), default()
+    store = compiling.compile_task(task, data_dir, workers=1, progress=False)
+    assert store.kind == task.examples
     assert store.manifest.metrics == ("word_accuracy",)
     question, answer = TASKS[name]
     for split in ("train", "validation", "test"):
@@ -73,7 +74,7 @@ def test_task_asks_and_answers(name: str, data_dir: Path):
 
 def test_store_holds_what_seqio_gives(data_dir: Path):
     name = "asap_perform"
-    store = compiling.compile_task(declaration_of(seqio.get_mixture_or_task(name)), data_dir, workers=1, progress=False)
+    store = compiling.compile_task(get_task(name), data_dir, workers=1, progress=False)
     stored = store.split("train")
     expected = through_seqio(name)
     assert len(stored) == len(expected)
@@ -84,7 +85,7 @@ def test_store_holds_what_seqio_gives(data_dir: Path):
 
 
 def test_every_kind_that_composes_is_the_kind_of_some_task():
-    declared = {type(declaration_of(seqio.get_mixture_or_task(name)).examples) for name in seqio.TaskRegistry.names()}
+    declared = {type(task.examples) for task in declaration.TASKS.values()}
     assert {kind for kind in examples.KINDS.values() if hasattr(kind, "music")} <= declared
 
 
@@ -118,5 +119,5 @@ def test_task_works_with_seqios_evaluator(data_dir: Path):
 def test_names_that_the_quickstart_and_run_files_use_are_there():
     for name in ("bach_chorales_continue", "bach_chorales_accompany", "classify_composer"):
         assert name in seqio.TaskRegistry.names()
-    asked = declaration_of(seqio.get_mixture_or_task("bach_chorales_accompany")).examples
+    asked = get_task("bach_chorales_accompany").examples
     assert asked == examples.Accompany("chorale", "remi", ("soprano",), bars=6)

@@ -13,25 +13,22 @@ import pytest
 
 from t5music.corpora import catalogue
 from t5music.corpora.base import Piece, locate
+from t5music.data.declaration import get_task
 from t5music.data.vocabulary import default
 from t5music.music.midibert.compound_words import chunks
-
-seqio = pytest.importorskip("seqio")
-
-from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
-from t5music.tasks import understanding  # noqa: E402, F401
+from t5music.tasks import understanding  # noqa: F401
 
 SPLITS = {"validation": "valid", "test": "test"}
 LONGEST = 2048  # tokens of inputs, EOS included, that the tasks are meant for
 
 
 def asked_of(task: str):
-    return declaration_of(seqio.get_mixture_or_task(task)).examples
+    return get_task(task).examples
 
 
 def pieces(task: str, folder: Path, split: str) -> Iterator[Piece]:
     """The held-out pieces of a task's corpus, read from real files."""
-    [name] = seqio.get_mixture_or_task(task).source.corpora
+    [name] = get_task(task).corpora
     corpus = catalogue.get(name)
     for entry in corpus.entries(locate(corpus, folder)):
         if entry.split == split:

@@ -7,22 +7,20 @@ import sys
 
 import pytest
 
+from t5music.data.declaration import MIXTURES, TASKS, tasks_of
 from t5music.data.loading.mixing_order import resolve
 from t5music.data.mixing_rates import EQUAL, Constant, Proportional
-
-seqio = pytest.importorskip("seqio")
-
-from t5music.tasks import mixtures  # noqa: E402
-from t5music.tasks.corpus_styles import DOWNSTREAM  # noqa: E402
+from t5music.errors import ConfigError
+from t5music.tasks import study_mixtures
+from t5music.tasks.corpus_styles import DOWNSTREAM
 
 
 def members(name: str) -> set[str]:
-    return {task.name for task in seqio.get_subtasks(seqio.get_mixture_or_task(name))}
+    return {task.name for task in tasks_of(name)}
 
 
 def rates(name: str) -> set[object]:
-    mixture = seqio.get_mixture_or_task(name)
-    return {mixture.rate_per_task_name[task.name] for task in seqio.get_subtasks(mixture)}
+    return set(MIXTURES[name].rates.values())
 
 
 def test_a_mixture_holds_the_tasks_that_its_name_says():
@@ -47,7 +45,7 @@ def test_a_mixture_holds_the_tasks_that_its_name_says():
 
 
 def test_all_is_the_sum_of_the_families():
-    families = [members(f"pretrain_{family}") for family in mixtures.FAMILIES if family != "all"]
+    families = [members(f"pretrain_{family}") for family in study_mixtures.FAMILIES if family != "all"]
     assert members("pretrain_all") == set().union(*families)
     assert len(members("pretrain_all")) == sum(map(len, families))
     assert "nes_continue" in members("continue_everything")
@@ -66,12 +64,11 @@ def test_every_mixture_comes_with_every_rate(name: str):
         assert rates(f"{name}_k{power}") == {Proportional(maximum=2**power)}
     for temperature in (2, 4, 8):
         assert rates(f"{name}_t{temperature}") == {Proportional(maximum=2**21, temperature=temperature)}
-    assert len({frozenset(members(name + suffix)) for suffix in mixtures.RATES}) == 1
+    assert len({frozenset(members(name + suffix)) for suffix in study_mixtures.RATES}) == 1
 
 
 def shares(name: str) -> dict[str, float]:
-    mixture = seqio.get_mixture_or_task(name)
-    return resolve(mixture.rate_per_task_name, dict.fromkeys(mixture.rate_per_task_name, 1000))
+    return resolve(MIXTURES[name].rates, dict.fromkeys(MIXTURES[name].rates, 1000))
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
@@ -98,7 +95,7 @@ def test_rates_mix_as_t5s_do():
     counts = {"a": 2**20, "b": 2**17, "c": 2**12}
 
     def shares(suffix: str) -> list[float]:
-        return list(resolve(dict.fromkeys(counts, mixtures.RATES[suffix]), counts).values())
+        return list(resolve(dict.fromkeys(counts, study_mixtures.RATES[suffix]), counts).values())
 
     total = 2**17 + 2**17 + 2**12
     assert shares("_k17") == pytest.approx([2**17 / total, 2**17 / total, 2**12 / total])
@@ -109,13 +106,13 @@ def test_rates_mix_as_t5s_do():
 
 def test_one_member_has_nothing_to_mix():
     assert members("pretrain_multitrack") == {"lakh_full_span_corruption"}
-    assert "pretrain_multitrack_equal" not in seqio.MixtureRegistry.names()
+    assert "pretrain_multitrack_equal" not in MIXTURES
 
 
 def test_the_downstream_corpora_are_those_that_apart_keeps_out():
-    corpora = {corpus for name in members("downstream") for corpus in seqio.TaskRegistry.get(name).source.corpora}
+    corpora = {corpus for name in members("downstream") for corpus in TASKS[name].corpora}
     assert corpora == set(DOWNSTREAM)
-    assert len(mixtures.DOWNSTREAM) == 8
+    assert len(study_mixtures.DOWNSTREAM) == 8
 
 
 def test_the_quickstarts_mixtures_are_there():
@@ -127,17 +124,17 @@ def test_the_quickstarts_mixtures_are_there():
 
 
 def test_a_member_that_does_not_exist_is_an_error():
-    with pytest.raises(ValueError, match="nothing_at_all"):
-        mixtures.declare("broken", ["nothing_at_all"])
+    with pytest.raises(ConfigError, match="no task 'nothing_at_all' is declared"):
+        study_mixtures.declare("broken", ["nothing_at_all"])
 
 
 @pytest.mark.slow
 def test_declaring_everything_takes_no_time():
     """A thousand tasks and mixtures, in less time than importing numpy takes."""
     code = """
-import time, seqio, t5music.data.seqio_bridge.tasks, t5music.corpora.catalogue
+import time, t5music.corpora.catalogue, t5music.data.declaration
 start = time.process_time()
-import t5music.tasks.mixtures
+import t5music.tasks.study_mixtures
 print(time.process_time() - start)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,8 +16,9 @@ seqio = pytest.importorskip("seqio")
 
 import tiny_corpora  # noqa: E402
 
+import t5music.tasks.mixtures  # noqa: E402, F401  (registers everything with seqio)
 from t5music.data.compilation import compile_task as compiling  # noqa: E402
-from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
+from t5music.data.declaration import get_task  # noqa: E402
 from t5music.data.vocabulary import default  # noqa: E402
 from t5music.tasks import corpus_styles, pretraining  # noqa: E402
 
@@ -33,7 +34,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def objective(task: str) -> Objective:
     """A task's objective; what comes before it is the choice of a chunk."""
-    chunk, step = declaration_of(seqio.get_mixture_or_task(task)).objectives
+    chunk, step = get_task(task).objectives
     assert chunk == SelectRandomChunk()
     return step
 
@@ -65,7 +66,7 @@ def test_there_are_tasks_for_every_catalogued_corpus_and_no_other():
 def test_objectives_are_what_their_names_say(name: str, expected: Objective):
     for task, encoding in (("lakh_full", "remi"), ("nes_mdb_tx1", "tx1"), ("maestro_performance", "performance")):
         assert objective(f"{task}_{name}") == expected
-        assert declaration_of(seqio.get_mixture_or_task(f"{task}_{name}")).examples == Pieces(encoding)
+        assert get_task(f"{task}_{name}").examples == Pieces(encoding)
 
 
 def test_the_grid_is_whole_and_its_objectives_differ():
@@ -76,14 +77,14 @@ def test_the_grid_is_whole_and_its_objectives_differ():
 
 @pytest.mark.parametrize("task", ["nes_songs", "nes_mdb_midi_songs", "nes_nsf_songs"])
 def test_music_of_the_nes_is_there_in_whole_songs(task: str):
-    declaration = declaration_of(seqio.get_mixture_or_task(task))
+    declaration = get_task(task)
     assert (declaration.examples, declaration.objectives) == (Songs(), ())
 
 
 def test_lakh_becomes_music_for_the_nes(data_dir: Path):
-    task = seqio.get_mixture_or_task("lakh_clean_nes_language_model")
-    assert declaration_of(task).examples == Ensembles()
-    store = compiling.compile_task(declaration_of(task), data_dir, workers=1, progress=False)
+    task = get_task("lakh_clean_nes_language_model")
+    assert task.examples == Ensembles()
+    store = compiling.compile_task(task, data_dir, workers=1, progress=False)
     texts = [default().decode(store.split("train")[n]["targets"]) for n in range(len(store.split("train")))]
     assert {text.split("_")[0] for text in texts} <= {"P1", "P2", "TR"}
     assert len(texts) >= 6 * 6  # two tracks: six placements, of six training pieces or more
@@ -122,7 +123,7 @@ def test_span_corruption_runs_in_seqio(data_dir: Path):
 )
 def test_performances_are_whole_crops_for_a_language_model(scale: str, words: int, classical: str):
     for style, corpus in (("classical", classical), ("jazz", "jazz_piano"), ("pop", "pop909")):
-        declaration = declaration_of(seqio.get_mixture_or_task(f"{scale}_{style}_performances"))
+        declaration = get_task(f"{scale}_{style}_performances")
         assert declaration.examples == Pieces("performance", words)
         assert declaration.objectives == (SelectRandomChunk(), LanguageModel())
         assert declaration.corpora == (corpus,)

@@ -24,9 +24,11 @@ seqio = pytest.importorskip("seqio")
 
 import tiny_corpora  # noqa: E402
 
+import t5music.tasks.mixtures  # noqa: E402, F401  (registers everything with seqio)
 from t5music.corpora import build  # noqa: E402
+from t5music.data import declaration  # noqa: E402
 from t5music.data.compilation import compile_task as compiling  # noqa: E402
-from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
+from t5music.data.declaration import get_task  # noqa: E402
 from t5music.tasks import understanding  # noqa: E402
 
 LENGTHS = {"inputs": 512, "targets": 512}
@@ -113,11 +115,15 @@ through_seqio = partial(tiny_corpora.through_seqio, lengths=LENGTHS)
 @pytest.mark.parametrize("name", TASKS)
 def test_task_asks_and_answers(name: str, data_dir: Path):
     """Through seqio and through the store alike, and all of it within 512 tokens."""
-    task, vocabulary = seqio.get_mixture_or_task(name), default()
-    store = compiling.compile_task(declaration_of(task), data_dir, workers=1, progress=False)
-    kind = declaration_of(task).examples
+    task, vocabulary = get_task(name), default()
+    store = compiling.compile_task(task, data_dir, workers=1, progress=False)
+    kind = task.examples
     assert store.kind == kind
-    assert list(store.manifest.metrics) == list(kind.metrics) == [function.__name__ for function in task.metric_fns]
+    assert (
+        list(store.manifest.metrics)
+        == list(kind.metrics)
+        == [function.__name__ for function in seqio.get_mixture_or_task(name).metric_fns]
+    )
     question, answer = TASKS[name]
     stored, expected = store.split("train"), through_seqio(name)
     assert len(stored) == len(expected) > 0
@@ -131,12 +137,12 @@ def test_task_asks_and_answers(name: str, data_dir: Path):
 
 
 def test_a_store_of_another_declaration_does_not_fit(data_dir: Path):
-    task = seqio.get_mixture_or_task("pop909_melody")
-    path = compiling.compile_task(declaration_of(task), data_dir, workers=1, progress=False).path / "manifest.json"
+    task = get_task("pop909_melody")
+    path = compiling.compile_task(task, data_dir, workers=1, progress=False).path / "manifest.json"
     manifest = json.loads(path.read_text())
-    assert compiling.compiled(declaration_of(task), data_dir) is not None
+    assert compiling.compiled(task, data_dir) is not None
     path.write_text(json.dumps(manifest | {"examples": manifest["examples"] | {"notes": 9}}))
-    assert compiling.compiled(declaration_of(task), data_dir) is None
+    assert compiling.compiled(task, data_dir) is None
 
 
 def test_style_names_the_corpus_of_every_piece(data_dir: Path):
@@ -176,7 +182,7 @@ def test_labels_of_pieces_under_seqio_s_evaluator(data_dir: Path):
 
 @pytest.mark.parametrize("name", ["pop909_melody", "small_velocity"])
 def test_labels_of_notes_under_seqio_s_evaluator_and_ours(name: str, data_dir: Path):
-    kind = declaration_of(seqio.get_mixture_or_task(name)).examples
+    kind = get_task(name).examples
     echoed = [text.split() for text in truths(name)]
     rng = np.random.default_rng(0)
     answers = [rng.integers(0, len(kind.values), len(words) // 2) for words in echoed]
@@ -190,7 +196,7 @@ def test_labels_of_notes_under_seqio_s_evaluator_and_ours(name: str, data_dir: P
         "note_accuracy": pytest.approx(100 * sklearn_metrics.accuracy_score(*notes)),
         "note_macro_f1": pytest.approx(100 * sklearn_metrics.f1_score(*notes, average="macro")),
     }
-    store = compiling.compile_task(declaration_of(seqio.get_mixture_or_task(name)), data_dir, workers=1, progress=False)
+    store = compiling.compile_task(get_task(name), data_dir, workers=1, progress=False)
     ours, _ = NoteJudge(store, "validation", store.kind, default()).judge(range(len(echoed)), answers)
     assert {metric: 100 * ours[metric] for metric in found} == pytest.approx(found)
 
@@ -209,7 +215,7 @@ def test_texts_under_seqio_s_evaluator(name: str, data_dir: Path):
 
 
 def test_every_kind_of_understanding_is_the_kind_of_some_task():
-    declared = {type(declaration_of(seqio.get_mixture_or_task(name)).examples) for name in seqio.TaskRegistry.names()}
+    declared = {type(task.examples) for task in declaration.TASKS.values()}
     kinds = (
         examples.Classify,
         examples.ClassifyKey,

@@ -3,8 +3,8 @@
 Each part of a split's pieces is compiled once, by any process on any machine that sees the data folder. What is done
 waits beside the store, in a folder named after everything it depends on:
 
-    stores/.chorales.3f9c.../store/train-00002-of-00009.array_record   the part's examples
-    stores/.chorales.3f9c.../sums/train-00002                          its sums in JSON; the part is done
+    stores/.chorales.3f9c.../store/train-00002-of-00009.records   the part's examples
+    stores/.chorales.3f9c.../sums/train-00002                     its sums in JSON; the part is done
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ import numpy as np
 
 from t5music import files, music
 from t5music.corpora import datasets
-from t5music.corpora.base import Piece, corpora_dir
+from t5music.corpora.base import Piece, read_report
 from t5music.data import examples as kinds
 from t5music.data import vocabulary
 from t5music.data.examples import Example, Examples, to_config
 from t5music.data.store.codec import MANIFEST, VERSION, FeatureSpec, RecordCodec
 from t5music.data.store.manifest import Manifest
 from t5music.data.store.sums import Sums, add_reason
-from t5music.data.store.writer import check_replaceable, open_shard, put_in_place, shard_name, split_entry
+from t5music.data.store.writer import check_replaceable, put_in_place, shard_name, split_entry
 from t5music.errors import DataError, MidiError
 from t5music.parallel import Part
 from t5music.parallel import split as cut
+from t5music.record_files import RecordFile, RecordWriter
 
 FEATURES = {"inputs": FeatureSpec(), "targets": FeatureSpec(), "piece": FeatureSpec("text", add_eos=False)}
 PIECES_PER_PART = 256
@@ -98,12 +99,8 @@ def _code() -> str:
 
 
 def identity(corpus: str, data_dir: Path) -> str:
-    """Hash of what TFDS and the build say of a built corpus: splits, sizes, seconds, notes, labels."""
-    digest = hashlib.sha256()
-    for name in ("dataset_info.json", "metadata.json"):
-        for path in sorted((corpora_dir(data_dir) / corpus).glob(f"*.*.*/{name}")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """Hash of what the build says of a built corpus, with the digest of its pieces."""
+    return hashlib.sha256(json.dumps(read_report(corpus, data_dir), sort_keys=True).encode()).hexdigest()
 
 
 def content_key(
@@ -144,17 +141,10 @@ def compile_part(job: Job, part: Part[int]) -> None:
     codec = RecordCodec(FEATURES, vocab.size)
     sums = Sums()
     shard = job.shard(part)
-    try:
-        with files.replacing(shard) as temporary:
-            writer = open_shard(temporary)
-            try:
-                for index in part.items:
-                    for record in _records(job, pieces[index], vocab, codec, sums):
-                        writer.write(record)
-            finally:
-                writer.close()
-    except RuntimeError as error:  # ArrayRecord's
-        raise DataError(f"cannot write {shard}: {error}") from error
+    with files.replacing(shard) as temporary, contextlib.closing(RecordWriter(temporary)) as writer:
+        for index in part.items:
+            for record in _records(job, pieces[index], vocab, codec, sums):
+                writer.write(record)
     files.write_text(part.file, json.dumps(sums.to_json()))
 
 
@@ -246,17 +236,17 @@ def borrow(job: Job, path: Path, key: str) -> dict[str, Any] | None:
             folder.mkdir(parents=True, exist_ok=True)
             for entry in manifest.splits.values():
                 for shard in entry.shards:
-                    _link(manifest_path.with_name(shard.file), folder / shard.file, shard.bytes)
+                    _link(manifest_path.with_name(shard.file), folder / shard.file, shard.digest)
             return {name: manifest.content[name] for name in ("splits", "without_examples")}
         except (OSError, KeyError, DataError):
             continue  # not a store, or a damaged one
     return None
 
 
-def _link(source: Path, target: Path, size: int) -> None:
-    """Makes `target` the same file as `source`, or a copy. Raises OSError, also if it has not the expected size."""
-    if source.stat().st_size != size:
-        raise OSError(f"{source} is damaged")
+def _link(source: Path, target: Path, digest: str) -> None:
+    """Makes `target` the same file as `source`, or a copy. Raises OSError or DataError for a damaged file."""
+    if RecordFile(source).digest != digest:
+        raise DataError(f"{source} is damaged")
     target.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         os.link(source, target)

@@ -34,9 +34,6 @@ class LaneState:
     delivered: tuple[int, ...]
     waiting: tuple[tuple[int, tuple[Visit, ...]], ...]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> LaneState:
-        return self  # nothing in it can change; prefetching copies a state with every batch
-
     def to_json(self) -> dict[str, Any]:
         """The state in lists of numbers."""
         waiting = [[age, [list(visit) for visit in row]] for age, row in self.waiting]

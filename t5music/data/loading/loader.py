@@ -13,13 +13,10 @@ of all processes, one after the other, are the batch of a single process.
 from __future__ import annotations
 
 import math
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import grain
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +25,7 @@ from t5music.data.loading import mixing_order
 from t5music.data.loading.label_rows import LabelRows, check_echoes, label_set
 from t5music.data.loading.lanes import Lane, LaneState
 from t5music.data.loading.packing import Pair, assemble
+from t5music.data.loading.prefetch import Prefetch
 from t5music.data.loading.task_stream import TaskStream, check_lengths
 from t5music.data.objectives.base import Objective
 from t5music.data.store.token_store import TokenStore
@@ -160,8 +158,8 @@ def _row_maker(
 class TrainBatches(Iterator[Batch]):
     """An iterator over batches with a position that can be saved; made by `train_batches`.
 
-    A batch holds numpy arrays, rows of this process only (see packing.assemble). `close()` ends the prefetching
-    thread at once; it also ends with the iterator.
+    A batch holds numpy arrays, rows of this process only (see packing.assemble). The prefetching thread ends with the
+    iterator, or with `close`.
     """
 
     def __init__(
@@ -173,21 +171,22 @@ class TrainBatches(Iterator[Batch]):
         prefetch: int,
     ) -> None:
         self._signature = dict(signature)
-        batches: grain.IterDataset = _Batches(lanes, rows_per_lane, assemble_rows)
-        if prefetch > 0:
-            batches = grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=prefetch)
-        self._iterator = iter(batches)
-        self.close = weakref.finalize(self, _close, self._iterator)
+        batches = _Batches(lanes, rows_per_lane, assemble_rows)
+        self._iterator = Prefetch(batches, prefetch) if prefetch > 0 else batches
 
     def __next__(self) -> Batch:
         return next(self._iterator)
+
+    def close(self) -> None:
+        """Ends the prefetching thread, if there is one, and waits for it."""
+        self._iterator.close()
 
     def get_state(self) -> dict[str, Any]:
         """The position after the last batch given out, in JSON values; a few kilobytes.
 
         {"signature": what the order depends on, "lanes": {"0": ..., "1": ...}}: the lanes of this process.
         """
-        states: dict[int, LaneState] = self._iterator.get_state()["lanes"]
+        states = self._iterator.get_state()
         return {
             "signature": dict(self._signature),
             "lanes": {str(lane): state.to_json() for lane, state in states.items()},
@@ -200,56 +199,41 @@ class TrainBatches(Iterator[Batch]):
         CheckpointError when it belongs to other data or settings, or lacks lanes of this process.
         """
         check_signature(state["signature"], self._signature)
-        lanes: dict[int, LaneState] = self._iterator.get_state()["lanes"]
+        lanes = self._iterator.get_state()
         missing = [lane for lane in lanes if str(lane) not in state["lanes"]]
         if missing:
             raise CheckpointError(
                 f"the saved data position lacks lanes {missing}: merge the positions of all the processes that saved it"
             )
-        self._iterator.set_state({"lanes": {lane: LaneState.from_json(state["lanes"][str(lane)]) for lane in lanes}})
+        self._iterator.set_state({lane: LaneState.from_json(state["lanes"][str(lane)]) for lane in lanes})
 
     @property
     def examples_per_task(self) -> dict[str, int]:
         """Examples in the batches given out so far, over this process's lanes."""
-        states: dict[int, LaneState] = self._iterator.get_state()["lanes"]
+        states = self._iterator.get_state()
         sums = np.sum([state.delivered for state in states.values()], axis=0).tolist()
         return dict(zip(self._signature["tasks"], sums, strict=True))
 
 
-def _close(iterator: grain.DatasetIterator) -> None:
-    if threading.current_thread().name.startswith("grain-thread-prefetch"):
-        # Garbage is sometimes collected in the very thread that is to end, and Grain would have it wait for itself.
-        threading.Thread(target=iterator.close).start()
-    else:
-        iterator.close()
-
-
-class _Batches(grain.IterDataset):
-    """The batches of some lanes as a Grain dataset."""
+class _Batches:
+    """The batches of some lanes, each made when it is due."""
 
     def __init__(self, lanes: Mapping[int, Lane], rows_per_lane: int, assemble_rows: AssembleRows) -> None:
-        super().__init__()
-        self._arguments = lanes, rows_per_lane, assemble_rows
-
-    def __iter__(self) -> _BatchIterator:
-        return _BatchIterator(*self._arguments)
-
-
-class _BatchIterator(grain.DatasetIterator):
-    def __init__(self, lanes: Mapping[int, Lane], rows_per_lane: int, assemble_rows: AssembleRows) -> None:
-        super().__init__()
         self._lanes, self._rows_per_lane, self._assemble_rows = lanes, rows_per_lane, assemble_rows
 
     def __next__(self) -> Batch:
         rows = [lane.row() for lane in self._lanes.values() for _ in range(self._rows_per_lane)]
         return self._assemble_rows(rows)
 
-    def get_state(self) -> dict[str, Any]:
-        return {"lanes": {number: lane.state() for number, lane in self._lanes.items()}}
+    def get_state(self) -> dict[int, LaneState]:
+        return {number: lane.state() for number, lane in self._lanes.items()}
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
+    def set_state(self, state: Mapping[int, LaneState]) -> None:
         for number, lane in self._lanes.items():
-            lane.restore(state["lanes"][number])
+            lane.restore(state[number])
+
+    def close(self) -> None:
+        """Nothing is made ahead."""
 
 
 def check_signature(saved: Mapping[str, Any], signature: Mapping[str, Any]) -> None:

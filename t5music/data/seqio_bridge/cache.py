@@ -19,12 +19,12 @@ from t5music.files import write_text
 FEATURES = ("inputs", "targets")
 
 
-def write(task: seqio.Task, store: TokenStore, cache_dir: Path) -> Path:
-    """Writes the cache of `task` below `cache_dir` from its token store; returns the task's folder.
+def write(task_name: str, store: TokenStore, cache_dir: Path) -> Path:
+    """Writes the cache of a task below `cache_dir` from its token store; returns the task's folder.
 
     Afterwards `seqio.add_global_cache_dirs([cache_dir])` and `use_cached=True` read it.
     """
-    folder = cache_dir / seqio.utils.get_task_dir_from_name(task.name)
+    folder = cache_dir / seqio.utils.get_task_dir_from_name(task_name)
     done = folder / "COMPLETED"
     done.unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Tasks of seqio: declared from a corpus and a kind of examples, and read back as a Declaration.
+"""Tasks of seqio: what `data.declaration` declares, registered as seqio's tasks and mixtures.
 
 Everything up to seqio's cache placeholder is done once, offline; the objective comes after it, at every visit.
 """
@@ -14,10 +14,9 @@ import tensorflow as tf
 
 from t5music.corpora import datasets
 from t5music.corpora.base import SPLITS
-from t5music.data import answer_metrics, mixing_rates
+from t5music.data import answer_metrics, declaration
 from t5music.data.declaration import Declaration
 from t5music.data.examples import Examples
-from t5music.data.objectives import Objective
 from t5music.data.seqio_bridge import objectives as seqio_objectives
 from t5music.data.seqio_bridge.vocabulary import T5MusicVocabulary
 from t5music.errors import DataError, MidiError
@@ -123,89 +122,40 @@ class CorpusSource(seqio.DataSource):
         return order.map(record, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def add_task(
-    name: str,
-    corpora: str | Sequence[str],
-    examples: Examples,
-    objectives: Sequence[Objective] = (),
-    *,
-    apart_from: Sequence[str] = (),
-) -> None:
-    """Registers a seqio Task over one or more corpora; does nothing if the name is taken.
+def register_everything() -> None:
+    """Registers all that is declared with seqio, and from now on whatever is declared later; repeats do nothing."""
+    if _register not in _listening:
+        _listening.append(_register)
+        declaration.listen(_register)
 
-    Args:
-        name: the task's name in seqio and on the command line.
-        corpora: names of corpora (see `t5music corpora`); several are read one after the other.
-        examples: what is made of each piece.
-        objectives: steps applied after the cache placeholder, in order; then come those that the examples have.
-        apart_from: corpora whose validation and test pieces, and near-duplicates of them, are left out of this task's
-            training.
-    """
-    if name in seqio.TaskRegistry.names():
-        return
+
+_listening: list[object] = []
+
+
+def _register(declared: declaration.Anything, is_declared: bool) -> None:
+    """Adds a declared task or mixture to seqio's registries, or takes it out of them."""
+    registry = seqio.TaskRegistry if isinstance(declared, Declaration) else seqio.MixtureRegistry
+    if not is_declared:
+        registry.remove(declared.name)
+    elif isinstance(declared, Declaration):
+        _register_task(declared)
+    else:
+        seqio.MixtureRegistry.add(declared.name, list(declared.rates.items()))
+
+
+def _register_task(task: Declaration) -> None:
     vocabulary = T5MusicVocabulary()
-    objectives = (*objectives, *getattr(examples, "objectives", ()))
-    judges = examples.metrics if all(step.keeps_answers for step in objectives) else ()  # of noise, the loss alone
     seqio.TaskRegistry.add(
-        name,
-        source=CorpusSource([corpora] if isinstance(corpora, str) else corpora, apart_from),
+        task.name,
+        source=CorpusSource(task.corpora, task.apart_from),
         preprocessors=[
-            PiecePreprocessor(examples),
+            PiecePreprocessor(task.examples),
             seqio.preprocessors.tokenize,
             seqio.CacheDatasetPlaceholder(),
-            *seqio_objectives.preprocessors(objectives),
+            *seqio_objectives.preprocessors(task.objectives),
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={feature: seqio.Feature(vocabulary, dtype=tf.int32) for feature in FEATURES},
-        postprocess_fn=getattr(examples, "answer", None),
-        metric_fns=[getattr(answer_metrics, judge) for judge in judges],
+        postprocess_fn=getattr(task.examples, "answer", None),
+        metric_fns=[getattr(answer_metrics, metric) for metric in task.metrics],
     )
-
-
-def declaration_of(task: seqio.Task) -> Declaration:
-    """A task as it was declared with `add_task`.
-
-    Raises:
-        DataError: its preprocessors or features are not those that a token store can stand for.
-    """
-    reason = f"task {task.name!r} cannot be compiled"
-    steps = list(task.preprocessors)
-    places = [index for index, step in enumerate(steps) if isinstance(step, seqio.CacheDatasetPlaceholder)]
-    first = steps[0] if steps else None
-    if not places or not isinstance(first, PiecePreprocessor) or not isinstance(task.source, CorpusSource):
-        raise DataError(f"{reason}: declare it with t5music.data.seqio_bridge.tasks.add_task")
-    if steps[1 : places[0]] != [seqio.preprocessors.tokenize]:
-        raise DataError(
-            f"{reason}: between its pieces and its cache placeholder there may only be seqio.preprocessors.tokenize, "
-            f"not {steps[1 : places[0]]}"
-        )
-    features = task.output_features
-    if set(features) != set(FEATURES) or any(f.vocabulary != T5MusicVocabulary() for f in features.values()):
-        raise DataError(f"{reason}: its features must be inputs and targets in T5MusicVocabulary")
-    objectives: list[Objective] = []
-    for step in steps[places[0] + 1 :]:
-        if isinstance(step, seqio_objectives.ObjectivePreprocessor):
-            objectives.append(step.step)
-        elif step is not seqio.preprocessors.append_eos_after_trim:
-            raise DataError(
-                f"{reason}: {step} comes after its cache placeholder, where only objectives may be; move it before, or "
-                "write it as an Objective"
-            )
-    metrics = tuple(function.__name__ for function in task.metric_fns)
-    source = task.source
-    return Declaration(task.name, source.corpora, first.examples, tuple(objectives), metrics, source.apart_from)
-
-
-def rates_of(mixture: seqio.Mixture) -> dict[str, mixing_rates.Rate]:
-    """The rates of a mixture's tasks by their names.
-
-    Raises:
-        DataError: a rate that is neither a number nor a t5music.data.mixing_rates.Rate.
-    """
-    rates: dict[str, mixing_rates.Rate] = {}
-    for task in seqio.get_subtasks(mixture):
-        rate = mixture.rate_per_task_name[task.name]
-        if not isinstance(rate, mixing_rates.Rate | int | float):
-            raise DataError(f"mixture {mixture.name!r}: the rate of {task.name!r} is neither a number nor a Rate")
-        rates[task.name] = rate if isinstance(rate, mixing_rates.Rate) else mixing_rates.Constant(float(rate))
-    return rates

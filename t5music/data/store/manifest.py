@@ -19,10 +19,11 @@ from t5music.errors import ConfigError, DataError
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """An ArrayRecord file of a split: its name in the store's folder, and its size in bytes."""
+    """A record file of a split: its name in the store's folder, its size, and its digest (`record_files`)."""
 
     file: str
     bytes: int
+    digest: str
 
 
 @dataclasses.dataclass

@@ -1,7 +1,7 @@
 """Token stores: the compiled tokens of a task, and the files that say how tasks are mixed.
 
     <data_dir>/chorales/manifest.json
-    <data_dir>/chorales/train-00000-of-00002.array_record ...
+    <data_dir>/chorales/train-00000-of-00002.records ...
     <data_dir>/study.mixture.json                            {"tasks": {"chorales": {"name": "constant", "rate": 2.0}}}
 
 Reading needs neither TensorFlow nor seqio. Nothing in a store depends on when or where it was made: compiling twice
@@ -10,10 +10,12 @@ gives the same bytes.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,12 @@ from t5music.data.store.writer import StoreWriter
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, DataError, nearest
 from t5music.files import write_text
+from t5music.record_files import RecordFile
 
 __all__ = ["FeatureSpec", "Split", "StoreWriter", "TokenStore", "find", "write_mixture"]
 
 TRAIN = "train"
 MIXTURE_SUFFIX = ".mixture.json"
-CACHE_BYTES = 64 * 2**20
-BLOCK = 1024  # records that are read at once: a third of the time of reading each by itself
 
 
 class TokenStore:
@@ -156,8 +157,7 @@ class TokenStore:
             if not entry.examples:
                 raise DataError(f"split {name!r} of {self.path} is empty")
             codec = RecordCodec(self.features, self.manifest.vocabulary.size)
-            files = [self.path / shard.file for shard in entry.shards]
-            self._splits[name] = Split(files, codec, entry.examples, self.examples(name))
+            self._splits[name] = Split(self.path, entry, codec, self.examples(name))
         return self._splits[name]
 
     def _entry(self, split: str) -> SplitEntry:
@@ -168,34 +168,28 @@ class TokenStore:
 
 
 class Split:
-    """The examples of one split: `len(split)`, `split[i]` -> {feature: int32 [n] or str}. Safe to share by threads.
+    """The examples of one split: `len(split)`, `split[i]` -> {feature: int32 [n] or str}. Safe to share by threads."""
 
-    The records of a split of up to CACHE_BYTES stay in memory, block by block as they are read: most corpora of music
-    are small and gone through many times, and to read a record by itself takes longer than what is done with it.
-    """
-
-    def __init__(self, files: Sequence[Path], codec: RecordCodec, examples: int, used: int) -> None:
+    def __init__(self, folder: Path, entry: SplitEntry, codec: RecordCodec, used: int) -> None:
         """Opens the files of a split. Raises DataError where they are damaged or do not hold all examples.
 
         Args:
-            files: ArrayRecord files.
-            codec: of their records.
-            examples: how many are in the files.
-            used: how many of them, evenly spread, are the split.
+            folder: the store's folder.
+            entry: what the manifest says of the split.
+            codec: of its records.
+            used: how many of its examples, evenly spread, are the split.
         """
-        from grain.sources import ArrayRecordDataSource
-
-        self._files, self._codec = files, codec
-        self._cache: dict[int, bytes] | None = None
-        if sum(file.stat().st_size for file in files) <= CACHE_BYTES:
-            self._cache = {}
+        self._folder, self._codec, self._used = folder, codec, used
         try:
-            self._records = ArrayRecordDataSource([str(file) for file in files])
-        except (OSError, RuntimeError, ValueError) as error:
-            raise DataError(f"{files[0].parent} is damaged, compile it again: {_line(error)}") from error
-        if len(self._records) != examples:
-            raise DataError(f"{files[0].parent} holds {len(self._records)} of {examples} examples: compile it again")
-        self._used = used
+            self._files = [RecordFile(folder / shard.file) for shard in entry.shards]
+        except DataError as error:
+            raise DataError(f"{error}; compile it again") from error
+        for file, shard in zip(self._files, entry.shards, strict=True):
+            if file.digest != shard.digest:
+                raise DataError(f"{file.path} is damaged, compile it again: its digest is not the manifest's")
+        self._starts = [0, *itertools.accumulate(map(len, self._files))]
+        if self._starts[-1] != entry.examples:
+            raise DataError(f"{folder} holds {self._starts[-1]} of {entry.examples} examples: compile it again")
 
     def __len__(self) -> int:
         return self._used
@@ -203,22 +197,12 @@ class Split:
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < self._used:
             raise IndexError(f"example {index} of {self._used}")
-        index = index * len(self._records) // self._used  # neighbours in the files are of one piece
+        index = index * self._starts[-1] // self._used  # neighbours in the files are of one piece
+        number = bisect.bisect_right(self._starts, index) - 1
         try:
-            return self._codec.unpack(self._record(index))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise DataError(
-                f"example {index} of {self._files[0].parent} is damaged, compile it again: {_line(error)}"
-            ) from error
-
-    def _record(self, index: int) -> bytes:
-        if self._cache is None:
-            return self._records[index]
-        if index not in self._cache:
-            start = index - index % BLOCK
-            block = range(start, min(start + BLOCK, len(self._records)))
-            self._cache.update(zip(block, self._records.__getitems__(block), strict=True))
-        return self._cache[index]
+            return self._codec.unpack(self._files[number][index - self._starts[number]])
+        except (DataError, ValueError) as error:
+            raise DataError(f"example {index} of {self._folder} is damaged, compile it again: {error}") from error
 
 
 def write_mixture(stores_dir: str | os.PathLike[str], name: str, rates: Mapping[str, mixing_rates.Rate]) -> Path:
@@ -270,7 +254,3 @@ def _rates(path: Path) -> dict[str, mixing_rates.Rate]:
         return {task: mixing_rates.from_config(config) for task, config in configs.items()}
     except (ConfigError, DataError, ValueError) as error:
         raise DataError(f"{path} does not describe a mixture, compile it again: {error}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

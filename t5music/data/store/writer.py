@@ -19,6 +19,7 @@ from t5music.data.store.codec import MANIFEST, VERSION, FeatureSpec, RecordCodec
 from t5music.data.store.sums import Sums
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import DataError
+from t5music.record_files import RecordFile, RecordWriter
 
 SHARD_BYTES = 256 * 2**20
 
@@ -60,21 +61,17 @@ def check_replaceable(path: Path) -> None:
         raise DataError(f"{path} exists and is not a token store: remove it or choose another data_dir")
 
 
-def open_shard(path: Path) -> Any:
-    """Returns an ArrayRecord writer whose records can be read one by one."""
-    from array_record.python.array_record_module import ArrayRecordWriter
-
-    return ArrayRecordWriter(str(path), "group_size:1")  # one record a group: fast random access
-
-
 def shard_name(split: str, number: int, count: int) -> str:
     """Returns the file name of one of `count` shards of a split."""
-    return f"{split}-{number:05d}-of-{count:05d}.array_record"
+    return f"{split}-{number:05d}-of-{count:05d}.records"
 
 
 def split_entry(folder: Path, shards: Sequence[str], sums: Sums) -> dict[str, Any]:
     """Returns a split's entry in the manifest: its shards (names of files in `folder`) and its sums."""
-    files = [{"file": name, "bytes": (folder / name).stat().st_size} for name in shards]
+    files = [
+        {"file": name, "bytes": (folder / name).stat().st_size, "digest": RecordFile(folder / name).digest}
+        for name in shards
+    ]
     return {**sums.to_json(), "shards": files, "seconds": round(sums.seconds, 6)}
 
 
@@ -182,8 +179,8 @@ class StoreWriter:
         record, counts = self._codec.pack(example)
         try:
             self._splits[split].add(record, counts, notes, seconds)
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"cannot write {self.path}: {error}") from error
+        except OSError as error:
+            raise DataError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -191,11 +188,11 @@ class StoreWriter:
         try:
             if kind is None:
                 self._finish()
-        except (OSError, RuntimeError) as failure:
-            raise DataError(f"cannot write {self.path}: {failure}") from failure
+        except OSError as failure:
+            raise DataError(f"cannot write {self.path}: {failure.strerror or failure}") from failure
         finally:
             for split in self._splits.values():
-                with contextlib.suppress(OSError, RuntimeError):  # the first failure is the one to tell
+                with contextlib.suppress(OSError):  # the first failure is the one to tell
                     split.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -209,7 +206,7 @@ class _SplitWriter:
 
     def __init__(self, folder: Path, split: str, shard_bytes: int) -> None:
         self._folder, self._split, self._shard_bytes = folder, split, shard_bytes
-        self._writer: Any = None
+        self._writer: RecordWriter | None = None
         self._shards: list[Path] = []
         self._room = 0
         self._sums = Sums()
@@ -217,7 +214,7 @@ class _SplitWriter:
     def add(self, record: bytes, counts: Mapping[str, int], notes: int, seconds: float) -> None:
         if self._writer is None:
             path = self._folder / f"{self._split}-{len(self._shards):05d}"
-            self._writer = open_shard(path)
+            self._writer = RecordWriter(path)
             self._shards.append(path)
             self._room = self._shard_bytes
         self._writer.write(record)

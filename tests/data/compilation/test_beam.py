@@ -66,24 +66,19 @@ def read(entry: Entry) -> Iterator[Piece]:
 
 def test_several_workers_give_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("apache_beam")
-    seqio = pytest.importorskip("seqio")
     from t5music.corpora import build
     from t5music.data.compilation import compile_task as compiling
     from t5music.data.compilation import shards
-    from t5music.data.seqio_bridge import tasks
+    from t5music.data.declaration import Declaration
 
     monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path))
     monkeypatch.setattr(shards, "PIECES_PER_PART", 3)
     build.build(Corpus("beam", "t", "free", "here", "", entries, read), tmp_path, tmp_path, progress=False)
-    tasks.add_task("beam_continue", "beam", Continue("beam", "remi", words=64))
-    try:
-        task = tasks.declaration_of(seqio.get_mixture_or_task("beam_continue"))
-        contents = []
-        for options in (None, WORKERS):
-            store = compiling.compile_task(task, tmp_path, workers=1, force=True, progress=False, beam_options=options)
-            contents.append({path.name: path.read_bytes() for path in store.path.iterdir()})
-    finally:
-        seqio.TaskRegistry.remove("beam_continue")
+    task = Declaration("beam_continue", ("beam",), Continue("beam", "remi", words=64), (), ())
+    contents = []
+    for options in (None, WORKERS):
+        store = compiling.compile_task(task, tmp_path, workers=1, force=True, progress=False, beam_options=options)
+        contents.append({path.name: path.read_bytes() for path in store.path.iterdir()})
     assert contents[0] == contents[1]
     assert len([name for name in contents[0] if name.startswith("train")]) > 1
 

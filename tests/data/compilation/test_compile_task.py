@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,20 +24,15 @@ tf = pytest.importorskip("tensorflow")
 
 from t5music import locks, parallel  # noqa: E402
 from t5music.corpora import build, datasets  # noqa: E402
-from t5music.data import mixing_rates  # noqa: E402
+from t5music.data import declaration, mixing_rates  # noqa: E402
 from t5music.data.compilation import compile_task as compiling  # noqa: E402
 from t5music.data.compilation import shards  # noqa: E402
-from t5music.data.declaration import Declaration  # noqa: E402
+from t5music.data.declaration import Declaration, add_mixture, add_task, get_task  # noqa: E402
 from t5music.data.seqio_bridge import cache, tasks  # noqa: E402
-from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
 from t5music.data.store.token_store import TokenStore, find, write_mixture  # noqa: E402
 from t5music.data.vocabulary import default  # noqa: E402
 
 PIECES = 12
-
-
-def declared(name: str) -> Declaration:
-    return declaration_of(seqio.get_mixture_or_task(name))
 
 
 def piece(number: int) -> Score:
@@ -72,14 +67,16 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     build.build(SMALL, folder, folder, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(folder))
-        tasks.add_task("small_continue", "small", Continue("small", "remi", words=64))
-        tasks.add_task("small_classify", "small", Classify("style", ("even", "odd"), "remi", words=64))
+        tasks.register_everything()
+        add_task("small_continue", "small", Continue("small", "remi", words=64))
+        add_task("small_classify", "small", Classify("style", ("even", "odd"), "remi", words=64))
         steps = [SelectRandomChunk(), SpanCorruption()]
-        tasks.add_task("small_spans", "small", Pieces("remi"), steps)
-        tasks.add_task("small_lm", "small", Pieces("remi"), [LanguageModel()])
+        add_task("small_spans", "small", Pieces("remi"), steps)
+        add_task("small_lm", "small", Pieces("remi"), [LanguageModel()])
         yield folder
-    for name in ("small_continue", "small_classify", "small_spans", "small_lm"):
-        seqio.TaskRegistry.remove(name)
+    names = ("small_continue", "small_classify", "small_spans", "small_lm")
+    declaration.remove(names)
+    assert not set(names) & set(seqio.TaskRegistry.names())
 
 
 def through_seqio(name: str, **options) -> list[dict[str, np.ndarray]]:
@@ -99,7 +96,7 @@ def test_inputs_and_targets_are_text_to_the_letter(data_dir: Path):
 
 def test_store_holds_what_seqio_gives(data_dir: Path):
     for name in ("small_continue", "small_classify"):
-        store = compiling.compile_task(declared(name), data_dir, progress=False)
+        store = compiling.compile_task(get_task(name), data_dir, progress=False)
         for split in ("train", "validation", "test"):
             expected = through_seqio(name, split=split)
             stored = store.split(split)
@@ -111,7 +108,7 @@ def test_store_holds_what_seqio_gives(data_dir: Path):
 
 
 def test_manifest_counts_and_says_what_is_asked(data_dir: Path):
-    store = compiling.compile_task(declared("small_spans"), data_dir, progress=False)
+    store = compiling.compile_task(get_task("small_spans"), data_dir, progress=False)
     manifest = store.manifest.content
     assert manifest["objectives"] == [step.to_config() for step in (SelectRandomChunk(), SpanCorruption())]
     assert manifest["examples"] == {"kind": "pieces", "encoding": "remi", "words": 1024}
@@ -121,11 +118,8 @@ def test_manifest_counts_and_says_what_is_asked(data_dir: Path):
 
 
 def test_compiling_twice_gives_the_same_bytes(data_dir: Path):
-    task = seqio.get_mixture_or_task("small_continue")
-
-    one, two = (
-        contents(compiling.compile_task(declaration_of(task), data_dir, force=True, progress=False)) for _ in range(2)
-    )
+    task = get_task("small_continue")
+    one, two = (contents(compiling.compile_task(task, data_dir, force=True, progress=False)) for _ in range(2))
     assert one == two
 
 
@@ -139,8 +133,8 @@ def test_objectives_run_in_seqio_too_and_use_its_seed(data_dir: Path):
 
 def test_seqio_cache_gives_the_same_examples(data_dir: Path, tmp_path: Path):
     task = seqio.get_mixture_or_task("small_continue")
-    store = compiling.compile_task(declaration_of(task), data_dir, progress=False)
-    cache.write(task, store, tmp_path)
+    store = compiling.compile_task(get_task("small_continue"), data_dir, progress=False)
+    cache.write("small_continue", store, tmp_path)
     seqio.add_global_cache_dirs([str(tmp_path)])
     cached = through_seqio("small_continue", split="train", use_cached=True)
     uncached = through_seqio("small_continue", split="train", use_cached=False)
@@ -152,31 +146,17 @@ def test_seqio_cache_gives_the_same_examples(data_dir: Path, tmp_path: Path):
 
 
 def test_mixture_is_written_down_with_its_rates(data_dir: Path):
-    rates = [("small_continue", mixing_rates.Proportional(maximum=5)), ("small_classify", 2.0)]
-    seqio.MixtureRegistry.add("small_mixture", rates)
+    rates = {"small_continue": mixing_rates.Proportional(maximum=5), "small_classify": mixing_rates.Constant(2.0)}
+    add_mixture("small_mixture", rates)
     try:
-        mixture = seqio.get_mixture_or_task("small_mixture")
-        for task in seqio.get_subtasks(mixture):
-            compiling.compile_task(declaration_of(task), data_dir, progress=False)
-        write_mixture(compiling.stores_dir(data_dir), "small_mixture", tasks.rates_of(mixture))
-        rates = {store.name: rate for store, rate in find(data_dir / "stores", "small_mixture")}
-        assert rates == {
-            "small_continue": mixing_rates.Proportional(maximum=5),
-            "small_classify": mixing_rates.Constant(2.0),
-        }
-        seqio.MixtureRegistry.add("small_own_rate", [("small_continue", lambda task: 3.0)])
-        with pytest.raises(DataError, match="neither a number nor a Rate"):
-            tasks.rates_of(seqio.get_mixture_or_task("small_own_rate"))
+        assert seqio.get_mixture_or_task("small_mixture").rate_per_task_name == rates
+        for task in declaration.tasks_of("small_mixture"):
+            compiling.compile_task(task, data_dir, progress=False)
+        write_mixture(compiling.stores_dir(data_dir), "small_mixture", declaration.MIXTURES["small_mixture"].rates)
+        assert {store.name: rate for store, rate in find(data_dir / "stores", "small_mixture")} == rates
     finally:
-        for name in ("small_mixture", "small_own_rate"):
-            seqio.MixtureRegistry.remove(name)
-
-
-def test_a_task_with_other_steps_after_the_cache_cannot_be_compiled(data_dir: Path):
-    task = seqio.get_mixture_or_task("small_continue")
-    odd = task.replace(name="odd", preprocessors=[*task.preprocessors[:3], lambda dataset: dataset])
-    with pytest.raises(DataError, match="only objectives may be"):
-        compiling.compile_task(declaration_of(odd), data_dir, progress=False)
+        declaration.remove(["small_mixture"])
+    assert "small_mixture" not in seqio.MixtureRegistry.names()
 
 
 def test_label_tasks_carry_their_metrics(data_dir: Path):
@@ -189,14 +169,10 @@ def test_label_tasks_carry_their_metrics(data_dir: Path):
 
 
 def test_a_changed_declaration_is_compiled_again(data_dir: Path):
-    task = seqio.get_mixture_or_task("small_continue")
-    compiling.compile_task(declaration_of(task), data_dir, progress=False)
-    shorter = tasks.PiecePreprocessor(Continue("small", "remi", words=32))
-    assert compiling.compiled(declaration_of(task), data_dir) is not None
-    assert (
-        compiling.compiled(declaration_of(task.replace(preprocessors=[shorter, *task.preprocessors[1:]])), data_dir)
-        is None
-    )
+    task = get_task("small_continue")
+    compiling.compile_task(task, data_dir, progress=False)
+    assert compiling.compiled(task, data_dir) is not None
+    assert compiling.compiled(replace(task, examples=Continue("small", "remi", words=32)), data_dir) is None
 
 
 # ------------------------------------------------------------------------------------------------------------- parts
@@ -227,7 +203,7 @@ def parts_compiled(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) 
 
 
 def test_bytes_do_not_depend_on_workers_or_interruption(data_dir: Path, small_parts: None):
-    task = declared("small_continue")
+    task = get_task("small_continue")
     whole = contents(compiling.compile_task(task, data_dir, workers=1, force=True, progress=False))
     assert len([name for name in whole if name.startswith("train")]) > 1
     assert contents(compiling.compile_task(task, data_dir, workers=2, force=True, progress=False)) == whole
@@ -236,7 +212,7 @@ def test_bytes_do_not_depend_on_workers_or_interruption(data_dir: Path, small_pa
         with pytest.raises(KeyboardInterrupt):
             compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)
     work = next((data_dir / "stores").glob(".small_continue.*"))
-    (work / "store" / ".train-00000-of-00009.array_record.x").write_bytes(b"left by a killed worker")
+    (work / "store" / ".train-00000-of-00009.records.x").write_bytes(b"left by a killed worker")
     with pytest.MonkeyPatch.context() as patch:
         after = parts_compiled(patch)
         assert contents(compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)) == whole
@@ -246,15 +222,15 @@ def test_bytes_do_not_depend_on_workers_or_interruption(data_dir: Path, small_pa
 
 
 def test_tasks_that_differ_in_their_objectives_are_compiled_once(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    one = compiling.compile_task(declared("small_spans"), data_dir, force=True, progress=False)
+    one = compiling.compile_task(get_task("small_spans"), data_dir, force=True, progress=False)
     names = parts_compiled(monkeypatch)
-    task = declared("small_lm")
+    task = get_task("small_lm")
     shared = compiling.compile_task(task, data_dir, progress=False)
     assert not names
     assert shared.objectives == [LanguageModel()]
     taken = contents(shared)
-    assert [content for name, content in taken.items() if name.endswith("array_record")] == [
-        content for name, content in contents(one).items() if name.endswith("array_record")
+    assert [content for name, content in taken.items() if name.endswith("records")] == [
+        content for name, content in contents(one).items() if name.endswith("records")
     ]
     assert contents(compiling.compile_task(task, data_dir, force=True, progress=False)) == taken
     assert names
@@ -273,15 +249,13 @@ class Picky(Pieces):
             raise MidiError(f"{piece.id}: has {len(piece.id)} faults")
 
 
-def picky(name: str, *refused: str) -> seqio.Task:
-    task = seqio.get_mixture_or_task("small_lm")
-    steps = [tasks.PiecePreprocessor(Picky("remi", refused=refused)), *task.preprocessors[1:]]
-    return task.replace(name=name, preprocessors=steps)
+def picky(name: str, *refused: str) -> Declaration:
+    return replace(get_task("small_lm"), name=name, examples=Picky("remi", refused=refused))
 
 
 def test_pieces_that_cannot_be_said_are_left_out_and_counted(data_dir: Path, small_parts: None):
     refused = tuple(record["id"].decode() for record in datasets.Pieces(["small"], "train", data_dir))[:3]
-    store = compiling.compile_task(declaration_of(picky("picky", *refused)), data_dir, progress=False)
+    store = compiling.compile_task(picky("picky", *refused), data_dir, workers=1, progress=False)
     ids = {store.split("train")[index]["piece"] for index in range(store.examples("train"))}
     train = store.manifest.content["splits"]["train"]
     assert not ids & set(refused)  # a whole part: its shard is empty
@@ -295,22 +269,22 @@ def test_pieces_that_cannot_be_said_are_left_out_and_counted(data_dir: Path, sma
 def test_nothing_to_train_on_is_an_error_that_says_why(data_dir: Path):
     task = picky("nothing", *(f"{number}.mid" for number in range(PIECES)))
     with pytest.raises(DataError, match=r"no training example: its corpora gave \d+ train, .* x has # faults"):
-        compiling.compile_task(declaration_of(task), data_dir, progress=False)
+        compiling.compile_task(task, data_dir, workers=1, progress=False)
     assert not list((data_dir / "stores").glob("*nothing*"))
 
 
 def test_a_full_disk_is_an_error_and_the_old_store_stays(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    task = declared("small_classify")
+    task = get_task("small_classify")
     before = contents(compiling.compile_task(task, data_dir, progress=False))
 
     class Full:
         def write(self, record: bytes) -> None:
-            raise RuntimeError("No space left on device")
+            raise OSError(28, "No space left on device")
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(shards, "open_shard", lambda path: Full())
-    with pytest.raises(DataError, match=r"cannot write .*array_record: No space left on device"):
+    monkeypatch.setattr(shards, "RecordWriter", lambda path: Full())
+    with pytest.raises(DataError, match=r"cannot write .*records: No space left on device"):
         compiling.compile_task(task, data_dir, workers=1, force=True, progress=False)
     monkeypatch.undo()
     monkeypatch.setenv("T5MUSIC_DATA", str(data_dir))
@@ -318,7 +292,7 @@ def test_a_full_disk_is_an_error_and_the_old_store_stays(data_dir: Path, monkeyp
 
 
 def test_a_store_of_another_corpus_or_declaration_is_not_taken(data_dir: Path):
-    task = declared("small_classify")
+    task = get_task("small_classify")
     store = compiling.compile_task(task, data_dir, progress=False)
     manifest = json.loads((store.path / "manifest.json").read_text())
     for key, value in (("apart_from", ["other"]), ("metrics", []), ("corpora", {"small": {}}), ("corpus", ["other"])):
@@ -328,25 +302,10 @@ def test_a_store_of_another_corpus_or_declaration_is_not_taken(data_dir: Path):
     assert compiling.compiled(task, data_dir) is not None
 
 
-def test_only_known_steps_come_before_the_cache(data_dir: Path):
-    task = seqio.get_mixture_or_task("small_continue")
-    piece_step, tokenize, *rest = task.preprocessors
-    for steps, message in (
-        ([piece_step, lambda dataset: dataset, tokenize, *rest], "there may only be"),
-        ([piece_step, *rest], "there may only be"),
-        ([tokenize, *rest], "declare it with"),
-    ):
-        with pytest.raises(DataError, match=message):
-            declaration_of(task.replace(preprocessors=steps))
-    other = {name: seqio.Feature(seqio.ByteVocabulary()) for name in ("inputs", "targets")}
-    with pytest.raises(DataError, match="in T5MusicVocabulary"):
-        declaration_of(task.replace(output_features=other))
-
-
 def test_what_another_process_compiles_is_waited_for_and_read(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    task, stores = declared("small_lm"), compiling.stores_dir(data_dir)
+    task, stores = get_task("small_lm"), compiling.stores_dir(data_dir)
     store = compiling.compile_task(task, data_dir, progress=False)
     aside = data_dir / "aside"
     store.path.rename(aside)

@@ -18,10 +18,11 @@ from t5music.errors import DataError
 seqio = pytest.importorskip("seqio")
 pytest.importorskip("tensorflow")
 
+import t5music.tasks.mixtures  # noqa: E402, F401  (registers everything with seqio)
 from t5music.corpora import build  # noqa: E402
 from t5music.data.compilation import compile_task as compiling  # noqa: E402
-from t5music.data.seqio_bridge.tasks import declaration_of  # noqa: E402
-from t5music.tasks import folder, pretraining  # noqa: E402, F401
+from t5music.data.declaration import get_task  # noqa: E402
+from t5music.tasks import folder  # noqa: E402
 
 NAME = "some_english"
 
@@ -40,12 +41,12 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         build.build(nested, nested.installed(), place, workers=1, progress=False)
         build.build(texts.corpus(root, NAME), root, place, workers=1, progress=False)
         for task in ("synthetic_nested_language_model", *folder.declare_text(NAME)):
-            compiling.compile_task(declaration_of(seqio.get_mixture_or_task(task)), place, workers=1, progress=False)
+            compiling.compile_task(get_task(task), place, workers=1, progress=False)
         yield place
 
 
 def stored(data_dir: Path, task: str, split: str) -> list[np.ndarray]:
-    examples = compiling.compiled(declaration_of(seqio.get_mixture_or_task(task)), data_dir).split(split)
+    examples = compiling.compiled(get_task(task), data_dir).split(split)
     return [examples[index]["targets"] for index in range(len(examples))]
 
 

@@ -1,0 +1,99 @@
+"""Installs: what the base needs, where there are wheels for it, and that Colab's own packages stay as they are.
+
+The slow tests ask a package index.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+FOLDER = Path(__file__).parent
+[COLAB] = FOLDER.glob("colab_*.txt")
+COLAB_PYTHON = "3.13"
+LINUX = "x86_64-manylinux_2_28"
+MOST_PACKAGES = 60
+# A notebook's own machinery, of which a notebook has what it runs in.
+MACHINERY = {"ipykernel", "ipython", "jupyter", "jupyterlab", "nbclient", "nbformat", "notebook", "tornado"}
+
+
+def load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+resolving = load(FOLDER / "resolve.py")
+
+
+def pins() -> dict[str, Version]:
+    """Colab's packages by name."""
+    lines = (line.split("==") for line in COLAB.read_text(encoding="utf-8").splitlines() if "==" in line)
+    return {canonicalize_name(name): Version(version) for name, version in lines}
+
+
+def names(*extras: str) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in resolving.requirements(extras)}
+
+
+def test_the_base_needs_nothing_of_tensorflow():
+    assert not names() & {
+        "tensorflow",
+        "seqio",
+        "tensorflow-datasets",
+        "note-seq",
+        "array-record",
+        "grain",
+        "tensorboard",
+    }
+
+
+def test_notebooks_bring_no_machinery():
+    assert not names("notebook") & MACHINERY
+
+
+def test_colabs_pins_are_dated_and_within_the_ranges():
+    date = re.fullmatch(r"colab_(\d{4}_\d\d_\d\d)\.txt", COLAB.name)
+    assert date
+    colab = pins()
+    assert (str(colab["ipykernel"]), str(colab["ipython"])) == ("6.17.1", "7.34.0")
+    for line in resolving.requirements(["notebook"]):
+        requirement = Requirement(line)
+        version = colab.get(canonicalize_name(requirement.name))
+        assert version is None or version in requirement.specifier, f"Colab has {requirement.name} {version}"
+
+
+def test_the_package_names_what_is_installed_here():
+    for line in resolving.requirements():
+        requirement = Requirement(line)
+        assert installed_version(requirement.name) in requirement.specifier
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", resolving.PYTHONS)
+@pytest.mark.parametrize("platform", resolving.PLATFORMS)
+def test_there_are_wheels_for_the_base_everywhere(python: str, platform: str):
+    pytest.importorskip("uv")
+    packages = resolving.resolve(resolving.requirements(), python, resolving.PLATFORMS[platform])
+    assert "jaxlib" in packages
+    assert len(packages) <= MOST_PACKAGES
+
+
+@pytest.mark.slow
+def test_nothing_moves_on_colab():
+    pytest.importorskip("uv")
+    packages = resolving.resolve(resolving.requirements(["notebook"]), COLAB_PYTHON, LINUX, COLAB)
+    colab = pins()
+    moved = {name for name, version in packages.items() if Version(version) != colab.get(name, Version(version))}
+    assert not moved
+    assert {"jax", "jaxlib", "numpy", "flax"} <= packages.keys() & colab.keys()
