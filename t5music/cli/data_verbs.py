@@ -140,7 +140,7 @@ def _build(
     report = builder.current_report(corpus.name, files.data_dir())
     if report is None or force:
         if read_report(corpus.name, files.data_dir()) is not None and not force:
-            print(f"{corpus.name} was built by other rules of reading MIDI: building it again")
+            print(f"{corpus.name} was built by other rules of reading music: building it again")
         root = download.obtain(corpus, files.data_dir(), source=source, accept_licence=accept_licence)
         report = builder.build(corpus, root, files.data_dir(), workers=workers, force=force)
     pieces = ", ".join(f"{n} {split}" for split, n in report["pieces"].items())

@@ -57,7 +57,7 @@ def xml_of(data: bytes, name: str) -> bytes:
 
 
 def _root_file(archive: zipfile.ZipFile, name: str) -> str:
-    """The name of the score in an archive: the first MusicXML that its contents list, or its only XML without a list."""
+    """The name of the score in an archive: the first MusicXML of its contents, or its only XML where it has no list."""
     members = [member for member in archive.namelist() if not member.endswith("/")]
     if _CONTENTS in members:
         contents = _member(archive, _CONTENTS, _MAX_CONTENTS, name)

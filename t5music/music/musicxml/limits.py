@@ -1,6 +1,6 @@
 """Limits: what is too much to be a score, and the names of files that hold one.
 
-The largest of 1,582 scores of OpenScore has 12 MB of XML in an archive of 0.3 MB, nested 8 deep. What goes far beyond is
+The largest of 250 scores of OpenScore has 10 MB of XML, up to 53 times the size of its archive. What goes far beyond is
 damage or malice, and is refused before memory is spent on it.
 """
 

@@ -30,10 +30,12 @@ MOMENTARY: dict[str, tuple[int, int | None]] = {
 
 # Words at the beginning of a tempo mark, the more special before the more general -> quarter notes a minute.
 _TEMPO_WORDS = (
-    ("larghissimo", 24), ("largamente", 50), ("larghetto", 63), ("largo", 50), ("grave", 40), ("lento|lent\\b|lentement", 56),
+    ("larghissimo", 24), ("largamente", 50), ("larghetto", 63), ("largo", 50), ("grave", 40),
+    ("lento|lent\\b|lentement", 56),
     ("adagietto", 72), ("adagio", 66), ("langsam|sehr langsam", 60), ("andantino", 88), ("andante", 80),
     ("marcia|marsch", 112), ("gehend", 80), ("moderato|mod.r.|m(ä|ae)(ß|ss)ig", 104), ("allegretto", 112),
-    ("allegro|all[eo]\\.", 132), ("bewegt|etwas bewegt|animato|anim.", 120), ("vivacissimo", 176), ("vivace|vivo|vif\\b", 160),
+    ("allegro|all[eo]\\.", 132), ("bewegt|etwas bewegt|animato|anim.", 120), ("vivacissimo", 176),
+    ("vivace|vivo|vif\\b", 160),
     ("lebhaft|sehr lebhaft|munter", 132), ("schnell|rasch|sehr schnell|geschwind", 152), ("prestissimo", 200),
     ("presto", 184), ("ziemlich langsam", 66), ("ziemlich", 108),
 )  # fmt: skip

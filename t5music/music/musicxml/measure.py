@@ -24,7 +24,8 @@ _MAX_QUARTERS = 10_000  # of one duration
 TIE_START, TIE_STOP = 1, 2
 _BEAT_UNITS = {
     "maxima": 32, "long": 16, "breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": Fraction(1, 2),
-    **{name: Fraction(1, size) for name, size in (("16th", 4), ("32nd", 8), ("64th", 16), ("128th", 32), ("256th", 64))},
+    "16th": Fraction(1, 4), "32nd": Fraction(1, 8), "64th": Fraction(1, 16), "128th": Fraction(1, 32),
+    "256th": Fraction(1, 64),
 }  # fmt: skip
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
@@ -38,11 +39,12 @@ class WrittenNote(NamedTuple):
         duration: in UNITS; 0 for a grace note.
         pitch: as it sounds.
         velocity: that the note itself states; 0 for none.
-        emphasis: what its signs make of the velocity in force; 0 for a grace note that has one.
+        emphasis: what its signs make of the velocity in force: a factor.
         voice: a number for each voice.
         program: 0..127, DRUMS for percussion.
         ties: TIE_START, TIE_STOP, both or none.
-        grace: which of the grace notes before their main note, from 1; 0 for an ordinary note.
+        grace: which of the grace notes before their main note, from 1, or from -1 down for an appoggiatura, whose stem
+            is not slashed; 0 for an ordinary note.
     """
 
     measure: int
@@ -162,18 +164,18 @@ class PartReader:
     # ---------------------------------------------------------------------------------------------------- notes
 
     def _note(self, note: Element) -> None:
-        grace, is_chord = note.find("grace") is not None, note.find("chord") is not None
-        duration = 0 if grace else max(0, self._duration(note))
+        grace, is_chord = note.find("grace"), note.find("chord") is not None
+        duration = 0 if grace is not None else max(0, self._duration(note))
         start = self.chord_position if is_chord else self.position
         self.chord_position = start
         if not is_chord:
             self.position += duration
         elif start + duration > self.position:
             self.end = max(self.end, start + duration)
-        if grace and not is_chord:
+        if grace is not None and not is_chord:
             self.graces += 1
         if note.find("rest") is not None or note.find("cue") is not None:
-            self.graces = self.graces if grace else 0
+            self.graces = 0 if grace is None else self.graces
             return
         pitch, program = self._pitch(note)
         ties = {tie.get("type") for tie in note.findall("tie")} | {
@@ -192,12 +194,12 @@ class PartReader:
                 self._voices.setdefault(voice, len(self._voices)),
                 program,
                 ("start" in ties or "continue" in ties) * TIE_START + ("stop" in ties or "continue" in ties) * TIE_STOP,
-                self.graces if grace else 0,
+                0 if grace is None else self.graces if grace.get("slash") == "yes" else -self.graces,
             )
         )
         if len(self.written.notes) > MAX_NOTES:
             raise MidiError(f"{self.name}: more than {MAX_NOTES} notes in a part")
-        self.graces = self.graces if grace or is_chord else 0
+        self.graces = 0 if grace is None and not is_chord else self.graces
 
     def _pitch(self, note: Element) -> tuple[int, int]:
         """The pitch that sounds, and the program."""
@@ -263,9 +265,7 @@ class PartReader:
     def _sounding(self, fifths: int) -> int:
         """The signature as it sounds: transposed parts are written in other keys."""
         shift = 7 * next(iter(self._transposition.values()), 0) % 12
-        return (
-            fifths if not shift else min((fifths + shift - 24, fifths + shift - 12, fifths + shift), key=_signs_of)
-        )
+        return fifths if not shift else min((fifths + shift - 24, fifths + shift - 12, fifths + shift), key=_signs_of)
 
     # ----------------------------------------------------------------------------------------------- directions
 

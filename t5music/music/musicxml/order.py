@@ -176,18 +176,22 @@ class _Player:
         """Goes to the measure that is played after the one just played."""
         measure = self.at
         ending = self.endings.get(measure)
-        if measure in self.signs.backward and not self.has_jumped:
-            if self.turn < (self.signs.backward[measure] if ending is None else ending.last_pass):
-                self.turn += 1
-                self.at = self.section
-                return
+        # An ending before another one leads back even where no sign says so.
+        leads_on = ending is not None and measure == ending.last and measure + 1 in self.endings
+        returns = measure in self.signs.backward or leads_on
+        last_turn = ending.last_pass if ending is not None else self.signs.backward.get(measure, 1)
+        if returns and not self.has_jumped and self.turn < last_turn:
+            self.turn += 1
+            self.at = self.section
+            return
         if self._jump(measure):
             return
         self.at = measure + 1
-        is_last_of_ending = ending is not None and measure == ending.last and self.at not in self.endings
-        if not self.has_jumped and (is_last_of_ending or (measure in self.signs.backward and ending is None)):
-            self._new_section()
-        elif not self.has_jumped and self.at in self.signs.forward and self.at != self.section:
+        ends_section = measure in self.signs.backward
+        if ending is not None:
+            ends_section = measure == ending.last and self.at not in self.endings
+        begins_section = self.at in self.signs.forward and self.at != self.section
+        if not self.has_jumped and (ends_section or begins_section):
             self._new_section()
 
     def _jump(self, measure: int) -> bool:

@@ -25,7 +25,8 @@ _SNARE = 38
 _NAMES = (
     ("bass clarinet|bassklarinette", 71), ("clarinet|klarinette", 71), ("english horn|cor anglais|englischhorn", 69),
     ("flugelhorn", 56), ("french horn|waldhorn|corno|horn in|^horn", 60), ("contrabassoon|kontrafagott", 70),
-    ("bassoon|fagott", 70), ("oboe|hautbois", 68), ("piccolo", 72), ("recorder|blockfl", 74), ("flute|fl.te|flauto", 73),
+    ("bassoon|fagott", 70), ("oboe|hautbois", 68), ("piccolo", 72), ("recorder|blockfl", 74),
+    ("flute|fl.te|flauto", 73),
     ("soprano sax", 64), ("tenor sax", 66), ("baritone sax", 67), ("sax", 65), ("trumpet|trompete|tromba|cornet", 56),
     ("trombone|posaune", 57), ("tuba", 58), ("contrabass|double bass|kontrabass|contrebasse", 43),
     ("bass guitar|electric bass|e-bass", 33), ("violoncello|cello|vcl|vc\\b", 42),
@@ -101,7 +102,9 @@ def _part(element: Element) -> Part:
     midi = {item.get("id", ""): item for item in element.findall("midi-instrument")}
     part = Part(name)
     for key in dict.fromkeys([*names, *midi]):
-        titles = [child_text(names[key], path) for path in ("instrument-sound", "instrument-name")] if key in names else []
+        titles = (
+            [child_text(names[key], path) for path in ("instrument-sound", "instrument-name")] if key in names else []
+        )
         part.instruments[key] = _instrument(midi.get(key), [*titles, name])
     if not part.instruments:
         part.instruments[""] = _instrument(None, [name])

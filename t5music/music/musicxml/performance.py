@@ -15,6 +15,7 @@ from t5music.music.musicxml import marks
 from t5music.music.musicxml.measure import TIE_START, TIE_STOP, UNITS, WrittenPart
 
 GRACE = UNITS // 8  # a grace note's length, where there is room: a 32nd note
+LONGEST_GAP = 4 * UNITS  # between the ends of a tie
 _TOLERANCE = UNITS // 64  # by so much may rounded tuplets miss each other
 
 NOTES = np.dtype(
@@ -107,7 +108,7 @@ def _joined(notes: NDArray) -> NDArray:
     """The notes, each chain of tied ones as one.
 
     A tie leads to the note of its pitch that begins where it ends: one that a tie ends at, or, as many files leave that
-    out, one of the same voice.
+    out, one of the same voice. Within a voice two ends of a tie may also lie apart, as in a chord that is built up.
     """
     if not notes["ties"].any():
         return notes
@@ -120,7 +121,9 @@ def _joined(notes: NDArray) -> NDArray:
     for index, (onset, pitch, voice, ties) in enumerate(rows):
         head = index
         for before in tied[pitch]:
-            if abs(ends[before] - onset) <= _TOLERANCE and (ties & TIE_STOP or notes["voice"][before] == voice):
+            is_same_voice, gap = notes["voice"][before] == voice, onset - int(ends[before])
+            is_next = abs(gap) <= _TOLERANCE and (ties & TIE_STOP or is_same_voice)
+            if is_next or (0 <= gap <= LONGEST_GAP and ties & TIE_STOP and is_same_voice):
                 head = heads[before]
                 notes["duration"][head] = ends[index] - notes["onset"][head]
                 notes["grace"][head] = 0 if not notes["grace"][index] else notes["grace"][head]
@@ -129,17 +132,18 @@ def _joined(notes: NDArray) -> NDArray:
                 break
         if ties & TIE_START:
             heads[index] = head
-            tied[pitch] = [other for other in tied[pitch] if ends[other] >= onset - _TOLERANCE]
+            tied[pitch] = [other for other in tied[pitch] if ends[other] >= onset - LONGEST_GAP]
             tied[pitch].append(index)
     return notes[stays]
 
 
 def _with_graces(notes: NDArray) -> NDArray:
-    """The notes, grace notes before their main notes: in time taken from the note before, or at the start from theirs.
+    """The notes, grace notes with the time that they take.
 
-    All grace notes of a main note together take at most half of the note that they take it from.
+    Slashed ones come before the beat, in time taken from the note before, at most half of it; appoggiaturas come on the
+    beat and take half of their main note, as do all at the beginning of the piece. Where there is no such note, the other.
     """
-    graces = np.flatnonzero((notes["grace"] > 0) & (notes["duration"] == 0))
+    graces = np.flatnonzero((notes["grace"] != 0) & (notes["duration"] == 0))
     if not len(graces):
         return notes
     notes = notes.copy()
@@ -157,13 +161,11 @@ def _with_graces(notes: NDArray) -> NDArray:
         groups[int(notes["voice"][index]), int(notes["onset"][index])].append(index)
     for (voice, onset), members in groups.items():
         places = {place: rank for rank, place in enumerate(dict.fromkeys(notes["grace"][members].tolist()))}
-        before = ending[voice, onset]
-        main = starting[voice, onset]
-        room = min([int(notes["duration"][index]) // 2 for index in before], default=onset)
-        takes_from_main = room == 0
-        if takes_from_main:
-            room = min([int(notes["duration"][index]) // 2 for index in main], default=0)
-        length = min(GRACE, room // len(places))
+        before, main = ending[voice, onset], starting[voice, onset]
+        room_before = min([int(notes["duration"][index]) // 2 for index in before], default=onset)
+        room_after = min([int(notes["duration"][index]) // 2 for index in main], default=0)
+        takes_from_main = room_after > 0 and (room_before == 0 or min(places) < 0)
+        length = room_after // len(places) if takes_from_main else min(GRACE, room_before // len(places))
         begin = onset if takes_from_main else onset - length * len(places)
         for index in members:
             notes["onset"][index] = begin + places[int(notes["grace"][index])] * length

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -23,8 +24,8 @@ from t5music.music import midi
 from t5music.music.midi import limits as midi_limits
 from t5music.music.midi.reader import Reading
 from t5music.music.midi.writer import END_OF_TICKS
-from t5music.music.musicxml import container, order, part_list, performance, xml_stream
-from t5music.music.musicxml.limits import MAX_NOTES, MAX_PARTS
+from t5music.music.musicxml import container, converted, order, part_list, performance, xml_stream
+from t5music.music.musicxml.limits import CONVERTED_SUFFIXES, MAX_NOTES, MAX_PARTS
 from t5music.music.musicxml.measure import UNITS, PartReader, WrittenPart
 from t5music.music.musicxml.order import Signs
 from t5music.music.musicxml.part_list import Part
@@ -42,7 +43,7 @@ _SLIVER = UNITS // 64  # by so much may a measure miss its length by rounded tup
 def read_mended(
     source: str | os.PathLike[str] | bytes, *, name: str | None = None, require_notes: bool = True
 ) -> Reading:
-    """Reads a score in MusicXML, plain or compressed, as it sounds.
+    """Reads a score in MusicXML, plain or compressed, as it sounds; a path may also be one of Humdrum or MEI.
 
     A track is a part with the notes of one program, as it would be read back from a MIDI file. Onsets and lengths are
     exact, whatever the tuplets, unless they need more ticks than MIDI has. A measure lasts as long as its longest part;
@@ -64,6 +65,9 @@ def read_mended(
     else:
         name = name or printable_name(source)
         data = container.load(source, name)
+        suffix = Path(os.fsdecode(source)).suffix.lower()
+        if suffix in CONVERTED_SUFFIXES:
+            data = converted.to_musicxml(data, suffix, name)
     reading = _read(xml_stream.read(container.xml_of(data, name), name), name)
     if require_notes and not len(reading.score.notes):
         raise MidiError(f"{name}: no notes in it")
@@ -85,7 +89,7 @@ def _read(items: Iterator[Element | Measure], name: str) -> Reading:
             readers[item.part] = PartReader(parts.get(item.part) or Part(), signs, name)
         reader = readers[item.part]
         notes -= len(reader.written.notes)
-        reader.read(item.element, item.index)
+        reader.read(item.element, item.number)
         notes += len(reader.written.notes)
         if notes > MAX_NOTES:
             raise MidiError(f"{name}: has more than {MAX_NOTES} notes")
@@ -140,7 +144,9 @@ def _performed(parts: list[WrittenPart], signs: Signs, name: str) -> Reading:
         spans["track"] = track
         spans["duration"] = ticks(spans["onset"] + spans["duration"]) - ticks(spans["onset"])
         spans["onset"] = ticks(spans["onset"])
-    midi_limits.check_end(int((rows["onset"] + rows["duration"]).max(initial=0)), resolution, midi_limits.Limits(), name)
+    midi_limits.check_end(
+        int((rows["onset"] + rows["duration"]).max(initial=0)), resolution, midi_limits.Limits(), name
+    )
     score = Score(
         resolution,
         rows,
@@ -215,7 +221,7 @@ def _tempos(parts: list[WrittenPart], timeline: Timeline, end: int) -> NDArray:
 
 
 def _keys(parts: list[WrittenPart], timeline: Timeline, end: int) -> NDArray:
-    """The keys (KEY, ticks in UNITS) of the first part that states them and is written as it sounds, if there is one."""
+    """The keys (KEY, ticks in UNITS) of the first part that states them, of those written as they sound if there are any."""
     stating = [part for part in parts if part.keys]
     stating.sort(key=lambda part: (part.transposes, all(note.program == 128 for note in part.notes)))
     marks = {mark[:2]: mark[2:] for mark in stating[0].keys} if stating else {}
@@ -223,7 +229,7 @@ def _keys(parts: list[WrittenPart], timeline: Timeline, end: int) -> NDArray:
 
 
 def _changes(marks: list[tuple], timeline: Timeline, end: int) -> list[tuple]:
-    """What changes when: (time, values), without what states what is in force. `marks` are (measure, position, values)."""
+    """What changes when: (time, values), each only once. `marks` are (measure, position, values)."""
     if not marks:
         return []
     which, times = timeline.times([mark[0] for mark in marks], [mark[1] for mark in marks])

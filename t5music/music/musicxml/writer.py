@@ -1,4 +1,4 @@
-"""Writing: Scores as MusicXML that notation programs open: bars, meters, keys, voices, ties, tuplets, two staves for pianos.
+"""Writing: Scores as MusicXML that notation programs open: bars, meters, keys, voices, ties and tuplets.
 
 Music whose times lie on a grid, at most MOST_UNITS a quarter, is written exactly: for it `read` gives back the notes,
 programs, meters, keys and tempi that were written. Music that was played freely is moved to sixteenths and their
@@ -42,7 +42,9 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <identification><encoding><software>t5music</software></encoding></identification>
 """
 _CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
-<container><rootfiles><rootfile full-path="score.musicxml" media-type="application/vnd.recordare.musicxml+xml"/></rootfiles></container>
+<container><rootfiles>
+<rootfile full-path="score.musicxml" media-type="application/vnd.recordare.musicxml+xml"/>
+</rootfiles></container>
 """
 
 
@@ -51,11 +53,10 @@ def write(score: Score, path: str | os.PathLike[str]) -> None:
 
     Raises MidiError as `to_bytes`, and DataError where the file system refuses.
     """
-    data = to_bytes(score)
-    files.write_bytes(path, compressed(data) if Path(path).suffix.lower() == ".mxl" else data)
+    files.write_bytes(path, to_bytes(score, is_compressed=Path(path).suffix.lower() == ".mxl"))
 
 
-def compressed(data: bytes) -> bytes:
+def _compressed(data: bytes) -> bytes:
     """The bytes of a compressed score (.mxl) with this XML; the same for the same XML."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -64,8 +65,12 @@ def compressed(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def to_bytes(score: Score) -> bytes:
-    """The XML of a score, UTF-8. A part is a track with one program, as `midi.representable` parts them.
+def to_bytes(score: Score, *, is_compressed: bool = False) -> bytes:
+    """The bytes of a score in MusicXML. A part is a track with one program, as `midi.representable` parts them.
+
+    Args:
+        score: the music.
+        is_compressed: whether they are those of a compressed score (.mxl) or XML.
 
     Raises:
         MidiError: a score without notes, with more measures than can be written, or that MIDI could not hold either.
@@ -88,7 +93,8 @@ def to_bytes(score: Score) -> bytes:
     lines.append("</part-list>")
     for part in parts:
         lines += part.measures()
-    return "\n".join([*lines, "</score-partwise>\n"]).encode()
+    data = "\n".join([*lines, "</score-partwise>\n"]).encode()
+    return _compressed(data) if is_compressed else data
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ class _Line(NamedTuple):
 
 
 class _Sign(NamedTuple):
-    """What stands between notes: its unit, its text (with a place for an offset), and whether it cuts the notes there."""
+    """What stands between notes: its unit, its text (with a place for an offset), whether it cuts notes."""
 
     unit: int
     text: str
@@ -360,9 +366,11 @@ class _Part:
         pitch = self.pitches[note]
         if self.program == DRUMS:
             step, octave = "FGABCDE"[pitch % 7], 4 + (pitch % 14) // 7
-            return f"<unpitched><display-step>{step}</display-step><display-octave>{octave}</display-octave></unpitched>"
-        place = bisect.bisect_right(self.layout.keys, at, key=lambda key: key[0])
-        _, fifths, minor = self.layout.keys[place - 1] if place else (0, 0, False)
+            return (
+                f"<unpitched><display-step>{step}</display-step><display-octave>{octave}</display-octave></unpitched>"
+            )
+        key = bisect.bisect_right(self.layout.keys, at, key=lambda key: key[0])
+        _, fifths, minor = self.layout.keys[key - 1] if key else (0, 0, False)
         step, alter, octave = _spelling(pitch, fifths, minor)
         altered = f"<alter>{alter}</alter>" if alter else ""
         return f"<pitch><step>{step}</step>{altered}<octave>{octave}</octave></pitch>"

@@ -27,12 +27,12 @@ class Measure(NamedTuple):
 
     Attributes:
         part: the part's id.
-        index: which of the part's measures it is, from 0.
+        number: which of the part's measures it is, from 0.
         element: its content; a measure of a score by time has the attributes of that.
     """
 
     part: str
-    index: int
+    number: int
     element: Element
 
 
@@ -171,9 +171,9 @@ class _ScoreParser(_Parser):
         part = self.outer.get("id", "") if tag == "measure" else element.get("id", "")
         if tag == "part":
             element.attrib.update({key: value for key, value in self.outer.items() if key != "id"})
-        index = self.measures.get(part, 0)
-        self.measures[part] = index + 1
-        self.items.append(Measure(part, index, element))
+        number = self.measures.get(part, 0)
+        self.measures[part] = number + 1
+        self.items.append(Measure(part, number, element))
 
     def text(self, text: str) -> None:
         if self.builder is not None and not self.skipping:

@@ -111,7 +111,7 @@ def test_what_only_looks_like_music_is_left_out_by_name(tmp_path: Path):
 
 
 def test_a_folder_without_music(tmp_path: Path):
-    with pytest.raises(DataError, match="no MIDI files in it"):
+    with pytest.raises(DataError, match="no MIDI files and no scores in it"):
         folder.corpus(tmp_path, "mine")
     with pytest.raises(DataError, match="none: no such folder"):
         folder.corpus(tmp_path / "none", "mine")
@@ -135,7 +135,7 @@ def test_a_table_gives_labels_splits_and_groups(music: Path):
     assert corpus.labels == {"genre": ("jazz", "pop")}, "a column of numbers is no label unless it is asked for"
     assert corpus.remarks == (
         "labels.csv: 3 files, read as UTF-8, commas",
-        "labels.csv: 2 other MIDI files are not in it and are left out (for example pop/bad.mid)",
+        "labels.csv: 2 other files of music are not in it and are left out (for example pop/bad.mid)",
         "labels: genre (2 values)",
     )
     entries = {entry.id: entry for entry in corpus.entries(music)}
