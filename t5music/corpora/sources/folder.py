@@ -24,7 +24,7 @@ _LABEL_NAME = re.compile(r"[\w.:#]+")  # what seqio takes in a task's name
 
 
 def find_files(root: Path) -> Listing:
-    """The MIDI files and scores below `root`, by their suffixes. Raises DataError if there is no folder, or none in it."""
+    """The MIDI files and scores below `root`. Raises DataError if there is no folder, or nothing of the kind in it."""
     listing = list_files(root, MUSIC_SUFFIXES)
     if not listing.files and not listing.unreadable:
         raise DataError(

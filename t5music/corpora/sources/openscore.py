@@ -1,8 +1,8 @@
 """OpenScore: songs and string quartets of the long 19th century, transcribed by volunteers and released under CC0.
 
-Files are called 'scores/Brahms,_Johannes/4_Lieder,_Op.43/1_Von_ewiger_Liebe/lc5022466.mxl' (composer, set, song; the set
-is '_' for a single song) and 'scores/Bartók,_Béla/String_Quartet_No.2/sq8741475.mxl'. Songs of one composer stay on one
-side of a split, and so do quartets: whoever sets one text twice, or quotes himself, quotes his own music.
+A song is 'scores/Brahms,_Johannes/4_Lieder,_Op.43/1_Von_ewiger_Liebe/lc5022466.mxl' (composer, set, song; '_' is no
+set), a quartet 'scores/Bartók,_Béla/String_Quartet_No.2/sq8741475.mxl'. The works of one composer stay on one side of a
+split: whoever sets a text twice, or quotes himself, uses his own music.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ LIEDER = dataclasses.replace(
         "openscore_lieder",
         "OpenScore Lieder: songs for voice and piano",
         "Lieder",
-        "bca122458de6",
-        "Gotham, Jonas, Bower, Bosworth, Rootham & VanHandel, Scores of Scores: an OpenScore project to encode and share "
-        "sheet music, DLfM 2018",
+        "bca122458de6da362abe62dd6aec62e25d7759b1",
+        "Gotham, Jonas, Bower, Bosworth, Rootham & VanHandel, Scores of Scores: an OpenScore project to encode and "
+        "share sheet music, DLfM 2018",
         "scores/*/*/*/lc*.mxl",
         1460,
     ),
@@ -85,7 +85,7 @@ STRING_QUARTETS = _corpus(
     "openscore_string_quartets",
     "OpenScore String Quartets",
     "StringQuartets",
-    "2c723a5b7b4e",
+    "2c723a5b7b4ea5420826116dfa912956c6a022c2",
     "Gotham, Redbond, Bower & Jonas, The OpenScore String Quartet Corpus, DLfM 2023",
     "scores/*/*/sq*.mxl",
     122,

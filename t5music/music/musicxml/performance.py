@@ -1,6 +1,6 @@
 """Performance: a written part as it is played: passages repeated, ties joined, grace notes given their time, loudness.
 
-Times are in UNITS (see `measure`) from the beginning of the piece as it is played.
+Times are in UNITS (see `written`) from the beginning of the piece as it is played.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.music.musicxml import marks
-from t5music.music.musicxml.measure import TIE_START, TIE_STOP, UNITS, WrittenPart
+from t5music.music.musicxml.written import TIE_START, TIE_STOP, UNITS, WrittenPart
 
 GRACE = UNITS // 8  # a grace note's length, where there is room: a 32nd note
 LONGEST_GAP = 4 * UNITS  # between the ends of a tie
@@ -141,7 +141,7 @@ def _with_graces(notes: NDArray) -> NDArray:
     """The notes, grace notes with the time that they take.
 
     Slashed ones come before the beat, in time taken from the note before, at most half of it; appoggiaturas come on the
-    beat and take half of their main note, as do all at the beginning of the piece. Where there is no such note, the other.
+    beat and take half of their main note, as do all at the beginning of the piece. Without one, the other.
     """
     graces = np.flatnonzero((notes["grace"] != 0) & (notes["duration"] == 0))
     if not len(graces):

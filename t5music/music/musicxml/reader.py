@@ -26,10 +26,11 @@ from t5music.music.midi.reader import Reading
 from t5music.music.midi.writer import END_OF_TICKS
 from t5music.music.musicxml import container, converted, order, part_list, performance, xml_stream
 from t5music.music.musicxml.limits import CONVERTED_SUFFIXES, MAX_NOTES, MAX_PARTS
-from t5music.music.musicxml.measure import UNITS, PartReader, WrittenPart
+from t5music.music.musicxml.measure import PartReader
 from t5music.music.musicxml.order import Signs
 from t5music.music.musicxml.part_list import Part
 from t5music.music.musicxml.performance import NOTES, Timeline
+from t5music.music.musicxml.written import UNITS, WrittenPart
 from t5music.music.musicxml.xml_stream import Measure
 from t5music.music.score import KEY, METER, NOTE, PEDAL, TEMPO, Score, pedal_spans
 
@@ -221,7 +222,7 @@ def _tempos(parts: list[WrittenPart], timeline: Timeline, end: int) -> NDArray:
 
 
 def _keys(parts: list[WrittenPart], timeline: Timeline, end: int) -> NDArray:
-    """The keys (KEY, ticks in UNITS) of the first part that states them, of those written as they sound if there are any."""
+    """The keys (KEY, ticks in UNITS) of the first part that states them; one written as it sounds goes first."""
     stating = [part for part in parts if part.keys]
     stating.sort(key=lambda part: (part.transposes, all(note.program == 128 for note in part.notes)))
     marks = {mark[:2]: mark[2:] for mark in stating[0].keys} if stating else {}
