@@ -47,7 +47,7 @@ class Layout:
             resolution,
         )
         units = _units(lines, resolution, grid)
-        bars = []
+        bars: list[Bar] = []
         for start, end, meter in zip(units[:-1].tolist(), units[1:].tolist(), meters.tolist(), strict=True):
             if end > start:
                 stated = (meter[0], meter[1])

@@ -143,7 +143,7 @@ class PartReader:
         if pitch is None:
             step, octave = child_text(note, "unpitched/display-step"), child_text(note, "unpitched/display-octave")
             return part_list.unpitched_key(instrument, step, octave), DRUMS
-        step, octave = child_text(pitch, "step"), number(child_text(pitch, "octave"), 0, 9)
+        step, octave = child_text(pitch, "step"), number(child_text(pitch, "octave"), -1, 10)
         if step not in STEPS or octave is None:
             raise self._error("a note without a pitch, or with one that is none")
         alter = self._float(pitch.findtext("alter") or "0")

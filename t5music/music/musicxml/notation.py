@@ -164,7 +164,7 @@ def _binary(start: int, end: int, units: int) -> Iterator[Value]:
     while at < end:
         for quarters in (4, 2, 1, *(1 / size for size in SHORT_TYPES)):
             length = round(quarters * units)
-            if length and length == quarters * units and at % max(1, length // 2) == 0 and at + length <= end:
+            if length and length == quarters * units and 2 * at % length == 0 and at + length <= end:
                 name = TYPES.get(int(quarters)) if quarters >= 1 else SHORT_TYPES[round(1 / quarters)]
                 dotted = length % 2 == 0 and at + length * 3 // 2 <= end and (length * 3 // 2) * 2 == length * 3
                 size = length * 3 // 2 if dotted else length

@@ -121,8 +121,8 @@ class PartWriter:
         number = 1
         for staff, members in enumerate(self.staves, 1):
             number = number if staff == 1 else max(_SECOND_STAFF_VOICES, number)
-            of_staff = ([times[index] for index in members] for times in (self.starts, self.ends, self.pitches))
-            for rank, line in enumerate(voices(*of_staff, most)):
+            starts, ends = [self.starts[note] for note in members], [self.ends[note] for note in members]
+            for rank, line in enumerate(voices(starts, ends, [self.pitches[note] for note in members], most)):
                 whole = [chord._replace(notes=tuple(members[note] for note in chord.notes)) for chord in line]
                 for chord in whole:
                     self.ends.update(dict.fromkeys(chord.notes, chord.end))
@@ -241,8 +241,10 @@ def _spelling(pitch: int, fifths: int, minor: bool) -> tuple[str, int, int]:
     lowest = fifths + (-3 if minor else -4)  # the flattest of them: in C major A flat, in A minor E flat
     place = lowest + (7 * pitch - lowest) % 12
     letter, alter = 4 * place % 7, (place + 1) // 7
-    natural = (0, 2, 4, 5, 7, 9, 11)[letter]
-    return "CDEFGAB"[letter], alter, (pitch - alter - natural) // 12 - 1
+    octave = (pitch - alter - (0, 2, 4, 5, 7, 9, 11)[letter]) // 12 - 1
+    if octave < 0 <= pitch - 12 or octave > 9:  # beyond MusicXML's octaves, and in C major within them
+        return _spelling(pitch, 0, minor=False)
+    return "CDEFGAB"[letter], alter, octave
 
 
 def _by_bar(chords: Iterable[Chord], layout: Layout) -> dict[int, list[Chord]]:
