@@ -47,9 +47,15 @@ def _needs_data_extra() -> None:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
-def list_corpora() -> None:
-    """Prints the catalogue: what each corpus is, its terms and size, and what is on disk."""
+def list_corpora(*, permissive: bool = False) -> None:
+    """Prints the catalogue: what each corpus is, its terms and size, and what is on disk.
+
+    Args:
+        permissive: only corpora of free music in free files.
+    """
     for corpus in catalogue.CATALOGUE.values():
+        if permissive and not corpus.permissive:
+            continue
         built = read_report(corpus.name, files.data_dir())
         fetched = files.data_dir() / "downloads" / corpus.name
         if built is not None:

@@ -132,6 +132,7 @@ class Corpus:
         text: its pieces are text, not music.
         splits: one line: whose the splits are.
         hours, files: its size as its authors state it; 0 where it is not known.
+        permissive: whether its music and its files are free, so that weights trained on it may be given away.
         version: raised when the same files would give other pieces.
         remarks: how its files were listed, a line each, for its report.
     """
@@ -152,6 +153,7 @@ class Corpus:
     splits: str = "ours: 80/10/10 by piece, near-duplicates on one side"
     hours: float = 0.0
     files: int = 0
+    permissive: bool = False
     version: str = "1.0.0"
     remarks: tuple[str, ...] = ()
 

@@ -42,7 +42,7 @@ def document(*parts: list[str], listing: str | None = None, head: str = "") -> b
 
 
 def bars(*signs: str) -> bytes:
-    """A score of bars with one whole note each, C4 in the first, one semitone higher in each further one; with signs."""
+    """A score of bars with signs and one whole note each (|): C4, and one semitone higher in each further bar."""
     names = ("C4", "C#4", "D4", "D#4", "E4", "F4", "F#4", "G4", "G#4", "A4", "A#4", "B4")
     content = [
         measure(start() if index == 0 else "", sign.replace("|", note(names[index], 4)))

@@ -159,7 +159,8 @@ _VALUES = (
 _SIGNS = (
     b'<barline><repeat direction="forward"/></barline>', b'<barline><repeat direction="backward" times="9"/></barline>',
     b'<barline><ending number="1" type="start"/></barline>', b'<barline><ending number="2,3" type="stop"/></barline>',
-    b'<sound dacapo="yes" fine="yes" tocoda="a" coda="b"/>', b'<note><grace/><pitch><step>C</step><octave>4</octave></pitch></note>',
+    b'<sound dacapo="yes" fine="yes" tocoda="a" coda="b"/>',
+    b'<note><grace/><pitch><step>C</step><octave>4</octave></pitch></note>',
     b"<forward><duration>7</duration></forward>", b"<attributes><divisions>7</divisions></attributes>",
     b"<attributes><transpose><chromatic>-60</chromatic></transpose></attributes>", b"<note><chord/><rest/></note>",
     b'<direction><direction-type><wedge type="crescendo"/></direction-type></direction>',

@@ -1,4 +1,4 @@
-"""Damaged MIDI files and scores through the readers, and senseless events through the decoders, by the hundred thousand.
+"""Damaged MIDI files and scores through the readers, senseless events through the decoders, by the hundred thousand.
 
     python tests/robustness/fuzz.py midi --count 100000 --seed 0 --from FOLDER
     python tests/robustness/fuzz.py musicxml --count 10000 --seed 0 --from FOLDER

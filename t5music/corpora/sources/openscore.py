@@ -65,6 +65,7 @@ def _corpus(name: str, title: str, repository: str, commit: str, citation: str, 
         labels={"composer": (), "set": (), "title": ()},
         splits="ours: 80/10/10 by composer, near-duplicates on one side",
         files=files,
+        permissive=True,
     )
 
 

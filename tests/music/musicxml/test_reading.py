@@ -269,7 +269,8 @@ def test_pedals_and_cues():
 
 def test_scores_by_time_are_the_same_as_by_part():
     parts = [[measure(start(), note("C4", 4)), measure(note("D4", 4))], [measure(start(), note("C3", 4)), measure()]]
-    listing = '<score-part id="P1"><part-name>A</part-name></score-part><score-part id="P2"><part-name>B</part-name></score-part>'
+    entry = '<score-part id="{}"><part-name>{}</part-name></score-part>'
+    listing = entry.format("P1", "A") + entry.format("P2", "B")
     by_part = read(*parts, listing=listing)
     measures = [
         "".join(f'<part id="P{number}">{part[bar][len("<measure number=.1.>") : -len("</measure>")]}</part>'

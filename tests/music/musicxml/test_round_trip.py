@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from score_content import content
 
 from t5music.errors import MidiError
 from t5music.music import midi, music_files
@@ -62,29 +63,6 @@ def written_scores(draw: st.DrawFn) -> Score:
                 array[field] *= scale
         arrays[name] = array
     return midi.representable(Score(units * scale, **arrays, track_names=score.track_names))
-
-
-def content(score: Score) -> dict[str, list]:
-    """What a score says, with times in quarters; of changes those that change something."""
-
-    def quarters(array: np.ndarray, *fields: str) -> list[tuple]:
-        columns = [array[field] / score.ticks_per_quarter for field in fields]
-        others = [array[field] for field in array.dtype.names if field not in fields]
-        return sorted(zip(*(column.tolist() for column in (*columns, *others)), strict=True))
-
-    def changed(rows: list[tuple]) -> list[tuple]:
-        return [row for index, row in enumerate(rows) if not index or row[1:] != rows[index - 1][1:]]
-
-    starts, meters = score.bars()
-    return {
-        "notes": quarters(score.notes, "onset", "duration"),
-        "names": list(score.track_names),
-        "bars": [
-            (start / score.ticks_per_quarter, *meter) for start, meter in zip(starts, meters.tolist(), strict=True)
-        ],
-        "keys": changed(quarters(score.keys, "tick")),
-        "tempos": changed(quarters(score.tempos, "tick")),
-    }
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
