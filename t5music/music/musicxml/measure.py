@@ -16,7 +16,7 @@ from t5music.music.musicxml.written import TIE_START, TIE_STOP, UNITS, WrittenNo
 from t5music.music.score import DRUMS
 
 _MAX_QUARTERS = 10_000  # of one duration
-_BEAT_UNITS = {
+_BEAT_UNITS: dict[str, Fraction | int] = {
     "maxima": 32, "long": 16, "breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": Fraction(1, 2),
     "16th": Fraction(1, 4), "32nd": Fraction(1, 8), "64th": Fraction(1, 16), "128th": Fraction(1, 32),
     "256th": Fraction(1, 64),
@@ -141,8 +141,8 @@ class PartReader:
         instrument = self.written.part.instrument("" if element is None else element.get("id", ""))
         pitch = note.find("pitch")
         if pitch is None:
-            step, octave = child_text(note, "unpitched/display-step"), child_text(note, "unpitched/display-octave")
-            return part_list.unpitched_key(instrument, step, octave), DRUMS
+            place = child_text(note, "unpitched/display-step") + child_text(note, "unpitched/display-octave")
+            return part_list.unpitched_key(instrument, place), DRUMS
         step, octave = child_text(pitch, "step"), number(child_text(pitch, "octave"), -1, 10)
         if step not in STEPS or octave is None:
             raise self._error("a note without a pitch, or with one that is none")

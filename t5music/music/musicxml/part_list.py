@@ -131,9 +131,9 @@ def _sound_named(names: list[str]) -> int | None:
     return next((FIRST_SOUND + sounds.index(name.casefold()) for name in names if name.casefold() in sounds), None)
 
 
-def unpitched_key(instrument: Instrument, step: str, octave: str) -> int:
-    """The key of a percussion note: of its instrument's sound, or by its place on the staff."""
-    return instrument.key if instrument.key is not None else _PLACES.get(step + octave, _SNARE)
+def unpitched_key(instrument: Instrument, place: str) -> int:
+    """The key of a percussion note: of its instrument's sound, or by its place on the staff, such as 'C5'."""
+    return instrument.key if instrument.key is not None else _PLACES.get(place, _SNARE)
 
 
 def change(instrument: Instrument, midi: Element) -> None:

@@ -29,7 +29,7 @@ from t5music.music.musicxml.limits import CONVERTED_SUFFIXES, MAX_NOTES, MAX_PAR
 from t5music.music.musicxml.measure import PartReader
 from t5music.music.musicxml.order import Signs
 from t5music.music.musicxml.part_list import Part
-from t5music.music.musicxml.performance import NOTES, Timeline
+from t5music.music.musicxml.performance import Timeline
 from t5music.music.musicxml.written import UNITS, WrittenPart
 from t5music.music.musicxml.xml_stream import Measure
 from t5music.music.score import KEY, METER, NOTE, PEDAL, TEMPO, Score, pedal_spans
@@ -108,16 +108,16 @@ def _performed(parts: list[WrittenPart], signs: Signs, name: str) -> Reading:
     written = np.concatenate([[0], np.cumsum(lengths)])
     timeline = Timeline(written, sequence, np.concatenate([[0], np.cumsum(lengths[sequence])]))
     tracks, pedals = [], []
+    times_played = np.bincount(sequence, minlength=len(lengths))
     played = 0
     for part in parts:
-        times_played = np.bincount(sequence, minlength=len(lengths))
         played += int(times_played[[note.measure for note in part.notes]].sum()) if part.notes else 0
         if played > MAX_NOTES:
             raise MidiError(f"{name}: with its repeats it has more than {MAX_NOTES} notes")
         notes, times, down = performance.play(part, timeline)
         tracks.append(notes)
         pedals.append(pedal_spans(times, down, 0, 0))  # one that is never lifted has no length, and is left out
-    notes = np.concatenate(tracks) if tracks else np.empty(0, NOTES)
+    notes = np.concatenate(tracks)
     ends = notes["onset"] + notes["duration"]
     end = int(ends.max(initial=0))
     changes = {
@@ -125,9 +125,9 @@ def _performed(parts: list[WrittenPart], signs: Signs, name: str) -> Reading:
         "meters": _meters(meters, lengths, timeline, end),
         "keys": _keys(parts, timeline, end),
     }
-    times = [notes["onset"], ends, *(array["tick"] for array in changes.values())]
-    times += [edge for spans in pedals for edge in (spans["onset"], spans["onset"] + spans["duration"])]
-    resolution, is_exact = _resolution(np.concatenate(times), end)
+    edges = [notes["onset"], ends, *(array["tick"] for array in changes.values())]
+    edges += [edge for spans in pedals for edge in (spans["onset"], spans["onset"] + spans["duration"])]
+    resolution, is_exact = _resolution(np.concatenate(edges), end)
 
     def ticks(units: NDArray[np.int64]) -> NDArray[np.int64]:
         whole, rest = np.divmod(units, UNITS)  # so that no product is too large
