@@ -45,6 +45,8 @@ CORPORA: dict[str, Suits] = {
     "bach_chorales": Suits("chorale", _FOUR_PARTS),
     "nottingham": Suits("folk", _BARS),
     "ryans_mammoth": Suits("folk", _BARS),
+    "openscore_lieder": Suits("lied", _BARS),
+    "openscore_string_quartets": Suits("quartet", _BARS),
     "monteverdi": Suits("madrigal", _BARS),
     "trecento": Suits("trecento", _BARS),
 }

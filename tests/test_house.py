@@ -49,6 +49,7 @@ WITH_TENSORFLOW = {
     "t5music/data/seqio_bridge/objectives.py",
     "t5music/data/seqio_bridge/tasks.py",
     "t5music/data/seqio_bridge/vocabulary.py",
+    "t5music/music/musicxml/converted.py",  # music21, inside its function
     "t5music/music/note_sequence.py",  # note_seq, inside its functions
 }
 
@@ -154,7 +155,7 @@ def test_only_the_bridges_need_tensorflow():
 
 @pytest.mark.parametrize(
     ("room", "libraries"),
-    [("music", {"numpy", "symusic", "mido", "matplotlib", "note_seq"}), ("model", {"numpy", "jax", "flax"})],
+    [("music", {"numpy", "symusic", "mido", "matplotlib", "note_seq", "music21"}), ("model", {"numpy", "jax", "flax"})],
 )
 def test_music_and_model_need_little(room: str, libraries: set[str]):
     for name in MODULES:

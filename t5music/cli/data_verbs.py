@@ -55,9 +55,15 @@ def _import_tensorflow() -> None:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
-def list_corpora() -> None:
-    """Prints the catalogue: what each corpus is, its terms and size, and what is on disk."""
+def list_corpora(*, permissive: bool = False) -> None:
+    """Prints the catalogue: what each corpus is, its terms and size, and what is on disk.
+
+    Args:
+        permissive: only corpora of free music in free files.
+    """
     for corpus in catalogue.CATALOGUE.values():
+        if permissive and not corpus.permissive:
+            continue
         built = read_report(corpus.name, files.data_dir())
         fetched = files.data_dir() / "downloads" / corpus.name
         if built is not None:
@@ -144,7 +150,7 @@ def _build(
     report = builder.current_report(corpus.name, files.data_dir())
     if report is None or force:
         if read_report(corpus.name, files.data_dir()) is not None and not force:
-            print(f"{corpus.name} was built by other rules of reading MIDI: building it again")
+            print(f"{corpus.name} was built by other rules of reading music: building it again")
         root = download.obtain(corpus, files.data_dir(), source=source, accept_licence=accept_licence)
         as_tfds = corpus.name in catalogue.CATALOGUE and _has_data_extra()
         if as_tfds:

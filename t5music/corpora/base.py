@@ -21,7 +21,7 @@ import numpy as np
 from t5music.corpora.listing import is_hidden
 from t5music.errors import DataError, MidiError
 from t5music.files import printable_name
-from t5music.music import midi
+from t5music.music import music_files
 from t5music.music.score import NOTE, Score
 
 SILENCE = Score(480, np.empty(0, NOTE))  # the music of a piece of text
@@ -80,10 +80,10 @@ class Skipped:
     reason: str
 
 
-def read_midi(entry: Entry) -> Iterator[Piece | Skipped]:
-    """The reader of corpora that keep one piece in one MIDI file."""
+def read_file(entry: Entry) -> Iterator[Piece | Skipped]:
+    """The reader of corpora that keep one piece in one file, MIDI or a score."""
     try:
-        reading = midi.read_mended(entry.path, name=entry.id)
+        reading = music_files.read_mended(entry.path, name=entry.id)
     except MidiError as error:
         yield Skipped(entry.id, str(error).removeprefix(f"{entry.id}: "))
         return
@@ -132,6 +132,7 @@ class Corpus:
         text: its pieces are text, not music.
         splits: one line: whose the splits are.
         hours, files: its size as its authors state it; 0 where it is not known.
+        permissive: whether its music and its files are free, so that weights trained on it may be given away.
         version: raised when the same files would give other pieces.
         remarks: how its files were listed, a line each, for its report.
     """
@@ -142,7 +143,7 @@ class Corpus:
     source: str
     citation: str
     entries: Callable[[Path], Sequence[Entry]]
-    read: Callable[[Entry], Iterator[Piece | Skipped]] = read_midi
+    read: Callable[[Entry], Iterator[Piece | Skipped]] = read_file
     downloads: tuple[Download, ...] = ()
     installed: Callable[[], Path] | None = None
     layout: str = "*"
@@ -152,6 +153,7 @@ class Corpus:
     splits: str = "ours: 80/10/10 by piece, near-duplicates on one side"
     hours: float = 0.0
     files: int = 0
+    permissive: bool = False
     version: str = "1.0.0"
     remarks: tuple[str, ...] = ()
 
@@ -249,7 +251,7 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
         {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
         'mended': {file: [what]}, 'mended_kinds': {kind: {'files': n, 'times': n}},
         'skipped': {file: reason}, 'skipped_kinds': {kind: n}, 'remarks': [line],
-        'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ..., 'midi_rules': n,
+        'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ..., 'reading_rules': ...,
         'digest': of all pieces, their groups and splits}.
     """
     folder = built_folder(corpus_name, data_dir)

@@ -32,7 +32,7 @@ from t5music.corpora.base import (
     read_report,
 )
 from t5music.errors import DataError
-from t5music.music import midi
+from t5music.music import midi, music_files
 
 ENTRIES_PER_PART = 128
 MOST_VALUES = 200  # values of one label that a report counts, the most frequent ones
@@ -104,14 +104,16 @@ def _build(
 
 
 def current_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
-    """The report of a corpus that was built by today's rules of reading MIDI, else None."""
+    """The report of a corpus that was built by today's rules of reading, else None."""
     report = read_report(corpus_name, data_dir)
-    return report if report is not None and report.get("midi_rules") == midi.READING_RULES else None
+    return report if report is not None and report.get("reading_rules") == music_files.READING_RULES else None
 
 
 def key(corpus: Corpus, entries: Sequence[Entry]) -> str:
     """What is made of a corpus' files depends on this: the readers, what is known of each file, its size and time."""
-    digest = hashlib.sha256(f"{t5music.__version__} {corpus.version} {midi.READING_RULES} {ENTRIES_PER_PART}".encode())
+    digest = hashlib.sha256(
+        f"{t5music.__version__} {corpus.version} {music_files.READING_RULES} {ENTRIES_PER_PART}".encode()
+    )
     digest.update(json.dumps(corpus.remarks).encode())
     for entry in entries:
         facts = json.dumps([entry.id, dict(entry.labels), entry.group, entry.split])
@@ -175,7 +177,7 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path,
         "skipped": skipped,
         "skipped_kinds": _count(re.sub(r"\d+(\.\d+)?", "#", reason) for reason in skipped.values()),
         "remarks": list(corpus.remarks),
-        "midi_rules": midi.READING_RULES,
+        "reading_rules": music_files.READING_RULES,
         "digest": digest.hexdigest(),
     }
     others = [f"{name}{datasets.OTHER}" for name in corpus.others]

@@ -32,6 +32,7 @@ SOURCES = (
     "jsb_chorales",
     "bach_370",
     "nottingham",
+    "openscore",
     "synthetic",
 )
 

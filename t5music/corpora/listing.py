@@ -13,8 +13,10 @@ from pathlib import Path, PurePath
 
 from t5music.errors import DataError
 from t5music.files import printable_name
+from t5music.music.musicxml import SCORE_SUFFIXES
 
 MIDI_SUFFIXES = (".mid", ".midi", ".smf", ".kar", ".rmi")
+MUSIC_SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)
 
 # Folders and files of macOS, Windows and network drives, in lower case; what begins with a dot is hidden anyway.
 _SYSTEM = frozenset(

@@ -30,7 +30,7 @@ from t5music.inference.left_out import LeftOut
 from t5music.inference.trained_model import TrainedModel
 from t5music.inference.vector_files import Collection, Settings
 from t5music.model.network import T5
-from t5music.music import encodings, midi
+from t5music.music import encodings, music_files
 from t5music.training.checkpoints import selection
 
 SHORTEST_ROW = 64  # rows are padded to this times a power of two, so that few lengths are compiled
@@ -123,8 +123,8 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
 
 
 def segments_of(path: str | os.PathLike[str], trained: TrainedModel, settings: Settings, name: str) -> list[Ids]:
-    """The words of a MIDI file in segments, int32 [n] each. Raises MidiError that calls the file `name`."""
-    score = midi.read(path, name=name)
+    """The words of a MIDI file or a score in segments, int32 [n] each. Raises MidiError that calls the file `name`."""
+    score = music_files.read(path, name=name)
     encoding = encodings.get(settings.encoding)
     try:
         segments = encoding.segments(encoding.encode(score), settings.words)

@@ -1,4 +1,4 @@
-"""Generate: music by a trained model for one's own MIDI file (`t5music generate`). No TensorFlow, no seqio.
+"""Generate: music by a trained model for one's own MIDI file or score (`t5music generate`). No TensorFlow, no seqio.
 
 What a model says about music is asked in `labels` (labels) and `embed` (vectors).
 """
@@ -21,7 +21,7 @@ from t5music.errors import ConfigError
 from t5music.inference import output_files, placement, requests
 from t5music.inference.trained_model import TrainedModel, encode_prompts, load
 from t5music.model import decoding
-from t5music.music import encodings, midi, pianoroll
+from t5music.music import encodings, midi, music_files, pianoroll
 from t5music.music.midi import insertion
 from t5music.music.score import DRUMS, NOTE, Score
 from t5music.training.checkpoints import selection
@@ -115,14 +115,14 @@ def generate(
     seed: int = 0,
     **sampling: Any,
 ) -> list[Path]:
-    """`t5music generate`: writes the music as MIDI and, beside it, as a piano roll.
+    """`t5music generate`: writes the music as MIDI or MusicXML and, beside it, as a piano roll.
 
     Args:
-        file: the MIDI file; None for tasks that need none. Where the task extends it, its events stay byte for byte and
-            new notes are put into it (see `insertion`).
+        file: the MIDI file or score; None for tasks that need none. Where the task extends a MIDI file, its events stay
+            byte for byte and new notes are put into it (see `insertion`).
         model_dir: the run whose model is used, or an exported model.
         task: one of the model's tasks, or its kind; the one that fits if None (see `requests.choose`).
-        output: the MIDI file to write; named after `file` and the task if None.
+        output: the file to write, MIDI or MusicXML by its name; named after `file` and the task if None.
         region: (begin, end) in seconds, for tasks that fill a gap.
         caption: for tasks that compose by a description.
         instruments: names or numbers of the instruments for new notes; those of the file if None.
@@ -133,7 +133,7 @@ def generate(
         sampling: see `answer`.
 
     Returns:
-        The paths of the MIDI files.
+        The paths of the files of music.
 
     Raises:
         CheckpointError: a model that is missing, damaged or of another vocabulary.
@@ -143,7 +143,7 @@ def generate(
     """
     if output is not None:
         output_files.music_paths(output, file, variants, force=force)
-    score = midi.read(file) if file is not None else None
+    score = music_files.read(file) if file is not None else None
     trained = load(model_dir, checkpoint)
     chosen = requests.choose(trained, task, model_dir, score, region=region, caption=caption)
     music_name = files.printable_name(file) if file is not None and chosen.needs_music else chosen.kind
@@ -158,7 +158,8 @@ def generate(
             result = _extended(file, score, music, chosen, programs)
         else:
             result = Result(midi.to_bytes(music.score), music.score, music.is_new, len(music.prompt.notes), [])
-        files.write_bytes(path, result.data)
+        data = music_files.to_bytes(result.score, path) if music_files.is_score(path) else result.data
+        files.write_bytes(path, data)
         added = int(result.is_new.sum())
         print(
             f"{path}: {added} new notes beside {result.notes_kept} of the prompt, seed {seed + number} "
@@ -196,7 +197,7 @@ def _extended(file: str, score: Score, music: Answer, task: Composes, programs: 
     """The person's file with the new notes of an answer in it."""
     placed = placement.place(score, music, encodings.get(task.encoding))
     inserted = insertion.insert(
-        files.read_bytes(file),
+        music_files.midi_bytes(file, score),
         _played_by(placed.notes, programs),
         label=f"t5music {task.kind.replace('_', ' ')}",
         removal=placed.removal,

@@ -32,7 +32,7 @@ from t5music.inference.left_out import LeftOut, by_name
 from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel
 from t5music.model import decoding
 from t5music.model.config import ENCODER
-from t5music.music import midi, pianoroll
+from t5music.music import midi, music_files, pianoroll
 from t5music.music.score import Score
 from t5music.training.checkpoints import selection
 
@@ -189,7 +189,7 @@ def _read(paths: Mapping[str, str], left_out: LeftOut) -> dict[str, Score]:
     scores = {}
     for name, path in paths.items():
         try:
-            scores[name] = midi.read(path, name=name)
+            scores[name] = music_files.read(path, name=name)
         except MidiError as error:
             left_out.add(name, error)
     left_out.check()

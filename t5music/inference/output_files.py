@@ -10,25 +10,26 @@ import os
 from pathlib import Path
 
 from t5music.errors import ConfigError
-
-SUFFIXES = (".mid", ".midi")
+from t5music.music.music_files import OUTPUT_SUFFIXES
 
 
 def music_paths(output: str | os.PathLike[str], file: str | None, variants: int, *, force: bool) -> list[Path]:
-    """Returns the MIDI files to write, one for each variant: `output`, or with several output_1, output_2 and so on.
+    """Returns the files to write, one for each variant: `output`, or with several output_1, output_2 and so on.
 
     Args:
-        output: the name of the MIDI file.
-        file: the MIDI file that is read; None where there is none.
+        output: the name of the file, MIDI or MusicXML.
+        file: the file that is read; None where there is none.
         variants: how many there are.
         force: whether files that exist may be replaced; not the one that is read.
 
     Raises:
-        ConfigError: a name that is not a MIDI file's, or a file that must not be replaced.
+        ConfigError: a name that is neither a MIDI file's nor a score's, or a file that must not be replaced.
     """
     path = Path(output)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"--output {path}: it is a MIDI file that is written, so its name must end in .mid or .midi")
+    if path.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise ConfigError(
+            f"--output {path}: MIDI or MusicXML is written, so its name must end in {', '.join(OUTPUT_SUFFIXES)}"
+        )
     numbered = [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, variants + 1)]
     paths = numbered if variants > 1 else [path]
     for path in paths:

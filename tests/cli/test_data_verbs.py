@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from t5music.cli import data_verbs
+from t5music.corpora import catalogue
 from t5music.errors import DataError
 
 
@@ -106,3 +107,12 @@ def test_jax_may_still_see_the_gpus(monkeypatch: pytest.MonkeyPatch, visible: st
     pytest.importorskip("tensorflow")
     data_verbs._import_tensorflow()
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+
+
+def test_only_free_music_is_listed_where_weights_are_to_be_given_away(capsys):
+    data_verbs.list_corpora(permissive=True)
+    names = [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith(" ")]
+    assert {"openscore_lieder", "openscore_string_quartets", "synthetic_random"} <= set(names)
+    licences = [catalogue.get(name).licence for name in names]
+    assert all(licence.startswith(("CC0", "none: it is made on this machine")) for licence in licences)
+    assert "maestro" not in names

@@ -261,7 +261,7 @@ def test_other_rules_of_reading_build_anew(root: Path, tmp_path: Path, monkeypat
     key = build.key(corpus(), entries)
     (root / "000.number").unlink()
     assert sum(build.build(corpus(), root, tmp_path, progress=False)["pieces"].values()) == PIECES + 1
-    monkeypatch.setattr(build.midi, "READING_RULES", build.midi.READING_RULES + 1)
+    monkeypatch.setattr(build.music_files, "READING_RULES", "midi 0, musicxml 0")
     assert build.current_report("small", tmp_path) is None
     assert build.key(corpus(), entries) != key
     assert sum(build.build(corpus(), root, tmp_path, progress=False)["pieces"].values()) == PIECES
@@ -283,7 +283,7 @@ def test_pieces_that_are_called_alike_are_all_exported(root: Path, tmp_path: Pat
 def test_what_another_process_builds_is_waited_for_and_read(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    report = {"midi_rules": midi.READING_RULES, "pieces": {"train": 1}}
+    report = {"reading_rules": build.music_files.READING_RULES, "pieces": {"train": 1}}
     with other_process(tmp_path / "corpora" / ".small.lock") as other:
 
         def sleep(seconds: float) -> None:  # the other process is done

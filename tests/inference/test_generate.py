@@ -17,7 +17,7 @@ from t5music.cli.main import main
 from t5music.data.examples import Accompany, Continue, Improvise, Infill
 from t5music.errors import ConfigError, MidiError
 from t5music.inference import generate, output_files, placement, requests
-from t5music.music import encodings, midi
+from t5music.music import encodings, midi, music_files, musicxml
 from t5music.music.midi.insertion import insert
 from t5music.music.score import DRUMS
 
@@ -73,6 +73,30 @@ def test_the_persons_events_stay(run, song, task):
     assert set(new["program"].tolist()) <= set(prompt.notes["program"].tolist())
     if task != "accompany":
         assert new["onset"].min() >= prompt.notes["onset"].max()
+
+
+@pytest.mark.parametrize("prompt", ["song.musicxml", "song.mxl"])
+def test_a_score_is_a_prompt_and_a_score_is_written(run, song, prompt):
+    score = musicxml.read_mended(musicxml.to_bytes(midi.read(song))).score  # on the grid that scores have
+    musicxml.write(score, prompt)
+    flags = ["--model_dir", run, "--task", "accompany"]
+    assert main(["generate", prompt, *flags, "--output", "out.mid"]) == 0
+    played = midi.read("out.mid")
+    old = played.notes[played.notes["track"] < len(score.track_names)]
+    assert old.tolist() == score.notes.tolist()
+    assert len(played.notes) > len(old)
+    assert main(["generate", prompt, *flags, "--output", "out.musicxml"]) == 0
+    written = music_files.read("out.musicxml")
+    assert len(written.track_names) == len(played.track_names)
+    assert set(written.notes["program"].tolist()) == set(played.notes["program"].tolist())
+    assert Path("out.musicxml.png").is_file()
+
+
+def test_a_midi_file_may_become_a_score(run, song):
+    assert main(["generate", str(song), "--model_dir", run, "--task", "continue", "--output", "out.mxl"]) == 0
+    written, prompt = music_files.read("out.mxl"), midi.read(song)
+    assert len(written.track_names) > len(prompt.track_names)
+    assert written.end_tick / written.ticks_per_quarter > prompt.notes["onset"].max() / prompt.ticks_per_quarter
 
 
 @pytest.mark.parametrize("task", ["infill", "play_between"])

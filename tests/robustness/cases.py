@@ -1,8 +1,11 @@
-"""What the fuzzer feeds: damaged MIDI files and senseless events, each from (seed, index) alone."""
+"""What the fuzzer feeds: damaged MIDI files and scores, and senseless events, each from (seed, index) alone."""
 
 from __future__ import annotations
 
+import io
+import re
 import struct
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,25 +14,30 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
-from t5music.music import midi
+from t5music.music import midi, musicxml
 from t5music.music.encodings import Encoding
 from t5music.music.score import DRUMS, KEY, METER, NOTE, TEMPO, Score
 
+MIDI_SUFFIXES, SCORE_SUFFIXES = (".mid", ".midi"), (".musicxml", ".mxl")
+LARGEST_SCORE = 20_000  # bytes of a compressed score
 LARGEST = 100_000  # bytes of a real file that is damaged; of larger ones the figures would only be slower
 
 
 class Sources:
-    """Where cases come from: the MIDI files of a folder, or scores and files made up on the spot."""
+    """Where cases come from: the MIDI files (or scores) of a folder, or scores and files made up on the spot."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, suffixes: tuple[str, ...] = MIDI_SUFFIXES) -> None:
         paths = sorted(folder.rglob("*")) if folder else []
         self.paths = [
             path
             for path in paths
-            if path.suffix.lower() in (".mid", ".midi") and path.is_file() and path.stat().st_size <= LARGEST
+            if path.suffix.lower() in suffixes
+            and path.is_file()
+            and path.stat().st_size <= (LARGEST_SCORE if path.suffix.lower() == ".mxl" else LARGEST)
         ]
         if folder and not self.paths:
-            raise SystemExit(f"{folder}: no MIDI files in it")
+            kind = "MIDI files" if suffixes == MIDI_SUFFIXES else "scores"
+            raise SystemExit(f"{folder}: no {kind} in it")
 
     def file(self, rng: Generator) -> bytes:
         """The bytes of a MIDI file, whole for all we know."""
@@ -129,6 +137,69 @@ def damaged_file(sources: Sources, rng: Generator) -> bytes:
             case 8:
                 data[start : start + 4] = struct.pack(">I", int(rng.choice([0, 1, 2**16, 2**31, 2**32 - 1])))
     return bytes(data)
+
+
+_LEAF = re.compile(rb"<([a-z-]+)([^<>/]*)>([^<>]*)</\1>")
+_ELEMENT = re.compile(rb"<(note|direction|attributes|barline|measure|part|backup|forward)\b.*?</\1>", re.DOTALL)
+_VALUES = (
+    b"",
+    b"0",
+    b"-1",
+    b"1",
+    b"3",
+    b"0.5",
+    b"7/3",
+    b"1e9",
+    b"99999999999999999999",
+    b"nan",
+    b"x",
+    b"start",
+    b"stop",
+)
+_SIGNS = (
+    b'<barline><repeat direction="forward"/></barline>', b'<barline><repeat direction="backward" times="9"/></barline>',
+    b'<barline><ending number="1" type="start"/></barline>', b'<barline><ending number="2,3" type="stop"/></barline>',
+    b'<sound dacapo="yes" fine="yes" tocoda="a" coda="b"/>',
+    b'<note><grace/><pitch><step>C</step><octave>4</octave></pitch></note>',
+    b"<forward><duration>7</duration></forward>", b"<attributes><divisions>7</divisions></attributes>",
+    b"<attributes><transpose><chromatic>-60</chromatic></transpose></attributes>", b"<note><chord/><rest/></note>",
+    b'<direction><direction-type><wedge type="crescendo"/></direction-type></direction>',
+)  # fmt: skip
+
+
+def damaged_score(sources: Sources, rng: Generator) -> bytes:
+    """A score with one to eight faults: other values and signs, elements lost, doubled or moved, and other bytes."""
+    if sources.paths:
+        data = sources.paths[rng.integers(len(sources.paths))].read_bytes()
+    else:
+        data = musicxml.to_bytes(made_up_score(rng), is_compressed=bool(rng.random() < 0.1))
+    if data.startswith(b"PK") and rng.random() < 0.8:
+        data = _unpacked(data)
+    for _ in range(rng.choice([1, 1, 2, 4, 8])):
+        start = int(rng.integers(len(data) + 1))
+        leaf, element = _LEAF.search(data, start), _ELEMENT.search(data, start)
+        match int(rng.integers(7)):
+            case 0 | 1 if leaf:
+                value = _VALUES[rng.integers(len(_VALUES))]
+                data = data[: leaf.start(3)] + value + data[leaf.end(3) :]
+            case 2 if element:
+                data = data[: element.start()] + data[element.end() :]
+            case 3 if element:
+                data = data[: element.end()] + element[0] * int(rng.integers(1, 4)) + data[element.end() :]
+            case 4 if element:
+                data = data[: element.start()] + _SIGNS[rng.integers(len(_SIGNS))] + data[element.start() :]
+            case 5 if element:
+                other = _ELEMENT.search(data)
+                data = data[: element.start()] + (other[0] if other else b"") + data[element.start() :]
+            case 6 if rng.random() < 0.3:
+                data = data[:start] + rng.integers(0, 256, 3, np.uint8).tobytes() + data[start + 2 :]
+    return data
+
+
+def _unpacked(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name for name in archive.namelist() if not name.startswith("META-INF/")]
+        return archive.read(next(name for name in names if name.endswith(("xml", ".musicxml"))))
 
 
 def senseless_events(encoding: Encoding, sources: Sources, rng: Generator) -> NDArray[np.int32]:

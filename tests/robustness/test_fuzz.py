@@ -12,12 +12,14 @@ import pytest
 from t5music.music import midi
 
 
-@pytest.mark.parametrize(("what", "count"), [("midi", 80), ("tokens", 40)])
+@pytest.mark.parametrize(("what", "count"), [("midi", 80), ("musicxml", 40), ("tokens", 40)])
 def test_nothing_breaks(what, count):
     report = fuzz.run(what, range(count), seed=1)
     assert report.failures == {}
     assert sum(report.outcomes.values()) == count
-    assert len(report.outcomes) >= 3  # read, read and mended, refused; decoded by several encodings
+    assert len(report.outcomes) >= (
+        2 if what == "musicxml" else 3
+    )  # read, read and mended, refused; decoded by several encodings
 
 
 @pytest.mark.data

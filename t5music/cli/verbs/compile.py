@@ -16,7 +16,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--midi",
         metavar="FOLDER",
-        help="compile this folder of MIDI files; labels are the columns of its labels.csv (see --label, --labels)",
+        help="compile this folder of MIDI files and scores; its labels.csv has labels (see --label, --labels)",
     )
     parser.add_argument(
         "--text", metavar="FOLDER", help="compile this folder of text files (.txt, UTF-8) for language models"

@@ -12,6 +12,11 @@ HELP = "List the corpora with their terms and what is built, build some, or expo
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
+    parser.add_argument(
+        "--permissive",
+        action="store_true",
+        help="list only free music in free files: weights trained on it may be given away",
+    )
     parser.add_argument("--build", nargs="+", metavar="CORPUS", default=[], help="download and build these corpora")
     parser.add_argument(
         "--from", dest="source", metavar="PATH", help="build from this folder or archive instead of the download"
@@ -42,4 +47,4 @@ def run(flags: argparse.Namespace) -> None:
     if flags.export:
         data_verbs.export(flags.export, flags.split, flags.to)
     if not flags.build and not flags.export:
-        data_verbs.list_corpora()
+        data_verbs.list_corpora(permissive=flags.permissive)

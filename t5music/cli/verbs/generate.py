@@ -9,19 +9,23 @@ from t5music.cli import inputs
 from t5music.cli.flags import add_model, prepare_devices
 from t5music.errors import ConfigError
 
-HELP = "Continue, accompany, fill in or compose music. Writes a MIDI file and its piano roll."
+HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, and a piano roll."
 MAX_SEED = 2**63 - 1
 MAX_VARIANTS = 100
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", metavar="FILE", nargs="?", help="the MIDI file; tasks that begin a new piece need none")
+    parser.add_argument(
+        "midi", metavar="FILE", nargs="?", help="the MIDI file or score; tasks that begin a new piece need none"
+    )
     add_model(parser)
     parser.add_argument("--task", help="one of the model's tasks, or its kind: continue, infill ... "
                         "(default: the one that fits the file and the flags; continue before others)")  # fmt: skip
     parser.add_argument(
-        "--output", metavar="MIDI", help="the MIDI file to write (default: FILE_TASK.mid in the current folder)"
+        "--output",
+        metavar="FILE",
+        help="the MIDI file (.mid) or score (.musicxml, .mxl) to write (default: FILE_TASK.mid in the current folder)",
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.add_argument(
@@ -88,7 +92,7 @@ def _check(flags: argparse.Namespace) -> None:
         begin, end = flags.region
         raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
     if flags.region and not flags.midi:
-        raise ConfigError("--region needs a MIDI file to fill in")
+        raise ConfigError("--region needs a MIDI file or a score to fill in")
     if flags.instruments:
         from t5music.music.instruments import programs_named
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
+from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_file
 from t5music.corpora.tables import read_csv, read_json, spaced
 from t5music.errors import DataError, MidiError
 from t5music.music import midi
@@ -61,7 +61,7 @@ def _alignment(annotation: Mapping[str, Any], where: str) -> str:
 
 def read(entry: Entry) -> Iterator[Piece | Skipped]:
     """Reads a performance and its score."""
-    [played] = read_midi(entry)
+    [played] = read_file(entry)
     if isinstance(played, Skipped):
         yield played
         return

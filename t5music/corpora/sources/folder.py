@@ -1,4 +1,4 @@
-"""Folder: anyone's own MIDI files as a corpus, with the labels of a table (`folder_table`) or of its sub-folders."""
+"""Folder: one's own MIDI files and scores as a corpus, labelled by a table (`folder_table`) or by its sub-folders."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from t5music.corpora import datasets
-from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_midi
-from t5music.corpora.listing import MIDI_SUFFIXES, Listing, list_files, relative_id
+from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_file
+from t5music.corpora.listing import MUSIC_SUFFIXES, Listing, list_files, relative_id
 from t5music.corpora.sources import folder_table
 from t5music.errors import DataError, nearest
 from t5music.files import printable_name
@@ -24,10 +24,12 @@ _LABEL_NAME = re.compile(r"[\w.:#]+")  # what seqio takes in a task's name
 
 
 def find_files(root: Path) -> Listing:
-    """Everything below `root` with a MIDI suffix. Raises DataError if there is no folder or no such file."""
-    listing = list_files(root, MIDI_SUFFIXES)
+    """The MIDI files and scores below `root`. Raises DataError if there is no folder, or nothing of the kind in it."""
+    listing = list_files(root, MUSIC_SUFFIXES)
     if not listing.files and not listing.unreadable:
-        raise DataError(f"{printable_name(root)}: no MIDI files in it (looked for {', '.join(MIDI_SUFFIXES)})")
+        raise DataError(
+            f"{printable_name(root)}: no MIDI files and no scores in it (looked for {', '.join(MUSIC_SUFFIXES)})"
+        )
     return listing
 
 
@@ -57,7 +59,7 @@ def corpus(
     *,
     folders_are_labels: bool = False,
 ) -> Corpus:
-    """A corpus of the MIDI files below `root`. No file of music is opened.
+    """A corpus of the MIDI files and scores below `root`. No file of music is opened.
 
     Args:
         root: the folder.
@@ -68,7 +70,7 @@ def corpus(
         folders_are_labels: whether each file's first sub-folder is its label, called LABEL.
 
     Raises:
-        DataError: no such folder, no MIDI file in it, a table that does not fit, a label that is not in it, or a name
+        DataError: no such folder, no music in it, a table that does not fit, a label that is not in it, or a name
             that TFDS and seqio could not take.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -88,7 +90,7 @@ def corpus(
     chosen = [label for label in chosen if label != LABEL or len(values[label]) > 1]
     return Corpus(
         name=name,
-        title=f"MIDI files of the folder {printable_name(root.name)}",
+        title=f"music of the folder {printable_name(root.name)}",
         licence="as the owner of the files states",
         source=printable_name(root.name),
         citation="",
@@ -104,11 +106,11 @@ def corpus(
 
 
 def read(entry: Entry) -> Iterator[Piece | Skipped]:
-    """Reads a MIDI file; of a sub-folder that could not be listed it says why."""
+    """Reads a MIDI file or a score; of a sub-folder that could not be listed it says why."""
     if "unreadable" in entry.more:
         yield Skipped(entry.id, entry.more["unreadable"])
     else:
-        yield from read_midi(entry)
+        yield from read_file(entry)
 
 
 _Files = tuple[list[Entry], dict[str, str], tuple[str, ...]]  # with the columns of their labels, and remarks

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from t5music.corpora import csv_tables
 from t5music.corpora.base import Entry
 from t5music.corpora.csv_tables import Row, Table
-from t5music.corpora.listing import MIDI_SUFFIXES, Listing, is_hidden, list_files, relative_id
+from t5music.corpora.listing import MUSIC_SUFFIXES, Listing, is_hidden, list_files, relative_id
 from t5music.corpora.tables import as_split
 from t5music.errors import DataError, nearest
 from t5music.files import printable_name
@@ -125,12 +125,12 @@ def _entry(row: Row, file: Path, root: Path, columns: dict[str, int]) -> Entry:
 
 def _others(path: Path, listing: Listing, names: Iterable[str]) -> list[str]:
     """What to say of the music of the folder that the table does not list."""
-    midi = {relative_id(file, listing.root) for file in listing.files if file.suffix.lower() in MIDI_SUFFIXES}
-    left_out = sorted(midi - set(names))
+    music = {relative_id(file, listing.root) for file in listing.files if file.suffix.lower() in MUSIC_SUFFIXES}
+    left_out = sorted(music - set(names))
     if not left_out:
         return []
     table = printable_name(path.name)
-    return [f"{table}: {len(left_out)} other MIDI files are not in it and are left out (for example {left_out[0]})"]
+    return [f"{table}: {len(left_out)} other files of music are not in it and are left out (for example {left_out[0]})"]
 
 
 class _Names:

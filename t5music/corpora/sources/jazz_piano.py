@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
+from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_file
 from t5music.corpora.listing import MIDI_SUFFIXES
 from t5music.corpora.tables import music_files, spaced
 
@@ -24,7 +24,7 @@ def entries(root: Path) -> list[Entry]:
 
 def read(entry: Entry) -> Iterator[Piece | Skipped]:
     """Reads a file, and tells by its programs whether pianos play alone."""
-    for piece in read_midi(entry):
+    for piece in read_file(entry):
         if isinstance(piece, Piece):
             alone = bool((piece.score.notes["program"] < PIANOS).all())
             piece = dataclasses.replace(piece, labels={**piece.labels, "solo_piano": "yes" if alone else "no"})

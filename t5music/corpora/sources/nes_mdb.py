@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
+from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_file
 from t5music.corpora.tables import as_split, music_files, read_json
 from t5music.errors import DataError, MidiError
 from t5music.files import read_bytes
@@ -117,7 +117,7 @@ NES_MDB_MIDI = _corpus(
         "nesmdb_midi.tar.gz",
     ),
     ".mid",
-    read_midi,
+    read_file,
     "https://github.com/chrisdonahue/nesmdb",
     _NES_MDB,
 )

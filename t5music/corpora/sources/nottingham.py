@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
+from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_file
 from t5music.corpora.tables import music_files
 from t5music.errors import DataError
 from t5music.music import abc_notation
@@ -68,7 +68,7 @@ def _tunes(path: Path) -> dict[int, TuneText]:
 
 def read(entry: Entry) -> Iterator[Piece | Skipped]:
     """Reads a tune, and names its tracks melody and chords."""
-    for piece in read_midi(entry):
+    for piece in read_file(entry):
         if isinstance(piece, Piece) and len(piece.score.track_names) > len(_TRACKS):
             yield Skipped(entry.id, f"it has {len(piece.score.track_names)} tracks, not melody and chords")
         elif isinstance(piece, Piece):

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_midi
+from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_file
 from t5music.corpora.tables import music_files, published_split
 from t5music.errors import DataError
 from t5music.music.keys import KEYS, key_index
@@ -44,7 +44,7 @@ def entries(root: Path) -> list[Entry]:
 
 def read(entry: Entry, lay: Callable[[Score, Path], tuple[Score, str]]) -> Iterator[Piece | Skipped]:
     """Reads a song; `lay` makes its score, and says the meter, by the annotations beside it."""
-    for piece in read_midi(entry):
+    for piece in read_file(entry):
         if isinstance(piece, Skipped):
             yield piece
             continue

@@ -11,7 +11,7 @@ import pytest
 from t5music.corpora.base import Corpus, Piece, Skipped
 from t5music.corpora.sources import folder
 from t5music.errors import DataError
-from t5music.music import fingerprint, midi
+from t5music.music import fingerprint, midi, musicxml
 from t5music.music.score import NOTE, Score
 
 
@@ -111,7 +111,7 @@ def test_what_only_looks_like_music_is_left_out_by_name(tmp_path: Path):
 
 
 def test_a_folder_without_music(tmp_path: Path):
-    with pytest.raises(DataError, match="no MIDI files in it"):
+    with pytest.raises(DataError, match="no MIDI files and no scores in it"):
         folder.corpus(tmp_path, "mine")
     with pytest.raises(DataError, match="none: no such folder"):
         folder.corpus(tmp_path / "none", "mine")
@@ -135,7 +135,7 @@ def test_a_table_gives_labels_splits_and_groups(music: Path):
     assert corpus.labels == {"genre": ("jazz", "pop")}, "a column of numbers is no label unless it is asked for"
     assert corpus.remarks == (
         "labels.csv: 3 files, read as UTF-8, commas",
-        "labels.csv: 2 other MIDI files are not in it and are left out (for example pop/bad.mid)",
+        "labels.csv: 2 other files of music are not in it and are left out (for example pop/bad.mid)",
         "labels: genre (2 values)",
     )
     entries = {entry.id: entry for entry in corpus.entries(music)}
@@ -224,3 +224,20 @@ def test_the_table_is_known_in_any_case_and_not_passed_over_where_it_cannot_be_r
     (music / "labels.csv").symlink_to("gone.csv")
     with pytest.raises(DataError, match=r"labels\.csv: no such file"):
         folder.corpus(music, "mine")
+
+
+def test_scores_and_midi_files_may_be_mixed_and_a_bad_one_stops_none(music: Path):
+    score = midi.read(music / "d.mid")
+    musicxml.write(score, music / "pop" / "e.musicxml")
+    musicxml.write(score, music / "pop" / "f.MXL")
+    (music / "pop" / "page.xml").write_text("<html></html>")
+    (music / "pop" / "bomb.mxl").write_bytes(b"PK\3\4")
+    corpus = folder.corpus(music, "mine")
+    read = pieces(corpus, music)
+    skipped = {name: item.reason for name, item in read.items() if isinstance(item, Skipped)}
+    assert set(skipped) == {"pop/bad.mid", "pop/page.xml", "pop/bomb.mxl"}
+    assert skipped["pop/page.xml"] == "is not a MusicXML score (its root is not a score)"
+    assert skipped["pop/bomb.mxl"].startswith("cannot be unpacked as a compressed score: ")
+    for name in ("pop/e.musicxml", "pop/f.MXL"):
+        assert read[name].score.notes.tolist() == score.notes.tolist()
+    assert len(read) == 9

@@ -141,7 +141,7 @@ def test_empty_rows_are_passed_over_and_other_files_counted(music: Path, tmp_pat
     assert files.columns == {"mood_a": "Mood A"}
     assert files.remarks == (
         "labels.csv: 2 files, read as UTF-8, semicolons",
-        r"labels.csv: 6 other MIDI files are not in it and are left out (for example Caf\xe9 tango.mid)",
+        r"labels.csv: 6 other files of music are not in it and are left out (for example Caf\xe9 tango.mid)",
     )
 
 
