@@ -47,7 +47,7 @@ from tqdm import tqdm
 
 from t5music import parallel
 from t5music.corpora import read_parts
-from t5music.corpora.base import Entry, Skipped, read_midi
+from t5music.corpora.base import Entry, Skipped, read_file
 from t5music.data.compilation.shards import FEATURES, make_examples
 from t5music.data.examples import Accompany, Continue, Examples, Infill, Pieces
 from t5music.data.store.codec import RecordCodec
@@ -119,7 +119,7 @@ def check_corpus(data: bytes, score: Score, kind: Examples) -> None:
         path = Path(folder) / "piece.mid"
         path.write_bytes(data)
         part = parallel.Part([Entry(path.name, path)], Path(folder) / "part")
-        read_parts.read_part(read_midi, part)
+        read_parts.read_part(read_file, part)
         (item,) = read_parts.items([part])
     if isinstance(item, Skipped):
         assert not len(score.notes), item.reason
