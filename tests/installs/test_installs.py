@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent
 COLAB_PYTHON = "3.13"
 LINUX = "x86_64-manylinux_2_28"
 MOST_PACKAGES = 60
+TOO_OLD_ON_COLAB = {"flax"}  # which alone may move there; the notebooks' install cell says so too
 # A notebook's own machinery, of which a notebook has what it runs in.
 MACHINERY = {"ipykernel", "ipython", "jupyter", "jupyterlab", "nbclient", "nbformat", "notebook", "tornado"}
 
@@ -69,6 +70,9 @@ def test_colabs_pins_are_dated_and_within_the_ranges():
     assert (str(colab["ipykernel"]), str(colab["ipython"])) == ("6.17.1", "7.34.0")
     for line in resolving.requirements(["notebook"]):
         requirement = Requirement(line)
+        if requirement.name in TOO_OLD_ON_COLAB:
+            assert colab[requirement.name] not in requirement.specifier
+            continue
         version = colab.get(canonicalize_name(requirement.name))
         assert version is None or version in requirement.specifier, f"Colab has {requirement.name} {version}"
 
@@ -90,10 +94,12 @@ def test_there_are_wheels_for_the_base_everywhere(python: str, platform: str):
 
 
 @pytest.mark.slow
-def test_nothing_moves_on_colab():
+def test_nothing_else_moves_on_colab(tmp_path: Path):
     pytest.importorskip("uv")
-    packages = resolving.resolve(resolving.requirements(["notebook"]), COLAB_PYTHON, LINUX, COLAB)
     colab = pins()
+    held = tmp_path / "installed.txt"
+    held.write_text("\n".join(f"{name}=={version}" for name, version in colab.items() if name not in TOO_OLD_ON_COLAB))
+    packages = resolving.resolve(resolving.requirements(["notebook"]), COLAB_PYTHON, LINUX, held)
     moved = {name for name, version in packages.items() if Version(version) != colab.get(name, Version(version))}
-    assert not moved
-    assert {"jax", "jaxlib", "numpy", "flax"} <= packages.keys() & colab.keys()
+    assert moved == TOO_OLD_ON_COLAB
+    assert {"jax", "jaxlib", "numpy"} <= packages.keys() & colab.keys()
