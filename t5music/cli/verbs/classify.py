@@ -12,7 +12,7 @@ HELP = "Label MIDI files with a trained model: each label of its set with a prob
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", nargs="+", metavar="FILE", help="the MIDI files")
+    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
     add_model(parser)
     parser.add_argument(
         "--task",

@@ -12,7 +12,7 @@ HELP = "Label every note of a MIDI file: its role or its loudness. Writes MIDI a
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files")
+    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
     add_model(parser)
     parser.add_argument(
         "--task",

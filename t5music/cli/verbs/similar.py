@@ -12,9 +12,11 @@ HELP = "Rank the pieces of a folder by how similar they are to a MIDI file."
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", metavar="FILE", help="the MIDI file")
+    parser.add_argument("midi", metavar="FILE", help="the MIDI file or score")
     parser.add_argument(
-        "collection", metavar="FOLDER|VECTORS", help="a folder of MIDI files, or the vectors that `embed` wrote"
+        "collection",
+        metavar="FOLDER|VECTORS",
+        help="a folder of MIDI files and scores, or the vectors that `embed` wrote",
     )
     add_model(parser)
     parser.add_argument(
