@@ -13,6 +13,7 @@ from t5music.data.examples import Compose, Composes
 from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Ids, Vocabulary
 from t5music.errors import T5MusicError
+from t5music.inference import requests
 from t5music.inference.generate import answer
 from t5music.inference.trained_model import TrainedModel
 from t5music.model.network import T5
@@ -78,7 +79,10 @@ class Sampler:
         for prompt in self.prompts:
             trained = TrainedModel(model, self._vocabulary, {}, self._lengths, step)
             try:
-                music = answer(trained, prompt.task, prompt.score, prompt.name, words=WORDS, seed=SEED)
+                programs = requests.programs(None, prompt.task, prompt.score)  # as `t5music generate` has them
+                music = answer(
+                    trained, prompt.task, prompt.score, prompt.name, words=WORDS, seed=SEED, programs=programs
+                )
                 path = self._folder / f"{prompt.name}_{step:06d}.mid"
                 midi.write(music.score, path)
                 if len(music.score.notes):

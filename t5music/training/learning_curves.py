@@ -88,6 +88,7 @@ def write_picture(model_dir: Path) -> None:
         axes.set_ylim(*_limits([training, *validation.values()]))
         axes.set_title(files.printable_name(model_dir.name), loc="left", parse_math=False)
         axes.set_xlabel("step")
+        axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(NATS)
         figures.tidy(axes)
         figure.legend(loc="outside right upper", frameon=False, fontsize=8)

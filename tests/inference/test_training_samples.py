@@ -81,6 +81,7 @@ def test_samples_are_music_the_same_each_time_and_of_their_step(tmp_path: Path, 
     assert len(score.notes) >= len(prompt.score.notes)
     assert set(np.unique(prompt.score.notes["pitch"])) <= set(np.unique(score.notes["pitch"]))
     assert isinstance(prompt.task, Composes)
+    assert set(score.notes["program"]) <= set(prompt.score.notes["program"]), "the instruments of the prompt"
 
 
 def test_what_cannot_be_written_is_said_and_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -73,7 +73,7 @@ def test_the_first_steps_do_not_flatten_the_rest(tmp_path: Path, drawn: list[Fig
     assert 2.9 < high < 3.1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=4))
 def test_any_losses_can_be_drawn(losses: list[float | None]):
     with tempfile.TemporaryDirectory() as folder:
