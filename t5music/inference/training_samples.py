@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from t5music.data.examples import Compose, Composes
@@ -19,6 +20,7 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.model.network import T5
 from t5music.music import encodings, midi, pianoroll
 from t5music.music.score import NOTE, Score
+from t5music.training.checkpoints.layout import first_line
 
 FOLDER = "samples"  # in a run's folder
 WORDS = 256  # of an answer, at most: a sample is to cost little
@@ -88,8 +90,9 @@ class Sampler:
                 if len(music.score.notes):
                     title = f"{prompt.name}, step {step}"
                     pianoroll.draw(music.score, path.with_suffix(".png"), new_notes=music.is_new, title=title)
-            except T5MusicError as error:
-                print(f"t5music: warning: no sample of {prompt.name} at step {step}: {error}", file=sys.stderr)
+            except (T5MusicError, jax.errors.JaxRuntimeError) as error:  # the latter where memory is short
+                reason = first_line(error)
+                print(f"t5music: warning: no sample of {prompt.name} at step {step}: {reason}", file=sys.stderr)
 
 
 def _prompt(store: TokenStore, vocabulary: Vocabulary, room: int) -> Prompt | None:

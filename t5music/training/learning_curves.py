@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PICTURE = "loss.png"  # in a run's folder
 TRAINING, VALIDATION = "loss", "validation/loss"
 NATS = "loss (nats per target token)"
+LARGEST = 1e30  # a loss beyond is drawn as one that is not finite: matplotlib's own arithmetic ends there
 READABLE = 24  # tasks in one picture; of more the first ones
 
 
@@ -73,8 +74,9 @@ def write_picture(model_dir: Path) -> None:
     Raises:
         DataError: the metrics are damaged, or the picture cannot be written.
     """
-    training = read([model_dir], TRAINING)
-    validation = {name: read([model_dir], metric) for name, metric in _validation_metrics(model_dir).items()}
+    training = _drawable(read([model_dir], TRAINING))
+    metrics = _validation_metrics(model_dir)
+    validation = {name: _drawable(read([model_dir], metric)) for name, metric in metrics.items()}
     if training is None and not validation:
         return
 
@@ -107,6 +109,13 @@ def _validation_metrics(model_dir: Path) -> dict[str, str]:
     return metrics | {task: f"{room}/{task}/{loss}" for task in tasks[:READABLE] if f"{room}/{task}/{loss}" in names}
 
 
+def _drawable(curve: Curve | None) -> Curve | None:
+    """A curve of one run with gaps where it is too large to draw."""
+    if curve is None:
+        return None
+    return dataclasses.replace(curve, mean=np.where(np.abs(curve.mean) < LARGEST, curve.mean, math.nan))
+
+
 def _limits(curves: Sequence[Curve | None]) -> tuple[float, float]:
     """The least and the greatest loss to show: the first steps, which tower above all others, are cut off."""
     later = [curve.mean[len(curve.mean) // 10 :] for curve in curves if curve is not None]
@@ -115,5 +124,5 @@ def _limits(curves: Sequence[Curve | None]) -> tuple[float, float]:
     if not len(values):
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    margin = 0.05 * (high - low or abs(high) or 1.0)
+    margin = max(0.05 * (high - low), 1e-3 * max(abs(low), abs(high), 1.0))  # also where all losses are alike
     return low - margin, high + margin
