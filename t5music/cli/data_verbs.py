@@ -270,7 +270,7 @@ def compile_names(
     declared = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     for name in names:
         if name not in declared:
-            hint = "one's own folder: t5music compile --midi FOLDER --name NAME"
+            hint = "your own folder: t5music compile --midi FOLDER --name NAME; your own tasks: --module_import MODULE"
             raise DataError(f"unknown task or mixture {name!r}{nearest(name, declared)} ({hint})")
         provider = seqio.get_mixture_or_task(name)
         for task in seqio.get_subtasks(provider):

@@ -158,7 +158,7 @@ def add_task(
         ],
         output_features={feature: seqio.Feature(vocabulary, dtype=tf.int32) for feature in FEATURES},
         postprocess_fn=getattr(examples, "answer", None),
-        metric_fns=[getattr(answer_metrics, judge) for judge in judges],
+        metric_fns=[answer_metrics.get(judge) for judge in judges],
     )
 
 
