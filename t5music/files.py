@@ -12,12 +12,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from t5music.errors import DataError
+from t5music.errors import ConfigError, DataError
+
+DATA_DIR = "~/.cache/t5music"
+_ADDRESS = re.compile(r"(?:^|,)\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def data_dir() -> Path:
-    """Where corpora and token stores are built: the environment's T5MUSIC_DATA, else ~/.cache/t5music."""
-    return Path(os.environ.get("T5MUSIC_DATA", "~/.cache/t5music")).expanduser()
+    """Where corpora and token stores are built: the environment's T5MUSIC_DATA, else ~/.cache/t5music.
+
+    Raises ConfigError where that is no folder of this machine.
+    """
+    folder = os.environ.get("T5MUSIC_DATA") or DATA_DIR
+    require_local(folder, "--data_dir (environment: T5MUSIC_DATA)")
+    return Path(folder).expanduser()
+
+
+def require_local(path: str, name: str) -> None:
+    """Refuses a bucket or another address in place of a path, before anything is begun.
+
+    Args:
+        path: what somebody gave; paths separated by commas, too.
+        name: of its flag or gin binding.
+
+    Raises:
+        ConfigError: the path begins with a scheme, as gs:// or s3://.
+    """
+    if _ADDRESS.search(path):
+        raise ConfigError(
+            f"{name} {printable_name(path)}".lstrip() + ": only files and folders of this machine can be read and "
+            "written; copy it here, or mount the bucket as a folder"
+        )
 
 
 # What a text cannot show or store: control characters, those that break lines or turn the direction of writing, and the

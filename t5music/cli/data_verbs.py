@@ -316,7 +316,7 @@ def compile_names(
     for name in names:
         declared = [*declaration.TASKS, *declaration.MIXTURES]
         if name not in declared:
-            hint = "one's own folder: t5music compile --midi FOLDER --name NAME"
+            hint = "your own folder: t5music compile --midi FOLDER --name NAME; your own tasks: --module_import MODULE"
             raise DataError(f"unknown task or mixture {name!r}{nearest(name, declared)} ({hint})")
         for task in declaration.tasks_of(name):
             if task.name in done:

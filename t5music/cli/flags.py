@@ -6,6 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from t5music.cli.parser import real, whole
+
 if TYPE_CHECKING:
     from t5music.runs.print_plan import Request
 
@@ -15,7 +17,7 @@ _PROCESS_FLAGS = ("coordinator", "processes", "process_id", "distributed", "wait
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Adds --workers."""
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="number of processes that share the work (default: one per core)"
+        "--workers", type=whole(1), metavar="N", help="number of processes that share the work (default: one per core)"
     )
 
 
@@ -35,6 +37,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add_platform(parser)
 
 
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Adds --force, for verbs that write files of one's own."""
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+
+
 def add_platform(parser: argparse.ArgumentParser) -> None:
     """Adds --platform, for verbs that compute; they call `prepare_devices` first."""
     parser.add_argument(
@@ -49,14 +56,14 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a verb that several processes may run together."""
     group = parser.add_argument_group("several processes", "Give the same command on every machine.")
     group.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, with a free port")
-    group.add_argument("--processes", type=int, metavar="N", help="number of processes")
-    group.add_argument("--process_id", type=int, metavar="I", help="number of this process, from 0")
+    group.add_argument("--processes", type=whole(1), metavar="N", help="number of processes")
+    group.add_argument("--process_id", type=whole(0), metavar="I", help="number of this process, from 0")
     group.add_argument(
         "--distributed", action="store_true", help="take these three from the cluster: Cloud TPU, SLURM, Open MPI"
     )
     group.add_argument(
         "--wait",
-        type=float,
+        type=real(above=0),
         default=300,
         metavar="SECONDS",
         help="how long to wait for the other processes (default: %(default)s)",
@@ -66,7 +73,7 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
 def add_layer(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds --layer, for verbs that make vectors of an encoder's states; `default` says which layer that is."""
     parser.add_argument(
-        "--layer", type=int, metavar="N", help=f"layer of the encoder; 0 is the embeddings (default: {default})"
+        "--layer", type=whole(0), metavar="N", help=f"layer of the encoder; 0 is the embeddings (default: {default})"
     )
 
 
@@ -92,20 +99,20 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--plan_count",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="plan for this many chips (default: train.device_count, or those of this machine)",
     )
     group.add_argument(
         "--plan_utilisation",
-        type=float,
+        type=real(above=0, most=1),
         default=0.4,
         metavar="SHARE",
         help="share of the chips' peak FLOPs that the training reaches (default: %(default)s)",
     )
     group.add_argument(
         "--plan_throughput",
-        type=float,
+        type=real(above=0),
         metavar="TOKENS",
         help="tokens per second over all chips, instead of --plan_utilisation",
     )

@@ -1,13 +1,10 @@
-"""Gin flags, as T5X has them: `--gin_file`, `--gin_search_paths` and `--gin.NAME=value`; and `--module_import`."""
+"""Gin flags, as T5X has them: `--gin_file`, `--gin_search_paths` and `--gin.NAME=value`."""
 
 from __future__ import annotations
 
 import argparse
 import ast
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 from t5music.errors import ConfigError
@@ -53,13 +50,6 @@ def add(parser: argparse.ArgumentParser, default: str | None = None) -> None:
         metavar="FOLDERS",
         help="folders to search for gin files first, separated by commas",
     )
-    group.add_argument(
-        "--module_import",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="Python module of your own to import first, for what it registers with gin; may be repeated",
-    )
 
 
 def are_taken(flags: argparse.Namespace) -> bool:
@@ -91,32 +81,15 @@ def require_files(flags: argparse.Namespace) -> None:
     gin_files.require_files(flags.gin_file or [], search_paths(flags))
 
 
-def import_modules(flags: argparse.Namespace) -> None:
-    """Imports what gin may set: t5music's own, and the modules of --module_import, also from the current folder.
-
-    Raises ConfigError for a module that is not there, or that cannot be imported (its message is the reason).
-    """
-    from t5music.configuration import registry  # noqa: F401  (registers what gin may set)
-
-    if flags.module_import:
-        sys.path.append(os.getcwd())  # last: a folder here must not hide an installed package
-    for name in flags.module_import:
-        try:
-            import_module(name)
-        except Exception as error:
-            raise ConfigError(f"--module_import {name}: {type(error).__name__}: {error}") from error
-
-
 def configure(flags: argparse.Namespace, default: str, macros: Mapping[str, str]) -> None:
-    """Reads the gin files and the bindings of a run, after importing what they may name.
+    """Reads the gin files and the bindings of a run, after importing t5music's own that they may name.
 
     Args:
         flags: of the verb.
         default: the gin file to read where none is named.
         macros: flag -> the macro that it is short for. They are set before the --gin flags, so that those win.
     """
-    import_modules(flags)
-    from t5music.configuration import gin_files
+    from t5music.configuration import gin_files, registry  # noqa: F401  (registers what gin may set)
 
     short = [
         gin_files.binding(macro, str(value))

@@ -5,7 +5,6 @@ The verbs are in `verbs/`, a file each. A verb imports what it needs when it run
 
 from __future__ import annotations
 
-import argparse
 import errno
 import io
 import os
@@ -13,19 +12,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from t5music import __version__
-from t5music.cli import gin_flags
+from t5music import __version__, files
+from t5music.cli import gin_flags, own_modules
+from t5music.cli.parser import Parser
 from t5music.cli.verbs import VERBS
 from t5music.errors import ConfigError, T5MusicError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or none for this user
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Returns the parser of all verbs. In what it parses, `verb` is the verb's name and `run` the function to call."""
-    parser = argparse.ArgumentParser(
-        prog="t5music", description="Transfer learning for symbolic music, text in and text out."
-    )
+    parser = Parser(prog="t5music", description="Transfer learning for symbolic music, text in and text out.")
     parser.add_argument("--version", action="version", version=f"t5music {__version__}")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name in VERBS:
@@ -33,12 +31,14 @@ def build_parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=verb.HELP, description=verb.HELP)
         subparser.add_argument(
             "--data_dir",
-            default=os.environ.get("T5MUSIC_DATA", "~/.cache/t5music"),
+            default=os.environ.get("T5MUSIC_DATA") or files.DATA_DIR,
             metavar="FOLDER",
             help="the folder for corpora and token stores (default: %(default)s; environment: T5MUSIC_DATA)",
         )
+        own_modules.add(subparser)
         verb.add_flags(subparser)
         subparser.set_defaults(run=verb.run)
+        parser.verbs[name] = subparser
     return parser
 
 
@@ -56,11 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command_line = sys.argv[1:] if arguments is None else list(arguments)
         bindings, rest = gin_flags.split(command_line)
-        flags = build_parser().parse_args(rest)
+        flags = build_parser().parse_line(rest)
         if bindings and not gin_flags.are_taken(flags):
             raise ConfigError(f"{flags.verb} takes no gin bindings ({bindings[0]})")
         flags.command_line, flags.bindings = command_line, bindings
         os.environ["T5MUSIC_DATA"] = flags.data_dir
+        files.data_dir()  # refuses what is no folder
+        own_modules.load(flags.module_import)
         flags.run(flags)
     except T5MusicError as error:
         # Gin adds lines of its own to the errors of what it calls.

@@ -17,6 +17,7 @@ from typing import Any
 
 import gin
 
+from t5music.configuration import value_types
 from t5music.errors import ConfigError, nearest
 
 _MACRO = "gin.macro"
@@ -66,10 +67,13 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
 
     Raises:
         ConfigError: a file is missing or does not parse; a name or parameter does not exist; a macro is read but not
-            set; a required value is not set.
+            set; a required value is not set; a value is not of its parameter's type.
     """
     _parse(files, bindings, search_paths)
     _check_set()
+    for scope, selector, parameter, value in _bindings():
+        if selector != _MACRO:
+            value_types.check(_name(scope, selector, parameter), selector, parameter, value)
 
 
 def clear() -> None:

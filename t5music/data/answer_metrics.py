@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from t5music.data import own_kinds
 from t5music.errors import MidiError
 from t5music.music import abc_notation
 
@@ -176,6 +177,29 @@ def abc_pitch_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> di
         true, predicted = _abc_pitches(target), _abc_pitches(prediction)
         scores.append(1.0 - _edits(true, predicted) / max(len(true), len(predicted), 1) if predicted else 0.0)
     return {"abc_pitch_accuracy": 100.0 * float(np.mean(scores)) if scores else math.nan}
+
+
+Metric = Callable[[Sequence[str], Sequence[str]], dict[str, float]]
+METRICS: dict[str, Metric] = {
+    metric.__name__: metric
+    for metric in (
+        *(accuracy, macro_f1, word_accuracy, note_accuracy, note_macro_f1, bleu, rouge_l),
+        *(abc_valid, abc_pitch_accuracy),
+    )
+}
+
+
+def register(metric: Metric) -> Metric:
+    """Makes a metric of one's own known by its function's name, as a decorator.
+
+    Raises ConfigError where the name is taken.
+    """
+    return own_kinds.register(METRICS, metric.__name__, metric)
+
+
+def get(name: str) -> Metric:
+    """The metric of a name. Raises DataError for an unknown one."""
+    return own_kinds.look_up(METRICS, name, "metric")
 
 
 def _abc_pitches(text: str) -> list[tuple[int, ...]]:

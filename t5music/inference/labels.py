@@ -7,10 +7,7 @@ which the likelihoods count or of which exactly one is written for each note, an
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,13 +18,14 @@ from numpy.typing import NDArray
 from scipy import special
 from tqdm import tqdm
 
+from t5music import written_text
 from t5music.corpora.listing import MIDI_SUFFIXES
 from t5music.data.answer_formats import PerNote
 from t5music.data.examples import Classify, LabelNotes
 from t5music.data.vocabulary import EOS_ID, PAD_ID
 from t5music.errors import ConfigError, MidiError
 from t5music.files import printable_name, write_text
-from t5music.inference import trained_model
+from t5music.inference import output_files, trained_model
 from t5music.inference.left_out import LeftOut, by_name
 from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel
 from t5music.model import decoding
@@ -202,16 +200,15 @@ def _as_csv(
     left_out: Mapping[str, str],
     classifying: Classify,
 ) -> str:
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["file", classifying.label, *classifying.values, "left_out"])
-    for name in names:
-        if name in left_out:
-            writer.writerow([name, "", *("" for _ in classifying.values), left_out[name]])
-        else:
-            shares = results[name]
-            writer.writerow([name, next(iter(shares)), *(f"{shares[value]:.6f}" for value in classifying.values), ""])
-    return lines.getvalue()
+    none = [""] * len(classifying.values)
+    rows = [
+        [name, "", *none, left_out[name]]
+        if name in left_out
+        else [name, next(iter(results[name])), *(results[name][value] for value in classifying.values), ""]
+        for name in names
+    ]
+    shown = [[f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows]
+    return written_text.csv_table(["file", classifying.label, *classifying.values, "left_out"], shown)
 
 
 def label(
@@ -221,6 +218,7 @@ def label(
     task: str | None = None,
     output: str | None = None,
     checkpoint: str = selection.LATEST,
+    force: bool = False,
 ) -> list[Path]:
     """`t5music label`: writes the music with its notes labelled and, beside it, a piano roll coloured by label.
 
@@ -235,12 +233,14 @@ def label(
         output: of one file the MIDI file to write, of several the folder to write to; by default this folder, and
             files named after `files` and the label.
         checkpoint: of the run: "latest", "best" or a step.
+        force: whether files that exist may be replaced.
 
     Returns:
         The paths of the MIDI files.
 
     Raises:
-        ConfigError: a task the model was not trained on, or an output that is one of the files, or that of two.
+        ConfigError: a task the model was not trained on, or an output that exists, is no MIDI file's name, is one of
+            the files, or that of two.
         DataError: none of the files can be used.
     """
     paths = by_name(files)
@@ -248,7 +248,7 @@ def label(
     scores = _read(paths, left_out)
     trained = trained_model.load(model_dir, checkpoint)
     labelling: LabelNotes = trained_model.choose_task(trained, task, LabelNotes, model_dir)
-    outputs = _outputs(paths, labelling.label, output)
+    outputs = _outputs(paths, labelling.label, output, force=force)
     written = []
     for name, score in scores.items():
         try:
@@ -256,15 +256,16 @@ def label(
         except MidiError as error:
             left_out.add(name, error)
             continue
-        _write_labelled(outputs[name], Path(paths[name]).stem, labelling, score, classes)
+        picture = output_files.picture_path(outputs[name], force=force)
+        _write_labelled(outputs[name], picture, Path(paths[name]).stem, labelling, score, classes)
         written.append(outputs[name])
     left_out.check()
     left_out.count()
     return written
 
 
-def _outputs(paths: Mapping[str, str], label_name: str, output: str | None) -> dict[str, Path]:
-    """The MIDI file to write for each file. Raises ConfigError where one would replace another."""
+def _outputs(paths: Mapping[str, str], label_name: str, output: str | None, *, force: bool) -> dict[str, Path]:
+    """The MIDI file to write for each file. Raises ConfigError where one would replace another, or one that exists."""
     outputs: dict[str, Path] = {}
     sources: dict[Path, str] = {}
     if output is not None and len(paths) > 1 and Path(output).suffix.lower() in MIDI_SUFFIXES:
@@ -274,18 +275,21 @@ def _outputs(paths: Mapping[str, str], label_name: str, output: str | None) -> d
         if output is not None:
             file = Path(output) if len(paths) == 1 else Path(output) / file
         for other in paths.values():
-            trained_model.output_path(os.fspath(file), other)
+            output_files.music_paths(file, other, variants=1, force=True)
         same = sources.setdefault(file.resolve(), name)
         if same != name:
             raise ConfigError(f"{same} and {name} would both be written to {printable_name(file)}: label them apart")
         outputs[name] = file
+    for file in outputs.values():
+        output_files.require_free(file, "--output", force=force)
     return outputs
 
 
-def _write_labelled(path: Path, name: str, labelling: LabelNotes, score: Score, classes: NDArray[np.int64]) -> None:
+def _write_labelled(
+    path: Path, picture: Path, name: str, labelling: LabelNotes, score: Score, classes: NDArray[np.int64]
+) -> None:
     """Writes the labelled music and its picture, and prints how many notes have each label."""
     midi.write(labelling.labelled(score, classes), path)
-    picture = path.with_suffix(".png")
     shown = _shown(labelling, classes)
     pianoroll.draw(score, picture, classes=shown, title=f"{printable_name(name)}: {labelling.label}")
     counts = np.bincount(shown.of_notes, minlength=len(shown.names))

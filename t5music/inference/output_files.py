@@ -1,4 +1,4 @@
-"""Output files: what the music and the pictures of `t5music generate` are called, and that nothing is overwritten.
+"""Output files: what is written of one's own music is called how, and that nothing is overwritten.
 
 Light to import: what cannot be is refused before a model is loaded.
 """
@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from t5music.errors import ConfigError
+from t5music.files import printable_name
 from t5music.music.music_files import OUTPUT_SUFFIXES
 
 
@@ -37,9 +38,14 @@ def music_paths(output: str | os.PathLike[str], file: str | None, variants: int,
             raise ConfigError(f"--output {path} is the prompt itself: choose another name")
         if path.is_dir():
             raise ConfigError(f"--output {path} is a folder: name a file in it")
-        if os.path.lexists(path) and not force:
-            raise ConfigError(f"{path} exists: choose another name by --output, or replace it by --force")
+        require_free(path, "--output", force=force)
     return paths
+
+
+def require_free(path: str | os.PathLike[str], flag: str, *, force: bool) -> None:
+    """Raises ConfigError where there is something at `path` already, and `force` does not allow to replace it."""
+    if os.path.lexists(path) and not force:
+        raise ConfigError(f"{printable_name(path)} exists: choose another name by {flag}, or replace it by --force")
 
 
 def picture_path(music: Path, *, force: bool) -> Path:

@@ -138,14 +138,6 @@ def encode_prompts(
     return np.stack([np.pad(row, (0, width - len(row))) for row in rows]).astype(np.int32)
 
 
-def output_path(output: str, file: str | None) -> Path:
-    """Returns the MIDI file to write. Raises ConfigError where that is the one which was read."""
-    path = Path(output)
-    if file is not None and path.resolve() == Path(file).resolve():
-        raise ConfigError(f"--output {path} is the prompt itself: choose another name")
-    return path
-
-
 def label_ids(vocab: Vocabulary, labels: Sequence[str]) -> NDArray[np.int32]:
     """Returns a label set as int32 [labels, longest], each with EOS, padded."""
     rows = [np.append(vocab.encode(label), np.int32(vocabulary.EOS_ID)) for label in labels]

@@ -37,10 +37,10 @@ def _characters(name: str) -> frozenset[str]:
     """The characters that a font has; none of a font that cannot be opened."""
     from matplotlib import font_manager
 
+    path = next((entry.fname for entry in font_manager.fontManager.ttflist if entry.name == name), None)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            path = font_manager.findfont(name, fallback_to_default=False)
-            return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
+            return frozenset(map(chr, font_manager.get_font(path).get_charmap())) if path else frozenset()
     except (OSError, RuntimeError, ValueError):
         return frozenset()

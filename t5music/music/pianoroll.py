@@ -28,7 +28,7 @@ COLOURS = [
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FBF", "#8C6D31"),
     *("#B22222", "#2F4B7C", "#6B8E23", "#C71585", "#008B8B", "#A0522D", "#4169E1", "#708238"),
 ]
-DRUM_COLOUR, PROMPT_COLOUR = "#7F7F7F", "#4D4D4D"
+DRUM_COLOUR, NEW_DRUM_COLOUR, PROMPT_COLOUR = "#7F7F7F", "#332288", "#4D4D4D"  # beside a prompt, grey is given
 PROMPT_BACKGROUND = "#FFF3D6"
 MAX_TRACKS_SHOWN = 8  # more tracks are shown by instrument, more instruments than colours by family
 MAX_BAR_LINES = 120
@@ -175,7 +175,8 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, is_prompt: NDArray, cla
     labels, colours, part = _parts(score) if classes is None else classes
     if is_prompt.any():
         part = np.where(is_prompt, 0, part + 1)
-        labels, colours = ["prompt", *labels], [PROMPT_COLOUR, *colours]
+        new_colours = [NEW_DRUM_COLOUR if colour == DRUM_COLOUR else colour for colour in colours]
+        labels, colours = ["prompt", *labels], [PROMPT_COLOUR, *new_colours]
     faces = to_rgba_array(colours)[part]  # [notes, 4]
     if classes is None:
         faces[:, 3] = 0.4 + 0.6 * notes["velocity"] / 127

@@ -33,7 +33,11 @@ def test_every_gin_file_parses(path: Path):
     files = [str(path.relative_to(ROOT / "gin"))]
     if path.relative_to(ROOT / "gin").parts[0] == "models":
         files.insert(0, "runs/train.gin")
-    required = {"finetune": ["INITIAL_CHECKPOINT_PATH = 'run'"], "macros": ["TRAIN_STEPS = 1"]}.get(path.stem, [])
+    required = {
+        "finetune": ["INITIAL_CHECKPOINT_PATH = 'run'"],
+        "macros": ["TRAIN_STEPS = 1"],
+        "audit": ["MODEL_DIR = ['run', 'reference']"],
+    }.get(path.stem, [])
     gin_files.configure(files, [*SET, *required])
 
 

@@ -246,6 +246,12 @@ def test_label_writes_velocities_where_it_is_told_to(song: str, run: str, capsys
     assert Path("loud/out.png").is_file()
     assert main(["label", song, "--model_dir", run, "--output", song]) == 2
     assert "is the prompt itself" in capsys.readouterr().err
+    command = ["label", song, "--model_dir", run, "--task", "velocity", "--output"]
+    assert main([*command, "loud/out.mid"]) == 2
+    assert "loud/out.mid exists: choose another name by --output" in capsys.readouterr().err
+    assert main([*command, "loud/out.mid", "--force"]) == 0
+    assert main([*command, "loud/out.wav"]) == 2
+    assert "its name must end in .mid or .midi" in capsys.readouterr().err
 
 
 def bad_files() -> dict[str, str]:
@@ -271,6 +277,8 @@ def test_one_bad_file_stops_no_others(song: str, run: str, capsys):
     assert main(["classify", *files, "--model_dir", run, "--task", "mood", "--csv", "labels.csv"]) == 0
     printed = capsys.readouterr()
     assert [line.partition(": ")[0] for line in printed.out.splitlines()] == [song, r"Caf\xe9.mid"]
+    assert main(["classify", song, "--model_dir", run, "--csv", "labels.csv"]) == 2
+    assert "labels.csv exists: choose another name by --csv" in capsys.readouterr().err
     told = [f"left out: {name}: {reason}" for name, reason in bad.items()]
     assert printed.err.splitlines() == [*told, "4 of 6 files left out"]
     with open("labels.csv", newline="", encoding="utf-8") as content:

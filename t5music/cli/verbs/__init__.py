@@ -27,3 +27,8 @@ VERBS = (
     "export",
     "quickstart",
 )
+
+# What people take for verbs -> what they may mean.
+ASKED_OF_GENERATE = {
+    name: f"generate --task {name}" for name in ("continue", "infill", "accompany", "improvise", "compose")
+}

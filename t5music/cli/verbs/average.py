@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
+from t5music.cli.parser import whole
 
 HELP = "Average the weights of several checkpoints into a new one."
 
@@ -18,7 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a run, or the folder of one step in its checkpoints; may be repeated",
     )
-    parser.add_argument("--last", type=int, metavar="K", help="average the last K checkpoints of each run")
+    parser.add_argument("--last", type=whole(1), metavar="K", help="average the last K checkpoints of each run")
     parser.add_argument(
         "--checkpoint",
         default="latest",

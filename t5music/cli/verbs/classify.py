@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_model, prepare_devices
+from t5music.cli.flags import add_force, add_model, prepare_devices
 
 HELP = "Label MIDI files with a trained model: each label of its set with a probability."
 
@@ -21,12 +21,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv", metavar="CSV", help="also write the labels and probabilities of all files to this table"
     )
+    add_force(parser)
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_any(flags.midi)
     inputs.require_run(flags.model_dir, flags.checkpoint)
+    if flags.csv is not None:
+        from t5music.inference import output_files
+
+        output_files.require_free(flags.csv, "--csv", force=flags.force)
     prepare_devices(flags)
     from t5music.inference import labels
 

@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_workers
+from t5music.cli.parser import choice
 
 HELP = "Compile seqio tasks and mixtures, or your own folder of MIDI or text files, into token stores."
 
@@ -32,7 +33,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--labels",
-        choices=("folders", "none"),
+        type=choice("folders", "none"),
+        metavar="folders|none",
         help="whether the sub-folders are labels (default: a question, where a person can answer it)",
     )
     parser.add_argument(

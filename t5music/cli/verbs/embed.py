@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_layer, add_model, prepare_devices
+from t5music.cli.flags import add_force, add_layer, add_model, prepare_devices
 
 HELP = "Write a vector for each MIDI file of a folder: the averaged states of a trained encoder."
 
@@ -21,12 +21,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="the file to write, .npz or .parquet (default: %(default)s)",
     )
     add_layer(parser, "the last")
+    add_force(parser)
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_folder(flags.folder)
     inputs.require_run(flags.model_dir, flags.checkpoint)
+    from t5music.inference import output_files
+
+    output_files.require_free(flags.output, "--output", force=flags.force)
     prepare_devices(flags)
     from t5music.inference import embed
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_model, prepare_devices
+from t5music.cli.flags import add_force, add_model, prepare_devices
+from t5music.cli.parser import real, whole
 from t5music.errors import ConfigError
 
 HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, and a piano roll."
@@ -27,17 +27,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the MIDI file (.mid) or score (.musicxml, .mxl) to write (default: FILE_TASK.mid in the current folder)",
     )
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    add_force(parser)
     parser.add_argument(
         "--variants",
-        type=int,
+        type=whole(1, MAX_VARIANTS),
         default=1,
         metavar="N",
         help="write N answers, with as many seeds: FILE_TASK_1.mid ... (default: %(default)s)",
     )
     parser.add_argument(
         "--region",
-        type=float,
+        type=real(0),
         nargs=2,
         metavar=("BEGIN", "END"),
         help="the part to fill in, in seconds (default: the middle)",
@@ -52,43 +52,43 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--temperature",
-        type=float,
+        type=real(0),
         default=0.9,
         help="randomness; 0 always takes the likeliest word (default: %(default)s)",
     )
     parser.add_argument(
         "--top_k",
-        type=int,
+        type=whole(0),
         default=0,
         metavar="K",
         help="sample among the K likeliest words; 0 is all of them (default: %(default)s)",
     )
     parser.add_argument(
         "--top_p",
-        type=float,
+        type=real(above=0, most=1),
         default=0.95,
         metavar="P",
         help="sample among the likeliest words that together have this probability (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same music (default: %(default)s)")
     parser.add_argument(
-        "--words", type=int, metavar="N", help="words to write (default: as many as the model was trained to write)"
+        "--seed", type=whole(0, MAX_SEED), default=0, help="the same seed gives the same music (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--words",
+        type=whole(1),
+        metavar="N",
+        help="words to write (default: as many as the model was trained to write)",
     )
 
 
 def _check(flags: argparse.Namespace) -> None:
-    """Raises ConfigError for a value that no model and no file can make right."""
-    for name, value, fits, need in (
-        ("words", flags.words, flags.words is None or flags.words >= 1, "at least 1"),
-        ("temperature", flags.temperature, 0 <= flags.temperature < math.inf, "0 (always the likeliest word) or more"),
-        ("top_k", flags.top_k, flags.top_k >= 0, "0 (all words) or more"),
-        ("top_p", flags.top_p, 0 < flags.top_p <= 1, "above 0 and at most 1 (all words)"),
-        ("variants", flags.variants, 1 <= flags.variants <= MAX_VARIANTS, f"from 1 to {MAX_VARIANTS}"),
-        ("seed", flags.seed, 0 <= flags.seed <= MAX_SEED + 1 - flags.variants, f"from 0 to {MAX_SEED} (2^63 - 1)"),
-    ):
-        if not fits:
-            raise ConfigError(f"--{name} must be {need}, not {value}")
-    if flags.region and not 0 <= flags.region[0] < flags.region[1] < math.inf:
+    """Raises ConfigError for values that no model and no file can make right."""
+    last = flags.seed + flags.variants - 1
+    if last > MAX_SEED:
+        raise ConfigError(
+            f"--seed {flags.seed}: the last of {flags.variants} variants would have a seed above {MAX_SEED:,}"
+        )
+    if flags.region and not flags.region[0] < flags.region[1]:
         begin, end = flags.region
         raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
     if flags.region and not flags.midi:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_model, prepare_devices
+from t5music.cli.flags import add_force, add_model, prepare_devices
 
 HELP = "Label every note of a MIDI file: its role or its loudness. Writes MIDI and a coloured piano roll."
 
@@ -23,6 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="MIDI",
         help="the MIDI file to write, or the folder for several FILEs (default: FILE_LABEL.mid in the current folder)",
     )
+    add_force(parser)
 
 
 def run(flags: argparse.Namespace) -> None:
@@ -32,4 +33,11 @@ def run(flags: argparse.Namespace) -> None:
     prepare_devices(flags)
     from t5music.inference import labels
 
-    labels.label(flags.midi, flags.model_dir, task=flags.task, output=flags.output, checkpoint=flags.checkpoint)
+    labels.label(
+        flags.midi,
+        flags.model_dir,
+        task=flags.task,
+        output=flags.output,
+        checkpoint=flags.checkpoint,
+        force=flags.force,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
+from t5music.cli.parser import whole
 
 HELP = "Find music that is on both sides of splits, corpora or token stores."
 
@@ -19,7 +20,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--listed",
-        type=int,
+        type=whole(0),
         default=5,
         metavar="N",
         help="print at most N pairs of pieces for each comparison (default: %(default)s)",

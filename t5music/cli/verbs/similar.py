@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_layer, add_model, prepare_devices
+from t5music.cli.parser import whole
 
 HELP = "Rank the pieces of a folder by how similar they are to a MIDI file."
 
@@ -20,7 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_model(parser)
     parser.add_argument(
-        "--top", type=int, default=10, metavar="N", help="number of pieces to print (default: %(default)s)"
+        "--top", type=whole(1), default=10, metavar="N", help="number of pieces to print (default: %(default)s)"
     )
     add_layer(parser, "the layer of VECTORS, or the last")
 

@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
+from t5music.cli.parser import whole
 from t5music.errors import ConfigError
 
 HELP = "Run a study, a grid of settings and seeds, and make its table. The same command goes on where it stopped."
@@ -33,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="run the cells, and leave the table to a later --collect")
     parser.add_argument(
         "--workers",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="number of processes that run cells at the same time (default: one per core, or one on an accelerator)",
     )
@@ -52,7 +53,6 @@ def run(flags: argparse.Namespace) -> None:
 
     platforms.one_thread_each()
     shared.prepare_devices(flags)
-    gin_flags.import_modules(flags)
     from t5music.studies import command
 
     command.run(flags, flags.bindings, shared.plan_request(flags))

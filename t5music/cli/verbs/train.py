@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
+from t5music.cli.parser import real, whole
 
 HELP = "Train a model on a task or mixture. The same command continues an interrupted run."
 
@@ -31,9 +32,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="start from the weights of this run, checkpoint or Hugging Face folder (gin: INITIAL_CHECKPOINT_PATH)",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="number of training steps (gin: TRAIN_STEPS)")
-    parser.add_argument("--batch_size", type=int, metavar="N", help="packed rows in a batch (gin: BATCH_SIZE)")
-    parser.add_argument("--dropout", type=float, metavar="RATE", help="dropout rate (gin: DROPOUT_RATE)")
+    parser.add_argument("--steps", type=whole(1), metavar="N", help="number of training steps (gin: TRAIN_STEPS)")
+    parser.add_argument("--batch_size", type=whole(1), metavar="N", help="packed rows in a batch (gin: BATCH_SIZE)")
+    parser.add_argument("--dropout", type=real(0, 1), metavar="RATE", help="dropout rate (gin: DROPOUT_RATE)")
     gin_flags.add(parser, f"{_FROM_SCRATCH}, with --init {_FROM_WEIGHTS}")
     shared.add_platform(parser)
     shared.add_processes(parser)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music import written_text
 from t5music.data.store.sums import LENGTH_BIN, Reason, Sums, by_reason
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def markdown(manifest: Mapping[str, Any]) -> str:
 
 def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
     splits = _splits(manifest)
-    yield f"# {manifest['name']}\n"
-    yield f"Encoding {manifest['encoding']}; {manifest['created_by']}; terms: {'; '.join(manifest['licence']) or '-'}\n"
+    yield f"# {written_text.markdown(manifest['name'])}\n"
+    terms = written_text.markdown("; ".join(manifest["licence"])) or "-"
+    yield f"Encoding {manifest['encoding']}; {manifest['created_by']}; terms: {terms}\n"
     yield from _corpora(manifest.get("corpora", {}))
     yield from _examples(splits)
     for split, count in manifest.get("left_out", {}).items():
@@ -222,7 +224,7 @@ def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
 def _cell(value: str | int | float) -> tuple[str, bool]:
     """A cell's text, and whether it is a number."""
     if isinstance(value, str):
-        return " ".join(value.replace("|", "\\|").split()), False
+        return written_text.markdown(value), False
     return (f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"), True
 
 

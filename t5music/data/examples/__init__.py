@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from t5music import json_files
+from t5music.data import own_kinds
 from t5music.data.examples.abc_tunes import PlayAbc as PlayAbc
 from t5music.data.examples.abc_tunes import TranscribeAbc as TranscribeAbc
 from t5music.data.examples.accompaniment import Accompany as Accompany
@@ -38,27 +39,33 @@ from t5music.data.examples.pieces import Pieces as Pieces
 from t5music.data.examples.pieces import Songs as Songs
 from t5music.data.examples.pieces import Texts as Texts
 from t5music.data.examples.theme import Develop as Develop
-from t5music.errors import DataError, nearest
+from t5music.errors import DataError
 
 # By the name in their configs: every kind of example that is imported above. A new one is one line there.
 KINDS: dict[str, type] = {
     vars(kind)["kind"]: kind for kind in tuple(globals().values()) if isinstance(kind, type) and "kind" in vars(kind)
 }
+Kind = TypeVar("Kind", bound=type)
+
+
+def register(kind: Kind) -> Kind:
+    """Makes a kind of example of one's own known, as a class decorator. Raises ConfigError where its name is taken."""
+    return own_kinds.register(KINDS, kind.kind, kind)  # type: ignore[attr-defined]
 
 
 def to_config(examples: Examples) -> dict[str, Any]:
     """A JSON-able description that `from_config` turns back into an equal object."""
     config = dataclasses.asdict(examples)  # type: ignore[call-overload]
-    return {"kind": examples.kind} | {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}
+    return {"kind": examples.kind, **own_kinds.origin(type(examples)), **fields}
 
 
 def from_config(config: Mapping[str, Any]) -> Examples:
     """The inverse of `to_config`. Raises DataError for a kind or a field that is not known, or of another type."""
     fields = dict(config)
-    kind = fields.pop("kind", None)
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise DataError(f"unknown kind of examples {kind!r}{nearest(str(kind), KINDS)}")
+    name, module = fields.pop("kind", None), fields.pop(own_kinds.MODULE, None)
+    kind = own_kinds.look_up(KINDS, name, "kind of examples", module)
     try:
-        return json_files.parse(KINDS[kind], fields)
+        return json_files.parse(kind, fields)
     except ValueError as error:
-        raise DataError(f"examples of kind {kind!r}: {error}") from error
+        raise DataError(f"examples of kind {name!r}: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music.data import own_kinds
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 from t5music.music.encodings import ENCODINGS, Encoding
@@ -52,7 +53,7 @@ class Objective(abc.ABC):
 
     def to_config(self) -> dict[str, Any]:
         """{"name": ..., field: value, ...}: what a store's manifest holds."""
-        return {"name": self.name, **dataclasses.asdict(self)}
+        return {"name": self.name, **own_kinds.origin(type(self)), **dataclasses.asdict(self)}
 
 
 def tokens_of(example: Example) -> dict[str, NDArray[np.int32]]:

@@ -157,5 +157,5 @@ def _register_task(task: Declaration) -> None:
         ],
         output_features={feature: seqio.Feature(vocabulary, dtype=tf.int32) for feature in FEATURES},
         postprocess_fn=getattr(task.examples, "answer", None),
-        metric_fns=[getattr(answer_metrics, metric) for metric in task.metrics],
+        metric_fns=[answer_metrics.get(metric) for metric in task.metrics],
     )

@@ -6,10 +6,9 @@ not exist.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from t5music import written_text
 from t5music.studies.report.summary import Summary, stage_folder
 
 TABLE = (
@@ -21,6 +20,8 @@ VALUES = (
     *("stage", "folder", "fingerprint", "git", "version", "seconds"),
 )
 
+VERDICTS = {"+": "better", "-": "worse", "": ""}
+
 _Field = str | float | None
 
 
@@ -28,8 +29,8 @@ def table_csv(summary: Summary) -> str:
     """A line for every row and column of the table.
 
     `difference` is the mean of row minus baseline over the seeds that both have, `p` the p value of the paired t-test
-    over them and `p_holm` the p value after Holm's correction. Tokens, flops and hours are those of all stages of the
-    row, also of stages shared with other rows.
+    over them and `p_holm` the p value after Holm's correction; `against_baseline` is "better" or "worse" by that.
+    Tokens, flops and hours are those of all stages of the row, also of stages shared with other rows.
     """
     lines: list[Sequence[_Field]] = []
     for row in summary.rows:
@@ -49,13 +50,13 @@ def table_csv(summary: Summary) -> str:
                 entry.difference,
                 entry.p,
                 entry.corrected,
-                entry.verdict,
+                VERDICTS[entry.verdict],
                 entry.status,
                 *costs,
             )
             for entry in row.entries
         )
-    return _csv(TABLE, lines)
+    return written_text.csv_table(TABLE, lines)
 
 
 def values_csv(summary: Summary) -> str:
@@ -82,16 +83,8 @@ def values_csv(summary: Summary) -> str:
                         record.seconds if record else None,
                     )
                 )
-    return _csv(VALUES, lines)
+    return written_text.csv_table(VALUES, lines)
 
 
 def _yes(flag: bool) -> str:
     return "yes" if flag else ""
-
-
-def _csv(header: Sequence[str], lines: Iterable[Sequence[_Field]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return text.getvalue()

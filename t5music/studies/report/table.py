@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from t5music.studies.report.statistics import SIGNIFICANT
 from t5music.studies.report.summary import FAILED, LEFT_OUT, SETTING, Entry, Row, Summary
+from t5music.written_text import markdown as _plain
 
 STAR = "★"
 AGAINST = "against baseline"
@@ -22,7 +23,8 @@ def markdown(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
         columns: headings; the first one is that of the row names.
         rows: row name -> cells, one for each further column.
     """
-    return _aligned([list(columns), *([name, *cells] for name, cells in rows.items())])
+    lines = [columns, *([name, *cells] for name, cells in rows.items())]
+    return _aligned([[_plain(cell) for cell in line] for line in lines])
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -70,14 +72,18 @@ def lines(summary: Summary) -> list[Line]:
 
 def study_table(summary: Summary) -> str:
     """A study's table in Markdown: title, table, legend, what is not finished, and the cost."""
-    printed = [["", *map(_escape, headings(summary))]]
+    printed = [["", *map(_plain, headings(summary))]]
     for line in lines(summary):
-        name = _escape(line.name) if line.kind == SETTING else f"*{_escape(line.name)}*"
+        name = _plain(line.name) if line.kind == SETTING else f"*{_plain(line.name)}*"
         cells = [f"**{text}**" if bold else text for text, bold in zip(line.cells, line.bold, strict=True)]
-        printed.append([name, *map(_escape, cells)])
-    parts = [f"## {summary.study.title}", _aligned(printed), legend(summary)]
+        printed.append([name, *map(_plain, cells)])
+    parts = [
+        f"## {_plain(summary.study.title)}",
+        _aligned(printed),
+        _plain(legend(summary)),
+    ]
     if summary.problems:
-        problems = "\n".join(f"- **{status}** {where}" for status, where in problem_lines(summary))
+        problems = "\n".join(f"- **{status}** {_plain(where)}" for status, where in problem_lines(summary))
         parts.append(f"Not finished:\n\n{problems}")
     parts.append(cost_line(summary))
     return "\n\n".join(parts)
@@ -193,7 +199,3 @@ def _power(number: float) -> str:
     """A number like 1.2e15."""
     digits, _, power = f"{number:.1e}".partition("e")
     return f"{digits}e{int(power)}" if number else "0"
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
