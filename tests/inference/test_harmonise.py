@@ -18,8 +18,6 @@ from t5music.music import encodings, midi
 from t5music.music.encodings.satb.grid import REST, to_grid
 from t5music.music.score import TEMPO
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 TASKS = {"harmonise": Harmonise("chorale", words=64), "infill": Infill("chorale", "satb", words=192)}
 
 

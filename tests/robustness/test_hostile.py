@@ -5,7 +5,6 @@ from __future__ import annotations
 import hostile
 import pytest
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 FEWEST = {"checkpoints": 100, "stores": 40, "arguments": 35, "containers": 17, "gin_values": 14}
 
 
