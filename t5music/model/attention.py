@@ -217,7 +217,8 @@ def plain(
     leading = keys.shape[:-2]  # (batch, heads) or (batch * heads,)
     # NOTE: T5 does not divide the logits by sqrt(d_kv).
     queries = queries.reshape(*leading, length, d_kv)
-    dtype = dtype or str(queries.dtype)
+    if dtype is None or length == 1:  # to round the keys of a cache takes longer than to multiply them by one query
+        dtype = str(queries.dtype)
     logits = product_with_keys(queries, keys, dtype)  # [*leading, queries, keys]
     logits = logits.reshape(batch, heads, length, -1)  # [batch, heads, queries, keys]
     if bias is not None:

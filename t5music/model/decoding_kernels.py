@@ -1,9 +1,10 @@
 """Decoding kernels: a layer whose kernels lie as decoding reads them, once for each token and for few rows at a time.
 
-A step is a matter of streaming the kernels from memory, so how they lie counts. For one row, kernels that read the same
-input are joined into one: one long stream in place of short ones. For a few rows on a CPU, a kernel is the left factor,
-`kernel.T @ rows.T`, because the library behind XLA's CPU dot reads that one as it lies and first copies the right one
-into blocks. Neither changes what is computed.
+A step is a matter of streaming the kernels from memory, so how they lie counts. Kernels that read the same input are
+joined into one: one long stream in place of short ones. For a few rows in float32 on a CPU, a kernel is the left
+factor, `kernel.T @ rows.T`, because the library behind XLA's CPU dot reads that one as it lies and first copies the
+right one into blocks; in bfloat16 it reads either. Neither changes what is computed. One row is multiplied in the type
+of the rows, for a product of one row is no faster in bfloat16.
 
 The layer's computation stays that of `layers.DecoderLayer`: what is here stands in for a parameter's array, of which
 `layers.linear` asks `shape`, `astype` and to be multiplied with rows from the left.
@@ -84,23 +85,25 @@ def for_steps(layer: Layer, rows: int) -> Layer:
     prepared: Any = nnx.merge(*nnx.split(layer))
     is_decoder = isinstance(layer, DecoderLayer)
     attention, mlp = prepared.self_attention if is_decoder else prepared.attention, prepared.mlp
-    dtype = attention.config.products
-    if rows == 1 or jax.default_backend() != "cpu":
-        _join(attention, ("query", "key", "value"), dtype)
+    dtype = attention.config.activations if rows == 1 else attention.config.products
+    form = Left if rows > 1 and dtype == "float32" and jax.default_backend() == "cpu" else Kernel
+    if form is Left:
+        _lay(attention, ("query", "key", "value"), dtype, form)
     else:
-        _turn(attention, ("query", "key", "value", "out"), dtype)
-        if is_decoder:
-            _turn(prepared.cross_attention, ("query", "out"), dtype)
-        _turn(mlp, ("wi_0", "wi_1", "wo") if mlp.gated else ("wi", "wo"), dtype)
-        if prepared.adapter is not None:
-            _turn(prepared.adapter, ("wi", "wo"), dtype)
+        _join(attention, ("query", "key", "value"), dtype)
+    _lay(attention, ("out",), dtype, form)
+    if is_decoder:
+        _lay(prepared.cross_attention, ("query", "out"), dtype, form)
+    _lay(mlp, ("wi_0", "wi_1", "wo") if mlp.gated else ("wi", "wo"), dtype, form)
+    if prepared.adapter is not None:
+        _lay(prepared.adapter, ("wi", "wo"), dtype, form)
     return prepared
 
 
-def _turn(module: Any, names: tuple[str, ...], dtype: str) -> None:
-    """Puts kernels that are left factors where a module's parameters of these names are."""
+def _lay(module: Any, names: tuple[str, ...], dtype: str, form: type[Kernel]) -> None:
+    """Puts kernels of a form where a module's parameters of these names are."""
     for name in names:
-        setattr(module, name, Left(getattr(module, name)[...].astype(dtype)))
+        setattr(module, name, form(getattr(module, name)[...].astype(dtype)))
 
 
 def _join(module: Any, names: tuple[str, ...], dtype: str) -> None:

@@ -3,7 +3,8 @@
     make peers
     python tests/benchmarks/generation.py [--size small tiny] [--batch 1 8 32] [--rounds 5] [--threads 2]
     python tests/benchmarks/generation.py --grammar tx1 tx2 performance remi [--batch 1 8 32]
-    python tests/benchmarks/generation.py --device gpu --size base --batch 64 --dtype bfloat16
+    python tests/benchmarks/generation.py --dtype auto --peer_dtype float32 bfloat16
+    python tests/benchmarks/generation.py --device gpu --size base --batch 64 --dtype bfloat16 --peer_dtype bfloat16
 
 Both sides have the same random weights of T5 v1.1 over t5music's vocabulary, read prompts of 256 tokens and write 128,
 greedily; neither may stop early, for no token is EOS. They take turns; of several rounds the best counts. In float32
@@ -24,7 +25,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def ours(model: Any, new: int, **how: Any) -> Writer:
 
 
 @contextmanager
-def hugging_face(model: Any, new: int, python: Path, device: str, threads: int) -> Iterator[Writer]:
+def hugging_face(model: Any, new: int, python: Path, device: str, threads: int, dtype: str) -> Iterator[Writer]:
     """The same model in PyTorch, in the Python that has it."""
     from flax import nnx
 
@@ -91,7 +92,7 @@ def hugging_face(model: Any, new: int, python: Path, device: str, threads: int) 
         weights, settings = Path(folder) / "weights.npz", Path(folder) / "config.json"
         np.savez(weights, **to_huggingface(nnx.state(model), config))
         settings.write_text(json.dumps(arguments))
-        command = [python, HERE / "generation_peer.py", weights, settings, device, config.dtype, threads]
+        command = [python, HERE / "generation_peer.py", weights, settings, device, dtype, threads]
         process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -148,15 +149,23 @@ def against_hugging_face(options: argparse.Namespace) -> str:
     for size in options.size:
         model = build(size, options.dtype)
         device = "cuda" if options.device == "gpu" else options.device
-        with hugging_face(model, options.new, options.peers, device, options.threads) as peer:
+        with ExitStack() as stack:
+            peers = [
+                stack.enter_context(hugging_face(model, options.new, options.peers, device, options.threads, dtype))
+                for dtype in options.peer_dtype
+            ]
             for batch in options.batch:
                 prompts = random_prompts(batch, options.prompt, model.config.vocab_size)
-                best, (mine, theirs) = take_turns([ours(model, options.new), peer], prompts, options.rounds)
-                if options.dtype == "float32" and rows_that_differ(model, prompts, mine, theirs):
-                    raise AssertionError(f"{size}, batch {batch}: the two sides write different tokens")
-                fast, slow = (1000 * seconds[options.clock] / options.new for seconds in best)
-                rows.append((f"{size}, batch {batch}", f"{fast:.2f}", f"{slow:.2f}", f"{slow / fast:.2f}"))
-    return table(("model", "t5music, ms a step", "Hugging Face, ms a step", "times as fast"), rows)
+                best, (mine, *others) = take_turns([ours(model, options.new), *peers], prompts, options.rounds)
+                for dtype, tokens in zip(options.peer_dtype, others, strict=True):
+                    exact = dtype == options.dtype == "float32"
+                    if exact and rows_that_differ(model, prompts, mine, tokens):
+                        raise AssertionError(f"{size}, batch {batch}: the two sides write different tokens")
+                fast, *slow = (1000 * seconds[options.clock] / options.new for seconds in best)
+                figures = [f"{milliseconds:.2f}" for milliseconds in (fast, *slow)]
+                rows.append((f"{size}, batch {batch}", *figures, f"{min(slow) / fast:.2f}"))
+    names = [f"Hugging Face {dtype}, ms a step" for dtype in options.peer_dtype]
+    return table(("model", f"t5music {options.dtype}, ms a step", *names, "times as fast as the best"), rows)
 
 
 def with_grammar(options: argparse.Namespace) -> str:
@@ -191,7 +200,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--dtype", default="float32", help="of ours, as in T5Config.dtype")
+    parser.add_argument("--peer_dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
     parser.add_argument("--grammar", nargs="+", metavar="ENCODING", help="measure these grammars, and no peer")
     parser.add_argument("--peers", type=Path, default=PEERS, help="Python of the environment that has PyTorch")
     return parser.parse_args(arguments)
@@ -202,6 +212,10 @@ def main() -> None:
     os.environ["JAX_PLATFORMS"] = "cuda" if options.device == "gpu" else "cpu"
     if options.device == "cpu" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    if options.device == "cpu":
+        from t5music.devices import platforms
+
+        platforms.prepare("cpu")
     print(with_grammar(options) if options.grammar else against_hugging_face(options))
     print(f"\n{options.prompt} tokens of prompt, {options.new} written, best of {options.rounds} rounds, ", end="")
     print(f"{options.clock} time, {options.device}, {options.dtype}, {options.threads} threads")

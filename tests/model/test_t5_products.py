@@ -66,9 +66,10 @@ def test_a_model_s_logits_and_gradients_are_those_in_float32_to_rounding(changes
     shape = {"vocab_size": 128, "d_model": 64, "d_kv": 16, "num_heads": 4, "d_ff": 96}
     exact = T5Config(num_encoder_layers=2, num_decoder_layers=2, **{**shape, **changes})
     _, params = parameters.initialise(exact, jax.random.key(0))
-    encoder, targets = (np.random.default_rng(i).integers(2, 128, (3, n)) for i, n in enumerate((20, 12)))
+    random = np.random.default_rng(0)
+    encoder, targets = (random.integers(2, 128, (3, length), np.int32) for length in (20, 12))
     encoder[1, 15:] = targets[2, 7:] = 0
-    segments = np.where(np.arange(20) < 9, 1, 2), np.where(np.arange(12) < 5, 1, 2)
+    segments = np.where(np.arange(20) < 9, 1, 2).astype(np.int32), np.where(np.arange(12) < 5, 1, 2).astype(np.int32)
     encoder_segments, decoder_segments = (np.broadcast_to(s, (3, len(s))) for s in segments)
 
     def run(dtype):
