@@ -47,6 +47,7 @@ WITH_TENSORFLOW = {
     "t5music/corpora/tfds_datasets.py",
     "t5music/data/seqio_bridge/cache.py",
     "t5music/data/seqio_bridge/objectives.py",
+    "t5music/data/seqio_bridge/plain_tasks.py",
     "t5music/data/seqio_bridge/tasks.py",
     "t5music/data/seqio_bridge/vocabulary.py",
     "t5music/music/musicxml/converted.py",  # music21, inside its function

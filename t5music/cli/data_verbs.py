@@ -315,6 +315,8 @@ def compile_names(
     done: set[str] = set()
     for name in names:
         declared = [*declaration.TASKS, *declaration.MIXTURES]
+        if name not in declared and _compile_plain(name):
+            continue
         if name not in declared:
             hint = "your own folder: t5music compile --midi FOLDER --name NAME; your own tasks: --module_import MODULE"
             raise DataError(f"unknown task or mixture {name!r}{nearest(name, declared)} ({hint})")
@@ -343,3 +345,22 @@ def compile_names(
         if name in declaration.MIXTURES:
             rates = declaration.MIXTURES[name].rates
             print(f"{name}: {write_mixture(compiling.stores_dir(files.data_dir()), name, rates)}")
+
+
+def _compile_plain(name: str) -> bool:
+    """Compiles a task or mixture that a module of one's own has registered with seqio; returns whether there is one."""
+    if "seqio" not in sys.modules:  # so nobody has registered anything
+        return False
+    from t5music.data.compilation import compile_task as compiling
+    from t5music.data.seqio_bridge import plain_tasks
+    from t5music.data.store.token_store import write_mixture
+
+    if not plain_tasks.is_registered(name):
+        return False
+    stores = compiling.stores_dir(files.data_dir())
+    for task in plain_tasks.tasks_of(name):
+        print(compiling.summary(plain_tasks.compile_plain(task, stores / task.name)))
+    rates = plain_tasks.rates_of(name)
+    if rates is not None:
+        print(f"{name}: {write_mixture(stores, name, rates)}")
+    return True
