@@ -76,15 +76,14 @@ def scores(
     counts = {piece: len(events) for piece, events in pieces.items()}
     total, nats = sum(counts.values()), sum(cells.values())
     notes = sum(note_count(PITCHES[events].reshape(-1, CELLS)) for events in pieces.values())
-    asked = list(pieces.values())
     return {
         "nats_per_cell": nats / total,
         "nats_per_cell_by_piece": sum(cells[piece] / count for piece, count in counts.items()) / len(counts),
         "nats_per_end": sum(ends.values()) / len(counts),
         "bits_per_note": (nats + sum(ends.values())) / math.log(2) / notes,
         "uniform_nats_per_cell": math.log(SYMBOLS),
-        "unigram_nats_per_cell": unigram_nats(train, asked) / total,
-        "voice_bigram_nats_per_cell": voice_bigram_nats(train, asked) / total,
+        "unigram_nats_per_cell": unigram_nats(train, list(pieces.values())) / total,
+        "voice_bigram_nats_per_cell": voice_bigram_nats(train, list(pieces.values())) / total,
         "cells": float(total),
         "notes": float(notes),
         "examples": float(len(counts)),

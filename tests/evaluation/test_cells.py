@@ -47,9 +47,9 @@ def test_scores_of_three_pieces_by_hand():
 def test_unigram_by_hand():
     """Trained on the short and the middle piece: 60 and 57 three times, 53 and 41 twice, 52 and rest once, of 12."""
     probability = {"60": 4, "57": 4, "53": 3, "41": 3, "52": 2, "rest": 2, "70": 1}  # of 12 + 47
-    asked = SATB.from_text("Cell_60 Cell_57 Cell_53 Cell_41 Cell_52 Cell_rest Cell_70 Cell_70")
-    expected = -sum(math.log(probability[SATB.words[cell].removeprefix("Cell_")] / 59) for cell in asked)
-    assert cells.unigram_nats([SHORT, MIDDLE], [asked]) == pytest.approx(expected)
+    piece = SATB.from_text("Cell_60 Cell_57 Cell_53 Cell_41 Cell_52 Cell_rest Cell_70 Cell_70")
+    expected = -sum(math.log(probability[SATB.words[cell].removeprefix("Cell_")] / 59) for cell in piece)
+    assert cells.unigram_nats([SHORT, MIDDLE], [piece]) == pytest.approx(expected)
 
 
 def test_voice_bigram_by_hand():
@@ -57,7 +57,7 @@ def test_voice_bigram_by_hand():
 
     The tenor begins with 53 twice and 52 follows once; the bass begins with 41 and a rest, and 41 follows the rest.
     """
-    asked = SATB.from_text("Cell_60 Cell_57 Cell_53 Cell_rest Cell_60 Cell_60 Cell_53 Cell_41")
+    piece = SATB.from_text("Cell_60 Cell_57 Cell_53 Cell_rest Cell_60 Cell_60 Cell_53 Cell_41")
     begun, once = 2 + 0.47, 1 + 0.47
     expected = -sum(
         map(
@@ -68,7 +68,7 @@ def test_voice_bigram_by_hand():
             ],
         )
     )
-    assert cells.voice_bigram_nats([SHORT, MIDDLE], [asked]) == pytest.approx(expected)
+    assert cells.voice_bigram_nats([SHORT, MIDDLE], [piece]) == pytest.approx(expected)
 
 
 # ----------------------------------------------------------------------------------------------------- whole pieces

@@ -58,5 +58,5 @@ def test_stores_hold_whole_pieces_and_windows(data_dir: Path):
             assert len(words) == 4 * steps
             window = windows.split(split)[index * -(-steps // 128)]
             assert vocabulary.decode(window["targets"]).split() == words[:512]
-            asked = vocabulary.decode(window["inputs"])
-            assert asked == "harmonise chorale: " + " ".join(words[:512:4])
+            question = vocabulary.decode(window["inputs"])
+            assert question == "harmonise chorale: " + " ".join(words[:512:4])

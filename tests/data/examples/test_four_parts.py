@@ -66,9 +66,9 @@ def test_the_soprano_costs_nothing():
     vocabulary = default()
     targets = vocabulary.encode_events("satb", SATB.encode(chorale(bars=1)))
     example = {"inputs": targets[:3], "targets": targets}
-    made = step(example, np.random.default_rng(0), {"inputs": 64, "targets": 128}, vocabulary)
-    assert made[LOSS_WEIGHTS].dtype == np.float32
-    assert made[LOSS_WEIGHTS].tolist() == [0, 1, 1, 1] * 16
+    weighted = step(example, np.random.default_rng(0), {"inputs": 64, "targets": 128}, vocabulary)
+    assert weighted[LOSS_WEIGHTS].dtype == np.float32
+    assert weighted[LOSS_WEIGHTS].tolist() == [0, 1, 1, 1] * 16
     assert LOSS_WEIGHTS not in example
     halved = step({**example, LOSS_WEIGHTS: np.full(64, 0.5, np.float32)}, np.random.default_rng(0), {}, vocabulary)
     assert halved[LOSS_WEIGHTS].tolist() == [0, 0.5, 0.5, 0.5] * 16
