@@ -86,6 +86,7 @@ def test_what_is_not_imported_is_named():
         answer_metrics.get("bleuu")
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_task_says_which_module_it_needs(my_tasks, capsys):
     """Compiled, trained on, evaluated and asked for music, in one flow."""
     pytest.importorskip("seqio")
