@@ -99,7 +99,8 @@ def train(
 
         # ----------------------------------------------------------------------------------- the run, and its folder
         table = sharding.describe(parameters.abstract(config)[1], all_devices)
-        print(f"{model_dir}: {data.mixture_or_task_name} on {platforms.describe(all_devices)}", file=sys.stderr)
+        devices = f"{platforms.describe(all_devices)}, products in {config.products}"
+        print(f"{model_dir}: {data.mixture_or_task_name} on {devices}", file=sys.stderr)
         print(f"{' '.join(table.splitlines()[-1].split())} bytes a device ({SHARDING_FILE})", file=sys.stderr)
         _print_frozen(config, update)
         with contextlib.closing(batches):
