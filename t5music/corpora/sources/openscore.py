@@ -51,7 +51,9 @@ def _sung(score: Score) -> Score:
     return score.with_notes(notes)
 
 
-def _corpus(name: str, title: str, repository: str, commit: str, citation: str, pattern: str, files: int) -> Corpus:
+def _corpus(
+    name: str, title: str, repository: str, commit: str, citation: str, pattern: str, files: int, hours: int
+) -> Corpus:
     source = f"https://github.com/OpenScore/{repository}"
     return Corpus(
         name=name,
@@ -65,6 +67,7 @@ def _corpus(name: str, title: str, repository: str, commit: str, citation: str, 
         labels={"composer": (), "set": (), "title": ()},
         splits="ours: 80/10/10 by composer, near-duplicates on one side",
         files=files,
+        hours=hours,
         permissive=True,
     )
 
@@ -79,6 +82,7 @@ LIEDER = dataclasses.replace(
         "share sheet music, DLfM 2018",
         "scores/*/*/*/lc*.mxl",
         1460,
+        52,
     ),
     read=read_song,
 )
@@ -90,6 +94,7 @@ STRING_QUARTETS = _corpus(
     "Gotham, Redbond, Bower & Jonas, The OpenScore String Quartet Corpus, DLfM 2023",
     "scores/*/*/sq*.mxl",
     122,
+    50,
 )
 
 CORPORA = (LIEDER, STRING_QUARTETS)

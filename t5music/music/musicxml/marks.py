@@ -1,8 +1,8 @@
 """Marks: what signs and words say of loudness and tempo.
 
-Loudness: a mark is MuseScore's velocity for it (p 49, f 96 ...), as is `<sound dynamics>`, in percent of forte (90). A
-hairpin goes evenly to the mark at its end, and without one a step up or down. sf, fz and their like are for the notes
-they stand at.
+Loudness: a mark is its velocity in MuseScore (p 49, f 96 ...), as is `<sound dynamics>`, in percent of forte, 90.
+A hairpin goes evenly to the mark at its end, and without one a step up or down, as far as ff or ppp. sf, fz and their
+like are for the notes they stand at.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def levels(
         if goal < len(at) and at[goal] <= end + quarter and (values[goal] - start) * direction > 0:
             target = values[goal]
         else:
-            target = min(127, max(1, start + direction * STEP))
+            limit = max(start, LEVELS["ff"]) if direction > 0 else min(start, LEVELS["ppp"])
+            target = min(limit, start + STEP) if direction > 0 else max(limit, start - STEP)
         if until > end:  # no mark says what comes after it
             at.insert(place, end)
             values.insert(place, target)

@@ -239,6 +239,13 @@ def test_a_hairpin_without_a_mark_is_a_step():
     assert score.notes["velocity"].tolist() == [80, 76, 72, 68, 64]
 
 
+def test_hairpins_without_marks_do_not_fade_into_silence():
+    pins = [direction('<wedge type="diminuendo"/>'), direction('<wedge type="stop"/>')]
+    content = [start(), *[part for _ in range(9) for part in (pins[0], note("C4", 1), pins[1])], note("D4", 1)]
+    velocities = read([measure(*content)]).notes["velocity"].tolist()
+    assert velocities[-1] == min(velocities) == 16
+
+
 def grace(pitch: str, slash: str = ' slash="yes"', before: str = "") -> str:
     return note(pitch, 0, before=f"<grace{slash}/>{before}")
 
