@@ -25,8 +25,10 @@ def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # the other one leaves \r without quotes
     for row in (header, *rows):
-        writer.writerow([_cell(value) if isinstance(value, str) else value for value in row])
+        cells = [_cell(value) if isinstance(value, str) else value for value in row]
+        (quoting if any("\r" in cell for cell in cells if isinstance(cell, str)) else writer).writerow(cells)
     return text.getvalue()
 
 

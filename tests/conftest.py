@@ -43,6 +43,16 @@ def real_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return unpack
 
 
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """Programs as XLA compiles them for users: for what they cost, and for products in bfloat16."""
+    import jax  # a second, which tests of music alone do without
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 @pytest.fixture(scope="session")
 def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where modules that compile the same few tiny programs keep them."""

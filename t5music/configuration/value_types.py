@@ -124,10 +124,10 @@ def _reference_fits(hint: Any, reference: gin.config.ConfigurableReference) -> b
     result = function if inspect.isclass(function) else _hints(function).get("return", Any)
     if get_origin(result) in (Union, types.UnionType):
         return True
-    wanted, given = get_origin(hint) or hint, get_origin(result) or result
-    if not isinstance(wanted, type) or not isinstance(given, type):
+    expected, actual = get_origin(hint) or hint, get_origin(result) or result
+    if not isinstance(expected, type) or not isinstance(actual, type):
         return True
-    return issubclass(given, wanted) or (wanted is float and given is int)
+    return issubclass(actual, expected) or (expected is float and actual is int)
 
 
 def _description(hint: Any) -> str:

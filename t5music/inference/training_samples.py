@@ -91,7 +91,7 @@ class Sampler:
                     title = f"{prompt.name}, step {step}"
                     pianoroll.draw(music.score, path.with_suffix(".png"), new_notes=music.is_new, title=title)
             except (T5MusicError, jax.errors.JaxRuntimeError) as error:  # the latter where memory is short
-                reason = first_line(error)
+                reason = str(error) if isinstance(error, T5MusicError) else first_line(error)
                 print(f"t5music: warning: no sample of {prompt.name} at step {step}: {reason}", file=sys.stderr)
 
 

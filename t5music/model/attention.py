@@ -174,6 +174,16 @@ def _values_backward(
 product_with_values.defvjp(_values_forward, _values_backward)
 
 
+def _by_keys(queries: jax.Array, keys: jax.Array, dtype: str) -> jax.Array:
+    """As `product_with_keys`, with the gradients as JAX writes them."""
+    return jnp.einsum("...qd,...kd->...qk", queries.astype(dtype), keys, preferred_element_type=jnp.float32)
+
+
+def _by_values(weights: jax.Array, values: jax.Array, dtype: str) -> jax.Array:
+    """As `product_with_values`, with the gradients as JAX writes them."""
+    return jnp.einsum("...qk,...kd->...qd", weights.astype(dtype), values)
+
+
 @jax.custom_vjp
 def add_bias(logits: jax.Array, bias: jax.Array) -> jax.Array:
     """Adds a position bias, broadcastable to the logits, float32 [batch, heads, queries, keys].
@@ -219,7 +229,9 @@ def plain(
     queries = queries.reshape(*leading, length, d_kv)
     if dtype is None or length == 1:  # to round the keys of a cache takes longer than to multiply them by one query
         dtype = str(queries.dtype)
-    logits = product_with_keys(queries, keys, dtype)  # [*leading, queries, keys]
+    is_half = queries.dtype == jnp.bfloat16  # whose turned products XLA's CPU cannot multiply
+    times_keys, times_values = (_by_keys, _by_values) if is_half else (product_with_keys, product_with_values)
+    logits = times_keys(queries, keys, dtype)  # [*leading, queries, keys]
     logits = logits.reshape(batch, heads, length, -1)  # [batch, heads, queries, keys]
     if bias is not None:
         logits = add_bias(logits, bias)
@@ -229,7 +241,7 @@ def plain(
     if drop is not None:
         weights = drop(weights)
     weights = weights.reshape(*leading, length, -1)  # [*leading, queries, keys]
-    return product_with_values(weights, values, dtype).reshape(batch, heads, length, d_kv)
+    return times_values(weights, values, dtype).reshape(batch, heads, length, d_kv)
 
 
 def cudnn(

@@ -217,7 +217,7 @@ class T5Config:
         if distance <= buckets // 2:
             raise ConfigError(
                 "T5Config.relative_attention_max_distance must be more than half of relative_attention_num_buckets, "
-                f"{buckets // 2}, not {distance}"
+                f"{buckets // 2}, not {distance}; or T5Config.relative_attention_num_buckets must be less: {buckets}"
             )
 
     def _validate_stacks(self) -> None:

@@ -11,6 +11,7 @@ from t5music.errors import ConfigError, nearest
 from t5music.studies.grid import TRAIN, Axis, Bindings, Cell, Column, Description, Stage, Study
 
 ANY = "*"  # in the name of a stage: any letters; alone: every stage that trains
+_FOLDER = "FOLDER"  # of a stage while gin is read: its folder is named after what was read
 SEED, MODEL_DIR, INITIAL, OUTPUT_DIR = "SEED", "MODEL_DIR", "INITIAL_CHECKPOINT_PATH", "OUTPUT_DIR"
 _NOT_GIN = ("after", "gin_files", "seed_offset")  # keys of a stage that are no gin names, beside its kind
 _READ = ("mixture_or_task_name", "task", "tasks")  # parameters of stages that name tasks and mixtures
@@ -190,7 +191,7 @@ class _StageMaker:
             if key not in _NOT_GIN and key not in self._kinds
         )
         macros = self._macros_of(files)
-        place = place_bindings(kind, seed, [parent.folder for parent in parents], "", macros)
+        place = place_bindings(kind, seed, [parent.folder for parent in parents], _FOLDER, macros)
         configuration, tasks = self._configuration(files, (*place, *bindings))
         return (Stage(name, kind, seed, parents, files, bindings, macros, configuration, tasks),)
 

@@ -41,7 +41,11 @@ class EventFile:
         self._write(_step(first_step) + _bytes(_SESSION_LOG, _key(_STATUS, _VARINT) + _varint(_START)))
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Writes numbers of a step, by their names, in single precision. Raises OSError."""
+        """Writes numbers of a step, by their names, in single precision.
+
+        Raises:
+            OSError: they cannot be written.
+        """
         values = b"".join(
             _bytes(_VALUE, _bytes(_TAG, name.encode()) + _key(_SIMPLE_VALUE, _FLOAT) + _single(number))
             for name, number in numbers.items()
@@ -49,7 +53,11 @@ class EventFile:
         self._write(_step(step) + _bytes(_SUMMARY, values))
 
     def close(self) -> None:
-        """Closes the file. Raises OSError."""
+        """Closes the file.
+
+        Raises:
+            OSError: what was written last cannot be.
+        """
         self._file.close()
 
     def _write(self, fields: bytes) -> None:

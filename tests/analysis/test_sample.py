@@ -164,7 +164,7 @@ def test_figures_of_a_silent_sample_are_not_numbers():
     ("task", "settings", "error", "message"),
     [
         ("noise", {}, ConfigError, "noise does not generate music from left to right"),
-        ("jazz", {"words": 0}, ConfigError, r"sample\.words must be at least 1, not 0"),
+        ("jazz", {"words": 0}, ConfigError, r"sample\.words must be at least 1 and at most 1,048,576, not 0"),
         ("jazz", {"temperature": 0.0}, ConfigError, r"sample\.temperature must be above 0"),
         ("jazz", {"words": 1000}, DataError, r"jazz: 0 pieces of split 'test' have an example of 1016 words"),
         ("jazz", {"split": "train"}, DataError, "has no split 'train'"),

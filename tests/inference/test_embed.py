@@ -142,7 +142,7 @@ def test_vectors_of_another_model_or_layer_are_not_compared(place: Path, tmp_pat
     line = error(vectors, *run(tmp_path, "other"))
     assert f"{vectors} was made with other weights (step 1 of {place / 'run'}): make it again" in line
     assert f"--layer 0: {vectors} is of layer 1" in error(vectors, *run(place), "--layer", "0")
-    assert "--top 0" in error(vectors, *run(place), "--top", "0")
+    assert "--top must be a whole number of at least 1, not '0'" in error(vectors, *run(place), "--top", "0")
     midi.write(tiny_models.band(), tmp_path / "one" / "a.mid")
     assert "has a single piece" in error(str(tmp_path / "one"), *run(place))
     assert "no such file or folder" in error(str(tmp_path / "nowhere"), *run(place))

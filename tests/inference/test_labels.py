@@ -251,7 +251,7 @@ def test_label_writes_velocities_where_it_is_told_to(song: str, run: str, capsys
     assert "loud/out.mid exists: choose another name by --output" in capsys.readouterr().err
     assert main([*command, "loud/out.mid", "--force"]) == 0
     assert main([*command, "loud/out.wav"]) == 2
-    assert "its name must end in .mid or .midi" in capsys.readouterr().err
+    assert "its name must end in .mid, .midi, .musicxml" in capsys.readouterr().err
 
 
 def bad_files() -> dict[str, str]:

@@ -50,6 +50,7 @@ def logits(config, params):
     return jax.jit(lambda params: nnx.merge(parameters.abstract(config)[0], params)(tokens, targets))(params)
 
 
+@pytest.mark.slow
 def test_a_fresh_adapter_changes_nothing():
     """Operation by operation: compiled as two programs, the two may differ in the last bit."""
     with jax.disable_jit():

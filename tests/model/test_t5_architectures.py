@@ -272,7 +272,7 @@ def answered(decoder_only, apply):
     return make
 
 
-@pytest.mark.parametrize("architecture", ["language_model", "prefix_lm"])
+@pytest.mark.parametrize("architecture", [pytest.param("language_model", marks=pytest.mark.slow), "prefix_lm"])
 def test_decoder_only_steps_give_the_teacher_forced_logits(answered, architecture):
     """Of prompts of several lengths in a batch, in the layouts of one row and of several, and as `score` sums them."""
     model, prompts, targets, expected = answered(architecture, scan_layers=architecture == "prefix_lm")

@@ -16,7 +16,10 @@ from t5music.model.network import T5, positions_of
 PERIOD = 3
 SHAPE = {"vocab_size": 128, "d_model": 16, "d_kv": 4, "num_heads": 2, "d_ff": 24, "num_decoder_layers": 2}
 LAYERS = {"encoder_decoder": 1, "language_model": 0, "prefix_lm": 0}
-every_architecture = pytest.mark.parametrize("architecture", LAYERS)
+every_architecture = pytest.mark.parametrize(
+    "architecture",
+    [name if name == "prefix_lm" else pytest.param(name, marks=pytest.mark.slow) for name in LAYERS],
+)
 
 
 def model_of(architecture: str, **changes) -> T5:

@@ -165,7 +165,10 @@ def test_a_label_that_can_be_heard_is_learnt(tmp_path: Path, task: str, head: st
     assert np.concatenate(right).mean() > 0.9
 
 
-@pytest.mark.parametrize(("task", "head", "classes"), [("melody", "notes", 3), ("emotion", "sequence", 2)])
+@pytest.mark.parametrize(
+    ("task", "head", "classes"),
+    [("melody", "notes", 3), pytest.param("emotion", "sequence", 2, marks=pytest.mark.slow)],
+)
 def test_figures_are_those_of_the_logits(task: str, head: str, classes: int):
     config = dataclasses.replace(initial_weights.with_head(CONFIG, head), num_labels=classes)
     model = nnx.merge(parameters.abstract(config)[0], jax.device_put(drawn(config)))
@@ -203,7 +206,11 @@ def leaves(params: Params) -> dict[tuple, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "adapters"), [({}, 0), ({"shared_layers": True}, 4)], ids=["encoder_decoder", "shared, to adapters"]
+    ("changes", "adapters"),
+    [
+        pytest.param({}, 0, id="encoder_decoder"),
+        pytest.param({"shared_layers": True}, 4, id="shared, to adapters", marks=pytest.mark.slow),
+    ],
 )
 def test_embedding_and_encoder_are_restored(written, capsys, changes: dict, adapters: int):
     config = dataclasses.replace(initial_weights.with_head(CONFIG, "notes"), num_labels=3, adapter_dim=adapters)

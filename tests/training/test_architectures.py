@@ -51,7 +51,13 @@ def pairs(seed, count):
     return [Pair(row, row) for row in tokens]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("encoder_decoder", "prefix_lm") else pytest.param(name, marks=pytest.mark.slow)
+        for name in ARCHITECTURES
+    ],
+)
 def test_it_learns_to_copy_from_packed_rows(name):
     config = ARCHITECTURES[name]
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
@@ -86,7 +92,15 @@ def examples():
     return [Pair(*(np.append(rng.integers(3, 99, n), 1).astype(np.int32) for n in size)) for size in sizes]
 
 
-@pytest.mark.parametrize("name", ["encoder_decoder", "shared", "language_model", "prefix_lm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "encoder_decoder",
+        pytest.param("shared", marks=pytest.mark.slow),
+        pytest.param("language_model", marks=pytest.mark.slow),
+        "prefix_lm",
+    ],
+)
 def test_the_loss_of_packed_rows_is_that_of_the_same_examples_apart(name):
     model = drawn(ARCHITECTURES[name], seed=1)
     decoder_only = ARCHITECTURES[name].decoder_only
@@ -98,7 +112,7 @@ def test_the_loss_of_packed_rows_is_that_of_the_same_examples_apart(name):
     np.testing.assert_allclose(packed.loss, apart.loss, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["language_model", "prefix_lm"])
+@pytest.mark.parametrize("name", [pytest.param("language_model", marks=pytest.mark.slow), "prefix_lm"])
 def test_evaluation_of_decoder_only_models_counts_targets_alone(name):
     model = nnx.merge(*jax.device_put(drawn(ARCHITECTURES[name], seed=1)))
     batch = assemble([*([pair] for pair in examples()), []], LENGTHS, packed=False, decoder_only=True)

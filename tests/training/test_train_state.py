@@ -109,6 +109,7 @@ def test_input_tokens_of_a_decoder_only_batch_are_those_without_loss_weight():
     assert train_step.input_tokens({**batch, "encoder_input_tokens": tokens[:, :3]}) == 5
 
 
+@pytest.mark.usefixtures("optimised")
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
     batches = [tiny_runs.batch(seed) for seed in (1, 2)]
     _, expected = run(STILL, sgd(0.5), batches)

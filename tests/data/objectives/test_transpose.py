@@ -95,8 +95,9 @@ def test_the_ranges_of_the_default_vocabulary():
         "TR_NOTEON": (21, 108),
         "NOTE_ON": (0, 127),
         "NOTE_OFF": (0, 127),
+        "Cell": (36, 81),
     }.items()
-    assert set(ranges) == {"P1_NOTEON", "P2_NOTEON", "TR_NOTEON", "NOTE_ON", "NOTE_OFF", "Pitch"}
+    assert set(ranges) == {"P1_NOTEON", "P2_NOTEON", "TR_NOTEON", "NOTE_ON", "NOTE_OFF", "Pitch", "Cell"}
 
 
 def test_families_out_of_order_are_an_error():

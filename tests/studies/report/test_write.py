@@ -13,6 +13,7 @@ import fake_studies as fakes
 import pytest
 from fake_studies import cells
 
+from t5music import written_text
 from t5music.errors import DataError
 from t5music.studies.grid import Study
 from t5music.studies.report import write
@@ -119,7 +120,7 @@ def test_the_table_says_what_is_not_finished(report: tuple[str, Path, Study, dic
     assert re.fullmatch(r"\*\*63\.\d ± \d\.\d \(2 of 3\)\*\*", table["i.i.d. ¦ one word"][0])
     assert table["no pre-training"] == ["missing", "missing", "not tested"]
     for status, where in PROBLEMS.items():
-        assert f"- **{status}** {where}\n" in text
+        assert f"- **{status}** {written_text.markdown(where)}\n" in text
     assert "22 of 33 stages finished" in text
 
 

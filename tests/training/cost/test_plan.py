@@ -20,15 +20,7 @@ ADAFACTOR = optimizers.adafactor(schedules.constant())
 LENGTHS = {"inputs": 128, "targets": 48}
 CLASSIFIER = {"architecture": "encoder", "num_decoder_layers": 0, "num_labels": 5}
 
-
-@pytest.fixture(autouse=True, scope="module")
-def full_optimisation():
-    """What XLA keeps and counts is that of an optimised program; the package's tests compile cheaply."""
-    name = "jax_disable_most_optimizations"
-    former = jax.config.values[name]
-    jax.config.update(name, False)
-    yield
-    jax.config.update(name, former)
+pytestmark = pytest.mark.usefixtures("optimised")
 
 
 @functools.cache
@@ -105,7 +97,7 @@ def test_flops_agree_with_xla(changes):
 @pytest.mark.parametrize(
     ("changes", "microbatches"),
     [
-        pytest.param({"scan_layers": True}, 1, id="scanned"),
+        pytest.param({"scan_layers": True}, 1, id="scanned", marks=pytest.mark.slow),
         pytest.param(
             {"scan_layers": True, "remat_policy": "dots"}, 2, id="dots, 2 microbatches", marks=pytest.mark.slow
         ),
@@ -226,5 +218,5 @@ def test_chips_are_known_by_jax_names(kind, name):
 
 
 def test_an_unknown_chip_suggests_the_nearest():
-    with pytest.raises(ConfigError, match="did you mean 'TPU v5p'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'TPU v5[ep]'"):
         chips.require("TPU v5q")

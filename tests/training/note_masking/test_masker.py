@@ -53,7 +53,7 @@ def run(masker, batches, config=CONFIG, devices=1):
     return now, losses
 
 
-@pytest.mark.parametrize("chooser", ["learned", "random"])
+@pytest.mark.parametrize("chooser", ["learned", pytest.param("random", marks=pytest.mark.slow)])
 def test_so_many_notes_are_masked_and_never_a_frozen_one(chooser):
     masker = new_masker(chooser=chooser, freezing="none", share=(0.4, 0.5), most=0.5)
     batch = tiny_notes.batch(range(8))
@@ -77,7 +77,7 @@ def test_so_many_notes_are_masked_and_never_a_frozen_one(chooser):
         assert scores[masked].min() >= scores[allowed & ~masked].max()
 
 
-@pytest.mark.parametrize("labels", ["paper", "inverted"])
+@pytest.mark.parametrize("labels", ["paper", pytest.param("inverted", marks=pytest.mark.slow)])
 def test_the_masker_is_taught_which_masked_notes_were_hardest(labels):
     rng = np.random.default_rng(0)
     scores, hardness = rng.random((2, 4, 24))
@@ -110,7 +110,7 @@ def test_families_weigh_by_the_inverse_of_the_last_epochs_accuracy():
     assert_array_equal(new_masker(weighting=False)._weights(after), [1, 1, 1])
 
 
-@pytest.mark.parametrize("freezing", ["hardest", "random"])
+@pytest.mark.parametrize("freezing", ["hardest", pytest.param("random", marks=pytest.mark.slow)])
 def test_notes_are_frozen_in_every_so_many_epochs_and_some_thaw(freezing):
     scores = jnp.asarray(np.random.default_rng(0).random((4, 24)))
 
