@@ -2,13 +2,13 @@
 
 A lock is a file that its holder keeps locked with `flock`. The system gives the lock up when the process ends, however
 it ends, so the next one takes over what a killed process left. The file says who holds it: process, machine and time.
+Windows has no `flock`, and no locks here: there nobody is kept from what another process writes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import sys
@@ -20,6 +20,11 @@ from typing import NamedTuple
 
 from t5music.errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # on Windows: there is no lock, and nothing tells of others
+    fcntl = None  # type: ignore[assignment]
+
 FILE = ".lock"  # in a folder that is locked as a whole
 POLL_SECONDS = 0.5
 SOMEBODY = "another process"
@@ -28,7 +33,8 @@ _ATTEMPTS, _PAUSE = 5, 0.05
 _BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 
 _locked_here: set[str] = set()  # real paths; a process may enter a lock again that it holds
-os.register_at_fork(after_in_child=_locked_here.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_locked_here.clear)
 
 
 @contextlib.contextmanager
@@ -48,7 +54,7 @@ def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
         DataError: the file cannot be written.
     """
     name = os.path.realpath(path)
-    if name in _locked_here:
+    if fcntl is None or name in _locked_here:
         yield None
         return
     missing = [folder for folder in Path(name).parents if not folder.exists()]  # the innermost first
@@ -97,6 +103,9 @@ def holder(path: str | os.PathLike[str]) -> str | None:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
+        return None
+    if fcntl is None:
+        os.close(descriptor)
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -105,6 +105,14 @@ def test_without_locks_in_the_file_system_that_is_said(
     assert locks.holder(tmp_path / locks.FILE) is None
 
 
+def test_without_flock_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with other_process(tmp_path / "lock"):
+        monkeypatch.setattr(locks, "fcntl", None)
+        with locks.attempt(tmp_path / "lock") as holder:
+            assert holder is None
+        assert locks.holder(tmp_path / "lock") is None
+
+
 def test_a_folder_that_cannot_be_is_an_error_that_names_it(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     path = tmp_path / "file" / "run" / locks.FILE
