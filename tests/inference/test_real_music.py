@@ -53,6 +53,8 @@ def added_to(path: Path, task: Composes, seed: int) -> str:
             assert not lost, (path, list(lost)[:3])
         else:
             assert all(placed.removal.first <= tick < placed.removal.last for tick in onsets), path
+    if not midi.read_mended(data).mended:
+        assert midi.read_mended(inserted.data).mended == (), path
     return "written anew" if rewritten else "whole"
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.music.instruments import FAMILY_SIZE, instrument_name
+from t5music.music.midi.channels import ALL_OFF
+from t5music.music.midi.system_exclusive import Reset, effect
 from t5music.music.midi.track_events import SYSEX, TrackEvent
 from t5music.music.midi.writer import DRUM_CHANNEL, MELODIC_CHANNELS, SUSTAIN_PEDAL
 from t5music.music.score import DRUMS
@@ -70,15 +72,21 @@ class ChannelUse:
         """`bodies`: the bytes of each track; `tracks`: its events."""
         self._last: dict[int, int] = {}  # the tick of each channel's last event
         self._programs: dict[int, list[tuple[int, int]]] = {}  # (tick, program) of each channel, in order
+        self._silenced: dict[int, list[int]] = {}  # when all notes of each channel are ended
         self.strikes: list[Strike] = []
         strokes: dict[tuple[int, int], list[Stroke]] = {}  # of each key of a channel
         for tick, track, number, event in _in_order(tracks):
             if event.status >= SYSEX:
+                if event.status == SYSEX and _is_reset(bodies[track][event.data : event.end]):
+                    for channel in range(16):
+                        self._silenced.setdefault(channel, []).append(tick)
                 continue
             channel, kind = event.status & 0x0F, event.status & 0xF0
             first = bodies[track][event.data + (bodies[track][event.data] > 0x7F)]
             self._last[channel] = tick
-            if kind == PROGRAM:
+            if kind == CONTROL and first in ALL_OFF:
+                self._silenced.setdefault(channel, []).append(tick)
+            elif kind == PROGRAM:
                 self._programs.setdefault(channel, []).append((tick, first))
             elif kind in (NOTE_ON, NOTE_OFF):
                 is_on = kind == NOTE_ON and bodies[track][event.end - 1] > 0
@@ -146,14 +154,16 @@ class ChannelUse:
     def fitted(self, notes: NDArray, channel: int) -> NDArray:
         """The notes (NOTE) as the channel can play them beside what it plays already, which they then belong to.
 
-        A note-off ends a key, not a note: so a note is left out where its key sounds, and ends where it is struck.
+        A note-off ends a key, not a note: so a note is left out where its key sounds, and ends where it is struck. It
+        ends a tick before the file ends all notes of the channel.
         """
         fitting = []
         for note in notes:
             onset, end = int(note["onset"]), int(note["onset"] + note["duration"])
             spans = self._spans.get((channel, int(note["pitch"])), [])
             end = min([end, *(begin for begin, _ in spans if begin > onset)])
-            if not any(begin <= onset < stop for begin, stop in spans):
+            end = min([end, *(tick - 1 for tick in self._silenced.get(channel, []) if tick > onset)])
+            if end > onset and not any(begin <= onset < stop for begin, stop in spans):
                 self._add(channel, int(note["pitch"]), onset, end)
                 fitting.append((onset, end - onset, *note.tolist()[2:]))
         self._last[channel] = max(self._last.get(channel, 0), *(onset + length for onset, length, *_ in fitting), 0)
@@ -176,6 +186,12 @@ def _paired(channel: int, key: int, strokes: Sequence[Stroke]) -> list[Strike]:
             strikes.append(Strike(channel, key, on.tick, stroke.tick, on.event, stroke.event))
     strikes += [Strike(channel, key, on.tick, on.tick + 1, on.event, None) for on in sounding]
     return strikes
+
+
+def _is_reset(message: bytes) -> bool:
+    """Whether a SysEx, from its F0 on, is a reset, which ends all notes."""
+    length = next(index for index, byte in enumerate(message[1:], 2) if byte < 0x80)  # after the number of its bytes
+    return isinstance(effect(message[length:]), Reset)
 
 
 def _in_order(tracks: Sequence[Sequence[TrackEvent]]) -> list[tuple[int, int, int, TrackEvent]]:

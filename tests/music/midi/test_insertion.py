@@ -126,6 +126,28 @@ def test_a_key_that_sounds_on_a_shared_channel_is_not_struck_again():
     )
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(mido.Message("control_change", channel=9, control=number) for number in (120, 123, 127)),
+        mido.Message("sysex", data=bytes.fromhex("7E7F0901")),  # a reset to General MIDI
+    ],
+    ids=str,
+)
+def test_new_notes_end_before_the_file_ends_all_notes(end: mido.Message):
+    file = mido.MidiFile(type=0)
+    strike = [mido.Message("note_on", channel=9, note=36), mido.Message("note_off", channel=9, note=36, time=10)]
+    file.tracks.append(mido.MidiTrack([*strike, end.copy(time=190), *strike]))
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    new = notes_of((100, 200, 40, DRUMS), (199, 50, 41, DRUMS), (200, 50, 42, DRUMS))
+    inserted = insert(buffer.getvalue(), new, label=LABEL)
+    assert inserted.notes[["onset", "duration", "pitch"]].tolist() == [(100, 99, 40), (200, 50, 42)]
+    reading = midi.read_mended(inserted.data)
+    assert reading.mended == ()
+    assert len(reading.score.notes) == 4
+
+
 def test_a_missing_note_off_takes_no_others():
     track = [(0, mido.Message("note_on", note=60, velocity=50))]
     for start in (480, 960, 1440):
