@@ -87,7 +87,7 @@ def test_kernels_laid_out_for_steps_change_no_bfloat16_logit_by_more_than_roundi
 
 
 @pytest.mark.usefixtures("optimised")
-@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_writing_with_bfloat16_products_gives_the_teacher_forced_logits_to_rounding(
     build, batch, shift, apply, stepwise, rows
 ):

@@ -53,7 +53,8 @@ def teacher_forced(model: T5, apply, prompts: np.ndarray, answers: np.ndarray) -
 
 
 @every_architecture
-@pytest.mark.parametrize("scan_layers", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scan_layers", [False, True])
 def test_steps_give_the_teacher_forced_logits(architecture, scan_layers, rows, apply):
     prompts, answers = rows
     model = model_of(architecture, scan_layers=scan_layers)

@@ -17,8 +17,8 @@ from t5music.model import parameters, sharding
 from t5music.model.config import named
 
 # (data, fsdp, tensor); with the slow ones every axis by itself, every pair, and all three.
-MESHES = [(2, 2, 2)]
-SLOW_MESHES = [(1, 8, 1), (8, 1, 1), (1, 1, 8), (4, 2, 1), (2, 1, 4), (1, 4, 2)]
+MESHES = [(1, 8, 1), (2, 2, 2)]
+SLOW_MESHES = [(8, 1, 1), (1, 1, 8), (4, 2, 1), (2, 1, 4), (1, 4, 2)]
 
 PROGRAM = """
     import dataclasses, json, sys, tempfile
