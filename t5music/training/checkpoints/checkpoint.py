@@ -32,6 +32,8 @@ from t5music.training.checkpoints.metadata import Metadata
 from t5music.training.checkpoints.selection import LATEST, step_folder
 from t5music.training.train_state import Params
 
+layout.silence_orbax()
+
 # Fields of T5Config that change what a model computes but not which parameters it has.
 FREE_FIELDS = ("attention", "dropout_rate", "dtype", "remat_policy", "scan_layers")
 # Weights are hardly compressed; a folder whose arrays are to be so much larger than its files is no model's.

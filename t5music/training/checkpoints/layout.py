@@ -17,10 +17,19 @@ from t5music import json_files
 from t5music.errors import CheckpointError
 
 FOLDER = "checkpoints"
-# Orbax logs every failure from its threads with a traceback; what matters of it is raised as CheckpointError.
-logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-
 PARAMS, STATE, POSITION, METADATA = "params", "state", "position", "metadata"
+
+
+def silence_orbax() -> None:
+    """Drops what Orbax logs: every failure of its threads with a traceback. What matters is raised as CheckpointError.
+
+    To be called after Orbax is imported: a logger that is there before absl says of each record that absl wrote it.
+    """
+    logging.getLogger("absl").addFilter(_is_of_others)
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    return "orbax" not in record.pathname
 
 
 def steps_of(root: Path) -> list[int]:

@@ -28,10 +28,13 @@ from t5music.training.checkpoints.layout import (
     POSITION,
     first_line,
     read_item,
+    silence_orbax,
     steps_of,
     unreadable,
 )
 from t5music.training.train_state import TrainState
+
+silence_orbax()
 
 DAMAGED = ".damaged"  # ending of the name a step that cannot be read is moved to
 
