@@ -315,9 +315,9 @@ def compile_names(
     done: set[str] = set()
     for name in names:
         declared = [*declaration.TASKS, *declaration.MIXTURES]
-        if name not in declared and _compile_plain(name):
-            continue
         if name not in declared:
+            if _compile_plain(name, cache=cache, beam=beam):
+                continue
             hint = "your own folder: t5music compile --midi FOLDER --name NAME; your own tasks: --module_import MODULE"
             raise DataError(f"unknown task or mixture {name!r}{nearest(name, declared)} ({hint})")
         for task in declaration.tasks_of(name):
@@ -347,7 +347,7 @@ def compile_names(
             print(f"{name}: {write_mixture(compiling.stores_dir(files.data_dir()), name, rates)}")
 
 
-def _compile_plain(name: str) -> bool:
+def _compile_plain(name: str, *, cache: str | None, beam: str | None) -> bool:
     """Compiles a task or mixture that a module of one's own has registered with seqio; returns whether there is one."""
     if "seqio" not in sys.modules:  # so nobody has registered anything
         return False
@@ -357,6 +357,9 @@ def _compile_plain(name: str) -> bool:
 
     if not plain_tasks.is_registered(name):
         return False
+    if cache is not None or beam is not None:
+        flag = "--seqio_cache" if cache is not None else "--beam"
+        raise DataError(f"{flag} is not for {name!r}, which seqio alone knows: leave it out, or use seqio's own cache")
     stores = compiling.stores_dir(files.data_dir())
     for task in plain_tasks.tasks_of(name):
         print(compiling.summary(plain_tasks.compile_plain(task, stores / task.name)))

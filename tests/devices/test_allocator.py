@@ -13,7 +13,7 @@ FAULTS = """
     import numpy as np
     from t5music.devices import allocator
 
-    kept = allocator.keep_freed_memory() if sys.argv[1] == "keep" else False
+    keeps = allocator.keep_freed_memory() if sys.argv[1] == "keep" else False
     def fill():
         for _ in range(10):
             np.ones(2**23)
@@ -22,7 +22,7 @@ FAULTS = """
     thread = threading.Thread(target=fill)
     thread.start()
     thread.join()
-    print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    print(keeps, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
@@ -30,15 +30,15 @@ def faults(how: str) -> tuple[bool, int]:
     command = [sys.executable, "-c", textwrap.dedent(FAULTS), how]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     output = subprocess.run(command, env=plain, capture_output=True, text=True, check=True).stdout
-    kept, count = output.split()
-    return kept == "True", int(count)
+    keeps, count = output.split()
+    return keeps == "True", int(count)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_memory_that_was_freed_is_not_cleared_again():
     _, anew = faults("default")
-    kept, again = faults("keep")
-    if not kept:
+    keeps, again = faults("keep")
+    if not keeps:
         pytest.skip("the C library is not glibc")
     assert again < anew / 10
 

@@ -95,7 +95,8 @@ def test_writing_with_bfloat16_products_gives_the_teacher_forced_logits_to_round
     expected = apply(build(), encoder, shift(targets))
     logits = stepwise(build(dtype="bfloat16_products"), encoder, targets)
     half = apply(build(dtype="bfloat16"), encoder, shift(targets))
-    assert 0 < np.abs(logits - expected).max() <= 2 * np.abs(half - expected).max()
+    # As far as all arrays in bfloat16 take it, but for chance: those round in other places.
+    assert 0 < np.linalg.norm(logits - expected) < 1.5 * np.linalg.norm(half - expected)
 
 
 def test_greedy_writing_takes_the_teacher_forced_argmax(build, write, prompts, shift, apply):

@@ -101,13 +101,16 @@ def test_a_model_s_logits_and_gradients_are_those_in_float32_to_rounding(changes
         return logits, gradient
 
     (logits, gradient), (expected, expected_gradient) = run("bfloat16_products"), run("float32")
-    half_logits, half_gradient = run("bfloat16")
-    assert 0 < np.abs(logits - expected).max() <= 2 * np.abs(half_logits - expected).max()
+    assert_close([logits], [expected], 0.03)
+    assert np.abs(logits - expected).max() > 0
 
     def distance(other):
         return optax.tree.norm(jax.tree.map(jnp.subtract, other, expected_gradient))
 
-    assert distance(gradient) <= 2 * distance(half_gradient)
+    limit = 0.03 * optax.tree.norm(expected_gradient)
+    if exact.version == "v1.0":  # whose first logits are so large that all arrays in bfloat16 take it as far
+        limit = max(limit, 1.1 * distance(run("bfloat16")[1]))
+    assert distance(gradient) < limit
 
 
 @pytest.mark.parametrize(

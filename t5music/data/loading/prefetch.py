@@ -80,11 +80,11 @@ class _Worker(Generic[T]):
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                made: tuple[T, Any] | BaseException = (next(self._source), self._source.get_state())
+                outcome: tuple[T, Any] | BaseException = (next(self._source), self._source.get_state())
             except BaseException as error:
-                made = error
-            self._items.put(made)
-            if isinstance(made, BaseException):
+                outcome = error
+            self._items.put(outcome)
+            if isinstance(outcome, BaseException):
                 return
 
     def take(self) -> tuple[T, Any]:

@@ -160,7 +160,7 @@ def _strip(bodies: Sequence[bytes]) -> _Stripped | None:
     stripped = _Stripped(body, [], [], [], [])
     parts: list[bytes] = []
     cuts, removed = [0], [0]  # where bytes were cut out, and how many up to there
-    kept = at = 0  # up to where bytes are in `parts`, and up to where they were looked at
+    copied = at = 0  # up to where bytes are in `parts`, and up to where they were looked at
     for head in IS_HEAD[np.frombuffer(body, np.uint8)].nonzero()[0].tolist():
         if head < at or (head and body[head - 1] > 0x7F):
             continue
@@ -184,12 +184,12 @@ def _strip(bodies: Sequence[bytes]) -> _Stripped | None:
         stripped.kinds.append(kind)
         stripped.data.append(body[last + 1 : at])
         if at > first + 1:
-            parts.append(body[kept:first])
+            parts.append(body[copied:first])
             parts.append(body[last : last + 1])
-            kept = at
+            copied = at
             cuts.append(at)
             removed.append(removed[-1] + at - first - 1)
-    parts.append(body[kept:])
+    parts.append(body[copied:])
     ends = [end - removed[bisect_right(cuts, end) - 1] for end in accumulate(map(len, bodies))]
     return stripped._replace(body=b"".join(parts), ends=ends)
 

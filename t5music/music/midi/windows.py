@@ -132,9 +132,9 @@ def _read(octets: NDArray, at: int, stop: int, status: int) -> Window | None:
 
 def _natures(codes: NDArray) -> NDArray:
     """Whether each high byte (bool) is a status, from their codes as in IS_KNOWN. The first one is none."""
-    known = IS_KNOWN[codes]
-    known[0] = True
-    latest = np.maximum.accumulate(np.where(known, np.arange(len(codes)), 0))
+    is_certain = IS_KNOWN[codes]
+    is_certain[0] = True
+    latest = np.maximum.accumulate(np.where(is_certain, np.arange(len(codes)), 0))
     following = IS_STATUS[codes][latest]
     other = IS_OTHER[codes]
     if other.any():

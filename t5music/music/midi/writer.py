@@ -226,9 +226,9 @@ def _channel_events(notes: NDArray, pedals: NDArray, channel: int, since: int) -
     shifts = 7 * np.arange(WAIT_BYTES - 1, -1, -1)
     used = (waits >> shifts > 0) | (shifts == 0)  # leading zeros are left out
     messages[:, :WAIT_BYTES] = waits >> shifts & 0x7F | np.where(shifts > 0, 0x80, 0)
-    kept = np.ones(messages.shape, bool)
-    kept[:, :WAIT_BYTES] = used
-    return messages[kept].tobytes()
+    is_written = np.ones(messages.shape, bool)
+    is_written[:, :WAIT_BYTES] = used
+    return messages[is_written].tobytes()
 
 
 def _meta(kind: int, data: bytes) -> bytes:

@@ -70,6 +70,13 @@ def test_it_is_compiled_and_trained_on_like_any_other(tmp_path: Path, monkeypatc
     assert main(["train", "all_numbers", "--model_dir", "run", *size, lengths, *flags[2:]]) == 0
 
 
+def test_flags_that_a_plain_task_has_no_use_for_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    a_task()
+    for flag in (["--seqio_cache", str(tmp_path)], ["--beam=--runner=DirectRunner"]):
+        assert main(["compile", "a_plain_task", *flag, "--data_dir", str(tmp_path / "data")]) == 2
+        assert f"{flag[0].partition('=')[0]} is not for 'a_plain_task'" in capsys.readouterr().err
+
+
 def test_a_language_model_has_empty_inputs_and_ends_as_its_feature_says(tmp_path: Path):
     store = plain_tasks.compile_plain(a_task(), tmp_path / "stores" / "a_plain_task")
     assert [default().decode(example["targets"]) for example in store.split("train")] == ["one", "two"]
