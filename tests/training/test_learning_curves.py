@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+import drawn_figures
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from t5music import figures as canvas
 from t5music.training import learning_curves
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were drawn, instead of their bytes."""
-    figures: list[Figure] = []
-
-    def keep(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
-        figure = Figure(figsize=(width, height))
-        draw(figure)
-        figures.append(figure)
-        return b""
-
-    monkeypatch.setattr(canvas, "png", keep)
-    return figures
+    return drawn_figures.collect(monkeypatch)
 
 
 def write(folder: Path, *lines: Mapping[str, float | None]) -> Path:

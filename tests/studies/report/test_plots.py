@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
+import drawn_figures
 import fake_studies as fakes
 import numpy as np
 import pytest
@@ -24,16 +24,7 @@ from t5music.training import learning_curves
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were drawn, instead of their bytes."""
-    figures: list[Figure] = []
-
-    def keep(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
-        figure = Figure(figsize=(width, height))
-        draw(figure)
-        figures.append(figure)
-        return b""
-
-    monkeypatch.setattr(canvas, "png", keep)
-    return figures
+    return drawn_figures.collect(monkeypatch)
 
 
 @pytest.fixture
