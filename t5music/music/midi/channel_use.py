@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from t5music.music.instruments import FAMILY_SIZE, instrument_name
 from t5music.music.midi.channels import ALL_OFF
+from t5music.music.midi.pairing import NEVER, Strikes, pair
 from t5music.music.midi.system_exclusive import Reset, effect
 from t5music.music.midi.track_events import SYSEX, TrackEvent
 from t5music.music.midi.writer import DRUM_CHANNEL, MELODIC_CHANNELS, SUSTAIN_PEDAL
@@ -22,11 +22,23 @@ DEFAULT_CONTROLS = ((0, 0), (32, 0), (7, 100), (10, 64), (11, 127), (SUSTAIN_PED
 
 
 class Stroke(NamedTuple):
-    """A note-on or a note-off of some key."""
+    """A note-on or a note-off.
 
-    is_on: bool
+    Attributes:
+        channel: 0..15.
+        key: 0..127.
+        silences: how often all notes of the channel were ended before.
+        tick: when it is played.
+        velocity: of a note-on; 0 of a note-off.
+        event: (track, number of the event).
+    """
+
+    channel: int
+    key: int
+    silences: int
     tick: int
-    event: tuple[int, int]  # (track, number of the event)
+    velocity: int
+    event: tuple[int, int]
 
 
 class Strike(NamedTuple):
@@ -73,8 +85,7 @@ class ChannelUse:
         self._last: dict[int, int] = {}  # the tick of each channel's last event
         self._programs: dict[int, list[tuple[int, int]]] = {}  # (tick, program) of each channel, in order
         self._silenced: dict[int, list[int]] = {}  # when all notes of each channel are ended
-        self.strikes: list[Strike] = []
-        strokes: dict[tuple[int, int], list[Stroke]] = {}  # of each key of a channel
+        strokes: list[Stroke] = []
         for tick, track, number, event in _in_order(tracks):
             if event.status >= SYSEX:
                 if event.status == SYSEX and _is_reset(bodies[track][event.data : event.end]):
@@ -89,10 +100,10 @@ class ChannelUse:
             elif kind == PROGRAM:
                 self._programs.setdefault(channel, []).append((tick, first))
             elif kind in (NOTE_ON, NOTE_OFF):
-                is_on = kind == NOTE_ON and bodies[track][event.end - 1] > 0
-                strokes.setdefault((channel, first), []).append(Stroke(is_on, tick, (track, number)))
-        for (channel, key), of_key in strokes.items():
-            self.strikes += _paired(channel, key, of_key)
+                velocity = bodies[track][event.end - 1] if kind == NOTE_ON else 0
+                silences = len(self._silenced.get(channel, []))
+                strokes.append(Stroke(channel, first, silences, tick, velocity, (track, number)))
+        self.strikes = _paired(strokes, self._silenced)
         self._spans: dict[tuple[int, int], list[tuple[int, int]]] = {}  # of each key of a channel
         for strike in self.strikes:
             self._add(strike.channel, strike.key, strike.onset, strike.end)
@@ -170,22 +181,35 @@ class ChannelUse:
         return np.array(fitting, notes.dtype)
 
 
-def _paired(channel: int, key: int, strokes: Sequence[Stroke]) -> list[Strike]:
-    """The notes of one key.
+def _paired(strokes: list[Stroke], silenced: Mapping[int, Sequence[int]]) -> list[Strike]:
+    """The notes of strokes in the order in which they are played, as `pairing` has them.
 
-    The first one struck ends first; the last one where note-offs are missing (see `pairing`).
+    `silenced`: the ticks at which all notes of a channel are ended.
     """
-    balanced = 2 * sum(stroke.is_on for stroke in strokes) == len(strokes)
-    sounding: deque[Stroke] = deque()
-    strikes = []
-    for stroke in strokes:
-        if stroke.is_on:
-            sounding.append(stroke)
-        elif sounding:
-            on = sounding.popleft() if balanced else sounding.pop()
-            strikes.append(Strike(channel, key, on.tick, stroke.tick, on.event, stroke.event))
-    strikes += [Strike(channel, key, on.tick, on.tick + 1, on.event, None) for on in sounding]
-    return strikes
+    strokes = sorted(strokes, key=lambda stroke: stroke[:3])  # stable: in each key by time
+    channels, pitches, silences, ticks, velocities = np.array([stroke[:5] for stroke in strokes]).reshape(-1, 5).T
+    all_off = [
+        ticks_off[stroke.silences] if stroke.silences < len(ticks_off := silenced.get(stroke.channel, ())) else NEVER
+        for stroke in strokes
+    ]
+    ends = pair(
+        Strikes(
+            keys=(silences << 4 | channels) << 7 | pitches,
+            is_on=velocities > 0,
+            ticks=ticks,
+            all_off=np.array(all_off, np.int64) if silenced else None,
+            tracks=np.array([stroke.event[0] for stroke in strokes], np.int64),
+            kinds=lambda notes: velocities[notes],
+        ),
+        longest=1,
+        end=int(ticks.max(initial=0)) + 1,
+    )
+    return [
+        Strike(stroke.channel, stroke.key, stroke.tick, end, stroke.event, strokes[off].event if off >= 0 else None)
+        for stroke, end, off in zip(
+            (strokes[note] for note in ends.notes), ends.ticks.tolist(), ends.offs.tolist(), strict=True
+        )
+    ]
 
 
 def _is_reset(message: bytes) -> bool:

@@ -56,12 +56,14 @@ class Ends(NamedTuple):
     Attributes:
         notes: int64 [notes], the events that are the notes' note-ons.
         ticks: int64 [notes], when each ends.
+        offs: int64 [notes], the events that are their note-offs; -1 where one is lost.
         guessed: number of note-ons that have lost their note-offs.
         surplus: number of note-offs that end nothing.
     """
 
     notes: NDArray
     ticks: NDArray
+    offs: NDArray
     guessed: int
     surplus: int
 
@@ -78,7 +80,7 @@ def pair(strikes: Strikes, longest: int, end: int) -> Ends:
     same_key = keys[1:] == keys[:-1]
     ended_next = is_on[:-1] & ~is_on[1:] & same_key
     if len(keys) % 2 == 0 and ended_next[::2].all():  # nothing overlaps and nothing is missing
-        return Ends(np.arange(0, len(keys), 2), ticks[1::2], 0, 0)
+        return Ends(np.arange(0, len(keys), 2), ticks[1::2], np.arange(1, len(keys), 2), 0, 0)
     group = np.append(0, (~same_key).cumsum())  # which key it is, counted in their order
     alone = ~(np.append(ended_next, False) | np.append(False, ended_next))
     is_simple = np.ones(int(group[-1]) + 1, np.bool_)
@@ -90,15 +92,17 @@ def pair(strikes: Strikes, longest: int, end: int) -> Ends:
     rest = rest[~surplus]
     lost = _unmatched(keys[rest][::-1], is_on[rest][::-1])[::-1]
     ons, offs = rest[is_on[rest] & ~lost], rest[~is_on[rest]]  # key by key as many of one as of the other
-    notes, ends = [simple, ons], [ticks[simple + 1], _in_tracks(strikes, ons, offs)]
+    offs = np.concatenate([simple + 1, _in_tracks(strikes, ons, offs)])
+    notes, ends = [simple, ons], [ticks[offs]]
     guessed = 0
     if lost.any():
         until, is_guess = _lost_ends(strikes, rest[lost], longest, end)
         lasting = ~is_guess | (until > ticks[rest[lost]])
         notes.append(rest[lost][lasting])
         ends.append(until[lasting])
+        offs = np.append(offs, np.full(np.count_nonzero(lasting), -1))
         guessed = int(np.count_nonzero(is_guess))
-    return Ends(np.concatenate(notes), np.concatenate(ends), guessed, int(np.count_nonzero(surplus)))
+    return Ends(np.concatenate(notes), np.concatenate(ends), offs, guessed, int(np.count_nonzero(surplus)))
 
 
 def _lost_ends(strikes: Strikes, lost: NDArray, longest: int, end: int) -> tuple[NDArray, NDArray]:
@@ -130,14 +134,13 @@ def _unmatched(keys: NDArray, closes: NDArray) -> NDArray:
 
 
 def _in_tracks(strikes: Strikes, ons: NDArray, offs: NDArray) -> NDArray:
-    """The ends (int64 [notes]) of the notes of these note-ons, by note-offs in the same order.
+    """The note-offs (int64 [notes]) of the notes of these note-ons, from note-offs in the same order.
 
     Notes struck at once, and alike, take the note-offs of their own tracks, if all of them can have theirs.
     """
-    ends = strikes.ticks[offs]
     at_once = (strikes.ticks[ons[1:]] == strikes.ticks[ons[:-1]]) & (strikes.keys[ons[1:]] == strikes.keys[ons[:-1]])
     if not at_once.any():
-        return ends
+        return offs
     together = (np.append(at_once, False) | np.append(False, at_once)).nonzero()[0]
     kinds = strikes.kinds(ons[together])
     starts = np.append(True, ~at_once[together[1:] - 1] | (kinds[1:] != kinds[:-1]))
@@ -145,5 +148,6 @@ def _in_tracks(strikes: Strikes, ons: NDArray, offs: NDArray) -> NDArray:
     struck = together[np.lexsort((strikes.tracks[ons[together]], runs))]
     ended = together[np.lexsort((strikes.tracks[offs[together]], runs))]
     wrong = np.bincount(runs, strikes.tracks[ons[struck]] != strikes.tracks[offs[ended]])[runs] > 0
-    ends[struck[~wrong]] = strikes.ticks[offs[ended[~wrong]]]
-    return ends
+    of_tracks = offs.copy()
+    of_tracks[struck[~wrong]] = offs[ended[~wrong]]
+    return of_tracks

@@ -148,6 +148,29 @@ def test_new_notes_end_before_the_file_ends_all_notes(end: mido.Message):
     assert len(reading.score.notes) == 4
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from([60, 61]), st.booleans()), min_size=2, max_size=24),
+    st.integers(0, 40),
+    st.integers(1, 40),
+)
+@settings(max_examples=200, deadline=None)
+def test_notes_that_are_left_are_read_as_before(strokes, first, length):
+    """However they overlap: the note-off that is cut out is that of the note that is."""
+    track, open_keys = mido.MidiTrack(), {60: 0, 61: 0}
+    for delta, key, is_on in strokes:
+        is_on = is_on or not open_keys[key]
+        open_keys[key] += 1 if is_on else -1
+        track.append(mido.Message("note_on" if is_on else "note_off", note=key, velocity=50, time=delta))
+    track += [mido.Message("note_off", note=key, time=1) for key, count in open_keys.items() for _ in range(count)]
+    buffer = io.BytesIO()
+    mido.MidiFile(type=0, tracks=[track]).save(file=buffer)
+    notes = midi.read(buffer.getvalue()).notes
+    nothing = notes_of()
+    result = insert(buffer.getvalue(), nothing, label=LABEL, removal=Removal(first, first + length))
+    left = notes[(notes["onset"] < first) | (notes["onset"] >= first + length)]
+    assert midi.read(result.data, require_notes=False).notes.tolist() == left.tolist()
+
+
 def test_a_missing_note_off_takes_no_others():
     track = [(0, mido.Message("note_on", note=60, velocity=50))]
     for start in (480, 960, 1440):
