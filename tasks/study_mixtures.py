@@ -35,7 +35,7 @@ from collections.abc import Mapping, Sequence
 
 from t5music.data.declaration import add_mixture
 from t5music.data.mixing_rates import EQUAL, Constant, Proportional, Rate
-from t5music.tasks import chorales, generation, pretraining, understanding  # noqa: F401  (they declare the tasks)
+from t5music.tasks import chorales, commons, generation, pretraining, understanding  # noqa: F401  (they declare tasks)
 
 # The names of the tasks before `_span_corruption`; no two corpora of a family hold the same files.
 FAMILIES: dict[str, tuple[str, ...]] = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
+from t5music.cli import inputs
 from t5music.cli.parser import real, whole
 
 if TYPE_CHECKING:
@@ -32,9 +34,28 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a verb that uses a trained model."""
-    parser.add_argument("--model_dir", required=True, metavar="RUN", help="folder of the trained model")
+    parser.add_argument(
+        "--model_dir",
+        metavar="MODEL",
+        help="the trained model: the folder of a run or of an exported model, pretrained:NAME (see t5music models) or "
+        "hf://OWNER/NAME (default: pretrained:commons, which comes with t5music)",
+    )
     add_checkpoint(parser)
     add_platform(parser)
+
+
+def choose_model(flags: argparse.Namespace) -> str:
+    """Returns the model of --model_dir, a path or a name; without one the model that comes with t5music, and says so.
+
+    Raises CheckpointError where there is no such model, before anything heavy is imported.
+    """
+    from t5music.inference import pretrained
+
+    if flags.model_dir is None:
+        print(f"no --model_dir: {pretrained.about(pretrained.DEFAULT)}", file=sys.stderr)
+    model = flags.model_dir or pretrained.DEFAULT
+    inputs.require_run(model, flags.checkpoint)
+    return model
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from t5music.errors import CheckpointError, DataError
+from t5music.inference import pretrained
 from t5music.training.checkpoints import selection
 
 
@@ -34,11 +35,13 @@ def require_run(path: str | None, which: str = selection.LATEST) -> None:
     """Raises CheckpointError where there is no run with this checkpoint, and no exported model.
 
     Args:
-        path: a run's folder, that of one of its checkpoints, or a Hugging Face folder; None where none is given.
+        path: a run's folder, that of one of its checkpoints, a Hugging Face folder, or a pretrained model's name; None
+            where none is given.
         which: the checkpoint, as `selection.step_folder` takes it.
     """
-    if path is None:
+    if path is None or path.startswith(pretrained.HUB):  # what the Hub has is seen when it is fetched
         return
+    path = str(pretrained.locate(path))
     if not os.path.isdir(path):
         raise CheckpointError(f"no checkpoint at {path}: no such folder; give the MODEL_DIR of a run")
     if not os.path.isfile(os.path.join(path, "config.json")):

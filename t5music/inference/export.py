@@ -8,17 +8,25 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
-from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS, safetensors_library
+from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS
 from t5music.model import huggingface, parameters
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import first_line
 
 
-def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
+FLOAT32, BFLOAT16 = DTYPES = ("float32", "bfloat16")
+_NUMPY = {FLOAT32: np.float32, BFLOAT16: ml_dtypes.bfloat16}
+
+
+def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: str = FLOAT32) -> Path:
     """`t5music export`: writes the model of a checkpoint as `T5ForConditionalGeneration` reads it.
 
     The folder is written whole or not at all.
@@ -27,6 +35,7 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
         checkpoint: of a run.
         folder: to write.
         vocabulary: the one that the model was trained with.
+        dtype: of the weights in the file: "float32", or "bfloat16", which rounds them to 8 bits and halves the file.
 
     Returns:
         The folder's path.
@@ -39,7 +48,6 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
     target = Path(folder)
     if target.exists():
         raise ConfigError(f"--to {folder} is there already: choose another name, or remove it")
-    safetensors = safetensors_library()
     fields = huggingface.config_to(checkpoint.config)
     checkpoint.require_vocabulary(vocabulary.fingerprint)
     state = parameters.abstract(checkpoint.config)[1]
@@ -51,13 +59,14 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
             unfinished = Path(temporary) / target.name
             unfinished.mkdir()
             arrays = huggingface.to_huggingface(state, checkpoint.config)
-            safetensors.numpy.save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
+            arrays = {name: array.astype(_NUMPY[dtype]) for name, array in arrays.items()}
+            save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
             _write(unfinished / CONFIG, fields)
             _write(unfinished / METADATA, metadata)
             _write(unfinished / WORDS, list(vocabulary.words))
             (unfinished / "README.md").write_text(_card(target.name, checkpoint), encoding="utf-8")
             shutil.move(unfinished, target)
-    except (OSError, safetensors.SafetensorError) as error:  # safetensors wraps those of the file system
+    except (OSError, SafetensorError) as error:  # safetensors wraps those of the file system
         raise ConfigError(f"--to {folder} cannot be written: {first_line(error)}") from error
     count = parameters.count(state)
     print(f"{target}: {count:,} parameters of step {checkpoint.step} of {checkpoint.folder}")
@@ -79,7 +88,7 @@ A T5 {metadata.config.version} for symbolic music, trained by t5music {metadata.
 
 {tasks}
 
-    pip install "t5music[hf]"
+    pip install t5music
     t5music generate song.mid --model_dir {name}
 
 In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name}")`. Ids are t5music's

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from t5music import json_files
 from t5music.data.vocabulary import FIRST_BYTE, FIRST_EVENT, Vocabulary
@@ -155,13 +156,12 @@ class HuggingFaceFolder:
 
     def _weights(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, NDArray]:
         """The arrays of the folder's safetensors files: all, or those whose name is `wanted`."""
-        open_file = safetensors_library().safe_open
         weights: dict[str, NDArray] = {}
         for path in self._weight_files():
             try:
                 if not path.is_file():
                     raise OSError(0, "it is missing, or is not a regular file")
-                with open_file(path, framework="np") as file:
+                with safe_open(path, framework="np") as file:
                     weights |= {array: file.get_tensor(array) for array in filter(wanted, file.keys())}
             except Exception as error:  # safetensors raises its own types, and those of the file system
                 raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
@@ -207,16 +207,6 @@ class HuggingFaceFolder:
 
 def _sentinels(above_first: int, vocabulary: Vocabulary) -> list[tuple[int, int]]:
     return [(above_first - 1 - i, vocabulary.sentinel(i)) for i in range(vocabulary.sentinels)]
-
-
-def safetensors_library() -> Any:
-    """Returns the package `safetensors`. Raises ConfigError where it is not installed."""
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError:
-        raise ConfigError('Hugging Face folders need safetensors: pip install "t5music[hf]"') from None
-    return safetensors
 
 
 def _read_object(path: Path) -> dict[str, Any]:

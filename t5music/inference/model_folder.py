@@ -6,6 +6,7 @@ import os
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import CheckpointError
+from t5music.inference import pretrained
 from t5music.inference.hf_folder import HuggingFaceFolder, is_folder
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.selection import LATEST
@@ -17,7 +18,7 @@ def open_model(path: str | os.PathLike[str], vocabulary: Vocabulary, which: str 
     """Opens a model's folder once; `.metadata`, `.config`, `.step` and `.params()` are read from what is returned.
 
     Args:
-        path: a run's folder, the folder of one step, or a folder as Hugging Face keeps it.
+        path: a run's folder, the folder of one step, a folder as Hugging Face keeps it, or a pretrained model's name.
         vocabulary: ours.
         which: of a run: "latest", "best" or a step's number.
 
@@ -25,6 +26,7 @@ def open_model(path: str | os.PathLike[str], vocabulary: Vocabulary, which: str 
         CheckpointError: nothing is there, it is damaged, or it was trained with another vocabulary.
         ConfigError: `which` is none of these.
     """
+    path = pretrained.locate(path)
     if is_folder(path):
         if which != LATEST:
             raise CheckpointError(f"{path} holds a single model: there is no checkpoint {which!r} to choose")

@@ -10,7 +10,7 @@ from typing import Any
 
 # Of the `[data]` extra and of other extras; and what the base install could do without only lately.
 NOT_IN_THE_BASE = (
-    "apache_beam", "array_record", "clu", "grain", "music21", "note_seq", "pretty_midi", "pyarrow", "safetensors",
+    "apache_beam", "array_record", "clu", "grain", "music21", "note_seq", "pretty_midi", "pyarrow",
     "seqio", "sklearn", "tensorboard", "tensorflow", "tensorflow_datasets", "tensorflow_text",
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_force, add_model, prepare_devices
+from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
 
 HELP = "Label MIDI files with a trained model: each label of its set with a probability."
 
@@ -27,7 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_any(flags.midi)
-    inputs.require_run(flags.model_dir, flags.checkpoint)
+    model_dir = choose_model(flags)
     if flags.csv is not None:
         from t5music.inference import output_files
 
@@ -35,4 +35,4 @@ def run(flags: argparse.Namespace) -> None:
     prepare_devices(flags)
     from t5music.inference import labels
 
-    labels.classify(flags.midi, flags.model_dir, task=flags.task, table=flags.csv, checkpoint=flags.checkpoint)
+    labels.classify(flags.midi, model_dir, task=flags.task, table=flags.csv, checkpoint=flags.checkpoint)

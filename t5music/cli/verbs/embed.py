@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_force, add_layer, add_model, prepare_devices
+from t5music.cli.flags import add_force, add_layer, add_model, choose_model, prepare_devices
 
 HELP = "Write a vector for each MIDI file of a folder: the averaged states of a trained encoder."
 
@@ -27,11 +27,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_folder(flags.folder)
-    inputs.require_run(flags.model_dir, flags.checkpoint)
+    model_dir = choose_model(flags)
     from t5music.inference import output_files
 
     output_files.require_free(flags.output, "--output", force=flags.force)
     prepare_devices(flags)
     from t5music.inference import embed
 
-    embed.embed(flags.folder, flags.model_dir, output=flags.output, layer=flags.layer, checkpoint=flags.checkpoint)
+    embed.embed(flags.folder, model_dir, output=flags.output, layer=flags.layer, checkpoint=flags.checkpoint)

@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_checkpoint
+from t5music.cli.parser import choice
 
 HELP = "Write a trained model as a Hugging Face T5, for transformers and for other runs to start from."
 
@@ -15,6 +16,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_dir", required=True, metavar="RUN", help="folder of the trained model")
     add_checkpoint(parser)
     parser.add_argument("--to", required=True, metavar="FOLDER", help="the folder to write")
+    parser.add_argument(
+        "--dtype",
+        type=choice("float32", "bfloat16"),
+        default="float32",
+        metavar="float32|bfloat16",
+        help="of the weights in the file; bfloat16 halves it (default: %(default)s)",
+    )
 
 
 def run(flags: argparse.Namespace) -> None:
@@ -24,4 +32,4 @@ def run(flags: argparse.Namespace) -> None:
     from t5music.inference import export
     from t5music.training.checkpoints.checkpoint import Checkpoint
 
-    export.export(Checkpoint.open(flags.model_dir, flags.checkpoint), flags.to, vocabulary.default())
+    export.export(Checkpoint.open(flags.model_dir, flags.checkpoint), flags.to, vocabulary.default(), flags.dtype)

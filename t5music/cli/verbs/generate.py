@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_force, add_model, prepare_devices
+from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
 from t5music.cli.parser import real, whole
 from t5music.errors import ConfigError
 
@@ -108,13 +108,13 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     _check(flags)
     inputs.require_path(flags.midi)
-    inputs.require_run(flags.model_dir, flags.checkpoint)
+    model_dir = choose_model(flags)
     prepare_devices(flags)
     from t5music.inference import generate
 
     generate.generate(
         flags.midi,
-        flags.model_dir,
+        model_dir,
         task=flags.task,
         output=flags.output,
         region=tuple(flags.region) if flags.region else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_force, add_model, prepare_devices
+from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
 
 HELP = "Label every note of a MIDI file: its role or its loudness. Writes MIDI and a coloured piano roll."
 
@@ -29,13 +29,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_any(flags.midi)
-    inputs.require_run(flags.model_dir, flags.checkpoint)
+    model_dir = choose_model(flags)
     prepare_devices(flags)
     from t5music.inference import labels
 
     labels.label(
         flags.midi,
-        flags.model_dir,
+        model_dir,
         task=flags.task,
         output=flags.output,
         checkpoint=flags.checkpoint,

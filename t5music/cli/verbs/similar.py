@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_layer, add_model, prepare_devices
+from t5music.cli.flags import add_layer, add_model, choose_model, prepare_devices
 from t5music.cli.parser import whole
 
 HELP = "Rank the pieces of a folder by how similar they are to a MIDI file."
@@ -30,14 +30,14 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_path(flags.midi)
     inputs.require_path(flags.collection)
-    inputs.require_run(flags.model_dir, flags.checkpoint)
+    model_dir = choose_model(flags)
     prepare_devices(flags)
     from t5music.inference import embed
 
     embed.similar(
         flags.midi,
         flags.collection,
-        flags.model_dir,
+        model_dir,
         top=flags.top,
         layer=flags.layer,
         checkpoint=flags.checkpoint,

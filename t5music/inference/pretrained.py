@@ -1,0 +1,71 @@
+"""Pretrained models by name: those that come with t5music, `pretrained:commons`, and those of the Hugging Face Hub.
+
+A model that comes with t5music is a folder of `t5music/pretrained/`, as `t5music export` writes it: weights in bfloat16, config,
+vocabulary, what the run says of itself, and its card. `hf://OWNER/NAME`, or `hf://OWNER/NAME@REVISION`, is fetched once
+into the Hub's own cache and read from there; without a network it is read from the cache alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from t5music.errors import CheckpointError, ConfigError, nearest
+
+PREFIX, HUB = "pretrained:", "hf://"
+DEFAULT = f"{PREFIX}commons"
+FOLDER = Path(__file__).parent.parent / "pretrained"
+_HUB_NAME = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+# What a model's folder is read from: see `inference.hf_folder`. No code, and no weights that need Python to be read.
+_HUB_FILES = ["*.json", "*.safetensors", "README.md"]
+
+
+def names() -> list[str]:
+    """The names of the models that come with t5music, in the order of the alphabet."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+
+
+def is_name(model: str | os.PathLike[str]) -> bool:
+    """Whether this is a model's name, and not a path."""
+    return str(model).startswith((PREFIX, HUB))
+
+
+def locate(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The folder of a model on this machine; a path is its own.
+
+    Args:
+        model: `pretrained:NAME`, `hf://OWNER/NAME`, or a path.
+
+    Raises:
+        CheckpointError: no such model comes with t5music, or the Hub cannot give it.
+        ConfigError: the package for the Hub is missing, or the address is not one.
+    """
+    name = str(model)
+    if name.startswith(PREFIX):
+        folder = FOLDER / name.removeprefix(PREFIX)
+        if folder.name not in names():
+            raise CheckpointError(
+                f"no model {folder.name!r} comes with t5music (there {'is' if len(names()) == 1 else 'are'}: "
+                f"{', '.join(names()) or 'none'}){nearest(folder.name, names())}"
+            )
+        return folder
+    return _from_hub(name) if name.startswith(HUB) else model
+
+
+def _from_hub(address: str) -> str:
+    """The folder in the Hub's cache, fetched where it is not there yet."""
+    parts = _HUB_NAME.fullmatch(address)
+    if parts is None:
+        raise ConfigError(f"{address} is no address of the Hugging Face Hub: write hf://OWNER/NAME")
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError:
+        raise ConfigError(f'{address} needs huggingface_hub: pip install "t5music[hub]"') from None
+    try:
+        return huggingface_hub.snapshot_download(
+            parts["repository"], revision=parts["revision"], allow_patterns=_HUB_FILES
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise CheckpointError(f"{address} cannot be fetched: {str(error).strip().splitlines()[0]}") from error
