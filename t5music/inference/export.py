@@ -12,6 +12,7 @@ from flax import nnx
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
+from t5music.inference import model_card
 from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS, safetensors_library
 from t5music.model import huggingface, parameters
 from t5music.training.checkpoints.checkpoint import Checkpoint
@@ -55,36 +56,14 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
             _write(unfinished / CONFIG, fields)
             _write(unfinished / METADATA, metadata)
             _write(unfinished / WORDS, list(vocabulary.words))
-            (unfinished / "README.md").write_text(_card(target.name, checkpoint), encoding="utf-8")
+            card = model_card.write(target.name, checkpoint.metadata, checkpoint.step, checkpoint.trained_on)
+            (unfinished / model_card.CARD).write_text(card, encoding="utf-8")
             shutil.move(unfinished, target)
     except (OSError, safetensors.SafetensorError) as error:  # safetensors wraps those of the file system
         raise ConfigError(f"--to {folder} cannot be written: {first_line(error)}") from error
     count = parameters.count(state)
     print(f"{target}: {count:,} parameters of step {checkpoint.step} of {checkpoint.folder}")
     return target
-
-
-def _card(name: str, checkpoint: Checkpoint) -> str:
-    """The README of an exported model."""
-    metadata = checkpoint.metadata
-    tasks = "\n".join(f"- `{task}`" for task in metadata.tasks) or "- none"
-    return f"""---
-library_name: t5music
-tags: [music, midi, t5]
----
-# {name}
-
-A T5 {metadata.config.version} for symbolic music, trained by t5music {metadata.version} on
-`{metadata.task}` for {checkpoint.step} steps. Its tasks:
-
-{tasks}
-
-    pip install "t5music[hf]"
-    t5music generate song.mid --model_dir {name}
-
-In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name}")`. Ids are t5music's
-(`vocabulary.json` has the word of every id; 0 is padding, 1 the end, bytes begin at 3).
-"""
 
 
 def _write(path: Path, content: Any) -> None:
