@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "music": set(),
     "model": set(),
 }  # fmt: skip
-LEAVES = {"errors", "files", "figures", "json_files", "locks", "parallel", "record_files", "written_text"}
+LEAVES = {"errors", "files", "figures", "json_files", "locks", "parallel", "record_files", "terms", "written_text"}
 # Gin stays at the door.
 WITH_GIN = {"cli", "studies", "configuration"}
 # Only these may need the [data] extra; nothing else imports TensorFlow or seqio, at the top or inside a function.

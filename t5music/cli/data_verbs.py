@@ -59,7 +59,7 @@ def list_corpora(*, permissive: bool = False) -> None:
     """Prints the catalogue: what each corpus is, its terms and size, and what is on disk.
 
     Args:
-        permissive: only corpora of free music in free files.
+        permissive: only corpora whose weights may be given away.
     """
     for corpus in catalogue.CATALOGUE.values():
         if permissive and not corpus.permissive:
@@ -80,6 +80,7 @@ def list_corpora(*, permissive: bool = False) -> None:
         lines = {
             "source": corpus.source,
             "licence": corpus.licence,
+            "weights": corpus.permissive and f"may be given away: {corpus.permissive}",
             "size": ", ".join(size),
             "labels": ", ".join(corpus.labels),
             "splits": corpus.splits,

@@ -23,6 +23,7 @@ from t5music.errors import DataError, MidiError
 from t5music.files import printable_name
 from t5music.music import music_files
 from t5music.music.score import NOTE, Score
+from t5music.terms import Terms
 
 SILENCE = Score(480, np.empty(0, NOTE))  # the music of a piece of text
 SPLITS = ("train", "validation", "test")
@@ -132,7 +133,7 @@ class Corpus:
         text: its pieces are text, not music.
         splits: one line: whose the splits are.
         hours, files: its size as its authors state it; 0 where it is not known.
-        permissive: whether its music and its files are free, so that weights trained on it may be given away.
+        licence_id, permissive: as in `Terms`.
         version: raised when the same files would give other pieces.
         remarks: how its files were listed, a line each, for its report.
     """
@@ -153,9 +154,15 @@ class Corpus:
     splits: str = "ours: 80/10/10 by piece, near-duplicates on one side"
     hours: float = 0.0
     files: int = 0
-    permissive: bool = False
+    licence_id: str = ""
+    permissive: str = ""
     version: str = "1.0.0"
     remarks: tuple[str, ...] = ()
+
+    @property
+    def terms(self) -> Terms:
+        """Under which terms it comes."""
+        return Terms(self.name, self.licence, self.licence_id, self.permissive, self.source, self.citation)
 
 
 def locate(corpus: Corpus, folder: Path) -> Path:
@@ -251,7 +258,7 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
         {'pieces': {split: n}, 'groups': n, 'files': n, 'duplicates': n, 'seconds': s, 'notes': n,
         'mended': {file: [what]}, 'mended_kinds': {kind: {'files': n, 'times': n}},
         'skipped': {file: reason}, 'skipped_kinds': {kind: n}, 'remarks': [line],
-        'labels': {label: {value: n}}, 'others': [name], 'licence': ..., 'source': ..., 'reading_rules': ...,
+        'labels': {label: {value: n}}, 'others': [name], 'terms': {field of Terms: ...}, 'reading_rules': ...,
         'digest': of all pieces, their groups and splits}.
     """
     folder = built_folder(corpus_name, data_dir)

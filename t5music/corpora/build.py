@@ -8,6 +8,7 @@ An interrupted build goes on where it stopped; the dataset is written under a te
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -161,8 +162,7 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path,
     splits = [split or dealt[group] for split, group in zip(official, groups, strict=True)]
     digest.update(repr((groups, splits)).encode())
     metadata = {
-        "licence": corpus.licence,
-        "source": corpus.source,
+        "terms": dataclasses.asdict(corpus.terms),
         "splits": corpus.splits,
         "labels": {label: dict(sorted(counter.most_common(MOST_VALUES))) for label, counter in labels.items()},
         "others": list(corpus.others),

@@ -16,11 +16,11 @@ from safetensors.numpy import save_file
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
+from t5music.inference import model_card
 from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS
 from t5music.model import huggingface, parameters
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import first_line
-
 
 FLOAT32, BFLOAT16 = DTYPES = ("float32", "bfloat16")
 _NUMPY = {FLOAT32: np.float32, BFLOAT16: ml_dtypes.bfloat16}
@@ -64,36 +64,14 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: s
             _write(unfinished / CONFIG, fields)
             _write(unfinished / METADATA, metadata)
             _write(unfinished / WORDS, list(vocabulary.words))
-            (unfinished / "README.md").write_text(_card(target.name, checkpoint), encoding="utf-8")
+            card = model_card.write(target.name, checkpoint.metadata, checkpoint.step, checkpoint.trained_on)
+            (unfinished / model_card.CARD).write_text(card, encoding="utf-8")
             shutil.move(unfinished, target)
     except (OSError, SafetensorError) as error:  # safetensors wraps those of the file system
         raise ConfigError(f"--to {folder} cannot be written: {first_line(error)}") from error
     count = parameters.count(state)
     print(f"{target}: {count:,} parameters of step {checkpoint.step} of {checkpoint.folder}")
     return target
-
-
-def _card(name: str, checkpoint: Checkpoint) -> str:
-    """The README of an exported model."""
-    metadata = checkpoint.metadata
-    tasks = "\n".join(f"- `{task}`" for task in metadata.tasks) or "- none"
-    return f"""---
-library_name: t5music
-tags: [music, midi, t5]
----
-# {name}
-
-A T5 {metadata.config.version} for symbolic music, trained by t5music {metadata.version} on
-`{metadata.task}` for {checkpoint.step} steps. Its tasks:
-
-{tasks}
-
-    pip install t5music
-    t5music generate song.mid --model_dir {name}
-
-In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name}")`. Ids are t5music's
-(`vocabulary.json` has the word of every id; 0 is padding, 1 the end, bytes begin at 3).
-"""
 
 
 def _write(path: Path, content: Any) -> None:

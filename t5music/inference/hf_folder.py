@@ -26,11 +26,13 @@ from flax import nnx
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from t5music import json_files
+from t5music import json_files, terms
 from t5music.data.vocabulary import FIRST_BYTE, FIRST_EVENT, Vocabulary
 from t5music.errors import CheckpointError, ConfigError
+from t5music.inference import model_card
 from t5music.model import huggingface
 from t5music.model.config import T5Config
+from t5music.terms import Terms, TrainingRun
 from t5music.training.checkpoints.finite import require_finite
 from t5music.training.checkpoints.layout import first_line
 from t5music.training.checkpoints.metadata import Metadata
@@ -79,6 +81,16 @@ class HuggingFaceFolder:
     def step(self) -> int | None:
         """Updates done in the run it was exported from."""
         return self.metadata.step
+
+    @property
+    def trained_on(self) -> tuple[TrainingRun, ...]:
+        """The runs that the weights went through; of a foreign model what its README.md says of its licence."""
+        if self._metadata is not None:
+            return terms.ended(self._metadata.trained_on, self.step)
+        name = self.folder.resolve().name
+        licence = model_card.licence_of(self.folder / model_card.CARD)
+        stated = f"{terms.NOT_STATED} for the data; {licence} for the model" if licence else terms.NOT_STATED
+        return (TrainingRun(name, (Terms(f"the data of {name}", stated),)),)
 
     @cached_property
     def config(self) -> T5Config:

@@ -15,9 +15,11 @@ from t5music.data.store.planting import Planting, plant
 from t5music.data.store.token_store import TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
+from t5music.inference.model_folder import open_model
 from t5music.model.config import T5Config
 from t5music.runs import initial_weights
 from t5music.runs.stores import open_stores
+from t5music.terms import TrainingRun
 from t5music.training.train_state import Params, initial_key
 
 
@@ -65,6 +67,11 @@ class InitialModel:
         changes: dict[str, Any] = {"dropout_rate": self.dropout_rate, "adapter_dim": self.adapter_dim}
         config = dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
         return config if self.head is None else initial_weights.with_head(config, self.head)
+
+    def trained_on(self, vocabulary: Vocabulary) -> tuple[TrainingRun, ...]:
+        """Returns the runs that the initial weights went through; () where there are none."""
+        path = self.initial_checkpoint_path
+        return open_model(path, vocabulary).trained_on if path else ()
 
     def params(self, config: T5Config, vocabulary: Vocabulary, seed: int) -> Callable[[], Params] | None:
         """Returns a function that reads the initial parameters; None if all are random."""

@@ -7,6 +7,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -25,6 +26,7 @@ from t5music.model.network import T5
 from t5music.runs import masked_pretraining, print_plan
 from t5music.runs.settings import InitialModel, TrainingData
 from t5music.runs.stores import EVAL_BATCH
+from t5music.terms import TrainingRun
 from t5music.training import freezing, learning_curves, loop
 from t5music.training.coordination import only_run
 from t5music.training.cost.plan import Plan, Training
@@ -116,6 +118,7 @@ def train(
                     "feature_lengths": dict(data.task_feature_lengths),
                     "batch_size": data.batch_size,
                     "tasks": {store.name: store.manifest.examples for store in stores},
+                    "trained_on": _trained_on(initial_model, data, stores, vocab),
                 },
                 seed=seed,
                 validation=validation,
@@ -130,6 +133,15 @@ def train(
         if evaluate is None:
             _draw_losses(model_dir)
         return result
+
+
+def _trained_on(
+    initial_model: InitialModel, data: TrainingData, stores: Sequence[TokenStore], vocab: Vocabulary
+) -> list[dict[str, Any]]:
+    """Returns the runs that the weights go through, as JSON values: those of the initial model, then this one."""
+    corpora = {corpus: None for store in stores for corpus in store.manifest.terms}
+    run = TrainingRun(data.mixture_or_task_name, tuple(corpora))
+    return [dataclasses.asdict(each) for each in (*initial_model.trained_on(vocab), run)]
 
 
 @contextlib.contextmanager

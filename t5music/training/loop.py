@@ -131,6 +131,7 @@ def train(
     else:
         state = checkpoint.state
         batches.set_state(checkpoint.position["loader"])
+        metadata["trained_on"] = _united(checkpoint.metadata, metadata)
         best = Best(validation.higher_is_better, **checkpoint.position["best"])
     if is_first:
         _write_documents(model_dir, documents or {})
@@ -186,6 +187,15 @@ def _run_metadata(
     run = {"version": t5music.__version__, "config": config.to_dict(), "seed": seed, **update.to_json()}
     run["masking"] = None if masker is None else masker.settings
     return json.loads(json.dumps({**run, **metadata}))
+
+
+def _united(saved: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Any]:
+    """Returns what the weights of a run that goes on were trained on: as saved, and what it reads by now.
+
+    What the weights began from is what they began from, whatever the arguments name today.
+    """
+    runs = list(saved.get("trained_on", []))
+    return runs + [run for run in metadata.get("trained_on", [])[-1:] if run not in runs]
 
 
 def _write_documents(model_dir: Path, documents: Mapping[str, str]) -> None:

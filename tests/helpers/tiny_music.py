@@ -19,6 +19,7 @@ from t5music.model import parameters
 from t5music.model.config import T5Config
 from t5music.music import encodings
 from t5music.music.score import NOTE, Score
+from t5music.terms import Terms
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.loop import FINISHED_FILE
 from t5music.training.train_state import TrainState
@@ -72,7 +73,11 @@ def write_labelled(path: Path, pieces: Mapping[str, int], segments: int = 2, **s
 
 
 def write_music(
-    path: Path, pieces: Sequence[Score], objectives: Sequence[Objective] = (), held_out: Sequence[Score] = ()
+    path: Path,
+    pieces: Sequence[Score],
+    objectives: Sequence[Objective] = (),
+    held_out: Sequence[Score] = (),
+    terms: Sequence[Terms] = (),
 ) -> TokenStore:
     """Music alone, one example a piece, called "train 0", "train 1", ..., and "validation 0", ..."""
     vocabulary, remi = default(), encodings.get("remi")
@@ -83,6 +88,7 @@ def write_music(
         encoding="remi",
         objectives=objectives,
         examples=examples.to_config(examples.Pieces("remi")),
+        terms=terms,
     ) as writer:
         for split, scores in (("train", pieces), ("validation", held_out)):
             for number, score in enumerate(scores):

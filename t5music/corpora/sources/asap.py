@@ -80,6 +80,7 @@ ASAP = Corpus(
     name="asap",
     title="ASAP: piano performances aligned with their scores",
     licence="CC BY-NC-SA 4.0",
+    licence_id="cc-by-nc-sa-4.0",
     source="https://github.com/fosfrancesco/asap-dataset",
     citation=(
         "Foscarin et al., ASAP: a dataset of aligned scores and performances for piano transcription, ISMIR 2020"

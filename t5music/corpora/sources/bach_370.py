@@ -34,6 +34,7 @@ BACH_370 = Corpus(
     name="bach_370",
     title="Bach's 370 four-part chorales as printed (Humdrum)",
     licence="CC BY-NC-SA 4.0",
+    licence_id="cc-by-nc-sa-4.0",
     source="https://github.com/craigsapp/bach-370-chorales",
     citation="Sapp, 370 Bach chorales in Humdrum format, 2009",
     entries=entries,

@@ -35,6 +35,7 @@ EMOPIA = Corpus(
     name="emopia",
     title="EMOPIA: clips of pop piano with emotions",
     licence="CC BY-NC-SA 4.0",
+    licence_id="cc-by-nc-sa-4.0",
     source="https://zenodo.org/record/5257995",
     citation=(
         "Hung et al., EMOPIA: a multi-modal pop piano dataset for emotion recognition and emotion-based music "

@@ -128,6 +128,7 @@ def _corpus(name: str, title: str, archive: Download, layout: str, **more) -> Co
         name=name,
         title=title,
         licence=_LICENCE,
+        licence_id="cc-by-4.0",
         source="https://colinraffel.com/projects/lmd/",
         citation=_CITATION,
         downloads=(archive,),

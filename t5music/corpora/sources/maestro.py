@@ -33,6 +33,7 @@ MAESTRO = Corpus(
     name="maestro",
     title="MAESTRO v3: virtuoso piano performances with dynamics and pedal",
     licence="CC BY-NC-SA 4.0",
+    licence_id="cc-by-nc-sa-4.0",
     source="https://magenta.tensorflow.org/datasets/maestro",
     citation=(
         "Hawthorne et al., Enabling factorized piano music modeling and generation with the MAESTRO dataset, ICLR 2019"

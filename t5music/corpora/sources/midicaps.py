@@ -71,6 +71,7 @@ MIDICAPS = Corpus(
     name="midicaps",
     title="MidiCaps: files of the Lakh MIDI dataset with captions",
     licence="CC BY-SA 4.0",
+    licence_id="cc-by-sa-4.0",
     source="https://huggingface.co/datasets/amaai-lab/MidiCaps",
     citation=("Melechovsky, Roy & Herremans, MidiCaps: a large-scale MIDI dataset with text captions, ISMIR 2024"),
     entries=entries,

@@ -83,6 +83,7 @@ NOTTINGHAM = Corpus(
     name="nottingham",
     title="Nottingham: British and American folk tunes, melody and chords, with their ABC",
     licence="GPL-3.0 (Jukedeck's repository)",
+    licence_id="gpl-3.0",
     source="https://github.com/jukedeck/nottingham-dataset",
     citation="Foxley, Nottingham Music Database, abc.sourceforge.net/NMD; cleaned by Jukedeck, 2017",
     entries=entries,

@@ -59,6 +59,7 @@ def _corpus(
         name=name,
         title=title,
         licence="CC0 1.0",
+        licence_id="cc0-1.0",
         source=source,
         citation=citation,
         entries=partial(entries, pattern=pattern),
@@ -68,7 +69,7 @@ def _corpus(
         splits="ours: 80/10/10 by composer, near-duplicates on one side",
         files=files,
         hours=hours,
-        permissive=True,
+        permissive="CC0: transcribed from works out of copyright by volunteers, who gave up their rights",
     )
 
 

@@ -156,6 +156,7 @@ POP909 = Corpus(
     name="pop909",
     title="POP909: pop songs for piano, with melody, second melody and accompaniment in tracks",
     licence="MIT",
+    licence_id="mit",
     source="https://github.com/music-x-lab/POP909-Dataset",
     citation="Wang et al., POP909: a pop-song dataset for music arrangement generation, ISMIR 2020",
     entries=entries,

@@ -130,7 +130,7 @@ def _corpus(language: str, title: str) -> Corpus:
         name=f"synthetic_{language}",
         title=title,
         licence="none: it is made on this machine",
-        permissive=True,
+        permissive="nobody wrote it: a program draws it on this machine",
         source="t5music.corpora.sources.synthetic",
         citation="after Papadimitriou & Jurafsky, Learning music helps you read, EMNLP 2020",
         entries=partial(entries, language=language),

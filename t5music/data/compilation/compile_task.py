@@ -25,6 +25,7 @@ from t5music.data.examples import Classify, to_config
 from t5music.data.store.token_store import TokenStore
 from t5music.data.store.writer import check_replaceable, describe
 from t5music.errors import DataError
+from t5music.terms import Terms
 
 
 def stores_dir(data_dir: Path) -> Path:
@@ -35,6 +36,7 @@ def stores_dir(data_dir: Path) -> Path:
 def _description(task: Declaration, data_dir: Path) -> dict[str, Any]:
     """The manifest but for the splits."""
     corpus_reports = {corpus: read_report(corpus, data_dir) or {} for corpus in task.corpora}
+    terms = [Terms(**report["terms"]) if report else Terms(corpus) for corpus, report in corpus_reports.items()]
     return {
         **describe(
             task.name,
@@ -44,8 +46,7 @@ def _description(task: Declaration, data_dir: Path) -> dict[str, Any]:
             objectives=task.objectives,
             metrics=task.metrics,
             labels=task.examples.values if isinstance(task.examples, Classify) else None,
-            licence=sorted({report.get("licence", "") for report in corpus_reports.values()}),
-            corpus=task.corpora,
+            terms=terms,
             examples=to_config(task.examples),
         ),
         "apart_from": list(task.apart_from),
@@ -66,14 +67,18 @@ def compiled(task: Declaration, data_dir: Path) -> TokenStore | None:
     except DataError:
         return None  # of another version or vocabulary, or damaged: it is compiled again
     description = _description(task, data_dir)
-    fields = ("examples", "objectives", "metrics", "labels", "corpus", "apart_from")
+    fields = ("examples", "objectives", "metrics", "labels", "apart_from")
     if any(store.manifest.content.get(field) != description[field] for field in fields):
         return None
-    built_since = (
-        read_report(corpus, data_dir) is not None and store.manifest.content.get("corpora", {}).get(corpus) != digest
-        for corpus, digest in description["corpora"].items()
-    )
-    return None if any(built_since) else store
+    if [terms.corpus for terms in store.manifest.terms] != list(task.corpora):
+        return None
+    for terms, (corpus, digest) in zip(description["terms"], description["corpora"].items(), strict=True):
+        if read_report(corpus, data_dir) is None:
+            continue
+        stored = store.manifest.content.get("corpora", {}).get(corpus)
+        if stored != digest or Terms(**terms) not in store.manifest.terms:
+            return None
+    return store
 
 
 def compile_task(

@@ -109,7 +109,8 @@ def markdown(manifest: Mapping[str, Any]) -> str:
 def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
     splits = _splits(manifest)
     yield f"# {written_text.markdown(manifest['name'])}\n"
-    terms = written_text.markdown("; ".join(manifest["licence"])) or "-"
+    licences = dict.fromkeys(terms["licence"] for terms in manifest["terms"])
+    terms = written_text.markdown("; ".join(licences)) or "-"
     yield f"Encoding {manifest['encoding']}; {manifest['created_by']}; terms: {terms}\n"
     yield from _corpora(manifest.get("corpora", {}))
     yield from _examples(splits)

@@ -21,6 +21,7 @@ from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.store.writer import StoreWriter
 from t5music.data.vocabulary import EOS_ID, Ids, default
 from t5music.errors import DataError
+from t5music.terms import Terms
 
 FEATURES = ("inputs", "targets")
 ENCODING = "text"  # its words may be anything
@@ -64,6 +65,7 @@ def compile_plain(task: seqio.Task, path: Path) -> TokenStore:
             vocabulary=default(),
             encoding=ENCODING,
             metrics=metrics,
+            terms=[Terms(task.name)],
         ) as writer:
             is_note = default().is_note
             for split in task.splits:

@@ -89,7 +89,7 @@ def _of_store(store: TokenStore, split_name: str, data_dir: Path) -> list[Side]:
     """The pieces that a store's examples were made of, as the corpora have them."""
     pieces = {
         piece[1]: piece
-        for corpus in store.manifest.corpus
+        for corpus in (terms.corpus for terms in store.manifest.terms)
         for split in datasets.splits(corpus, data_dir)
         for piece in _pieces(corpus, split, data_dir)
     }

@@ -15,6 +15,7 @@ from t5music.data.objectives import Objective
 from t5music.data.store.codec import VERSION, FeatureSpec
 from t5music.data.store.sums import Sums
 from t5music.errors import ConfigError, DataError
+from t5music.terms import Terms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +55,7 @@ class Manifest:
         metrics: names of the task's metrics.
         labels: the answers of a classification task, None for other tasks.
         examples: the config of what the task asks, as `data.examples.from_config` reads it; None for plain tokens.
-        licence: the terms under which the music comes.
-        corpus: names of the corpora it comes from.
+        terms: of the corpora that the examples come from; () where nothing is known of them.
         splits: split -> its sums and files.
         content: all of the JSON, with what a compile adds: reports of corpora, splits without examples.
         train_examples: read only so many training examples, evenly spread; None for all (`TokenStore.changed`).
@@ -70,8 +70,7 @@ class Manifest:
     metrics: tuple[str, ...]
     labels: tuple[str, ...] | None
     examples: Mapping[str, Any] | None
-    licence: tuple[str, ...]
-    corpus: tuple[str, ...]
+    terms: tuple[Terms, ...]
     splits: Mapping[str, SplitEntry]
     content: Mapping[str, Any] = dataclasses.field(repr=False)
     train_examples: int | None = None
@@ -104,7 +103,7 @@ class Manifest:
 
 
 # The fields that are read by their types alone.
-_PLAIN = {"name", "features", "vocabulary", "encoding", "metrics", "labels", "examples", "licence", "corpus"}
+_PLAIN = {"name", "features", "vocabulary", "encoding", "metrics", "labels", "examples", "terms"}
 
 
 def read_described(path: Path, kind: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from t5music.data.store.sums import Sums
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import DataError
 from t5music.record_files import RecordFile, RecordWriter
+from t5music.terms import Terms
 
 SHARD_BYTES = 256 * 2**20
 
@@ -34,8 +35,7 @@ def describe(
     metrics: Sequence[str] = (),
     labels: Sequence[str] | None = None,
     examples: Mapping[str, Any] | None = None,
-    licence: Sequence[str] = (),
-    corpus: Sequence[str] = (),
+    terms: Sequence[Terms] = (),
 ) -> dict[str, Any]:
     """Returns a store's manifest but for its splits; see StoreWriter for the arguments."""
     return {
@@ -50,8 +50,7 @@ def describe(
         "metrics": list(metrics),
         "labels": None if labels is None else list(labels),
         "examples": None if examples is None else dict(examples),
-        "licence": list(licence),
-        "corpus": list(corpus),
+        "terms": [dataclasses.asdict(each) for each in terms],
     }
 
 
@@ -113,8 +112,7 @@ class StoreWriter:
         metrics: Sequence[str] = (),
         labels: Sequence[str] | None = None,
         examples: Mapping[str, Any] | None = None,
-        licence: Sequence[str] = (),
-        corpus: Sequence[str] = (),
+        terms: Sequence[Terms] = (),
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
         """Begins a store; the folder's name is the task's.
@@ -128,8 +126,7 @@ class StoreWriter:
             metrics: names of the task's metrics.
             labels: the answers of a classification task, None for other tasks.
             examples: the config of what the task asks (data.examples), so that a model can be asked the same.
-            licence: the terms under which the music comes.
-            corpus: names of the corpora it comes from.
+            terms: of the corpora that the examples come from.
             shard_bytes: a shard is closed when it has passed this size.
 
         Raises:
@@ -149,8 +146,7 @@ class StoreWriter:
             metrics=metrics,
             labels=labels,
             examples=examples,
-            licence=licence,
-            corpus=corpus,
+            terms=terms,
         )
 
     def __enter__(self) -> StoreWriter:

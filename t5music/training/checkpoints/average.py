@@ -9,6 +9,7 @@ do with each other.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 
 from t5music.errors import CheckpointError, ConfigError
+from t5music.terms import distinct
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import FOLDER, steps_of
 from t5music.training.checkpoints.save import Checkpoints
@@ -61,8 +63,8 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -
     """Writes the mean of the parameters of some checkpoints as a run's folder that training, evaluation and generation
     read; returns its step, the highest of theirs.
 
-    Each mean is summed in float64 and rounded once. The metadata are the first checkpoint's, with "average_of".
-    One model at a time is in memory, beside sums that take twice its size.
+    Each mean is summed in float64 and rounded once. The metadata are the first checkpoint's, with "average_of" and with
+    the training runs of all of them. One model at a time is in memory, beside sums that take twice its size.
 
     Args:
         checkpoints: of models of equal shape (`sources`).
@@ -91,7 +93,12 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -
         key=np.zeros(2, np.uint32),
         window=empty_window(),
     )
-    metadata = {**first.metadata.content, "average_of": [str(checkpoint.folder) for checkpoint in checkpoints]}
+    trained_on = distinct([run for checkpoint in checkpoints for run in checkpoint.metadata.trained_on])
+    metadata = {
+        **first.metadata.content,
+        "trained_on": [dataclasses.asdict(run) for run in trained_on],
+        "average_of": [str(checkpoint.folder) for checkpoint in checkpoints],
+    }
     is_new = not output.exists()
     try:
         with contextlib.closing(Checkpoints(output)) as run:

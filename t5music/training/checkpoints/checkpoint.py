@@ -23,9 +23,11 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import Mesh
 
+from t5music import terms
 from t5music.errors import CheckpointError
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
+from t5music.terms import TrainingRun
 from t5music.training.checkpoints import digests, layout
 from t5music.training.checkpoints.finite import require_finite
 from t5music.training.checkpoints.metadata import Metadata
@@ -75,6 +77,11 @@ class Checkpoint:
     def config(self) -> T5Config:
         """The model's config."""
         return self.metadata.config
+
+    @property
+    def trained_on(self) -> tuple[TrainingRun, ...]:
+        """The runs that the weights went through, with their steps, for runs that begin from them."""
+        return terms.ended(self.metadata.trained_on, self.step)
 
     def require_vocabulary(self, fingerprint: str) -> None:
         """Raises CheckpointError, which names both fingerprints, where the model has another vocabulary."""

@@ -10,6 +10,7 @@ from typing import Any
 from t5music import json_files
 from t5music.errors import CheckpointError, ConfigError
 from t5music.model.config import T5Config
+from t5music.terms import TrainingRun
 
 MAX_LENGTH = 1 << 20  # tokens of a row
 
@@ -34,6 +35,7 @@ class Metadata:
         task: name of the task or mixture.
         version: of the t5music that trained it.
         masking: the settings of `Update.masking`, None for a run without it.
+        trained_on: the runs that the weights went through, the first one first, this one last.
         step: updates done, in the metadata of an exported model.
         content: all of the JSON.
     """
@@ -45,6 +47,7 @@ class Metadata:
     task: str | None = None
     version: str | None = None
     masking: Mapping[str, Any] | None = None
+    trained_on: tuple[TrainingRun, ...] = ()
     step: int | None = None
     content: Mapping[str, Any]
 

@@ -48,10 +48,12 @@ class Restored:
     Attributes:
         state: of the training.
         position: {"loader": where the data stands, "best": the best evaluation so far, "best_step": its step}.
+        metadata: what it says of its model, as JSON values.
     """
 
     state: TrainState
     position: dict[str, Any]
+    metadata: dict[str, Any]
 
 
 class Checkpoints:
@@ -118,7 +120,8 @@ class Checkpoints:
         if step is None:
             return None
         folder = self.folder / str(step)
-        _require_same(read_item(folder, METADATA), metadata, self.folder.parent)
+        saved = read_item(folder, METADATA)
+        _require_same(saved, metadata, self.folder.parent)
         try:
             items = self._manager.restore(
                 step,
@@ -129,7 +132,8 @@ class Checkpoints:
             )
         except Exception as error:
             raise unreadable(folder, first_line(error)) from error
-        return Restored(TrainState(params=items["params"], **items["state"]), read_item(folder, POSITION))
+        state = TrainState(params=items["params"], **items["state"])
+        return Restored(state, read_item(folder, POSITION), saved)
 
     def latest_step(self) -> int | None:
         """Returns the step of the latest checkpoint, saved or being saved."""
@@ -225,7 +229,8 @@ def _beside_params(state: TrainState) -> dict[str, Any]:
 def _require_same(saved: Mapping[str, Any], metadata: Mapping[str, Any], model_dir: Path) -> None:
     """Raises CheckpointError naming the first things in which a run's metadata differ from the arguments'."""
     there, here = _flat(saved), _flat(metadata)
-    ignored = ("version",)  # a newer t5music may go on with an older one's run
+    # A newer t5music may go on with an older one's run, and the terms of data may be put in other words by then.
+    ignored = ("version", "trained_on")
     names = [name for name in here | there if there.get(name) != here.get(name) and name not in ignored]
     if names:
         shown = "; ".join(f"{name} is {there.get(name)} there and {here.get(name)} here" for name in names[:3])

@@ -295,7 +295,16 @@ def test_a_store_of_another_corpus_or_declaration_is_not_taken(data_dir: Path):
     task = get_task("small_classify")
     store = compiling.compile_task(task, data_dir, progress=False)
     manifest = json.loads((store.path / "manifest.json").read_text())
-    for key, value in (("apart_from", ["other"]), ("metrics", []), ("corpora", {"small": {}}), ("corpus", ["other"])):
+    terms = manifest["terms"][0]
+    assert terms["corpus"] == "small"
+    for key, value in (
+        ("apart_from", ["other"]),
+        ("metrics", []),
+        ("corpora", {"small": {}}),
+        ("terms", [terms | {"corpus": "other"}]),
+        ("terms", [terms | {"licence": "another"}]),
+        ("terms", []),
+    ):
         (store.path / "manifest.json").write_text(json.dumps(manifest | {key: value}))
         assert compiling.compiled(task, data_dir) is None, key
     (store.path / "manifest.json").write_text(json.dumps(manifest))

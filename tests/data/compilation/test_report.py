@@ -68,7 +68,7 @@ def manifest(**more) -> dict:
         "name": "styles",
         "encoding": "remi",
         "created_by": "t5music 0",
-        "licence": ["CC0"],
+        "terms": [{"corpus": "some", "licence": "CC0"}],
         "labels": ["jazz", "pop"],
         "corpora": {"some": report.digest(CORPUS)},
         "left_out": {"train": 6},

@@ -15,6 +15,7 @@ from t5music.data.store.token_store import StoreWriter
 from t5music.data.vocabulary import default
 from t5music.errors import DataError
 from t5music.music.score import NOTE, Score
+from t5music.terms import Terms
 
 pytest.importorskip("tensorflow_datasets")
 
@@ -53,7 +54,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build.build(corpus("web", "train"), folder, folder, progress=False)
     features = {"inputs": FeatureSpec(), "targets": FeatureSpec(), "piece": FeatureSpec("text", add_eos=False)}
     with StoreWriter(
-        folder / "stores" / "task", features=features, vocabulary=default(), encoding="remi", corpus=["web"]
+        folder / "stores" / "task", features=features, vocabulary=default(), encoding="remi", terms=[Terms("web")]
     ) as out:
         for name in ("a", "a", "c"):
             out.write("train", {"targets": np.array([300]), "piece": name})

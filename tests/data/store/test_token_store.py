@@ -25,6 +25,7 @@ from t5music.data.store.token_store import StoreWriter, TokenStore, find, write_
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, DataError
 from t5music.record_files import RecordFile, RecordWriter
+from t5music.terms import Terms
 
 FEATURES = {
     "inputs": FeatureSpec(),
@@ -32,6 +33,7 @@ FEATURES = {
     "piece": FeatureSpec("text", False),
 }
 STEPS = [SelectRandomChunk(), SpanCorruption()]
+BACH = Terms("bach", "CC0 1.0", "cc0-1.0", "CC0", "https://example.org", "Bach, Works, 1750")
 
 
 def write(path: Path, vocabulary: Vocabulary, examples: int = 10, **settings) -> None:
@@ -46,7 +48,7 @@ def write(path: Path, vocabulary: Vocabulary, examples: int = 10, **settings) ->
 
 
 def test_what_is_written_comes_back(tmp_path, vocabulary):
-    write(tmp_path / "chorales", vocabulary, labels=["major", "minor"], licence=["CC0"], corpus=["bach"])
+    write(tmp_path / "chorales", vocabulary, labels=["major", "minor"], terms=[BACH])
     store = TokenStore.open(tmp_path / "chorales", vocabulary)
     split = store.split("train")
     assert len(split) == store.examples("train") == 10
@@ -63,7 +65,7 @@ def test_what_is_written_comes_back(tmp_path, vocabulary):
     assert store.name == "chorales"
     assert store.labels == ("major", "minor")
     assert store.manifest.vocabulary == VocabularyId(vocabulary.fingerprint, vocabulary.size)
-    assert (store.manifest.licence, store.manifest.corpus, store.kind) == (("CC0",), ("bach",), None)
+    assert (store.manifest.terms, store.kind) == ((BACH,), None)
     train = store.splits["train"]
     assert train.tokens == {"inputs": 0, "targets": sum(range(50, 60))}
     assert train.max_length == {"inputs": 0, "targets": 59}

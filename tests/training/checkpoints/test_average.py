@@ -42,7 +42,8 @@ def test_an_average_is_the_mean_rounded_once(averaged):
 def test_it_says_what_it_is_of_and_keeps_the_rest(averaged, uninterrupted):
     output, sources = averaged
     run, _ = uninterrupted
-    expected = {**Checkpoint.open(run).metadata.content, "average_of": [str(source.folder) for source in sources]}
+    names = [str(source.folder) for source in sources]
+    expected = {**Checkpoint.open(run).metadata.content, "trained_on": [], "average_of": names}
     assert Checkpoint.open(output).metadata.content == expected
 
 

@@ -1,0 +1,90 @@
+"""Model card: the README.md of a Hugging Face folder, with what the model was trained on and under which terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from t5music import written_text
+from t5music.files import open_regular
+from t5music.terms import NOT_STATED, TrainingRun, all_permissive, shared_licence
+from t5music.training.checkpoints.metadata import Metadata
+
+CARD = "README.md"
+_MAX_HEAD = 1 << 16  # bytes that are read of a foreign card
+
+
+def write(name: str, metadata: Metadata, step: int, trained_on: Sequence[TrainingRun]) -> str:
+    """The card of a model.
+
+    Args:
+        name: of the model's folder.
+        metadata: of its checkpoint.
+        step: updates done.
+        trained_on: the runs that its weights went through, with their steps.
+
+    Returns:
+        Markdown with a head in YAML. The head names a licence where all the data have the same one.
+    """
+    head = ["library_name: t5music", "tags: [music, midi, t5]"]
+    licence = shared_licence(trained_on)
+    if re.fullmatch(r"[\w.-]+", licence):  # nothing else gets into the head
+        head.append(f"license: {licence}")
+    task = written_text.markdown(metadata.task or "no task")
+    trained = f"trained by t5music {metadata.version} on {task} for {step:,} steps"
+    return "\n".join(
+        [
+            "---",
+            *head,
+            "---",
+            f"# {name}\n",
+            f"A T5 {metadata.config.version} for symbolic music, {trained}. Its tasks:\n",
+            *(f"- `{each}`" for each in metadata.tasks or ["none"]),
+            "\n    pip install t5music",
+            f"    t5music generate song.mid --model_dir {name}\n",
+            f'In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name}")`. Ids are t5music\'s',
+            "(`vocabulary.json` has the word of every id; 0 is padding, 1 the end, bytes begin at 3).\n",
+            *_data(trained_on),
+        ]
+    )
+
+
+def _data(trained_on: Sequence[TrainingRun]) -> Iterator[str]:
+    """The lines that say what the weights were trained on."""
+    yield "## Data and their terms\n"
+    if not trained_on:
+        yield "Nothing is known of what it was trained on.\n"
+        return
+    yield "The weights went through these training runs, in this order:\n"
+    yield "| trained on | steps | corpus | licence | weights may be given away | source |"
+    yield "|---|---:|---|---|---|---|"
+    for run in trained_on:
+        steps = "" if run.steps is None else f"{run.steps:,}"
+        for terms in run.data:
+            permissive = terms.permissive or "not sure: read its terms"
+            cells = (run.task, steps, terms.corpus, terms.licence, permissive, terms.source)
+            yield f"| {' | '.join(map(written_text.markdown, cells))} |"
+        if not run.data:
+            yield f"| {written_text.markdown(run.task)} | {steps} | not known | {NOT_STATED} | not sure | |"
+    verdict = (
+        "All these data are free, so these weights may be given away."
+        if all_permissive(trained_on)
+        else "Before you give these weights away, read the terms of each corpus: not all of them say that you may."
+    )
+    yield f"\n{verdict}\n"
+    citations = {terms.citation for run in trained_on for terms in run.data} - {""}
+    if citations:
+        yield "Please cite:\n"
+        yield "\n".join(f"- {written_text.markdown(citation)}" for citation in sorted(citations)) + "\n"
+
+
+def licence_of(path: Path) -> str:
+    """The licence that the head of a model's card names for the model; '' where there is no card, or it names none."""
+    try:
+        with open_regular(path) as file:
+            head, _, _ = file.read(_MAX_HEAD).decode("utf-8", "replace").partition("\n---")
+    except OSError:
+        return ""
+    match = re.search(r"^license:[ \t]*['\"]?([\w.+-]+)", head, re.MULTILINE)
+    return match[1] if match and head.startswith("---") else ""
