@@ -1,17 +1,17 @@
 """Commons: the mixture of free music that the model in the box (`t5music/pretrained/commons/`) is trained on.
 
-Its corpora are OpenScore's songs and string quartets (CC0) and four parts of music21's corpus, all of music in the public
-domain. Of each there are span corruption and what one asks of music: to continue it, to fill it in, to begin it, to
+Its corpora are OpenScore's songs and string quartets (CC0) and four parts of music21's corpus, all of music that is out of
+copyright. Of each there are span corruption and what one asks of music: to continue it, to fill it in, to begin it, to
 accompany a part of it, and to label it.
 
 | task | inputs -> targets |
 |---|---|
 | `openscore_lieder_accompany` | `accompany lied: <the singer>` -> the piano |
 | `openscore_string_quartets_accompany` | `accompany quartet: <first violin>` -> the other three |
-| `commons_style` | `classify style: <as piano, bars hidden>` -> `lied`, `quartet`, `chorale`, `madrigal`, `trecento` or `folk` |
+| `commons_style` | `classify style: <as piano, bars hidden>` -> `lied`, `quartet`, `chorale`, `madrigal`, ... |
 
-Shares are of the examples drawn, in per cent. Chorales are few and have more than their share: they are what people know
-the answer to.
+Shares are of the examples drawn, in per cent. Chorales are few and have more than their share: they are what people
+know the answer to.
 """
 
 from t5music.data.declaration import add_mixture, add_task

@@ -1,8 +1,8 @@
 """Pretrained models by name: those that come with t5music, `pretrained:commons`, and those of the Hugging Face Hub.
 
-A model that comes with t5music is a folder of `t5music/pretrained/`, as `t5music export` writes it: weights in bfloat16, config,
-vocabulary, what the run says of itself, and its card. `hf://OWNER/NAME`, or `hf://OWNER/NAME@REVISION`, is fetched once
-into the Hub's own cache and read from there; without a network it is read from the cache alone.
+A model that comes with t5music is a folder of `t5music/pretrained/`, as `t5music export` writes it: weights in bfloat16,
+config, vocabulary, what the run says of itself, and its card. `hf://OWNER/NAME`, or `hf://OWNER/NAME@REVISION`, is
+fetched once into the Hub's own cache and read from there; without a network it is read from the cache alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from t5music.errors import CheckpointError, ConfigError, nearest
+
+if TYPE_CHECKING:
+    from t5music.training.checkpoints.metadata import Metadata
 
 PREFIX, HUB = "pretrained:", "hf://"
 DEFAULT = f"{PREFIX}commons"
@@ -69,3 +73,33 @@ def _from_hub(address: str) -> str:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise CheckpointError(f"{address} cannot be fetched: {str(error).strip().splitlines()[0]}") from error
+
+
+def about(model: str) -> str:
+    """One line on a model that comes with t5music: its name, its size, and what it was trained on."""
+    metadata, megabytes = _described(model)
+    corpora = dict.fromkeys(terms.corpus for run in metadata.trained_on for terms in run.data)
+    return f"{model} ({megabytes:.0f} MB), trained on {', '.join(corpora) or metadata.task}"
+
+
+def table() -> str:
+    """The models that come with t5music, with their tasks and the terms of what they were trained on, in lines."""
+    lines = []
+    for name in names():
+        metadata, _ = _described(f"{PREFIX}{name}")
+        lines += [about(f"{PREFIX}{name}"), f"  card: {FOLDER / name / 'README.md'}", "  trained on:"]
+        data = dict.fromkeys(terms for run in metadata.trained_on for terms in run.data)
+        lines += [f"    {terms.corpus}: {terms.licence}" for terms in data]
+        lines += ["  tasks:", *(f"    {task}" for task in metadata.tasks)]
+    return "\n".join(lines)
+
+
+def _described(model: str) -> tuple[Metadata, float]:
+    """What a model that comes with t5music says of itself, and the size of its weights in megabytes."""
+    from t5music import json_files
+    from t5music.inference.hf_folder import METADATA, WEIGHTS  # only here: they bring JAX, and names do not need it
+    from t5music.training.checkpoints.metadata import Metadata
+
+    folder = Path(locate(model))
+    path = folder / METADATA
+    return Metadata.from_json(json_files.read_json(path), path), (folder / WEIGHTS).stat().st_size / 1e6

@@ -14,6 +14,7 @@ from t5music.evaluation import evaluator as evaluating
 from t5music.evaluation.confusion import confusion_png
 from t5music.evaluation.follow import follow as follow_run
 from t5music.evaluation.results import Results, show, to_json
+from t5music.inference import pretrained
 from t5music.runs.stores import EVAL_BATCH, open_stores
 from t5music.training.checkpoints import selection
 
@@ -47,8 +48,8 @@ def evaluate(
 
     Args:
         mixture_or_task_name: what to evaluate on.
-        model_dir: the run; of several runs, the mean of their logits is evaluated, and `ensemble_<split>.json` is
-            written into the first.
+        model_dir: the run, or the name of a pretrained model, of which no file is kept; of several runs, the mean of
+            their logits is evaluated, and `ensemble_<split>.json` is written into the first.
         split: the split.
         task_feature_lengths: row lengths, {"inputs": n, "targets": n}; None takes those of the (first) run's training.
         batch_size: examples at a time.
@@ -74,7 +75,8 @@ def evaluate(
         DataError: a store cannot be read.
         CheckpointError: a run cannot be read.
     """
-    runs = [model_dir] if isinstance(model_dir, str) else list(model_dir)
+    models = [model_dir] if isinstance(model_dir, str) else list(model_dir)
+    runs = [str(pretrained.locate(model)) for model in models]
     if follow and (len(runs) > 1 or samples or checkpoint != selection.LATEST):
         raise ConfigError(
             "evaluate.follow takes one model_dir, without samples or a checkpoint: it evaluates every checkpoint"
@@ -99,6 +101,10 @@ def evaluate(
     name = split if latest else f"{split}_{checkpoint}"
     kind = "eval" if len(runs) == 1 else "ensemble"
     show(results, split)
+    if pretrained.is_name(models[0]):
+        if samples:
+            print("\n".join(evaluator.samples(folders[0], samples)))
+        return results
     documents = {f"{kind}_{name}.json": json.dumps(to_json(results, folders), indent=2) + "\n"}
     pictures = {}
     if evaluator.confusions:

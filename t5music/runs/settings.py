@@ -10,9 +10,10 @@ import jax
 
 from t5music.data import mixing_rates
 from t5music.data.loading import loader
+from t5music.data.loading.mixing_order import resolve
 from t5music.data.objectives import Objective
 from t5music.data.store.planting import Planting, plant
-from t5music.data.store.token_store import TokenStore
+from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 from t5music.inference.model_folder import open_model
@@ -21,6 +22,8 @@ from t5music.runs import initial_weights
 from t5music.runs.stores import open_stores
 from t5music.terms import TrainingRun
 from t5music.training.train_state import Params, initial_key
+
+Member = tuple[TokenStore, mixing_rates.Rate]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +107,9 @@ class TrainingData:
         objective: replaces the objective of every task of music alone, as `@SpanCorruption()`.
         examples: at most this many training examples of every task of music alone, evenly spread.
         planting: sequences to repeat and to leave out in every task of music alone, as `@Planting()`.
+        replay: of the examples drawn, so many per cent are those of `replayed`, lest what the initial weights learned
+            of them is forgotten. Nothing is validated on them.
+        replayed: the task or mixture to replay.
     """
 
     mixture_or_task_name: str
@@ -116,8 +122,14 @@ class TrainingData:
     objective: Objective | None = None
     examples: int | None = None
     planting: Planting | None = None
+    replay: float = 0.0
+    replayed: str = "commons"
 
-    def stores(self, *, compile_missing: bool = True) -> list[tuple[TokenStore, mixing_rates.Rate]]:
+    def __post_init__(self) -> None:
+        if not 0 <= self.replay < 100:
+            raise ConfigError(f"TrainingData.replay (--replay) is from 0 to less than 100 per cent, not {self.replay}")
+
+    def stores(self, *, compile_missing: bool = True) -> list[Member]:
         """Returns the token stores with their rates, as the settings change them.
 
         Args:
@@ -133,9 +145,24 @@ class TrainingData:
             members.append((store, mixture_rate if self.rate is None else self.rate))
         return members
 
+    def with_replay(self, members: Sequence[Member]) -> list[Member]:
+        """Returns token stores and rates with those that are replayed, where any are.
+
+        Raises:
+            DataError: see `stores.open_stores`.
+            ConfigError: a task that is trained on is to be replayed, too.
+        """
+        if not self.replay:
+            return list(members)
+        others = open_stores(self.replayed)
+        both = {store.name for store, _ in members} & {store.name for store, _ in others}
+        if both:
+            raise ConfigError(f"TrainingData.replayed = {self.replayed!r}: it holds {min(both)}, which is trained on")
+        return [*_with_shares(members, 100 - self.replay), *_with_shares(others, self.replay)]
+
     def batches(
         self,
-        members: Sequence[tuple[TokenStore, mixing_rates.Rate]],
+        members: Sequence[Member],
         config: T5Config,
         vocabulary: Vocabulary,
         seed: int,
@@ -164,3 +191,10 @@ class TrainingData:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
+
+
+def _with_shares(members: Sequence[Member], total: float) -> list[Member]:
+    """The members with constant rates in the proportions of their own, adding up to `total`."""
+    counts = {store.name: store.examples(TRAIN) for store, _ in members}
+    shares = resolve({store.name: rate for store, rate in members}, counts)
+    return [(store, mixing_rates.Constant(total * shares[store.name])) for store, _ in members]

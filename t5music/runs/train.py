@@ -95,6 +95,7 @@ def train(
         # ---------------------------------------------------------------------------------------------- the data
         members = data.stores()
         stores = [store for store, _ in members]
+        members = data.with_replay(members)
         batches, masker = _open_batches(data, update, members, config, vocab, seed)
         config = _with_classes(config, stores, new=initial_model.head is not None)
         evaluate = _validation_losses(stores, data, validation, vocab, config)
@@ -117,7 +118,7 @@ def train(
                     "vocabulary": {"fingerprint": vocab.fingerprint, "size": vocab.size},
                     "feature_lengths": dict(data.task_feature_lengths),
                     "batch_size": data.batch_size,
-                    "tasks": {store.name: store.manifest.examples for store in stores},
+                    "tasks": {store.name: store.manifest.examples for store, _ in members},
                     "trained_on": _trained_on(initial_model, data, stores, vocab),
                 },
                 seed=seed,

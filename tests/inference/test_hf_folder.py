@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 from flax import nnx
@@ -276,7 +277,7 @@ def test_a_full_disk_at_export_is_one_line_and_leaves_nothing(run, tmp_path, mon
         Path(path).write_bytes(b"half")
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("safetensors.numpy.save_file", save)
+    monkeypatch.setattr(export, "save_file", save)
     folder = tmp_path / "model"
     with pytest.raises(
         ConfigError, match=r"^--to .*model cannot be written: .*No space left on device \(os error 28\)"
@@ -299,6 +300,24 @@ def test_an_exported_model_comes_back_whole(run, exported, capsys):
     jax.tree.map(np.testing.assert_array_equal, back, nnx.to_pure_dict(run[1]))
     assert HuggingFaceFolder(exported, VOCABULARY).step == 7
     assert json.loads((exported / "vocabulary.json").read_text())[VOCABULARY.sentinel(3)] == "<extra_id_3>"
+
+
+def test_weights_in_bfloat16_are_those_rounded_and_half_the_file(run, exported, tmp_path):
+    folder = export.export(Checkpoint.open(run[0]), str(tmp_path / "half"), VOCABULARY, export.BFLOAT16)
+    sizes = [(path / "model.safetensors").stat().st_size for path in (folder, exported)]
+    assert sizes[0] < 0.6 * sizes[1]
+    back = initial_weights.initial_params(str(folder), CONFIG, VOCABULARY, key=jax.random.key(0))
+    for weight, original in zip(jax.tree.leaves(back), jax.tree.leaves(nnx.to_pure_dict(run[1])), strict=True):
+        assert weight.dtype == np.float32
+        np.testing.assert_array_equal(weight, np.asarray(original).astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+def test_a_folder_of_links_is_read_as_the_hub_keeps_it(exported, tmp_path):
+    for file in exported.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    assert HuggingFaceFolder(tmp_path, VOCABULARY).step == 7
+    back = initial_weights.initial_params(str(tmp_path), CONFIG, VOCABULARY, key=jax.random.key(0))
+    assert len(jax.tree.leaves(back)) > 10
 
 
 def test_a_model_of_another_vocabulary_is_refused(exported):

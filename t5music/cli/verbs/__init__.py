@@ -15,6 +15,7 @@ VERBS = (
     "corpora",
     "compile",
     "leakage",
+    "models",
     "train",
     "eval",
     "study",

@@ -28,7 +28,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--model_dir",
         action="append",
         metavar="RUN",
-        help="folder of the run (gin: MODEL_DIR); several make an ensemble, the mean of their logits",
+        help="folder of the run, or pretrained:NAME (gin: MODEL_DIR); several make an ensemble, "
+        "the mean of their logits",
     )
     parser.add_argument("--split", help="the split to evaluate (default: validation; gin: SPLIT)")
     parser.add_argument(

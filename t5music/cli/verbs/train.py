@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
 from t5music.cli.parser import real, whole
+from t5music.errors import ConfigError
 
 HELP = "Train a model on a task or mixture. The same command continues an interrupted run."
 
@@ -17,8 +20,11 @@ _MACROS = {
     "batch_size": "BATCH_SIZE",
     "init": "INITIAL_CHECKPOINT_PATH",
     "dropout": "DROPOUT_RATE",
+    "replay": "TrainingData.replay",
 }
-_FROM_SCRATCH, _FROM_WEIGHTS = "runs/train.gin", "runs/finetune.gin"
+_FROM_SCRATCH, _FROM_WEIGHTS, _PERSONALISE = "runs/train.gin", "runs/finetune.gin", "runs/personalise.gin"
+_ADAPTERS = "models/adapters.gin"
+_NONE = "none"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +36,23 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         metavar="RUN",
-        help="start from the weights of this run, checkpoint or Hugging Face folder (gin: INITIAL_CHECKPOINT_PATH)",
+        help="start from the weights of this run, checkpoint, Hugging Face folder or pretrained:NAME; none begins from "
+        "scratch (default: pretrained:commons for a folder of your own, else none; gin: INITIAL_CHECKPOINT_PATH)",
     )
     parser.add_argument("--steps", type=whole(1), metavar="N", help="number of training steps (gin: TRAIN_STEPS)")
     parser.add_argument("--batch_size", type=whole(1), metavar="N", help="packed rows in a batch (gin: BATCH_SIZE)")
     parser.add_argument("--dropout", type=real(0, 1), metavar="RATE", help="dropout rate (gin: DROPOUT_RATE)")
-    gin_flags.add(parser, f"{_FROM_SCRATCH}, with --init {_FROM_WEIGHTS}")
+    parser.add_argument(
+        "--replay",
+        type=real(0, 99),
+        metavar="PERCENT",
+        help="of the examples drawn, so many are of the mixture that pretrained:commons was trained on, which is "
+        "forgotten otherwise; it must be compiled (gin: TrainingData.replay, TrainingData.replayed)",
+    )
+    parser.add_argument(
+        "--adapters", action="store_true", help=f"train small adapters and the norms alone ({_ADAPTERS}); needs weights"
+    )
+    gin_flags.add(parser, f"{_FROM_SCRATCH}, with --init {_FROM_WEIGHTS}, for a folder of your own {_PERSONALISE}")
     shared.add_platform(parser)
     shared.add_processes(parser)
     shared.add_plan(parser)
@@ -43,16 +60,44 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
+    default = _default_file(flags)
     start = gin_flags.literal(flags, "INITIAL_CHECKPOINT_PATH") or flags.init
+    if flags.adapters and start is None and not flags.gin_file:
+        raise ConfigError("--adapters needs weights to adapt: name them with --init")
     inputs.require_run(None if start is None else str(start))
     gin_flags.require_files(flags)
     shared.prepare_devices(flags)
     if flags.plan and flags.model_dir is None:
         flags.model_dir = "planned"  # a plan writes nothing
-    gin_flags.configure(flags, _FROM_WEIGHTS if flags.init else _FROM_SCRATCH, _MACROS)
+    if flags.adapters:
+        flags.gin_file = [*(flags.gin_file or [default]), _ADAPTERS]
+    gin_flags.configure(flags, default, _MACROS)
     from t5music.configuration import registry
 
     if flags.plan:
         registry.train(plan=shared.plan_request(flags))
     else:
         registry.train()
+
+
+def _default_file(flags: argparse.Namespace) -> str:
+    """The gin file to read where none is named; sets --init to what it stands for."""
+    if flags.init == _NONE:
+        flags.init = None
+        return _FROM_SCRATCH
+    given = flags.init or flags.gin_file or gin_flags.literal(flags, "INITIAL_CHECKPOINT_PATH")
+    if given or not _of_a_folder(flags.mixture, flags.data_dir):
+        return _FROM_WEIGHTS if flags.init else _FROM_SCRATCH
+    from t5music.inference import pretrained
+
+    flags.init = pretrained.DEFAULT
+    print(f"no --init: from {pretrained.about(flags.init)}; --init none begins from scratch", file=sys.stderr)
+    return _PERSONALISE
+
+
+def _of_a_folder(name: str | None, data_dir: str) -> bool:
+    """Whether this is the mixture or a task of a folder of one's own music."""
+    from t5music.corpora import folder_records
+
+    records = folder_records.read_all(Path(data_dir).expanduser())
+    return any(not record.text and f"{name}_".startswith(f"{record.name}_") for record in records)
