@@ -1,8 +1,8 @@
 """Commons: the mixture of free music that the model in the box (`t5music/pretrained/commons/`) is trained on.
 
-Its corpora are OpenScore's songs and string quartets (CC0) and four parts of music21's corpus, all of music that is out of
-copyright. Of each there are span corruption and what one asks of music: to continue it, to fill it in, to begin it, to
-accompany a part of it, and to label it.
+Its corpora are OpenScore's songs and string quartets (CC0) and four parts of music21's corpus, all of music that is
+out of copyright. Of each there are span corruption and what one asks of music: to continue it, to fill it in, to begin
+it, to accompany a part of it, and to label it.
 
 | task | inputs -> targets |
 |---|---|

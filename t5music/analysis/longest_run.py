@@ -53,10 +53,10 @@ class RunIndex:
             scores: name -> score. If several pieces have the same run, any one of them is named.
         """
         self._names = list(scores)
-        self._pitches = [_ordered(score)["pitch"].astype(np.int64) for score in scores.values()]
-        steps = [_steps(score) for score in scores.values()]
+        self._pitches = [ordered(score)["pitch"].astype(np.int64) for score in scores.values()]
+        codes_of = [steps(score) for score in scores.values()]
         # A code that occurs once ends each piece, so that no run goes beyond its piece.
-        separated = [np.append(codes, _NOWHERE - 1 - number) for number, codes in enumerate(steps)]
+        separated = [np.append(codes, _NOWHERE - 1 - number) for number, codes in enumerate(codes_of)]
         self._begins = np.cumsum([0, *(len(codes) for codes in separated)])
         self._codes = np.concatenate([*separated, np.empty(0, np.int64)])
         self._suffixes = _suffix_array(self._codes)
@@ -66,7 +66,7 @@ class RunIndex:
 
         Any note is a run of 1 if the collection has any note; a score without notes has a run of 0.
         """
-        codes, pitches = _steps(score), _ordered(score)["pitch"].astype(np.int64)
+        codes, pitches = steps(score), ordered(score)["pitch"].astype(np.int64)
         first_piece = next((number for number, piece_pitches in enumerate(self._pitches) if len(piece_pitches)), None)
         if not len(pitches) or first_piece is None:
             return Run(0, 0, "", 0, 0)
@@ -120,15 +120,15 @@ class RunIndex:
         return low
 
 
-def _ordered(score: Score) -> NDArray:
+def ordered(score: Score) -> NDArray:
     """The pitched notes in order of onset, then pitch."""
     notes = score.notes[score.notes["program"] != DRUMS]
     return notes[np.lexsort((notes["pitch"], notes["onset"]))]
 
 
-def _steps(score: Score) -> NDArray[np.int64]:
+def steps(score: Score) -> NDArray[np.int64]:
     """The codes of how each note follows the one before it: int64 [notes - 1], at least 0."""
-    notes = _ordered(score)
+    notes = ordered(score)
     pitches: NDArray[np.int64] = notes["pitch"].astype(np.int64)
     onsets: NDArray[np.int64] = notes["onset"]
     # Onsets are rounded, not gaps, so that rounding errors do not add up. Half a step is rounded up.

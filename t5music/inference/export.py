@@ -62,6 +62,7 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: s
             arrays = {name: array.astype(_NUMPY[dtype]) for name, array in arrays.items()}
             save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
             _write(unfinished / CONFIG, fields)
+            (unfinished / WEIGHTS).chmod((unfinished / CONFIG).stat().st_mode)  # safetensors keeps others from reading
             _write(unfinished / METADATA, metadata)
             _write(unfinished / WORDS, list(vocabulary.words))
             card = model_card.write(target.name, checkpoint.metadata, checkpoint.step, checkpoint.trained_on)

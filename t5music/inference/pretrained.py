@@ -1,8 +1,9 @@
 """Pretrained models by name: those that come with t5music, `pretrained:commons`, and those of the Hugging Face Hub.
 
-A model that comes with t5music is a folder of `t5music/pretrained/`, as `t5music export` writes it: weights in bfloat16,
-config, vocabulary, what the run says of itself, and its card. `hf://OWNER/NAME`, or `hf://OWNER/NAME@REVISION`, is
-fetched once into the Hub's own cache and read from there; without a network it is read from the cache alone.
+A model that comes with t5music is a folder of `t5music/pretrained/`, as `t5music export` writes it: weights in
+bfloat16, config, vocabulary, what the run says of itself, and its card. `hf://OWNER/NAME`, or
+`hf://OWNER/NAME@REVISION`, is fetched once into the Hub's own cache and read from there; without a network it is read
+from the cache alone.
 """
 
 from __future__ import annotations

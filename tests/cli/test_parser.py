@@ -74,7 +74,7 @@ def test_empty_values_and_misspelt_flags_are_refused(verb):
         (["qqqq"], "no verb 'qqqq' (t5music --help)"),
         (["generate", "--words", "ten"], "--words must be a whole number of at least 1, not 'ten' (t5music gen"),
         (["compile", "--labels", "folder"], "--labels must be folders or none, not 'folder'; did you mean 'folders'?"),
-        (["embed", "x", "y"], "t5music embed: the following arguments are required: --model_dir"),
+        (["export", "--to", "x"], "t5music export: the following arguments are required: --model_dir"),
     ],
 )  # fmt: skip
 def test_one_line_says_what_to_do(words, message, capsys):

@@ -25,6 +25,7 @@ VERBS = (
     "label",
     "embed",
     "similar",
+    "original",
     "export",
     "quickstart",
 )

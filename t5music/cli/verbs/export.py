@@ -23,6 +23,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="float32|bfloat16",
         help="of the weights in the file; bfloat16 halves it (default: %(default)s)",
     )
+    parser.add_argument(
+        "--fingerprints",
+        action="store_true",
+        help="also write hashes of the music it was trained on, for `t5music original`; its corpora must be built",
+    )
 
 
 def run(flags: argparse.Namespace) -> None:
@@ -32,4 +37,9 @@ def run(flags: argparse.Namespace) -> None:
     from t5music.inference import export
     from t5music.training.checkpoints.checkpoint import Checkpoint
 
-    export.export(Checkpoint.open(flags.model_dir, flags.checkpoint), flags.to, vocabulary.default(), flags.dtype)
+    checkpoint = Checkpoint.open(flags.model_dir, flags.checkpoint)
+    folder = export.export(checkpoint, flags.to, vocabulary.default(), flags.dtype)
+    if flags.fingerprints:
+        from t5music.analysis import originality
+
+        print(originality.write_fingerprints(folder, checkpoint.trained_on))

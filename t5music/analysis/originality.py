@@ -1,0 +1,96 @@
+"""Originality: the longest passages that music shares with what a model was trained on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from t5music import files
+from t5music.analysis.longest_run import ordered
+from t5music.analysis.run_fingerprints import FILE, GUARANTEED, RUN, RunFingerprints
+from t5music.corpora import datasets
+from t5music.data import vocabulary
+from t5music.errors import CheckpointError
+from t5music.files import printable_name
+from t5music.inference import pretrained
+from t5music.inference.model_folder import open_model
+from t5music.music import music_files
+from t5music.music.score import Score
+from t5music.terms import TrainingRun
+
+TRAIN = "train"
+
+
+def write_fingerprints(folder: Path, trained_on: Sequence[TrainingRun]) -> Path:
+    """Writes the fingerprints of all music that a model was trained on into its folder.
+
+    Args:
+        folder: of the exported model.
+        trained_on: the runs that its weights went through; the corpora that they read must be built.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: a corpus is not built.
+    """
+    corpora = dict.fromkeys(terms.corpus for run in trained_on for terms in run.data)
+    fingerprints = RunFingerprints.of(_pieces(list(corpora)))
+    fingerprints.save(folder / FILE)
+    return folder / FILE
+
+
+def _pieces(corpora: Sequence[str]) -> Iterator[tuple[str, Score]]:
+    """("corpus/piece", its score) of every training piece."""
+    for corpus in corpora:
+        records = datasets.records(corpus, TRAIN, files.data_dir())
+        for number in tqdm(range(len(records)), desc=f"{corpus} fingerprints", unit="piece", file=sys.stderr):
+            piece = datasets.to_piece(records[number])
+            yield f"{corpus}/{piece.id}", piece.score
+
+
+def original(paths: Sequence[str], model: str) -> list[int]:
+    """`t5music original`: prints the longest passage that each file shares with what a model was trained on.
+
+    Args:
+        paths: MIDI files or scores.
+        model: the folder of an exported model that has fingerprints, or a pretrained model's name.
+
+    Returns:
+        The notes of each passage, 0 where none of RUN + 1 notes or more is known.
+
+    Raises:
+        CheckpointError: the model has no fingerprints, or they are damaged.
+        MidiError: a file cannot be read.
+    """
+    folder = Path(pretrained.locate(model))
+    if not (folder / FILE).is_file():
+        raise CheckpointError(
+            f"{model} has no {FILE}: export it with --fingerprints, on a machine that has its corpora"
+        )
+    fingerprints = RunFingerprints.load(folder / FILE)
+    runs = open_model(folder, vocabulary.default()).metadata.trained_on
+    licences = {terms.corpus: terms.licence for run in runs for terms in run.data}
+    print(
+        f"{model} was trained on {len(fingerprints.names):,} pieces; passages of {GUARANTEED} notes or more are found,"
+    )
+    print(f"in any key and at any tempo, and shorter ones of more than {RUN} notes most of the time")
+    shared_notes = []
+    for path in paths:
+        score = music_files.read(path)
+        shared = fingerprints.longest(score)
+        shared_notes.append(shared.notes)
+        name = printable_name(path)
+        if not shared.notes:
+            print(f"{name}: nothing of more than {RUN} notes")
+            continue
+        begin, end = score.seconds(ordered(score)["onset"])[[shared.start, shared.start + shared.notes - 1]]
+        corpus = shared.piece.partition("/")[0]
+        print(
+            f"{name}: {shared.notes} notes or more, {begin:.1f} to {end:.1f} s, are also in {shared.piece} "
+            f"({licences.get(corpus, 'terms not known')})"
+        )
+    return shared_notes

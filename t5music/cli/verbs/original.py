@@ -1,0 +1,31 @@
+"""`t5music original`: finds what music shares with the music that a model was trained on."""
+
+from __future__ import annotations
+
+import argparse
+
+from t5music.cli import inputs
+
+HELP = "Find the longest passage that music shares with what a model was trained on, in any key and at any tempo."
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's flags."""
+    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
+    parser.add_argument(
+        "--model_dir",
+        metavar="MODEL",
+        help="an exported model with fingerprints, or pretrained:NAME (default: pretrained:commons)",
+    )
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the verb."""
+    from t5music.inference import pretrained
+
+    model = flags.model_dir or pretrained.DEFAULT
+    inputs.require_any(flags.midi)
+    inputs.require_run(model)
+    from t5music.analysis import originality
+
+    originality.original(flags.midi, model)
