@@ -27,8 +27,6 @@ FILE = "fingerprints.npz"
 _BITS = 40  # of a hash that are kept: an hour of other music agrees with one by chance once in a thousand times
 _MAX_BYTES = 1 << 28
 
-_HASHES, _PIECES, _NAMES = "hashes", "pieces", "names"
-
 
 class Shared(NamedTuple):
     """A passage that music shares with a piece of a collection.
@@ -91,14 +89,14 @@ class RunFingerprints:
 
     def save(self, path: Path) -> None:
         """Writes a file: 7 bytes for each hash, and the names."""
-        arrays = {
-            _HASHES: (self._hashes >> np.uint64(8)).astype("<u4"),
-            "low": (self._hashes & np.uint64(0xFF)).astype(np.uint8),
-            _PIECES: self._pieces.astype("<u2"),
-            _NAMES: np.frombuffer(json.dumps(self.names).encode(), np.uint8),
-        }
         with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(
+                file,
+                hashes=(self._hashes >> np.uint64(8)).astype("<u4"),
+                low=(self._hashes & np.uint64(0xFF)).astype(np.uint8),
+                pieces=self._pieces.astype("<u2"),
+                names=np.frombuffer(json.dumps(self.names).encode(), np.uint8),
+            )
 
     @classmethod
     def load(cls, path: Path) -> RunFingerprints:
@@ -107,8 +105,8 @@ class RunFingerprints:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 if sum(member.file_size for member in file.zip.infolist()) > _MAX_BYTES:
                     raise ValueError("it is too large")
-                hashes = (file[_HASHES].astype(np.uint64) << np.uint64(8)) | file["low"].astype(np.uint64)
-                pieces, names = file[_PIECES], json.loads(file[_NAMES].tobytes())
+                hashes = (file["hashes"].astype(np.uint64) << np.uint64(8)) | file["low"].astype(np.uint64)
+                pieces, names = file["pieces"], json.loads(file["names"].tobytes())
             if not isinstance(names, list) or pieces.shape != hashes.shape or hashes.ndim != 1:
                 raise ValueError("its arrays do not belong together")
             if len(pieces) and (int(pieces.max()) >= len(names) or not (hashes[1:] >= hashes[:-1]).all()):

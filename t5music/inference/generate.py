@@ -108,6 +108,7 @@ def generate(
     output: str | None = None,
     region: tuple[float, float] | None = None,
     caption: str | None = None,
+    style: str | None = None,
     instruments: Sequence[str] | None = None,
     checkpoint: str = selection.LATEST,
     variants: int = 1,
@@ -125,6 +126,7 @@ def generate(
         output: the file to write, MIDI or MusicXML by its name; named after `file` and the task if None.
         region: (begin, end) in seconds, for tasks that fill a gap.
         caption: for tasks that compose by a description.
+        style: of the new music, one of those of the model's tasks; the style that the file has if None.
         instruments: names or numbers of the instruments for new notes; those of the file if None.
         checkpoint: of the run: "latest", "best" or a step.
         variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on.
@@ -145,7 +147,9 @@ def generate(
         output_files.music_paths(output, file, variants, force=force)
     score = music_files.read(file) if file is not None else None
     trained = load(model_dir, checkpoint)
-    chosen = requests.choose(trained, task, model_dir, score, region=region, caption=caption)
+    chosen, style_remarks = requests.choose(
+        trained, task, model_dir, score, region=region, caption=caption, style=style
+    )
     music_name = files.printable_name(file) if file is not None and chosen.needs_music else chosen.kind
     stem = Path(file).stem if file is not None and chosen.needs_music else "music"
     paths = output_files.music_paths(output or f"{stem}_{chosen.kind}.mid", file, variants, force=force)
@@ -165,7 +169,7 @@ def generate(
             f"{path}: {added} new notes beside {result.notes_kept} of the prompt, seed {seed + number} "
             f"({music.repairs} words mended)"
         )
-        for remark in dict.fromkeys([*remarks, *result.remarks]):
+        for remark in dict.fromkeys([*style_remarks, *remarks, *result.remarks]):
             print(f"  {remark}")
         if len(result.score.notes):
             picture = output_files.picture_path(path, force=force)

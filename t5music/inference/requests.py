@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from t5music.data.examples import Accompany, Composes, Continue, Harmonise
-from t5music.errors import ConfigError, MidiError
+from t5music.data.examples import Accompany, ClassifyStyle, Composes, Continue, Harmonise
+from t5music.errors import ConfigError, MidiError, nearest
+from t5music.inference import labels
 from t5music.inference.trained_model import TrainedModel, choose_task
 from t5music.music import encodings
 from t5music.music.instruments import programs_named
@@ -27,39 +28,59 @@ def choose(
     *,
     region: tuple[float, float] | None = None,
     caption: str | None = None,
-) -> Composes:
-    """Returns the task called `name`, or the one that fits the music, with what a person adds to it.
+    style: str | None = None,
+) -> tuple[Composes, list[str]]:
+    """Returns the task that fits the music, with what a person adds to it, and what must be said about that.
 
     What fits: a task that fills a gap where there is a region, one that composes by a description where there is a
     caption, one that needs no music where there is none; and of several the first whose prompt can be made of the
-    music, a continuation before others.
+    music, a continuation before others. Of tasks of several styles, the one of the music's style, which a model that
+    has learned to tell styles apart says itself.
+
+    Args:
+        trained: the model.
+        name: of a task, or its kind; None for any.
+        model_dir: what the model is called in errors.
+        score: the music; None for none.
+        region: (begin, end) in seconds of a gap.
+        caption: a description of music.
+        style: one of those of the model's tasks.
 
     Raises:
         ConfigError: no task of that name, or none that goes with these arguments.
         MidiError: music of which no task can make a prompt.
     """
     request = {key: value for key, value in (("region", region), ("caption", caption)) if value is not None}
-    if name is not None:
-        task = choose_task(trained, name, Composes, model_dir)
-        for key in request:
-            if not hasattr(task, key):
-                raise ConfigError(f"--{key} does not go with {task.kind}")
-        if task.needs_music and score is None:
-            raise ConfigError(f"{task.kind} needs a MIDI file")
-        return dataclasses.replace(task, **request)
-    choose_task(trained, None, Composes, model_dir)  # where there is none at all, this says so
+    first = choose_task(trained, name, Composes, model_dir)  # where there is none at all, this says so
     tasks = [task for task in trained.tasks.values() if isinstance(task, Composes)]
+    if name is not None:
+        tasks = [first] if name in trained.tasks else [task for task in tasks if task.kind == first.kind]
     kinds = ", ".join(dict.fromkeys(task.kind for task in tasks))
+    asked = first.kind if name is not None else f"any of this model's tasks ({kinds})"
     for key in request:
         tasks = [task for task in tasks if hasattr(task, key)]
         if not tasks:
-            raise ConfigError(f"--{key} does not go with any of this model's tasks ({kinds})")
+            raise ConfigError(f"--{key} does not go with {asked}")
     if score is None:
         tasks = [task for task in tasks if not task.needs_music]
         if not tasks:
-            raise ConfigError(f"this model's tasks need a MIDI file ({kinds})")
-        return dataclasses.replace(tasks[0], **request)  # type: ignore[type-var]
-    tasks.sort(key=lambda task: (not task.needs_music, not isinstance(task, Continue)))
+            of_which = f"{first.kind} needs" if name is not None else f"this model's tasks need ({kinds})"
+            raise ConfigError(f"{of_which} a MIDI file")
+    styles = list(dict.fromkeys(task.style for task in tasks if hasattr(task, "style")))
+    if style is not None:
+        if style not in styles:
+            raise ConfigError(f"--style {style}: not one of {', '.join(styles) or 'any'}{nearest(style, styles)}")
+        tasks = [task for task in tasks if getattr(task, "style", "") == style]
+    if score is None:
+        return dataclasses.replace(tasks[0], **request), []  # type: ignore[type-var]
+    likeliest = _likeliest_style(trained, styles, score) if style is None else style
+    tasks.sort(
+        key=lambda task: (
+            not task.needs_music,
+            not isinstance(task, Continue),
+            likeliest not in (None, getattr(task, "style", None)),
+        )
+    )
     errors = []
     for task in tasks:
         task = dataclasses.replace(task, **request)  # type: ignore[type-var]
@@ -67,9 +88,27 @@ def choose(
             task.prompts(score)
         except MidiError as error:
             errors.append(error)
-        else:
-            return task
+            continue
+        others = [other for other in styles if other != likeliest]
+        if style is None and getattr(task, "style", None) == likeliest is not None:
+            return task, [f"taken for a {likeliest}; --style chooses another: {', '.join(others)}"]
+        return task, []
     raise errors[0]
+
+
+def _likeliest_style(trained: TrainedModel, styles: Sequence[str], score: Score) -> str | None:
+    """Which of these styles the model takes the music for; None where it cannot tell, or there is nothing to tell."""
+    judge = next((task for task in trained.tasks.values() if isinstance(task, ClassifyStyle)), None)
+    if judge is None or len(set(styles) & set(judge.values)) < 2:
+        return None
+    try:
+        probabilities = labels.piece_probabilities(trained, judge, score, "the music")
+    except MidiError:
+        return None
+    return max(
+        (style for style in judge.values if style in styles),
+        key=lambda style: probabilities[judge.values.index(style)],
+    )
 
 
 def fitted(trained: TrainedModel, task: Composes, score: Score, name: str) -> tuple[Composes, list[str]]:

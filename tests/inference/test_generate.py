@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t5music.cli.main import main
-from t5music.data.examples import Accompany, Continue, Improvise, Infill
+from t5music.data.examples import Accompany, ClassifyStyle, Continue, Improvise, Infill
 from t5music.errors import ConfigError, MidiError
-from t5music.inference import generate, output_files, placement, requests
+from t5music.inference import generate, labels, output_files, placement, requests
 from t5music.music import encodings, midi, music_files, musicxml
 from t5music.music.midi.insertion import insert
 from t5music.music.score import DRUMS
@@ -215,13 +215,13 @@ def test_a_region_is_refused_in_seconds_and_bars():
 
 def test_the_task_is_the_one_that_fits():
     trained, score = tiny_models.trained(TASKS), tiny_models.band()
-    assert requests.choose(trained, None, "run", score).kind == "continue"
-    assert requests.choose(trained, None, "run", score, region=(2.0, 6.0)).kind == "infill"
-    assert requests.choose(trained, None, "run", None).kind == "improvise"
+    assert requests.choose(trained, None, "run", score)[0].kind == "continue"
+    assert requests.choose(trained, None, "run", score, region=(2.0, 6.0))[0].kind == "infill"
+    assert requests.choose(trained, None, "run", None)[0].kind == "improvise"
     with pytest.raises(ConfigError, match="--caption does not go with any of this model's tasks"):
         requests.choose(trained, None, "run", score, caption="x")
     nes = tiny_models.trained({"nes": Continue("nes", "tx1"), "pop": TASKS["continue"]})
-    assert requests.choose(nes, None, "run", score) == TASKS["continue"]  # tx1 cannot say this music
+    assert requests.choose(nes, None, "run", score)[0] == TASKS["continue"]  # tx1 cannot say this music
 
 
 def test_prompts_are_made_to_fit_and_it_is_said():
@@ -255,3 +255,28 @@ def test_an_answer_that_fills_its_room_ends_with_a_whole_note():
         assert music.repairs == 0
         assert set(music.score.notes["program"].tolist()) <= {0, 40}
         assert generate.answer(trained, TASKS["continue"], score, "x", seed=seed, words=8).is_new.any()
+
+
+def test_of_several_styles_the_one_that_the_model_takes_the_music_for(monkeypatch):
+    judge = ClassifyStyle("style", ("folk", "lied", "pop"), "remi", 480, 4, ("a", "b", "c"), ("folk", "lied", "pop"))
+    tasks = {style: Continue(style, "remi", words=300) for style in ("lied", "pop", "folk")}
+    fill = {"fill": Infill("folk", "remi", words=300)}
+    trained, score = tiny_models.trained({**tasks, **fill, "judge": judge}), tiny_models.band()
+    monkeypatch.setattr(requests.labels, "piece_probabilities", lambda *_: np.array([0.2, 0.1, 0.7]))
+    chosen, remarks = requests.choose(trained, None, "run", score)
+    assert chosen == tasks["pop"]
+    assert remarks == ["taken for a pop; --style chooses another: lied, folk"]
+    chosen, remarks = requests.choose(trained, "continue", "run", score, style="lied")
+    assert (chosen, remarks) == (tasks["lied"], [])
+    assert requests.choose(trained, "folk", "run", score) == (tasks["folk"], [])  # a task's full name says its style
+    assert requests.choose(trained, "infill", "run", score)[0] == fill["fill"]
+    with pytest.raises(ConfigError, match=r"^--style lid: not one of lied, pop, folk; did you mean 'lied'\?"):
+        requests.choose(trained, None, "run", score, style="lid")
+
+
+def test_a_model_judges_the_style_itself():
+    judge = ClassifyStyle("style", ("folk", "pop"), "remi", 480, 4, ("a", "b"), ("folk", "pop"))
+    tasks = {style: Continue(style, "remi", words=300) for style in ("folk", "pop")}
+    trained, score = tiny_models.trained({**tasks, "judge": judge}), tiny_models.band()
+    probabilities = labels.piece_probabilities(trained, judge, score, "band")
+    assert requests.choose(trained, None, "run", score)[0].style == judge.values[int(probabilities.argmax())]

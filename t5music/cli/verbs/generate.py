@@ -44,6 +44,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--caption", metavar="TEXT", help="a description of the music to compose")
     parser.add_argument(
+        "--style",
+        metavar="NAME",
+        help="style of the new music, of those that the model knows: chorale, lied ... (default: that of the file)",
+    )
+    parser.add_argument(
         "--instruments",
         nargs="+",
         metavar="NAME",
@@ -119,6 +124,7 @@ def run(flags: argparse.Namespace) -> None:
         output=flags.output,
         region=tuple(flags.region) if flags.region else None,
         caption=flags.caption,
+        style=flags.style,
         instruments=flags.instruments,
         checkpoint=flags.checkpoint,
         variants=flags.variants,
