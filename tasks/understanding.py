@@ -138,6 +138,6 @@ for _corpus in ("nottingham", "ryans_mammoth"):
 add_task("pop909_melody", "pop909", LabelNotes("melody", words=WORDS))
 add_task("pop909_velocity", "pop909", LabelNotes("velocity", words=WORDS))
 add_task("midicaps_caption", "midicaps", Caption("remi", WORDS))
-for _corpus in ("nottingham", "ryans_mammoth"):
+for _corpus in ("nottingham", "ryans_mammoth", "thesession"):
     add_task(f"{_corpus}_transcribe_abc", _corpus, TranscribeAbc(words=WORDS))
     add_task(f"{_corpus}_abc_to_music", _corpus, PlayAbc(words=WORDS))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from t5music.corpora.base import Corpus, Download, Entry, merge_groups
@@ -80,6 +81,12 @@ def full_entries(root: Path) -> list[Entry]:
     """Every file, named by its md5."""
     classes = read_classes(root)
     return [Entry(path.stem, path, _labels(classes, path.stem)) for path in music_files(root, "[0-9a-f]/*.mid")]
+
+
+def full_entries_by_md5(root: Path) -> list[Entry]:
+    """Every file with the split of the Anticipatory Music Transformer, which goes by the first digit of its md5."""
+    splits = {"e": "validation", "f": "test"}
+    return [replace(entry, split=splits.get(entry.id[0], "train")) for entry in full_entries(root)]
 
 
 def matched_entries(root: Path) -> list[Entry]:
@@ -174,4 +181,14 @@ LAKH_CLEAN = _corpus(
     labels={"artist": (), "title": ()},
 )
 
-CORPORA = (LAKH_FULL, LAKH_MATCHED, LAKH_CLEAN)
+# Thickstun et al., Anticipatory music transformer, TMLR 2024: LAKH_VALID = ['e'], LAKH_TEST = ['f'] in
+# github.com/jthickstun/anticipation @ 08a1a5d70354, anticipation/config.py.
+LAKH_FULL_BY_MD5 = replace(
+    LAKH_FULL,
+    name="lakh_full_by_md5",
+    title="Lakh MIDI: all files, with the split of the Anticipatory Music Transformer",
+    entries=full_entries_by_md5,
+    splits="by the md5 of the file: e... validation, f... test; it LEAKS, versions of a song are on both sides",
+)
+
+CORPORA = (LAKH_FULL, LAKH_FULL_BY_MD5, LAKH_MATCHED, LAKH_CLEAN)

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from small_music import entries_of, pieces_of, skipped, write_files
 
-from t5music.corpora.sources.lakh import GENRES, LAKH_CLEAN, LAKH_FULL, LAKH_MATCHED, STYLES, read_classes
+from t5music.corpora.sources.lakh import (
+    GENRES,
+    LAKH_CLEAN,
+    LAKH_FULL,
+    LAKH_FULL_BY_MD5,
+    LAKH_MATCHED,
+    STYLES,
+    read_classes,
+)
 from t5music.errors import DataError
 
 A, B, C, D = ("0" + letter * 31 for letter in "abcd")
@@ -23,6 +31,14 @@ def test_full_is_named_by_md5(tmp_path: Path):
     assert entries[A].labels == {"genre": "", "style": ""}
     assert entries[A].split is None
     assert skipped(LAKH_FULL, entries[f"1{A[1:]}"])
+
+
+def test_the_split_of_the_anticipatory_music_transformer_goes_by_the_first_digit(tmp_path: Path):
+    names = [f"{digit}{'0' * 31}" for digit in "09adef"]
+    write_files(tmp_path, *(f"{name[0]}/{name}.mid" for name in names))
+    pieces = pieces_of(LAKH_FULL_BY_MD5, tmp_path)
+    assert [pieces[name].split for name in names] == ["train"] * 4 + ["validation", "test"]
+    assert LAKH_FULL_BY_MD5.downloads == LAKH_FULL.downloads
 
 
 @pytest.fixture
