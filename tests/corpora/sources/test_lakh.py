@@ -28,7 +28,7 @@ def test_full_is_named_by_md5(tmp_path: Path):
     (tmp_path / "lmd_full" / "1" / f"1{A[1:]}.mid").write_bytes(b"no music")
     entries = entries_of(LAKH_FULL, tmp_path)
     assert list(entries) == [A, B, f"1{A[1:]}"]
-    assert entries[A].labels == {"genre": "", "style": ""}
+    assert entries[A].labels == {"genre": "", "style": "", "tagtraum": ""}
     assert entries[A].split is None
     assert skipped(LAKH_FULL, entries[f"1{A[1:]}"])
 
@@ -76,11 +76,19 @@ def test_genres_and_styles_beside_the_music(matched: Path):
         f"# comment\n{TRACKS[1]}\tNew_Age\n{TRACKS[0]}\tFolk\n"
     )
     (matched / "msd-MASD-styleAssignment.cls").write_text(f"{TRACKS[2]}\tBig_Band\n")
+    (matched / "msd_tagtraum_cd2.cls").write_text(f"# comment\n{TRACKS[0]}\tRock\tPunk\n{TRACKS[2]}\tJazz\n")
+    (matched / "msd_tagtraum_cd1.cls").write_text(f"{TRACKS[1]}\tPop_Rock\n")  # other labels, not read
     (matched / "other.csv").write_text("a,b\n1,2\n")
-    found = {
-        md5: (entry.labels["genre"], entry.labels["style"]) for md5, entry in entries_of(LAKH_MATCHED, matched).items()
+    labels = {
+        md5: tuple(entry.labels[label] for label in ("genre", "style", "tagtraum"))
+        for md5, entry in entries_of(LAKH_MATCHED, matched).items()
     }
-    assert found == {A: ("Pop_Rock", ""), B: ("New Age", ""), C: ("New Age", ""), D: ("", "Big_Band")}
+    assert labels == {
+        A: ("Pop_Rock", "", "Rock"),
+        B: ("New Age", "", "Rock"),
+        C: ("New Age", "", ""),
+        D: ("", "Big_Band", "Jazz"),
+    }
 
 
 def test_a_value_that_is_no_genre(matched: Path):
