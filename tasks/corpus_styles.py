@@ -20,6 +20,7 @@ _BARS, _PLAYED, _CHIP, _FOUR_PARTS = ("remi",), ("remi", "performance"), ("tx1",
 
 CORPORA: dict[str, Suits] = {
     "lakh_full": Suits("lakh", _BARS),
+    "lakh_full_by_md5": Suits("lakh", _BARS),
     "lakh_matched": Suits("lakh", _BARS),
     "lakh_clean": Suits("lakh", _BARS),
     "web_midi": Suits("web", _BARS),
@@ -47,6 +48,14 @@ CORPORA: dict[str, Suits] = {
     "ryans_mammoth": Suits("folk", _BARS),
     "openscore_lieder": Suits("lied", _BARS),
     "openscore_string_quartets": Suits("quartet", _BARS),
+    "pdmx": Suits("score", _BARS),
+    "thesession": Suits("folk", _BARS),
+    "aria_midi": Suits("piano", _PLAYED),
+    "aria_midi_deduped": Suits("piano", _PLAYED),
+    "aria_midi_unique": Suits("piano", _PLAYED),
+    "gigamidi": Suits("web", _BARS),
+    "metamidi": Suits("web", _BARS),
+    "symphonynet": Suits("symphony", _BARS),
     "monteverdi": Suits("madrigal", _BARS),
     "trecento": Suits("trecento", _BARS),
 }

@@ -33,6 +33,7 @@ in gin, which holds for all the tasks of a mixture.
 
 from collections.abc import Mapping, Sequence
 
+from t5music.corpora.catalogue import CATALOGUE
 from t5music.data.declaration import add_mixture
 from t5music.data.mixing_rates import EQUAL, Constant, Proportional, Rate
 from t5music.tasks import chorales, commons, generation, pretraining, understanding  # noqa: F401  (they declare tasks)
@@ -133,6 +134,12 @@ declare_study("", FAMILIES, DOWNSTREAM, "apart")
 declare_study("small_", SMALL_FAMILIES, SMALL_DOWNSTREAM, "small_apart")
 for _kind, _tasks in SMALL_KINDS.items():
     declare(f"small_{_kind}", [SMALL_DOWNSTREAM[task] for task in _tasks], {"": EQUAL})
+
+# Music whose weights may be given away (`t5music corpora --permissive`).
+declare(
+    "pretrain_permissive",
+    [f"{name}_span_corruption" for name, corpus in CATALOGUE.items() if corpus.permissive and not corpus.text],
+)
 
 # Piano music with and without the pieces of MIDI-BERT's tasks, of which the papers pre-train on all.
 MIDIBERT = ("pop909", "emopia", "pianist8")

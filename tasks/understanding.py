@@ -79,7 +79,7 @@ MIDICAPS_GENRES = ("alternative", "ambient", "blues", "classical", "country", "e
 add_task("adl_piano_genre", "adl_piano", Classify("genre", ADL_GENRES, "remi", WORDS))
 add_task("midicaps_genre", "midicaps", Classify("genre", MIDICAPS_GENRES, "remi", WORDS))
 for _corpus in ("lakh_full", "lakh_matched"):
-    for _label in ("genre", "style"):
+    for _label in ("genre", "style", "tagtraum"):
         add_task(f"{_corpus}_{_label}", _corpus, Classify(_label, values_of(_corpus, _label), "remi", WORDS))
 
 STYLES = {
@@ -138,6 +138,6 @@ for _corpus in ("nottingham", "ryans_mammoth"):
 add_task("pop909_melody", "pop909", LabelNotes("melody", words=WORDS))
 add_task("pop909_velocity", "pop909", LabelNotes("velocity", words=WORDS))
 add_task("midicaps_caption", "midicaps", Caption("remi", WORDS))
-for _corpus in ("nottingham", "ryans_mammoth"):
+for _corpus in ("nottingham", "ryans_mammoth", "thesession"):
     add_task(f"{_corpus}_transcribe_abc", _corpus, TranscribeAbc(words=WORDS))
     add_task(f"{_corpus}_abc_to_music", _corpus, PlayAbc(words=WORDS))

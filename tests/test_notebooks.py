@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import os
 import re
+import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -186,3 +190,58 @@ def test_runs_from_top_to_bottom(path: Path, data_dir: Path, tmp_path: Path, mon
     assert "Warning" not in said
     if path.stem.startswith("4"):
         assert said.count("(1 finished, 2 missing)") == 1  # one line was changed, and the pre-training stands
+
+
+# ------------------------------------------------------------------------------------- from the wheel, and it alone
+
+
+def without_links(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "__pycache__" or Path(folder, name).is_symlink()]
+
+
+@pytest.fixture(scope="module")
+def fresh_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel's [notebook] and, of a notebook's machinery, IPython."""
+    pytest.importorskip("uv")
+    folder = tmp_path_factory.mktemp("fresh")
+    for name in ("t5music", "tasks", "gin"):
+        shutil.copytree(FOLDER.parent / name, folder / "source" / name, ignore=without_links)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(FOLDER.parent / name, folder / "source" / name)
+    uv = partial(subprocess.run, check=True, capture_output=True, text=True, env=clean_environment())
+    uv([sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", folder, folder / "source"])
+    uv([sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder / "env"])
+    python = folder / "env" / "bin" / "python"
+    wheel = folder / f"t5music-{t5music.__version__}-py3-none-any.whl"
+    uv([sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, f"{wheel}[notebook]", "ipython"])
+    return python
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process' environment without what would lead Python back to the checkout."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")} | more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["2_fine_tune_on_your_own_midi", "3_generate"])
+def test_the_wheel_is_all_that_a_notebook_needs(name: str, fresh_python: Path, data_dir: Path, tmp_path: Path):
+    parts = ['import t5music\nassert "site-packages" in t5music.__file__, t5music.__file__']
+    for cell in code_cells(FOLDER / f"{name}.ipynb"):
+        parts.append(cell.source)
+        if "parameters" in cell.metadata.get("tags", []):
+            parts.append(TRIALS[name].overrides)
+    script = tmp_path / "notebook.ipy"
+    script.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    settings = {
+        "T5MUSIC_DATA": str(data_dir),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "MPLBACKEND": "agg",
+    }
+    done = subprocess.run(
+        [fresh_python, "-m", "IPython", "--quick", script],
+        cwd=tmp_path, env=clean_environment(**settings), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for pattern in TRIALS[name].files:
+        assert list(tmp_path.glob(pattern)), pattern

@@ -7,7 +7,8 @@ for a stage of a study to `_STAGES`. Modules below this one do not import gin.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gin
@@ -20,6 +21,7 @@ from t5music.configuration import gin_files
 from t5music.data import mixing_rates
 from t5music.data.objectives import OBJECTIVES, recipes
 from t5music.data.store import planting
+from t5music.errors import ConfigError
 from t5music.model import config, sharding
 from t5music.runs import settings
 from t5music.runs.evaluate import evaluate as run_evaluate
@@ -56,21 +58,36 @@ for _configurable in _CONFIGURABLES:
     gin.external_configurable(_configurable, module=_configurable.__module__.removeprefix("t5music."))
 
 
+_RUN_FILES = {run_train: "runs/train.gin", run_evaluate: "runs/eval.gin"}
+
+
+def _require_settings(function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for parameters that no gin file sets, as where a model's file is named without a run's."""
+    parameters = inspect.signature(function).parameters.values()
+    missing = [each.name for each in parameters if each.default is each.empty and each.name not in settings]
+    if missing:
+        example = _RUN_FILES.get(function)
+        advice = f"a run's file first, as --gin_file={example}" if example else "a gin file that does"
+        raise ConfigError(f"no gin file sets {', '.join(missing)} of {function.__name__}: name {advice}")
+
+
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a function that first raises ConfigError for bindings that nothing has read."""
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(**kwargs: Any) -> Any:
+        _require_settings(function, kwargs)
         gin_files.check_used()
-        return function(*args, **kwargs)
+        return function(**kwargs)
 
     return call
 
 
 @functools.wraps(run_train)
-def _train(*args: Any, **kwargs: Any) -> Any:
+def _train(**kwargs: Any) -> Any:
     """Trains; checks the bindings later than other stages, because the model and the mesh still read some."""
-    return run_train(*args, **{**kwargs, "read_settings": gin_files.used_config})
+    _require_settings(run_train, kwargs)
+    return run_train(**{**kwargs, "read_settings": gin_files.used_config})
 
 
 # The kinds of stages; all but "train" return {task: {metric: figure}}. They are called through gin, so that their

@@ -33,6 +33,12 @@ SOURCES = (
     "bach_370",
     "nottingham",
     "openscore",
+    "pdmx",
+    "thesession",
+    "aria_midi",
+    "gigamidi",
+    "metamidi",
+    "symphonynet",
     "synthetic",
 )
 

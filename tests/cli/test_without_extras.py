@@ -15,7 +15,8 @@ from t5music.music import midi
 from t5music.music.score import METER, NOTE, Score
 
 LENGTHS = '--gin.TASK_FEATURE_LENGTHS={"inputs": 320, "targets": 320}'
-TINY = ["--gin_file=models/t5_1_1/tiny.gin", LENGTHS, "--batch_size", "2"]
+SMALL = [LENGTHS, "--batch_size", "2"]
+TINY = ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin", *SMALL]
 
 
 class Place:
@@ -72,7 +73,7 @@ def test_it_is_learned_and_asked(place: Place):
     place.run("train", "mine", "--model_dir", "run", "--steps", "4", *TINY)
     assert list((place.root / "run").glob("events.out.tfevents.*"))
     place.run("train", "tales_language_model", "--model_dir", "tales", "--steps", "2", *TINY)
-    place.run("train", "mine_classify", "--init", "run", "--model_dir", "labels", "--steps", "2", *TINY)
+    place.run("train", "mine_classify", "--init", "run", "--model_dir", "labels", "--steps", "2", *SMALL)
     assert "mine_classify" in place.run("eval", "mine_classify", "--model_dir", "labels", "--split", "test")
     song = "music/high/1.mid"
     place.run("generate", song, "--model_dir", "run", "--task", "continue", "--words", "8", "--output", "more.mid")

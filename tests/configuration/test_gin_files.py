@@ -87,6 +87,14 @@ def test_unused_binding_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         registry.train()
 
 
+@pytest.mark.parametrize("stage", ["train", "evaluate", "probe"])
+def test_a_model_s_file_without_a_run_s_is_said_in_a_line(stage: str):
+    gin_files.configure(["models/t5_1_1/tiny.gin"], [])
+    example = {"train": "=runs/train.gin", "evaluate": "=runs/eval.gin", "probe": "a gin file that does"}[stage]
+    with pytest.raises(ConfigError, match=rf"no gin file sets [\w, ]+ of {stage}: name .*{example}"):
+        registry.STAGES[stage]()
+
+
 def test_dataclasses_made_by_gin_equal_those_made_by_hand():
     gin_files.configure([], ["T5Config.d_model = 32"])
     made = gin.get_configurable("T5Config")(

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from t5music.corpora import catalogue
 from t5music.data.declaration import MIXTURES, TASKS, tasks_of
 from t5music.data.loading.mixing_order import resolve
 from t5music.data.mixing_rates import EQUAL, Constant, Proportional
@@ -54,6 +55,12 @@ def test_all_is_the_sum_of_the_families():
         "nottingham_accompany",
         "pop909_accompany",
     }
+
+
+def test_free_music_is_all_free():
+    corpora = {corpus for task in tasks_of("pretrain_permissive") for corpus in task.corpora}
+    assert corpora == {"openscore_lieder", "openscore_string_quartets", "pdmx"}
+    assert all(catalogue.get(name).permissive for name in corpora)
 
 
 @pytest.mark.parametrize("name", ["pretrain_all", "downstream", "multitask_games", "continue_everything"])

@@ -1,10 +1,11 @@
 """The Lakh MIDI dataset: all files, those matched to the Million Song Dataset, and those with artist and title.
 
 Genres and styles are not part of it. Tables of them are read where they lie beside the music (in its folder or in the
-one above), in either of the forms in which topMAGD and MASD are passed on:
+one above), in either of the forms in which topMAGD, MASD and tagtraum's CD2 are passed on:
 
-    *.csv with the columns file_id (md5 of a file) and topmagd or masd (a list of values, one for each match);
-    msd-topMAGD-*.cls and msd-MASD-*.cls, "TRACK_ID<tab>VALUE" (ifs.tuwien.ac.at/mir/msd), for matched tracks.
+    *.csv with the columns file_id (md5 of a file) and topmagd, masd or tagtraum (a list of values, one for each match);
+    msd-topMAGD-*.cls and msd-MASD-*.cls (ifs.tuwien.ac.at/mir/msd), msd_tagtraum_cd2*.cls
+    (tagtraum.com/msd_genre_datasets.html), "TRACK_ID<tab>VALUE", for matched tracks.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from t5music.corpora.base import Corpus, Download, Entry, merge_groups
@@ -25,7 +27,15 @@ STYLES = ("Big_Band", "Blues_Contemporary", "Country_Traditional", "Dance", "Ele
           "Folk_International", "Gospel", "Grunge_Emo", "Hip_Hop_Rap", "Jazz_Classic", "Metal_Alternative",
           "Metal_Death", "Metal_Heavy", "Pop_Contemporary", "Pop_Indie", "Pop_Latin", "Punk", "Reggae", "RnB_Soul",
           "Rock_Alternative", "Rock_College", "Rock_Contemporary", "Rock_Hard", "Rock_Neo_Psychedelia")  # fmt: skip
-_TABLES = {"genre": ("topmagd", GENRES), "style": ("masd", STYLES)}
+# Schreiber 2015, CD2: topMAGD's with Pop and Rock apart, Metal and Punk added, World for International, no Vocal.
+TAGTRAUM = ("Blues", "Country", "Electronic", "Folk", "Jazz", "Latin", "Metal", "New Age", "Pop", "Punk", "Rap",
+            "Reggae", "RnB", "Rock", "World")  # fmt: skip
+# Label -> column of a CSV table, values, part of the name of a file of classes.
+_TABLES = {
+    "genre": ("topmagd", GENRES, "-topmagd-"),
+    "style": ("masd", STYLES, "-masd-"),
+    "tagtraum": ("tagtraum", TAGTRAUM, "_tagtraum_cd2"),
+}
 _SERVER = "http://hog.ee.columbia.edu/craffel/lmd"
 _LICENCE = "CC BY 4.0 (colinraffel.com/projects/lmd)"
 _CITATION = (
@@ -35,25 +45,25 @@ _CITATION = (
 
 
 def read_classes(root: Path) -> dict[str, dict[str, str]]:
-    """The genre and style tables beside the music: 'genre' or 'style' -> md5 or track id -> its value.
+    """The tables beside the music: 'genre', 'style' or 'tagtraum' -> md5 or track id -> its value.
 
     Of several values for one file the most frequent one is taken, and of those the first.
 
     Raises:
-        DataError: a table that cannot be read, or a value that is no genre or style.
+        DataError: a table that cannot be read, or a value that is none of its own.
     """
     classes: dict[str, dict[str, str]] = {label: {} for label in _TABLES}
     for folder in (root.parent, root):
         for path in sorted(folder.glob("*.csv")):
             with open(path, encoding="utf-8", errors="replace") as table:
                 columns = table.readline().strip().split(",")
-            for label, (column, _) in _TABLES.items():
+            for label, (column, _, _) in _TABLES.items():
                 if "file_id" in columns and column in columns:
                     for row in read_csv(path, ("file_id", column)):
                         classes[label][row["file_id"]] = _most_frequent(row[column], label, path)
         for path in sorted(folder.glob("*.cls")):
-            for label, (column, _) in _TABLES.items():
-                if f"-{column}-" in path.name.lower():
+            for label, (_, _, part) in _TABLES.items():
+                if part in path.name.lower():
                     lines = [line.split("\t") for line in path.read_text("utf-8", "replace").splitlines()]
                     pairs = [line for line in lines if len(line) > 1 and not line[0].startswith("#")]
                     classes[label].update({track: _most_frequent(value, label, path) for track, value, *_ in pairs})
@@ -80,6 +90,12 @@ def full_entries(root: Path) -> list[Entry]:
     """Every file, named by its md5."""
     classes = read_classes(root)
     return [Entry(path.stem, path, _labels(classes, path.stem)) for path in music_files(root, "[0-9a-f]/*.mid")]
+
+
+def full_entries_by_md5(root: Path) -> list[Entry]:
+    """Every file with the split of the Anticipatory Music Transformer, which goes by the first digit of its md5."""
+    splits = {"e": "validation", "f": "test"}
+    return [replace(entry, split=splits.get(entry.id[0], "train")) for entry in full_entries(root)]
 
 
 def matched_entries(root: Path) -> list[Entry]:
@@ -137,7 +153,7 @@ def _corpus(name: str, title: str, archive: Download, layout: str, **more) -> Co
     )
 
 
-_CLASSES = {"genre": GENRES, "style": STYLES}
+_CLASSES = {label: values for label, (_, values, _) in _TABLES.items()}
 # Sizes and checksums as MusPy publishes them (muspy/datasets/lmd.py @ 2e1dc660dde6); of the clean subset nobody does.
 LAKH_FULL = _corpus(
     "lakh_full",
@@ -174,4 +190,14 @@ LAKH_CLEAN = _corpus(
     labels={"artist": (), "title": ()},
 )
 
-CORPORA = (LAKH_FULL, LAKH_MATCHED, LAKH_CLEAN)
+# Thickstun et al., Anticipatory music transformer, TMLR 2024: LAKH_VALID = ['e'], LAKH_TEST = ['f'] in
+# github.com/jthickstun/anticipation @ 08a1a5d70354, anticipation/config.py.
+LAKH_FULL_BY_MD5 = replace(
+    LAKH_FULL,
+    name="lakh_full_by_md5",
+    title="Lakh MIDI: all files, with the split of the Anticipatory Music Transformer",
+    entries=full_entries_by_md5,
+    splits="by the md5 of the file: e... validation, f... test; it LEAKS, versions of a song are on both sides",
+)
+
+CORPORA = (LAKH_FULL, LAKH_FULL_BY_MD5, LAKH_MATCHED, LAKH_CLEAN)

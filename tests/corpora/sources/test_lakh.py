@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from small_music import entries_of, pieces_of, skipped, write_files
 
-from t5music.corpora.sources.lakh import GENRES, LAKH_CLEAN, LAKH_FULL, LAKH_MATCHED, STYLES, read_classes
+from t5music.corpora.sources.lakh import (
+    GENRES,
+    LAKH_CLEAN,
+    LAKH_FULL,
+    LAKH_FULL_BY_MD5,
+    LAKH_MATCHED,
+    STYLES,
+    read_classes,
+)
 from t5music.errors import DataError
 
 A, B, C, D = ("0" + letter * 31 for letter in "abcd")
@@ -20,9 +28,17 @@ def test_full_is_named_by_md5(tmp_path: Path):
     (tmp_path / "lmd_full" / "1" / f"1{A[1:]}.mid").write_bytes(b"no music")
     entries = entries_of(LAKH_FULL, tmp_path)
     assert list(entries) == [A, B, f"1{A[1:]}"]
-    assert entries[A].labels == {"genre": "", "style": ""}
+    assert entries[A].labels == {"genre": "", "style": "", "tagtraum": ""}
     assert entries[A].split is None
     assert skipped(LAKH_FULL, entries[f"1{A[1:]}"])
+
+
+def test_the_split_of_the_anticipatory_music_transformer_goes_by_the_first_digit(tmp_path: Path):
+    names = [f"{digit}{'0' * 31}" for digit in "09adef"]
+    write_files(tmp_path, *(f"{name[0]}/{name}.mid" for name in names))
+    pieces = pieces_of(LAKH_FULL_BY_MD5, tmp_path)
+    assert [pieces[name].split for name in names] == ["train"] * 4 + ["validation", "test"]
+    assert LAKH_FULL_BY_MD5.downloads == LAKH_FULL.downloads
 
 
 @pytest.fixture
@@ -60,11 +76,19 @@ def test_genres_and_styles_beside_the_music(matched: Path):
         f"# comment\n{TRACKS[1]}\tNew_Age\n{TRACKS[0]}\tFolk\n"
     )
     (matched / "msd-MASD-styleAssignment.cls").write_text(f"{TRACKS[2]}\tBig_Band\n")
+    (matched / "msd_tagtraum_cd2.cls").write_text(f"# comment\n{TRACKS[0]}\tRock\tPunk\n{TRACKS[2]}\tJazz\n")
+    (matched / "msd_tagtraum_cd1.cls").write_text(f"{TRACKS[1]}\tPop_Rock\n")  # other labels, not read
     (matched / "other.csv").write_text("a,b\n1,2\n")
-    found = {
-        md5: (entry.labels["genre"], entry.labels["style"]) for md5, entry in entries_of(LAKH_MATCHED, matched).items()
+    labels = {
+        md5: tuple(entry.labels[label] for label in ("genre", "style", "tagtraum"))
+        for md5, entry in entries_of(LAKH_MATCHED, matched).items()
     }
-    assert found == {A: ("Pop_Rock", ""), B: ("New Age", ""), C: ("New Age", ""), D: ("", "Big_Band")}
+    assert labels == {
+        A: ("Pop_Rock", "", "Rock"),
+        B: ("New Age", "", "Rock"),
+        C: ("New Age", "", ""),
+        D: ("", "Big_Band", "Jazz"),
+    }
 
 
 def test_a_value_that_is_no_genre(matched: Path):
