@@ -65,7 +65,13 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: s
             (unfinished / WEIGHTS).chmod((unfinished / CONFIG).stat().st_mode)  # safetensors keeps others from reading
             _write(unfinished / METADATA, metadata)
             _write(unfinished / WORDS, list(vocabulary.words))
-            card = model_card.write(target.name, checkpoint.metadata, checkpoint.step, checkpoint.trained_on)
+            card = model_card.write(
+                target.name,
+                checkpoint.metadata,
+                checkpoint.step,
+                checkpoint.trained_on,
+                model_card.read_figures(checkpoint.folder),
+            )
             (unfinished / model_card.CARD).write_text(card, encoding="utf-8")
             shutil.move(unfinished, target)
     except (OSError, SafetensorError) as error:  # safetensors wraps those of the file system

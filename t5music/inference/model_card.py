@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from t5music import written_text
+from t5music import json_files, written_text
 from t5music.files import open_regular
 from t5music.terms import NOT_STATED, TrainingRun, all_permissive, shared_licence
 from t5music.training.checkpoints.metadata import Metadata
@@ -15,7 +16,24 @@ CARD = "README.md"
 _MAX_HEAD = 1 << 16  # bytes that are read of a foreign card
 
 
-def write(name: str, metadata: Metadata, step: int, trained_on: Sequence[TrainingRun]) -> str:
+# What a task's line of figures shows: the metric, how it is written, and the baselines that know no music.
+_FIGURES = (
+    ("bits_per_note", "{:.2f} bits per note", ("unigram_bits_per_note", "uniform_bits_per_note")),
+    ("nats_per_cell", "{:.3f} nats per cell", ("voice_bigram_nats_per_cell", "unigram_nats_per_cell")),
+    ("perplexity", "perplexity {:.2f}", ("unigram_perplexity", "uniform_perplexity")),
+    ("accuracy", "accuracy {:.1%}", ("majority_accuracy",)),
+    ("note_accuracy", "accuracy of notes {:.1%}", ("majority_accuracy", "skyline_accuracy")),
+)
+_SPLITS = ("test", "validation")
+
+
+def write(
+    name: str,
+    metadata: Metadata,
+    step: int,
+    trained_on: Sequence[TrainingRun],
+    figures: Mapping[str, Any] | None = None,
+) -> str:
     """The card of a model.
 
     Args:
@@ -23,6 +41,7 @@ def write(name: str, metadata: Metadata, step: int, trained_on: Sequence[Trainin
         metadata: of its checkpoint.
         step: updates done.
         trained_on: the runs that its weights went through, with their steps.
+        figures: split -> task -> metrics, as `t5music eval` writes them: see `read_figures`.
 
     Returns:
         Markdown with a head in YAML. The head names a licence where all the data have the same one.
@@ -45,9 +64,64 @@ def write(name: str, metadata: Metadata, step: int, trained_on: Sequence[Trainin
             f"    t5music generate song.mid --model_dir {name}\n",
             f'In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name}")`. Ids are t5music\'s',
             "(`vocabulary.json` has the word of every id; 0 is padding, 1 the end, bytes begin at 3).\n",
+            *_figures(figures or {}),
+            *_tuning(name, metadata),
             *_data(trained_on),
         ]
     )
+
+
+def read_figures(checkpoint: Path) -> dict[str, Any]:
+    """What `t5music eval` measured of a run since it wrote its latest checkpoint: split -> task -> metrics.
+
+    Args:
+        checkpoint: the folder of the step.
+
+    Returns:
+        {} where nothing was measured, or the run has a later checkpoint.
+    """
+    steps = [int(path.name) for path in checkpoint.parent.iterdir() if path.name.isdecimal()]
+    figures: dict[str, Any] = {}
+    for split in _SPLITS if int(checkpoint.name) == max(steps) else ():
+        path = checkpoint.parent.parent / f"eval_{split}.json"
+        try:
+            if path.stat().st_mtime >= checkpoint.stat().st_mtime:
+                results = json_files.read_json(path)
+                figures[split] = json_files.parse_value(Mapping[str, Mapping[str, float]], results, split)
+        except (OSError, ValueError):
+            continue
+    return figures
+
+
+def _figures(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
+    """The lines that say how good the model is, beside what knows no music."""
+    for split, tasks in figures.items():
+        yield f"## Measured on the {split} set\n"
+        yield "| task | this model | without knowing music | examples |"
+        yield "|---|---|---|---:|"
+        for task, metrics in tasks.items():
+            for metric, form, baselines in _FIGURES:
+                if metric in metrics:
+                    others = [
+                        f"{label.split('_')[0]} {form.format(metrics[label])}"
+                        for label in baselines
+                        if label in metrics
+                    ]
+                    number = f"{int(metrics['examples']):,}" if "examples" in metrics else ""
+                    cells = (task, form.format(metrics[metric]), ", ".join(others), number)
+                    yield f"| {' | '.join(map(written_text.markdown, cells))} |"
+                    break
+        yield ""
+
+
+def _tuning(name: str, metadata: Metadata) -> Iterator[str]:
+    """The lines that say how to train on from here."""
+    yield "## Your own music\n"
+    yield "    t5music compile --midi my_music/ --name my_music"
+    yield f"    t5music train my_music --init {name} --model_dir runs/my_music\n"
+    if lengths := metadata.feature_lengths:
+        read, written = lengths.get("inputs", 0), lengths.get("targets", 0)
+        yield f"It has learned to read {read:,} tokens and to write {written:,} at once, and has never seen more.\n"
 
 
 def _data(trained_on: Sequence[TrainingRun]) -> Iterator[str]:
