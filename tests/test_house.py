@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "studies": {"configuration", "analysis", "runs", "evaluation", "inference", "data", "training", "devices", "music",
                 "model"},
     "configuration": {"analysis", "runs", "evaluation", "inference", "data", "training", "model"},
-    "analysis": {"runs", "evaluation", "inference", "data", "training", "music", "model"},
+    "analysis": {"runs", "evaluation", "inference", "data", "training", "corpora", "music", "model"},
     "runs": {"evaluation", "inference", "data", "training", "devices", "model"},
     "evaluation": {"inference", "data", "training", "music", "model"},
     "inference": {"data", "training", "corpora", "music", "model"},

@@ -48,13 +48,13 @@ def locate(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """
     name = str(model)
     if name.startswith(PREFIX):
-        folder = FOLDER / name.removeprefix(PREFIX)
-        if folder.name not in names():
+        stem = name.removeprefix(PREFIX)
+        if stem not in names():
             raise CheckpointError(
-                f"no model {folder.name!r} comes with t5music (there {'is' if len(names()) == 1 else 'are'}: "
-                f"{', '.join(names()) or 'none'}){nearest(folder.name, names())}"
+                f"no model {stem!r} comes with t5music (there {'is' if len(names()) == 1 else 'are'}: "
+                f"{', '.join(names()) or 'none'}){nearest(stem, names())}"
             )
-        return folder
+        return FOLDER / stem
     return _from_hub(name) if name.startswith(HUB) else model
 
 

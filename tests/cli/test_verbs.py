@@ -48,9 +48,13 @@ MISSING = {
     "similar FILE": ["similar", NOWHERE, "{run}", "--model_dir", "{run}"],
     "similar VECTORS": ["similar", "{song}", NOWHERE, "--model_dir", "{run}"],
     "similar --model_dir": ["similar", "{song}", "{run}", "--model_dir", NOWHERE],
+    "original FILE": ["original", NOWHERE, "--model_dir", "{run}"],
+    "original --model_dir": ["original", "{song}", "--model_dir", NOWHERE],
+    "generate, a model's name": ["generate", "{song}", "--model_dir", f"pretrained:{NOWHERE}"],
+    "train --init, a model's name": ["train", "mine", "--model_dir", "{run}", "--init", f"pretrained:{NOWHERE}"],
     "export --model_dir": ["export", "--model_dir", NOWHERE, "--to", "{run}"],
 }  # fmt: skip
-WITHOUT_INPUT = {"quickstart"}  # it reads what it builds
+WITHOUT_INPUT = {"models", "quickstart"}  # they read what comes with t5music, and what they build
 
 
 def test_every_verb_is_a_file_and_every_file_a_verb():
