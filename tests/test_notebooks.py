@@ -208,13 +208,19 @@ def fresh_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(FOLDER.parent / name, folder / "source" / name, ignore=without_links)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(FOLDER.parent / name, folder / "source" / name)
-    uv = partial(subprocess.run, check=True, capture_output=True, text=True, env=clean_environment())
-    uv([sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", folder, folder / "source"])
-    uv([sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder / "env"])
+    uv("build", "--wheel", "--out-dir", folder, folder / "source")
+    uv("venv", "--python", sys.executable, folder / "env")
     python = folder / "env" / "bin" / "python"
     wheel = folder / f"t5music-{t5music.__version__}-py3-none-any.whl"
-    uv([sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, f"{wheel}[notebook]", "ipython"])
+    uv("pip", "install", "--python", python, f"{wheel}[notebook]", "ipython")
     return python
+
+
+def uv(*arguments: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def pins() -> dict[str, Version]:
 
 def names(*extras: str) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in resolving.requirements(extras)}
+
+
+def test_a_wheel_has_every_folder_of_the_package():
+    """Tests run from the checkout, which has them all: a folder that is not listed is missing in wheels alone."""
+    setuptools = tomllib.loads((resolving.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    elsewhere = {name for name, folder in setuptools["package-dir"].items() if name != folder}
+    modules = (path.relative_to(resolving.ROOT) for path in (resolving.ROOT / "t5music").rglob("*.py"))
+    folders = {".".join(path.parent.parts) for path in modules}
+    assert sorted(setuptools["packages"]) == sorted(folders | elsewhere)
 
 
 def test_the_base_needs_nothing_of_tensorflow():
