@@ -46,6 +46,7 @@ _BY_NAME = {
     "segments": _STEPS,
     "count": _STEPS,
     "samples": Limit(0, MOST_ROWS),
+    "answers": Limit(0, MOST_ROWS),
     "words": Limit(1, MOST_TOKENS),
     "prompt_words": Limit(1, MOST_TOKENS),
     "stride": Limit(1, MOST_TOKENS),

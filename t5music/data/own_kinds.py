@@ -24,8 +24,8 @@ def register(registry: MutableMapping[str, Any], name: str, kind: Kind) -> Kind:
     return kind
 
 
-def origin(kind: type) -> dict[str, str]:
-    """What a config says of a class that is declared elsewhere: its module. {} of t5music's own."""
+def origin(kind: Callable[..., Any]) -> dict[str, str]:
+    """What a config says of a class or function that is declared elsewhere: its module. {} of t5music's own."""
     return {} if kind.__module__.partition(".")[0] == "t5music" else {MODULE: kind.__module__}
 
 

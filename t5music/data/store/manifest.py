@@ -52,6 +52,7 @@ class Manifest:
         encoding: name of the encoding.
         objectives: the steps to apply at every visit.
         metrics: names of the task's metrics.
+        metric_modules: metric -> module, of metrics that are declared outside of t5music.
         labels: the answers of a classification task, None for other tasks.
         examples: the config of what the task asks, as `data.examples.from_config` reads it; None for plain tokens.
         licence: the terms under which the music comes.
@@ -74,6 +75,7 @@ class Manifest:
     corpus: tuple[str, ...]
     splits: Mapping[str, SplitEntry]
     content: Mapping[str, Any] = dataclasses.field(repr=False)
+    metric_modules: Mapping[str, str] = dataclasses.field(default_factory=dict)
     train_examples: int | None = None
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -104,7 +106,18 @@ class Manifest:
 
 
 # The fields that are read by their types alone.
-_PLAIN = {"name", "features", "vocabulary", "encoding", "metrics", "labels", "examples", "licence", "corpus"}
+_PLAIN = {
+    "name",
+    "features",
+    "vocabulary",
+    "encoding",
+    "metrics",
+    "metric_modules",
+    "labels",
+    "examples",
+    "licence",
+    "corpus",
+}
 
 
 def read_described(path: Path, kind: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import t5music
+from t5music.data import answer_metrics
 from t5music.data.objectives.base import Objective
 from t5music.data.store.codec import MANIFEST, VERSION, FeatureSpec, RecordCodec
 from t5music.data.store.sums import Sums
@@ -48,6 +49,7 @@ def describe(
         "encoding": encoding,
         "objectives": [step.to_config() for step in objectives],
         "metrics": list(metrics),
+        **({"metric_modules": modules} if (modules := answer_metrics.modules(metrics)) else {}),
         "labels": None if labels is None else list(labels),
         "examples": None if examples is None else dict(examples),
         "licence": list(licence),
