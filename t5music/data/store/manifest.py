@@ -12,6 +12,7 @@ from t5music import json_files
 from t5music.data import examples, objectives
 from t5music.data.examples import Examples
 from t5music.data.objectives import Objective
+from t5music.data.own_kinds import NotImportedError
 from t5music.data.store.codec import VERSION, FeatureSpec
 from t5music.data.store.sums import Sums
 from t5music.errors import ConfigError, DataError
@@ -83,7 +84,8 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """Reads a manifest.
 
-        Raises DataError, which names the file, for one that is missing, damaged, of another version or another shape.
+        Raises DataError, which names the file, for one that is missing, damaged, of another version or another shape;
+        NotImportedError for an objective of a module that is not imported.
         """
         content = read_described(path, "task")
         try:
@@ -96,6 +98,8 @@ class Manifest:
                 objectives=tuple(map(objectives.from_config, steps)),
                 splits={name: _split(entry, f"splits.{name}") for name, entry in splits.items()},
             )
+        except NotImportedError:
+            raise  # it says what to do
         except (ValueError, ConfigError, DataError) as error:
             raise DataError(f"{path} does not describe a token store, compile it again: {error}") from error
 
