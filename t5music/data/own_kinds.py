@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from t5music.errors import ConfigError, DataError, nearest
 
+
 class NotImportedError(DataError):
     """Something that is declared in a module of somebody's, which is not imported; the message says how to."""
 

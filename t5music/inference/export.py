@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from flax import nnx
 
+from t5music import files
 from t5music.data.vocabulary import Vocabulary
-from t5music.errors import ConfigError
+from t5music.errors import DataError
 from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS, safetensors_library
 from t5music.model import huggingface, parameters
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import first_line
 
 
-def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
+def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, *, force: bool = False) -> Path:
     """`t5music export`: writes the model of a checkpoint as `T5ForConditionalGeneration` reads it.
 
     The folder is written whole or not at all.
@@ -27,38 +26,34 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
         checkpoint: of a run.
         folder: to write.
         vocabulary: the one that the model was trained with.
+        force: whether an exported model that is there may be replaced.
 
     Returns:
         The folder's path.
 
     Raises:
         CheckpointError: a checkpoint that is damaged, or of another vocabulary.
-        ConfigError: the folder is there already or cannot be written, or the architecture is not that of Hugging
-            Face's T5.
+        ConfigError: there is something at `folder`, or the architecture is not that of Hugging Face's T5.
+        DataError: the folder cannot be written.
     """
     target = Path(folder)
-    if target.exists():
-        raise ConfigError(f"--to {folder} is there already: choose another name, or remove it")
+    files.require_free_folder(folder, "--to", force=force, mark=METADATA, kind="exported model")
     safetensors = safetensors_library()
     fields = huggingface.config_to(checkpoint.config)
     checkpoint.require_vocabulary(vocabulary.fingerprint)
     state = parameters.abstract(checkpoint.config)[1]
     nnx.replace_by_pure_dict(state, checkpoint.params())
     metadata = {**checkpoint.metadata.content, "step": checkpoint.step}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
-            unfinished = Path(temporary) / target.name
-            unfinished.mkdir()
-            arrays = huggingface.to_huggingface(state, checkpoint.config)
+    arrays = huggingface.to_huggingface(state, checkpoint.config)
+    with files.replacing_folder(target) as unfinished:
+        try:
             safetensors.numpy.save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
-            _write(unfinished / CONFIG, fields)
-            _write(unfinished / METADATA, metadata)
-            _write(unfinished / WORDS, list(vocabulary.words))
-            (unfinished / "README.md").write_text(_card(target.name, checkpoint), encoding="utf-8")
-            shutil.move(unfinished, target)
-    except (OSError, safetensors.SafetensorError) as error:  # safetensors wraps those of the file system
-        raise ConfigError(f"--to {folder} cannot be written: {first_line(error)}") from error
+        except safetensors.SafetensorError as error:  # in which those of the file system are wrapped
+            raise DataError(f"cannot write {target / WEIGHTS}: {first_line(error)}") from error
+        _write(unfinished / CONFIG, fields)
+        _write(unfinished / METADATA, metadata)
+        _write(unfinished / WORDS, list(vocabulary.words))
+        (unfinished / "README.md").write_text(_card(target.name, checkpoint), encoding="utf-8")
     count = parameters.count(state)
     print(f"{target}: {count:,} parameters of step {checkpoint.step} of {checkpoint.folder}")
     return target

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_checkpoint
+from t5music.cli.flags import add_checkpoint, add_force
+from t5music.files import require_free
 
 HELP = "Write a trained model as a Hugging Face T5, for transformers and for other runs to start from."
 
@@ -15,13 +16,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_dir", required=True, metavar="RUN", help="folder of the trained model")
     add_checkpoint(parser)
     parser.add_argument("--to", required=True, metavar="FOLDER", help="the folder to write")
+    add_force(parser)
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_run(flags.model_dir, flags.checkpoint)
+    require_free(flags.to, "--to", force=flags.force)
     from t5music.data import vocabulary
     from t5music.inference import export
     from t5music.training.checkpoints.checkpoint import Checkpoint
 
-    export.export(Checkpoint.open(flags.model_dir, flags.checkpoint), flags.to, vocabulary.default())
+    checkpoint = Checkpoint.open(flags.model_dir, flags.checkpoint)
+    export.export(checkpoint, flags.to, vocabulary.default(), force=flags.force)

@@ -32,7 +32,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="start from the weights of this run, checkpoint or Hugging Face folder (gin: INITIAL_CHECKPOINT_PATH)",
     )
-    parser.add_argument("--steps", type=whole(1), metavar="N", help="number of training steps (gin: TRAIN_STEPS)")
+    parser.add_argument(
+        "--steps", type=whole(1, 2**31 - 1), metavar="N", help="number of training steps (gin: TRAIN_STEPS)"
+    )
     parser.add_argument("--batch_size", type=whole(1), metavar="N", help="packed rows in a batch (gin: BATCH_SIZE)")
     parser.add_argument("--dropout", type=real(0, 1), metavar="RATE", help="dropout rate (gin: DROPOUT_RATE)")
     gin_flags.add(parser, f"{_FROM_SCRATCH}, with --init {_FROM_WEIGHTS}")
