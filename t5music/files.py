@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -29,15 +30,17 @@ def data_dir() -> Path:
 
 
 def require_local(path: str, name: str) -> None:
-    """Refuses a bucket or another address in place of a path, before anything is begun.
+    """Refuses what cannot be a path here, a bucket or another address above all, before anything is begun.
 
     Args:
         path: what somebody gave; paths separated by commas, too.
         name: of its flag or gin binding.
 
     Raises:
-        ConfigError: the path begins with a scheme, as gs:// or s3://.
+        ConfigError: the path begins with a scheme, as gs:// or s3://, or has a NUL character in it.
     """
+    if "\0" in path:
+        raise ConfigError(f"{name}: no file or folder can have a NUL character in its name")
     if _ADDRESS.search(path):
         raise ConfigError(
             f"{name} {printable_name(path)}".lstrip() + ": only files and folders of this machine can be read and "
@@ -97,6 +100,40 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
+def require_free(path: str | os.PathLike[str], flag: str, *, force: bool) -> None:
+    """Raises ConfigError where there is something at `path` already, and `force` does not allow to replace it."""
+    if os.path.lexists(path) and not force:
+        raise ConfigError(f"{printable_name(path)} exists: choose another name by {flag}, or replace it by --force")
+
+
+def require_free_file(path: str | os.PathLike[str], flag: str, *, force: bool) -> None:
+    """As `require_free`, of a file: a folder at `path` is refused, whatever `force` says."""
+    if os.path.isdir(path):
+        raise ConfigError(f"{flag} {printable_name(path)} is a folder: name a file in it")
+    require_free(path, flag, force=force)
+
+
+def require_free_folder(path: str | os.PathLike[str], flag: str, *, force: bool, mark: str, kind: str) -> None:
+    """As `require_free`; and `force` replaces only a folder of the same kind, or an empty one.
+
+    Args:
+        path: of the folder to write.
+        flag: that names it.
+        force: whether a folder that exists may be replaced.
+        mark: the file or folder in it that only this kind has.
+        kind: what such a folder is.
+
+    Raises:
+        ConfigError: there is something that must not be replaced.
+    """
+    require_free(path, flag, force=force)
+    folder = Path(path)
+    is_other = folder.is_symlink() or not folder.is_dir() or (any(folder.iterdir()) and not (folder / mark).exists())
+    if os.path.lexists(folder) and is_other:
+        name = printable_name(folder)
+        raise ConfigError(f"{name} is no {kind}, and --force replaces nothing else: choose another name by {flag}")
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path in the same folder that is renamed to `path` on success and removed on failure.
@@ -122,6 +159,48 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def swap_in(folder: Path, target: Path) -> None:
+    """Gives a finished folder the name of another one, which is removed then; both lie on one file system.
+
+    Raises OSError, with what was there still in its place.
+    """
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    replaced = os.path.lexists(target)
+    if replaced:
+        target.rename(old)
+    try:
+        folder.rename(target)
+    except OSError:
+        if replaced:
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields an empty folder beside `path` that takes its place on success and is removed on failure.
+
+    What was at `path` goes then, and not before. Who may replace what is for the caller to say. A file system that
+    refuses (full, read-only, no permission) raises DataError that names `path`.
+    """
+    target = Path(path)
+    work: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        folder = work / target.name
+        folder.mkdir()  # mkdtemp's own folder is private; this one is ordinary
+        yield folder
+        swap_in(folder, target)
+    except OSError as error:
+        raise DataError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

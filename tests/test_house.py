@@ -9,6 +9,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -202,3 +203,11 @@ def test_gin_folder_does_not_shadow_gin():
 def test_built_corpora_are_read_without_tensorflow():
     code = "import t5music.corpora.datasets, tensorflow_datasets, sys; print('tensorflow' in sys.modules)"
     assert run_python(code) == "False"
+
+
+def test_every_folder_of_modules_is_installed():
+    """A wheel holds the packages that pyproject.toml lists, and nothing else."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "t5music").rglob("*.py")}
+    folders = {folder for folder in folders if not {"gin", "tasks"} & {*folder.parts}}  # these lie beside t5music/
+    assert {".".join(folder.parts) for folder in folders} | set(settings["package-dir"]) == set(settings["packages"])

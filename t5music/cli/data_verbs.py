@@ -115,13 +115,13 @@ def build(
         _build(corpus, source=source, accept_licence=accept_licence, workers=workers, force=force)
 
 
-def export(name: str, split: str, folder: str) -> None:
-    """Writes a split of a corpus as MIDI files, and builds the corpus first if need be."""
+def export(name: str, split: str, folder: str, *, force: bool = False) -> None:
+    """Writes a split of a corpus as MIDI files, over such files with `force`; builds the corpus first if need be."""
     if name in catalogue.CATALOGUE and read_report(name, files.data_dir()) is None:
         _build(catalogue.get(name))
     from t5music.corpora import build as builder
 
-    paths = builder.export(name, files.data_dir(), split, Path(folder))
+    paths = builder.export(name, files.data_dir(), split, Path(folder), force=force)
     print(f"{folder}: {len(paths)} MIDI files, the {split} split of {name}")
 
 
@@ -253,6 +253,8 @@ def _build_folder(
         if not choice and table_path is None:
             choice = answer = _ask_for_labels(root)
         corpus = folder.corpus(root, name, labels, table_path, folders_are_labels=choice == "folders")
+    if record is not None and record.folder != printable_name(root.resolve()) and not force:
+        raise DataError(f"{name} was built of {record.folder}: choose another name by --name, or replace it by --force")
     key = builder.key(corpus, corpus.entries(root))
     is_built = record is not None or read_report(name, files.data_dir()) is not None
     if not force and is_built and (record is None or record.key != key):
@@ -342,7 +344,7 @@ def compile_names(
             if cache:
                 from t5music.data.seqio_bridge import cache as seqio_cache
 
-                seqio_cache.write(task.name, store, Path(cache))
+                seqio_cache.write(task.name, store, Path(cache), force=force)
         if name in declaration.MIXTURES:
             rates = declaration.MIXTURES[name].rates
             print(f"{name}: {write_mixture(compiling.stores_dir(files.data_dir()), name, rates)}")

@@ -8,18 +8,24 @@ import sys
 from typing import TYPE_CHECKING
 
 from t5music.cli import inputs
-from t5music.cli.parser import real, whole
+from t5music.cli.parser import choice, real, whole
 
 if TYPE_CHECKING:
     from t5music.runs.print_plan import Request
 
+MOST_PROCESSES = 1024  # on one machine
+MOST_DEVICES = 2**20
+WEEK = 7 * 24 * 3600  # in seconds
 _PROCESS_FLAGS = ("coordinator", "processes", "process_id", "distributed", "wait")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Adds --workers."""
     parser.add_argument(
-        "--workers", type=whole(1), metavar="N", help="number of processes that share the work (default: one per core)"
+        "--workers",
+        type=whole(1, MOST_PROCESSES),
+        metavar="N",
+        help="number of processes that share the work (default: one per core)",
     )
 
 
@@ -67,8 +73,10 @@ def add_platform(parser: argparse.ArgumentParser) -> None:
     """Adds --platform, for verbs that compute; they call `prepare_devices` first."""
     parser.add_argument(
         "--platform",
-        default=os.environ.get("T5MUSIC_PLATFORM"),
-        help="cpu, gpu or tpu; an error where the machine does not have it "
+        type=choice("cpu", "gpu", "tpu"),
+        default=os.environ.get("T5MUSIC_PLATFORM") or None,
+        metavar="cpu|gpu|tpu",
+        help="what to compute on; an error where the machine does not have it "
         "(default: the best that JAX can use; environment: T5MUSIC_PLATFORM)",
     )
 
@@ -77,14 +85,14 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a verb that several processes may run together."""
     group = parser.add_argument_group("several processes", "Give the same command on every machine.")
     group.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, with a free port")
-    group.add_argument("--processes", type=whole(1), metavar="N", help="number of processes")
-    group.add_argument("--process_id", type=whole(0), metavar="I", help="number of this process, from 0")
+    group.add_argument("--processes", type=whole(1, MOST_DEVICES), metavar="N", help="number of processes")
+    group.add_argument("--process_id", type=whole(0, MOST_DEVICES), metavar="I", help="number of this process, from 0")
     group.add_argument(
         "--distributed", action="store_true", help="take these three from the cluster: Cloud TPU, SLURM, Open MPI"
     )
     group.add_argument(
         "--wait",
-        type=real(above=0),
+        type=real(above=0, most=WEEK),
         default=300,
         metavar="SECONDS",
         help="how long to wait for the other processes (default: %(default)s)",
@@ -120,7 +128,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--plan_count",
-        type=whole(1),
+        type=whole(1, MOST_DEVICES),
         metavar="N",
         help="plan for this many chips (default: train.device_count, or those of this machine)",
     )

@@ -89,8 +89,9 @@ def configure(flags: argparse.Namespace, default: str, macros: Mapping[str, str]
         default: the gin file to read where none is named.
         macros: flag -> the macro that it is short for. They are set before the --gin flags, so that those win.
     """
-    from t5music.configuration import gin_files, registry  # noqa: F401  (registers what gin may set)
+    from t5music.configuration import gin_files, registry
 
+    registry.register()
     short = [
         gin_files.binding(macro, str(value))
         for flag, macro in macros.items()

@@ -18,7 +18,11 @@ from t5music.cli.parser import Parser
 from t5music.cli.verbs import VERBS
 from t5music.errors import ConfigError, T5MusicError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or none for this user
+# What the file system says of a file, and no fault of t5music's: of these a file cannot be written ...
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# ... and of these not read or not written.
+_NOT_OPENED = (errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_LONGEST = 1000  # characters of an error
 
 
 def build_parser() -> Parser:
@@ -66,17 +70,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags.run(flags)
     except T5MusicError as error:
         # Gin adds lines of its own to the errors of what it calls.
-        print(f"t5music: error: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"t5music: error: {_printable(str(error).splitlines()[0])}", file=sys.stderr)
         _leave_other_processes(2)
         return 2
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in (*_NOT_WRITTEN, *_NOT_OPENED):
             _leave_other_processes(1, traceback_first=True)
             raise
-        print(f"t5music: error: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of the output
+        what = "write" if error.errno in _NOT_WRITTEN else "read or write"
+        name = files.printable_name(error.filename) if isinstance(error.filename, str) else "the output"
+        print(f"t5music: error: cannot {what} {name}: {error.strerror}", file=sys.stderr)
+        if error.filename is None:  # what is left of the output is lost with it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave_other_processes(2)
         return 2
     except KeyboardInterrupt:
@@ -86,6 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_other_processes(1, traceback_first=True)
         raise
     return 0
+
+
+def _printable(text: str) -> str:
+    """A text that a terminal only shows: a control character of a value or a file's name is written as an escape.
+
+    Of one that fills a screen, because a value does, the middle is left out.
+    """
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def _leave_other_processes(status: int, *, traceback_first: bool = False) -> None:

@@ -121,7 +121,7 @@ def choice(*values: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in values:
             raise argparse.ArgumentTypeError(
-                f"must be {' or '.join(values)}, not {_short(text)}{nearest(text, values)}"
+                f"must be {', '.join(values[:-1])} or {values[-1]}, not {_short(text)}{nearest(text, values)}"
             )
         return text
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -101,7 +102,7 @@ def require_files(files: Iterable[str], search_paths: Iterable[str] = ()) -> lis
     pending = [(file, f"--gin_file {file}") for file in files]
     seen: set[str] = set()
     for file, where in pending:
-        path = next((Path(path) / file for path in searched if (Path(path) / file).is_file()), None)
+        path = next((Path(path) / file for path in searched if os.path.isfile(Path(path) / file)), None)
         if path is None:
             candidates = [str(other.relative_to(path)) for path in searched[-2:] for other in Path(path).rglob("*.gin")]
             raise ConfigError(f"{where}: not found in {', '.join(searched)}{nearest(file, candidates)}")

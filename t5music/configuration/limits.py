@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 MOST_ROWS = 2**24  # of a batch, or of anything that is held in memory; what is beyond is a slip
 MOST_TOKENS = 2**20  # of a row
+MOST_STEPS = 2**31 - 1  # a step is counted in 32 bits
+MOST_DEVICES = 2**20
 
 
 class Limit(NamedTuple):
@@ -36,8 +38,8 @@ _STEPS, _ROWS, _FROM_0, _SHARE = Limit(1), Limit(1, MOST_ROWS), Limit(0), Limit(
 # By the parameter's name, which means the same wherever it stands.
 _BY_NAME = {
     "seed": _FROM_0,
-    "train_steps": _STEPS,
-    "device_count": _STEPS,
+    "train_steps": Limit(1, MOST_STEPS),
+    "device_count": Limit(1, MOST_DEVICES),
     "batch_size": _ROWS,
     "microbatches": _ROWS,
     "lanes": _ROWS,
@@ -46,6 +48,7 @@ _BY_NAME = {
     "segments": _STEPS,
     "count": _STEPS,
     "samples": Limit(0, MOST_ROWS),
+    "answers": Limit(0, MOST_ROWS),
     "words": Limit(1, MOST_TOKENS),
     "prompt_words": Limit(1, MOST_TOKENS),
     "stride": Limit(1, MOST_TOKENS),

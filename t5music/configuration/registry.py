@@ -52,10 +52,20 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     Update,
     Validation,
     sharding.make_mesh,
-    *OBJECTIVES.values(),
 )
-for _configurable in _CONFIGURABLES:
-    gin.external_configurable(_configurable, module=_configurable.__module__.removeprefix("t5music."))
+_registered: set[Callable[..., Any]] = set()
+
+
+def register() -> None:
+    """Registers with gin what it may configure, and objectives of one's own that have been declared since."""
+    configurables: tuple[Callable[..., Any], ...] = (*_CONFIGURABLES, *OBJECTIVES.values())
+    for configurable in configurables:
+        if configurable not in _registered:
+            _registered.add(configurable)
+            gin.external_configurable(configurable, module=configurable.__module__.removeprefix("t5music."))
+
+
+register()
 
 
 _RUN_FILES = {run_train: "runs/train.gin", run_evaluate: "runs/eval.gin"}

@@ -2,7 +2,7 @@
 
 A built corpus lies under `<data_dir>/corpora`: one record a piece, its MIDI bytes and its labels. It is a TFDS dataset
 (tfds_datasets) or, without TensorFlow, files of our own (piece_files), and the same pieces in the same order in both.
-An interrupted build goes on where it stopped; the dataset is written under a temporary name, which it loses at the end.
+An interrupted build goes on where it stopped; the dataset is written beside an older one, whose place it then takes.
 """
 
 from __future__ import annotations
@@ -95,12 +95,14 @@ def _build(
         )
         try:
             metadata = _write(corpus, todo, data_dir, as_tfds)
-        except DataError:
-            shutil.rmtree(work, ignore_errors=True)  # the files are at fault, and they may be mended
+        except DataError as error:
+            if not isinstance(error.__cause__, OSError):  # not the disk is at fault but the files, which may be mended
+                shutil.rmtree(work, ignore_errors=True)
             raise
     except (OSError, RuntimeError) as error:  # TFDS wraps TensorFlow's in RuntimeError
         raise DataError(f"cannot write corpus {corpus.name!r} below {data_dir}: {error}") from error
-    shutil.rmtree(work, ignore_errors=True)
+    for folder in work.parent.glob(f".{corpus.name}.*/"):  # this one, and what killed builds have left
+        shutil.rmtree(folder, ignore_errors=True)
     return metadata
 
 
@@ -190,14 +192,13 @@ def _write(corpus: Corpus, todo: Sequence[parallel.Part[Entry]], data_dir: Path,
             yield {field: _as_bytes(values[field]) for field in fields}
 
     numbers = {name: [n for n, each in enumerate(splits) if each == name] for name in SPLITS if name in splits}
-    if read_report(corpus.name, data_dir) is not None:
-        shutil.rmtree(corpora_dir(data_dir) / corpus.name)
-    if as_tfds:
-        from t5music.corpora import tfds_datasets
+    with files.replacing_folder(corpora_dir(data_dir) / corpus.name) as folder:  # an older one goes at the end
+        if as_tfds:
+            from t5music.corpora import tfds_datasets
 
-        tfds_datasets.write(corpus, data_dir, fields, numbers, pieces, metadata)
-    else:
-        piece_files.write(corpora_dir(data_dir) / corpus.name / corpus.version, fields, numbers, pieces, metadata)
+            tfds_datasets.write(corpus, folder.parent, fields, numbers, pieces, metadata)
+        else:
+            piece_files.write(folder / corpus.version, fields, numbers, pieces, metadata)
     return metadata
 
 
@@ -217,13 +218,16 @@ def _count(kinds: Iterable[str]) -> dict[str, int]:
     return dict(Counter(kinds).most_common())
 
 
-def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[Path]:
+def export(corpus_name: str, data_dir: Path, split: str, folder: Path, *, force: bool = False) -> list[Path]:
     """Writes the pieces of one split as MIDI files into `folder`; returns their paths, sorted.
+
+    `force` says whether files that exist may be replaced.
 
     A file has the last part of its piece's id as its name, without its suffix; where that names several, the whole id
     with `__` for the slashes; and where that does, the suffix too.
 
     Raises:
+        ConfigError: one of the files exists; none is written then.
         DataError: the corpus is not built, has no such split, or the folder cannot be written.
     """
     pieces = datasets.records(corpus_name, split, data_dir)
@@ -232,10 +236,16 @@ def export(corpus_name: str, data_dir: Path, split: str, folder: Path) -> list[P
     ids = [PurePosixPath(piece["id"].decode()) for piece in pieces]
     choices = [(name.stem, str(name.with_suffix("")).replace("/", "__"), str(name).replace("/", "__")) for name in ids]
     pieces_of = Counter(stem.casefold() for stems in choices for stem in set(stems))  # some systems ignore case
-    paths = []
-    for piece, stems in zip(pieces, choices, strict=True):
-        stem = next((stem for stem in stems if pieces_of[stem.casefold()] == 1), stems[-1])
-        path = folder / f"{stem}.mid"
-        files.write_bytes(path, piece["midi"])
-        paths.append(path)
+    names = [next((stem for stem in stems if pieces_of[stem.casefold()] == 1), stems[-1]) for stems in choices]
+    paths = [folder / f"{name}.mid" for name in names]
+    for path in paths:
+        files.require_free(path, "--to", force=force)
+    new = {path for path in paths if not path.exists()}
+    try:
+        for piece, path in zip(pieces, paths, strict=True):
+            files.write_bytes(path, piece["midi"])
+    except DataError:
+        for path in new:  # the same command can be given again
+            path.unlink(missing_ok=True)
+        raise
     return sorted(paths)

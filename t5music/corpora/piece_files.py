@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -60,10 +59,10 @@ def write(
     pieces: Callable[[], Iterator[Mapping[str, bytes]]],
     metadata: Mapping[str, Any],
 ) -> None:
-    """Writes a corpus into `folder`, whole or not at all; what is there goes.
+    """Writes a corpus into a new folder.
 
     Args:
-        folder: the folder of this version of the corpus.
+        folder: of this version of the corpus.
         fields: names of the fields.
         splits: split -> the numbers of its pieces in the corpus.
         pieces: gives all pieces of the corpus, in order; called once.
@@ -72,30 +71,25 @@ def write(
     Raises:
         OSError: the folder cannot be written.
     """
-    work = folder.parent.with_name(f".{folder.parent.name}.incomplete")  # where no reader looks
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    folder.mkdir(parents=True)
     # The pieces come in the order of the corpus and stand in another: they wait in a file that is read at random.
-    waiting = RecordWriter(work / "waiting")
+    waiting = RecordWriter(folder / "waiting")
     for piece in pieces():
         values = [piece[field] for field in fields]
         waiting.write(b"".join([struct.pack(f"<{len(values)}I", *map(len, values)), *values]))
     waiting.close()
-    records = RecordFile(work / "waiting")
-    files = {}
+    records = RecordFile(folder / "waiting")
+    split_files = {}
     for split, indices in splits.items():
-        writer = RecordWriter(work / _file(split))
+        writer = RecordWriter(folder / _file(split))
         for index in order(split, indices):
             writer.write(records[index])
         writer.close()
-        files[split] = SplitFile(len(indices), RecordFile(work / _file(split)).digest)
+        split_files[split] = SplitFile(len(indices), RecordFile(folder / _file(split)).digest)
     del records  # a mapped file cannot be removed everywhere
-    (work / "waiting").unlink()
-    (work / DESCRIPTION).write_text(json.dumps(asdict(Description(tuple(fields), files))), encoding="utf-8")
-    (work / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work.rename(folder)
+    (folder / "waiting").unlink()
+    (folder / DESCRIPTION).write_text(json.dumps(asdict(Description(tuple(fields), split_files))), encoding="utf-8")
+    (folder / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
 
 
 def describe(folder: Path) -> Description | None:

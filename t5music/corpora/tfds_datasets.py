@@ -14,12 +14,12 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from t5music.corpora.base import Corpus, corpora_dir
+from t5music.corpora.base import Corpus
 
 
 def write(
     corpus: Corpus,
-    data_dir: Path,
+    folder: Path,
     fields: Sequence[str],
     splits: Mapping[str, Sequence[int]],
     pieces: Callable[[], Iterator[Mapping[str, bytes]]],
@@ -29,7 +29,7 @@ def write(
 
     Args:
         corpus: what it is.
-        data_dir: the folder that holds everything t5music builds.
+        folder: TFDS's data_dir, in which there is no such dataset yet.
         fields: names of the fields.
         splits: split -> the numbers of its pieces in the corpus.
         pieces: gives all pieces of the corpus, in order; called once for each split.
@@ -38,7 +38,7 @@ def write(
     Raises:
         OSError, RuntimeError: the dataset cannot be written.
     """
-    builder = _builder(corpus, data_dir, fields, splits, pieces, metadata)
+    builder = _builder(corpus, folder, fields, splits, pieces, metadata)
     tfds.disable_progress_bar()  # reading has its own bar; TFDS's are many and short
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -49,7 +49,7 @@ def write(
 
 def _builder(
     corpus: Corpus,
-    data_dir: Path,
+    folder: Path,
     fields: Sequence[str],
     splits: Mapping[str, Sequence[int]],
     pieces: Callable[[], Iterator[Mapping[str, bytes]]],
@@ -84,4 +84,4 @@ def _builder(
     }
     with tfds.core.registered.skip_registration():
         kind = type(corpus.name, (tfds.core.GeneratorBasedBuilder,), members)
-    return kind(data_dir=str(corpora_dir(data_dir)), file_format="array_record")
+    return kind(data_dir=str(folder), file_format="array_record")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -192,14 +192,26 @@ METRICS: dict[str, Metric] = {
 def register(metric: Metric) -> Metric:
     """Makes a metric of one's own known by its function's name, as a decorator.
 
+    It has seqio's signature: (targets, predictions), two lists of texts in the same order, to {figure: number}. Tasks
+    name it among the `metrics` of their examples; it is measured by seqio's Evaluator and by `t5music eval`.
+
     Raises ConfigError where the name is taken.
     """
     return own_kinds.register(METRICS, metric.__name__, metric)
 
 
-def get(name: str) -> Metric:
-    """The metric of a name. Raises DataError for an unknown one."""
-    return own_kinds.look_up(METRICS, name, "metric")
+def get(name: str, module: str | None = None) -> Metric:
+    """The metric of a name.
+
+    Raises DataError for an unknown one; where the module that declares it is given, the message says to import it.
+    """
+    return own_kinds.look_up(METRICS, name, "metric", module)
+
+
+def modules(names: Iterable[str]) -> dict[str, str]:
+    """Name -> module of those registered metrics that are declared outside of t5music."""
+    origins = {name: own_kinds.origin(METRICS[name]) for name in names if name in METRICS}
+    return {name: origin[own_kinds.MODULE] for name, origin in origins.items() if origin}
 
 
 def _abc_pitches(text: str) -> list[tuple[int, ...]]:

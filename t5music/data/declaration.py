@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from t5music.data import answer_metrics
 from t5music.data.examples import Examples
 from t5music.data.mixing_rates import Rate
 from t5music.data.objectives import Objective
@@ -75,10 +76,20 @@ def add_task(
             training.
 
     Raises:
-        ConfigError: something else is declared under this name.
+        ConfigError: something else is declared under this name, or metrics of one's own that nothing can judge.
+        DataError: a metric that is not registered.
     """
     steps = (*objectives, *getattr(examples, "objectives", ()))
-    metrics = examples.metrics if all(step.keeps_answers for step in steps) else ()  # of noise, the loss alone
+    keeps_answers = all(step.keeps_answers for step in steps)  # of noise, the loss alone
+    if not keeps_answers and answer_metrics.modules(examples.metrics):
+        noise = next(step.name for step in steps if not step.keeps_answers)
+        raise ConfigError(
+            f"task {name!r}: its metrics judge answers, and {noise!r} keeps none: set keeps_answers = True in that "
+            "objective if its targets still answer, or leave the metrics out"
+        )
+    metrics = examples.metrics if keeps_answers else ()
+    for metric in metrics:
+        answer_metrics.get(metric)
     corpora = (corpora,) if isinstance(corpora, str) else tuple(corpora)
     _add(TASKS, Declaration(name, corpora, examples, steps, tuple(metrics), tuple(apart_from)))
 

@@ -11,6 +11,11 @@ from typing import Any, TypeVar
 
 from t5music.errors import ConfigError, DataError, nearest
 
+
+class NotImportedError(DataError):
+    """Something that is declared in a module of somebody's, which is not imported; the message says how to."""
+
+
 MODULE = "module"  # in a config: where its class is declared
 Kind = TypeVar("Kind", bound=Callable[..., Any])
 
@@ -24,8 +29,8 @@ def register(registry: MutableMapping[str, Any], name: str, kind: Kind) -> Kind:
     return kind
 
 
-def origin(kind: type) -> dict[str, str]:
-    """What a config says of a class that is declared elsewhere: its module. {} of t5music's own."""
+def origin(kind: Callable[..., Any]) -> dict[str, str]:
+    """What a config says of a class or function that is declared elsewhere: its module. {} of t5music's own."""
     return {} if kind.__module__.partition(".")[0] == "t5music" else {MODULE: kind.__module__}
 
 
@@ -39,12 +44,13 @@ def look_up(registry: Mapping[str, Any], name: Any, what: str, module: Any = Non
         module: where a config says that it is declared.
 
     Raises:
-        DataError: there is none of this name, or not before its module is imported.
+        DataError: there is none of this name.
+        NotImportedError: there is none before its module is imported.
     """
     if isinstance(name, str) and name in registry:
         return registry[name]
     if isinstance(module, str):
-        raise DataError(
+        raise NotImportedError(
             f"{what} {name!r} is declared in the module {module}, which is not imported: add --module_import {module}, "
             "or set T5MUSIC_MODULES, if you trust that module"
         )

@@ -35,11 +35,12 @@ class Evaluator:
         stride: int = song_windows.STRIDE,
         past: str = song_windows.TARGETS,
         ngram: int | None = None,
+        answers: int | None = None,
     ) -> None:
         """Takes the arguments of `runs.evaluate`."""
         self.split = split
         self._stores, self._lengths = stores, lengths
-        self._settings = Settings(split, batch_size, limit, stride, past, ngram)
+        self._settings = Settings(split, batch_size, limit, stride, past, ngram, answers)
         self._evaluations = {store.name: evaluation_of(store, self._settings) for store in stores}
         self.confusions: dict[str, Confusion] = {}
 

@@ -13,7 +13,8 @@ from t5music.data import answer_metrics
 from t5music.data.examples import LabelNotes
 from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Vocabulary
-from t5music.evaluation import metrics
+from t5music.evaluation import answer_scores, metrics
+from t5music.evaluation.answer_scores import Answers
 from t5music.evaluation.confusion import Confusion
 from t5music.music.note_classes import skyline_of_words
 
@@ -43,8 +44,8 @@ def judge_pieces(
         vocabulary: the store's.
 
     Returns:
-        "accuracy", "macro_f1", "examples", "majority_accuracy" (of always giving the most frequent training label) and
-        recall by label.
+        "accuracy", "macro_f1", "examples", "majority_accuracy" (of always giving the most frequent training label),
+        recall by label, and what further metrics that the task declares give.
     """
     labels = store.labels or ()
 
@@ -56,7 +57,15 @@ def judge_pieces(
     scores = answer_metrics.classification_metrics(truths, answers, labels)
     majority = metrics.majority_accuracy(true_labels(TRAIN, range(store.examples(TRAIN))), truths)
     shown = {name: scores[name] for name in ("accuracy", "macro_f1", "examples")}
-    return Verdict(shown | {"majority_accuracy": majority} | _recalls(scores), Confusion(labels, scores["confusion"]))
+    shown |= {"majority_accuracy": majority} | _recalls(scores)
+    texts = Answers(*([labels[index] for index in indices] for indices in (truths, answers)))
+    return Verdict(shown | _of_further_metrics(store, texts, shown), Confusion(labels, scores["confusion"]))
+
+
+def _of_further_metrics(store: TokenStore, answers: Answers, taken: Mapping[str, float]) -> dict[str, float]:
+    """What those metrics give that a task with labels declares beside the ones that are measured here."""
+    names = answer_scores.declared(store, apart_from=answer_scores.OF_LABELS)
+    return answer_scores.score(store, names, answers, taken)
 
 
 class NoteJudge:
@@ -91,13 +100,15 @@ class NoteJudge:
                 beyond the last answer, which a model did not see because its inputs were cut, are wrong.
 
         Returns:
-            "note_accuracy", "note_macro_f1" and recall by label, all notes of all examples together.
+            "note_accuracy", "note_macro_f1" and recall by label, all notes of all examples together, and what further
+            metrics that the task declares give.
         """
         values = self._kind.values
-        scores = answer_metrics.note_classification(self._truths(indices), self._texts(answers), values)
-        shown = {"note_accuracy": scores["accuracy"], "note_macro_f1": scores["macro_f1"]}
+        texts = Answers(self._truths(indices), self._texts(answers))
+        scores = answer_metrics.note_classification(texts.targets, texts.predictions, values)
+        shown = {"note_accuracy": scores["accuracy"], "note_macro_f1": scores["macro_f1"]} | _recalls(scores)
         confusion = Confusion((*values, answer_metrics.NO_ANSWER), scores["confusion"])
-        return Verdict(shown | _recalls(scores), confusion)
+        return Verdict(shown | _of_further_metrics(self._store, texts, shown), confusion)
 
     def baselines(self, indices: Sequence[int]) -> dict[str, float]:
         """Returns what answers are worth that know nothing: "majority_accuracy" and, of melodies, "skyline_accuracy".

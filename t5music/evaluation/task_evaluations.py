@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from t5music.data.loading import loader, song_windows
 from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
-from t5music.evaluation import cells, likeliest_labels
+from t5music.evaluation import answer_scores, cells, likeliest_labels
 from t5music.evaluation.baselines import Baselines
 from t5music.evaluation.label_scores import NoteJudge, Verdict, judge_pieces
 from t5music.evaluation.models import Models
@@ -34,6 +35,8 @@ class Settings:
         stride: of whole songs, see data.loading.song_windows.
         past: likewise.
         ngram: order of an n-gram model to stand beside the model's figures; None for none.
+        answers: at most so many examples are answered in writing, for the metrics that the task declares; None for
+            all, if it has any but `answer_scores.ON_REQUEST`.
     """
 
     split: str
@@ -42,6 +45,7 @@ class Settings:
     stride: int = song_windows.STRIDE
     past: str = song_windows.TARGETS
     ngram: int | None = None
+    answers: int | None = None
 
 
 class Evaluation(Protocol):
@@ -53,7 +57,13 @@ class Evaluation(Protocol):
 
 
 def evaluation_of(store: TokenStore, settings: Settings) -> Evaluation:
-    """Returns the evaluation that fits the kind of a store's task."""
+    """Returns the evaluation that fits the kind of a store's task.
+
+    Raises ConfigError for a task of whole pieces that declares metrics of answers.
+    """
+    if isinstance(store.kind, Songs | FourParts) and store.manifest.metrics:
+        names = ", ".join(store.manifest.metrics)
+        raise ConfigError(f"{store.name} is of whole pieces, which are not answers: {names} cannot judge them")
     if isinstance(store.kind, Songs):
         return SongEvaluation(store, settings)
     if isinstance(store.kind, FourParts):
@@ -82,16 +92,35 @@ def batches_of(
 
 
 class TargetEvaluation:
-    """How likely the true targets are, beside baselines."""
+    """How likely the true targets are, beside baselines; and what the task's metrics say of written answers."""
 
     def __init__(self, store: TokenStore, settings: Settings) -> None:
         self._store, self._settings = store, settings
         self._baselines = Baselines(store, settings.split, ngram=settings.ngram)
 
     def measure(self, models: Models) -> Verdict:
-        """Returns the metrics of `likelihood.evaluate` and `Baselines.beside`."""
+        """Returns the metrics of `likelihood.evaluate` and `Baselines.beside`, and those that the task declares."""
         scores = models.score(batches_of(self._store, self._settings, models), models.vocabulary.is_note)
-        return Verdict(scores | self._baselines.beside(scores, models.vocabulary))
+        scores |= self._baselines.beside(scores, models.vocabulary)
+        return Verdict(scores | self._of_answers(models, scores))
+
+    def _of_answers(self, models: Models, scores: Mapping[str, float]) -> dict[str, float]:
+        """Returns what the declared metrics say of the answers that the model writes, beside other scores."""
+        settings = self._settings
+        on_request = answer_scores.ON_REQUEST if settings.answers is None else ()
+        names = answer_scores.declared(self._store, apart_from=on_request)
+        if not names or settings.answers == 0 or not _writes(models, self._store, names):
+            return {}
+        answers = answer_scores.write(
+            models.members[0](),
+            self._store,
+            settings.split,
+            lengths=models.lengths,
+            batch_size=settings.batch_size,
+            vocabulary=models.vocabulary,
+            limit=min((most for most in (settings.limit, settings.answers) if most is not None), default=None),
+        )
+        return answer_scores.score(self._store, names, answers, taken=scores)
 
 
 class SongEvaluation:
@@ -198,6 +227,8 @@ class NoteLabelEvaluation:
             )
             verdict = judge.judge(batches.examples, [judge.classes(ids) for ids in written])
         elif not is_classifier:
+            names = answer_scores.declared(self._store, apart_from=answer_scores.OF_LABELS)
+            _writes(models, self._store, names)
             return Verdict(scores)
         return Verdict(scores | verdict.metrics, verdict.confusion)
 
@@ -206,6 +237,13 @@ class NoteLabelEvaluation:
         if self._judge is None:
             self._judge = NoteJudge(self._store, self._settings.split, self._kind, vocabulary)
         return self._judge
+
+
+def _writes(models: Models, store: TokenStore, names: Sequence[str]) -> bool:
+    """Whether the models write answers; where they do not, says which metrics are not measured."""
+    if models.write is None and names:
+        print(f"{store.name}: {', '.join(names)} not measured: an ensemble does not write answers", file=sys.stderr)
+    return models.write is not None
 
 
 def _require_classes(config: T5Config, task: str, labels: Sequence[str]) -> None:

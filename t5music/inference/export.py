@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,9 @@ from flax import nnx
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from t5music import files
 from t5music.data.vocabulary import Vocabulary
-from t5music.errors import ConfigError
+from t5music.errors import DataError
 from t5music.inference import model_card
 from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS
 from t5music.model import huggingface, parameters
@@ -26,7 +25,9 @@ FLOAT32, BFLOAT16 = DTYPES = ("float32", "bfloat16")
 _NUMPY = {FLOAT32: np.float32, BFLOAT16: ml_dtypes.bfloat16}
 
 
-def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: str = FLOAT32) -> Path:
+def export(
+    checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: str = FLOAT32, *, force: bool = False
+) -> Path:
     """`t5music export`: writes the model of a checkpoint as `T5ForConditionalGeneration` reads it.
 
     The folder is written whole or not at all.
@@ -36,46 +37,39 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: s
         folder: to write.
         vocabulary: the one that the model was trained with.
         dtype: of the weights in the file: "float32", or "bfloat16", which rounds them to 8 bits and halves the file.
+        force: whether an exported model that is there may be replaced.
 
     Returns:
         The folder's path.
 
     Raises:
         CheckpointError: a checkpoint that is damaged, or of another vocabulary.
-        ConfigError: the folder is there already or cannot be written, or the architecture is not that of Hugging
-            Face's T5.
+        ConfigError: there is something at `folder`, or the architecture is not that of Hugging Face's T5.
+        DataError: the folder cannot be written.
     """
     target = Path(folder)
-    if target.exists():
-        raise ConfigError(f"--to {folder} is there already: choose another name, or remove it")
+    files.require_free_folder(folder, "--to", force=force, mark=METADATA, kind="exported model")
     fields = huggingface.config_to(checkpoint.config)
     checkpoint.require_vocabulary(vocabulary.fingerprint)
     state = parameters.abstract(checkpoint.config)[1]
     nnx.replace_by_pure_dict(state, checkpoint.params())
     metadata = {**checkpoint.metadata.content, "step": checkpoint.step}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
-            unfinished = Path(temporary) / target.name
-            unfinished.mkdir()
-            arrays = huggingface.to_huggingface(state, checkpoint.config)
-            arrays = {name: array.astype(_NUMPY[dtype]) for name, array in arrays.items()}
+    arrays = {
+        name: array.astype(_NUMPY[dtype])
+        for name, array in huggingface.to_huggingface(state, checkpoint.config).items()
+    }
+    figures = model_card.read_figures(checkpoint.folder)
+    with files.replacing_folder(target) as unfinished:
+        try:
             save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
-            _write(unfinished / CONFIG, fields)
-            (unfinished / WEIGHTS).chmod((unfinished / CONFIG).stat().st_mode)  # safetensors keeps others from reading
-            _write(unfinished / METADATA, metadata)
-            _write(unfinished / WORDS, list(vocabulary.words))
-            card = model_card.write(
-                target.name,
-                checkpoint.metadata,
-                checkpoint.step,
-                checkpoint.trained_on,
-                model_card.read_figures(checkpoint.folder),
-            )
-            (unfinished / model_card.CARD).write_text(card, encoding="utf-8")
-            shutil.move(unfinished, target)
-    except (OSError, SafetensorError) as error:  # safetensors wraps those of the file system
-        raise ConfigError(f"--to {folder} cannot be written: {first_line(error)}") from error
+        except SafetensorError as error:  # in which those of the file system are wrapped
+            raise DataError(f"cannot write {target / WEIGHTS}: {first_line(error)}") from error
+        _write(unfinished / CONFIG, fields)
+        (unfinished / WEIGHTS).chmod((unfinished / CONFIG).stat().st_mode)  # safetensors keeps others from reading
+        _write(unfinished / METADATA, metadata)
+        _write(unfinished / WORDS, list(vocabulary.words))
+        card = model_card.write(target.name, checkpoint.metadata, checkpoint.step, checkpoint.trained_on, figures)
+        (unfinished / model_card.CARD).write_text(card, encoding="utf-8")
     count = parameters.count(state)
     print(f"{target}: {count:,} parameters of step {checkpoint.step} of {checkpoint.folder}")
     return target

@@ -24,7 +24,7 @@ from t5music.data.answer_formats import PerNote
 from t5music.data.examples import Classify, LabelNotes
 from t5music.data.vocabulary import EOS_ID, PAD_ID
 from t5music.errors import ConfigError, MidiError
-from t5music.files import printable_name, write_text
+from t5music.files import printable_name, require_free_file, write_text
 from t5music.inference import output_files, trained_model
 from t5music.inference.left_out import LeftOut, by_name
 from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel
@@ -281,7 +281,7 @@ def _outputs(paths: Mapping[str, str], label_name: str, output: str | None, *, f
             raise ConfigError(f"{same} and {name} would both be written to {printable_name(file)}: label them apart")
         outputs[name] = file
     for file in outputs.values():
-        output_files.require_free(file, "--output", force=force)
+        require_free_file(file, "--output", force=force)
     return outputs
 
 

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from t5music.errors import ConfigError
-from t5music.files import printable_name
+from t5music.files import require_free_file
 from t5music.music.music_files import OUTPUT_SUFFIXES
 
 
@@ -36,16 +36,8 @@ def music_paths(output: str | os.PathLike[str], file: str | None, variants: int,
     for path in paths:
         if file is not None and path.resolve() == Path(file).resolve():
             raise ConfigError(f"--output {path} is the prompt itself: choose another name")
-        if path.is_dir():
-            raise ConfigError(f"--output {path} is a folder: name a file in it")
-        require_free(path, "--output", force=force)
+        require_free_file(path, "--output", force=force)
     return paths
-
-
-def require_free(path: str | os.PathLike[str], flag: str, *, force: bool) -> None:
-    """Raises ConfigError where there is something at `path` already, and `force` does not allow to replace it."""
-    if os.path.lexists(path) and not force:
-        raise ConfigError(f"{printable_name(path)} exists: choose another name by {flag}, or replace it by --force")
 
 
 def picture_path(music: Path, *, force: bool) -> Path:

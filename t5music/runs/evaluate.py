@@ -33,6 +33,7 @@ def evaluate(
     stride: int = song_windows.STRIDE,
     past: str = song_windows.TARGETS,
     ngram: int | None = None,
+    answers: int | None = None,
 ) -> Results:
     """Evaluates a run's checkpoint on every task of a mixture, and baselines that know no music.
 
@@ -40,7 +41,9 @@ def evaluate(
     task that labels notes, the model writes one label for each note, greedily ("note_accuracy", "note_macro_f1"); and
     for each note, the likeliest label is taken after the true labels of the notes before ("likelihood_accuracy"). A
     classifier answers with its likeliest classes. For all other tasks, and for labels of notes, the likelihood of the
-    targets is measured ("bits_per_note", "perplexity", token "accuracy").
+    targets is measured ("bits_per_note", "perplexity", token "accuracy"). Where a task declares further metrics, such
+    as "bleu" or one of your own, the model writes its answers, greedily, and they are measured on these
+    (`evaluation.answer_scores`).
 
     Prints a table, and writes into `model_dir` the results as `eval_<split>.json`, decoded samples as
     `samples_<split>.txt`, and the labels' confusion matrix as `eval_<split>_confusion.json` and as a picture. If the
@@ -64,6 +67,8 @@ def evaluate(
             language model.
         ngram: the order of an n-gram model to fit to the training targets and to evaluate (5 in most papers); None for
             none.
+        answers: at most this many examples of each task, evenly spread, are answered for its declared metrics; 0 for
+            none. None answers all if the task declares any but "word_accuracy", which is measured only with a number.
 
     Returns:
         task -> metrics. Baselines have "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
@@ -92,6 +97,7 @@ def evaluate(
         stride=stride,
         past=past,
         ngram=ngram,
+        answers=answers,
     )
     if follow:
         return follow_run(evaluator, runs[0], mixture_or_task_name, idle_minutes=idle_minutes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from t5music import files
 from t5music.data import mixing_rates, vocabulary
+from t5music.data.own_kinds import NotImportedError
 from t5music.data.store.token_store import TokenStore, find
 from t5music.errors import DataError
 from t5music.runs.other_verbs import run_verb
@@ -31,6 +32,8 @@ def open_stores(name: str, *, compile_missing: bool = True) -> list[tuple[TokenS
     vocab = vocabulary.default()
     try:
         store_or_members = find(folder, name, vocab)
+    except NotImportedError:  # compiling it needs the same module
+        raise
     except DataError:  # missing, or of another version
         if not compile_missing:
             raise

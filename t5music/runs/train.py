@@ -18,7 +18,7 @@ from t5music.data.store.token_store import TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.devices import platforms, processes
 from t5music.errors import ConfigError, T5MusicError
-from t5music.evaluation import likelihood
+from t5music.evaluation import answer_scores, likelihood
 from t5music.inference.training_samples import Sampler
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
@@ -275,8 +275,9 @@ def _validation_losses(
 ) -> loop.Evaluation | None:
     """Returns a function of the model that returns "<task>/loss" on validation examples and "loss" over all tasks.
 
-    None where no task has a validation split.
+    With `validation.answers` it also returns "<task>/<metric>". None where no task has a validation split.
     """
+    answer = _answer_scores(stores, data, validation, vocab, config)
     batches = {
         store.name: loader.eval_batches(
             store,
@@ -296,6 +297,41 @@ def _validation_losses(
         scores = {task: likelihood.evaluate(model, examples, vocab.is_note) for task, examples in batches.items()}
         tokens = sum(score["tokens"] for score in scores.values())
         nats = sum(score["loss"] * score["tokens"] for score in scores.values())
-        return {"loss": nats / tokens} | {f"{task}/loss": score["loss"] for task, score in scores.items()}
+        losses = {"loss": nats / tokens} | {f"{task}/loss": score["loss"] for task, score in scores.items()}
+        return losses | answer(model)
 
     return evaluate_all if batches else None
+
+
+def _answer_scores(
+    stores: Sequence[TokenStore], data: TrainingData, validation: Validation, vocab: Vocabulary, config: T5Config
+) -> Callable[[T5], dict[str, float]]:
+    """Returns a function of the model: "<task>/<metric>" of the answers that `validation` says to write.
+
+    Raises ConfigError where answers are to be written and none can be.
+    """
+    if not validation.answers:
+        return lambda model: {}
+    judged = [store for store in stores if store.manifest.metrics and "validation" in store.splits]
+    if config.encoder_only or jax.process_count() > 1 or not judged:
+        why = "a classifier writes no" if config.encoder_only else "several processes write no"
+        why = why if judged else "no task with a validation split declares metrics of"
+        raise ConfigError(f"Validation.answers is {validation.answers}, and {why} answers: leave it out")
+
+    def score(model: T5) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        for store in judged:
+            answers = answer_scores.write(
+                model,
+                store,
+                "validation",
+                lengths=data.task_feature_lengths,
+                batch_size=EVAL_BATCH,
+                vocabulary=vocab,
+                limit=validation.answers,
+            )
+            scores = answer_scores.score(store, store.manifest.metrics, answers, taken=["loss"])
+            figures |= {f"{store.name}/{figure}": value for figure, value in scores.items()}
+        return figures
+
+    return score

@@ -8,7 +8,7 @@ from typing import Any
 
 from t5music.configuration import gin_files
 from t5music.errors import ConfigError, nearest
-from t5music.studies.grid import TRAIN, Axis, Bindings, Cell, Column, Description, Stage, Study
+from t5music.studies.grid import HIGHER, LOWER, TRAIN, Axis, Bindings, Cell, Column, Description, Stage, Study
 
 ANY = "*"  # in the name of a stage: any letters; alone: every stage that trains
 _FOLDER = "FOLDER"  # of a stage while gin is read: its folder is named after what was read
@@ -42,7 +42,7 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
         for setting in settings
         if seed in seeds[setting]
     ]
-    columns = tuple(_column(name, place) for name, place in fields["columns"].items())
+    columns = tuple(_column(name, place, fields["better"].get(name, "")) for name, place in fields["columns"].items())
     _check_columns(fields, columns, {name for cell in cells for name in cell.stages})
     axis = fields["axis"]
     return Study(
@@ -79,6 +79,11 @@ def _check_columns(fields: Mapping[str, Any], columns: Sequence[Column], stages:
             raise ConfigError(
                 f"study.columns: {column.name!r} is of stage {column.stage!r}{nearest(column.stage, stages)}"
             )
+    for name, better in fields["better"].items():
+        if name not in fields["columns"]:
+            raise ConfigError(f"study.better names {name!r}, which is no column{nearest(name, fields['columns'])}")
+        if better not in (HIGHER, LOWER):
+            raise ConfigError(f"study.better: {name!r} must be {HIGHER!r} or {LOWER!r}, not {better!r}")
     for field in ("references", "literature"):
         for row, figures in fields[field].items():
             for name in figures:
@@ -86,12 +91,12 @@ def _check_columns(fields: Mapping[str, Any], columns: Sequence[Column], stages:
                     raise ConfigError(f"study.{field}: {row!r} has a figure for {name!r}, which is no column")
 
 
-def _column(name: str, place: str) -> Column:
+def _column(name: str, place: str, better: str) -> Column:
     stage, _, rest = place.partition("/")
     task, _, metric = rest.partition("/")
     if not metric:
         raise ConfigError(f'study.columns: {name!r} is {place!r}; write "stage/task/metric"')
-    return Column(name, stage, task, metric)
+    return Column(name, stage, task, metric, better)
 
 
 def _with_scale(value: Any, scale: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 TRAIN = "train"  # the kind of stage that makes a model; all other kinds look at one
 
+HIGHER, LOWER = "higher", "lower"  # what is better
 _HIGHER = ("accuracy", "f1", "recall", "precision", "auc", "bleu", "rouge")
 _SHARES = ("accuracy", "f1", "recall", "precision")
 _UNITS = {"nats_per_cell": "nats/cell", "bits_per_note": "bits/note", "bits_per_second": "bits/s", "loss": "nats/token"}
@@ -82,17 +83,21 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column of the table: one metric that one stage measures on one task."""
+    """A column of the table: one metric that one stage measures on one task.
+
+    `better` is "higher" or "lower"; '' where the metric's name tells.
+    """
 
     name: str
     stage: str
     task: str
     metric: str
+    better: str = ""
 
     @property
     def higher_is_better(self) -> bool:
         """Whether a higher figure is a better one."""
-        return any(word in self.metric for word in _HIGHER)
+        return self.better == HIGHER if self.better else any(word in self.metric for word in _HIGHER)
 
     @property
     def scale(self) -> float:
@@ -144,6 +149,8 @@ class Description:
             bring it back, but changes under the stage's exact name do; they also win over those of patterns.
         shared: changes of `stages` that apply to every setting, before its own; same form as a setting.
         columns: column of the table -> "stage/task/metric".
+        better: column -> "higher" or "lower", for metrics of whose names t5music does not know it; without an entry a
+            lower figure is better unless the metric is called accuracy, f1, recall, precision, auc, bleu or rouge.
         seeds: the seeds of every setting.
         more_seeds: setting -> further seeds.
         baseline: the setting that others are compared with; the first one if None.
@@ -160,6 +167,7 @@ class Description:
     settings: Mapping[str, Mapping[str, Bindings | None]]
     columns: Mapping[str, str]
     shared: Mapping[str, Bindings | None] = dataclasses.field(default_factory=dict)
+    better: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
     more_seeds: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
     baseline: str | None = None

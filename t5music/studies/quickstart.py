@@ -37,7 +37,8 @@ def run(folder: str) -> str:
     root = Path(folder)
     start = time.monotonic()
     os.environ["T5MUSIC_DATA"] = str((root / "data").resolve())
-    files.write_text(root / ".gitignore", "*\n")
+    if not root.exists():
+        files.write_text(root / ".gitignore", "*\n")
 
     _print_heading("1/5 corpora and token stores")
     run_verb("compile", *MIXTURES)
@@ -77,7 +78,8 @@ def _held_out_chorale(root: Path) -> Path:
     """A MIDI file of music that no model has seen: the first chorale of the test split with at least 16 bars."""
     folder = root / "held_out"
     if not folder.is_dir():
-        run_verb("corpora", "--export", "bach_chorales", "--split", "test", "--to", str(folder))
+        with files.replacing_folder(folder) as unfinished:
+            run_verb("corpora", "--export", "bach_chorales", "--split", "test", "--to", str(unfinished))
     for path in sorted(folder.glob("*.mid")):
         score = midi.read(path)
         if len(score.bars()[0]) >= 16:

@@ -50,6 +50,7 @@ def read(study_files: Sequence[str], bindings: Sequence[str], search_paths: Sequ
     Raises:
         ConfigError: an error in these files or in those that the stages read.
     """
+    registry.register()
     try:
         gin_files.configure(study_files, bindings, search_paths)
         description = _read_description()

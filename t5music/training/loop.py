@@ -200,6 +200,6 @@ def _united(saved: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Any]:
 
 def _write_documents(model_dir: Path, documents: Mapping[str, str]) -> None:
     """Writes the texts of a run that goes on, which is no longer finished."""
-    (model_dir / FINISHED_FILE).unlink(missing_ok=True)
     for name, text in documents.items():
         files.write_text(model_dir / name, text)
+    (model_dir / FINISHED_FILE).unlink(missing_ok=True)

@@ -62,6 +62,8 @@ class Validation:
             loss over all tasks.
         higher_is_better: whether a higher value of that metric is better.
         patience: stop after this many evaluations in a row without a better one; None never stops early.
+        answers: number of validation examples of each task that declares metrics, evenly spread, that the model answers
+            in writing at each evaluation; "validation/TASK/METRIC" is what a metric says of them. 0 writes none.
     """
 
     period: int = 500
@@ -69,11 +71,13 @@ class Validation:
     best_metric: str | None = None
     higher_is_better: bool = False
     patience: int | None = None
+    answers: int = 0
 
     def __post_init__(self) -> None:
         _require_at_least_one("Validation", period=self.period, examples=self.examples)
         if self.patience is not None:
             _require_at_least_one("Validation", patience=self.patience)
+        _require_whole("Validation.answers", self.answers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +101,7 @@ class Records:
     samples: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.samples, bool) or not isinstance(self.samples, int) or self.samples < 0:
-            raise ConfigError(f"Records.samples must be a whole number, 0 for none, not {self.samples!r}")
+        _require_whole("Records.samples", self.samples)
         _require_at_least_one("Records", log_period=self.log_period, save_period=self.save_period, keep=self.keep)
 
 
@@ -107,3 +110,9 @@ def _require_at_least_one(group: str, **numbers: int) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ConfigError(f"{group}.{name} must be a whole number of at least 1, not {number!r}")
+
+
+def _require_whole(name: str, number: int) -> None:
+    """Refuses a setting that is not a whole number of at least 0."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise ConfigError(f"{name} must be a whole number, 0 for none, not {number!r}")

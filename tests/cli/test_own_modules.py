@@ -19,6 +19,33 @@ from t5music.music import midi
 
 ROOT = Path(__file__).resolve().parents[2]
 
+STUDY = """
+study.name = "mine"
+study.title = "An objective of one's own"
+study.seeds = (0,)
+study.stages = {
+    "train": {
+        "train": ["runs/train.gin", "models/t5_1_1/tiny.gin"],
+        "MIXTURE_OR_TASK_NAME": "my_recall",
+        "TASK_FEATURE_LENGTHS": {"inputs": 192, "targets": 32},
+        "TRAIN_STEPS": 1,
+        "BATCH_SIZE": 1,
+        "Validation.examples": 1,
+        "Validation.answers": 1,
+        "Validation.best_metric": "validation/my_recall/same_length",
+    },
+    "test": {
+        "evaluate": ["runs/eval.gin"],
+        "after": "train",
+        "MIXTURE_OR_TASK_NAME": "my_recall",
+        "evaluate.limit": 1,
+    },
+}
+study.settings = {"plain": {}, "backwards": {"train": {"TrainingData.augmentations": "[@Backwards()]"}}}
+study.columns = {"same length": "test/my_recall/same_length"}
+study.better = {"same length": "higher"}
+"""
+
 
 def example_module() -> str:
     """The module that gin/README.md shows."""
@@ -88,8 +115,7 @@ def test_what_is_not_imported_is_named():
 
 @pytest.mark.slow
 def test_a_model_of_ones_own_task_says_which_module_it_needs(my_tasks, capsys):
-    """Compiled, trained on, evaluated and asked for music, in one flow."""
-    pytest.importorskip("seqio")
+    """Compiled, trained on, evaluated, in a study and asked for music, in one flow."""
     for number in range(6):
         midi.write(tiny_models.band(number, bars=8), my_tasks / "music" / f"{number}.mid")
     data, own = ["--data_dir", str(my_tasks / "data")], ["--module_import", "my_tasks"]
@@ -103,6 +129,12 @@ def test_a_model_of_ones_own_task_says_which_module_it_needs(my_tasks, capsys):
     assert main(["train", "my_recall", "--model_dir", "run", *size, lengths, *own, *data]) == 0
     one = ["--split", "train", "--gin.evaluate.limit=1"]
     assert main(["eval", "my_recall", "--model_dir", "run", *one, *own, *data]) == 0
+    assert json.loads(Path("run/eval_train.json").read_text())["my_recall"]["same_length"] in (0, 1)
+    Path("mine.gin").write_text(STUDY)
+    assert main(["study", "--gin_file=mine.gin", "--workers=1", *own, *data]) == 0
+    table = Path("studies/mine/table.md").read_text()
+    assert "same length ↑" in table
+    assert "Failed" not in table
     song = ["generate", "music/1.mid", "--model_dir", "run", "--words", "8", "--output", "out.mid", *data]
     assert main([*song, *own]) == 0
     assert Path("out.mid").is_file()
@@ -110,3 +142,5 @@ def test_a_model_of_ones_own_task_says_which_module_it_needs(my_tasks, capsys):
     capsys.readouterr()
     with pytest.raises(CheckpointError, match=r"declared in the module my_tasks, which is not imported: add --module"):
         trained_model.load("run")
+    assert main(["eval", "my_recall", "--model_dir", "run", *data]) == 2
+    assert "'recall' is declared in the module my_tasks, which is not imported: add --module" in capsys.readouterr().err

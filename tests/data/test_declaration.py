@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from t5music.data import declaration
+from t5music.data import answer_metrics, declaration
 from t5music.data.declaration import Anything, Declaration, add_mixture, add_task
 from t5music.data.examples import Continue, Pieces
 from t5music.data.mixing_rates import EQUAL, Proportional
@@ -69,3 +69,20 @@ def test_listeners_hear_of_what_is_there_and_of_what_comes_and_goes():
     assert news == [("one", True), ("both", True), ("both", False), ("one", False)]
     assert not declaration.TASKS
     assert not declaration.MIXTURES
+
+
+def test_metrics_that_nothing_measures_are_refused(monkeypatch: pytest.MonkeyPatch):
+    class Mine(Continue):
+        metrics = ("blue",)
+
+    with pytest.raises(DataError, match=r"unknown metric 'blue' .*did you mean 'bleu'"):
+        add_task("mine", "bach", Mine("chorale", "remi"))
+
+    def blue(targets: list[str], predictions: list[str]) -> dict[str, float]:
+        return {}
+
+    monkeypatch.setitem(answer_metrics.METRICS, "blue", blue)
+    with pytest.raises(ConfigError, match="its metrics judge answers, and 'span_corruption' keeps none"):
+        add_task("mine", "bach", Mine("chorale", "remi"), [SpanCorruption()])
+    add_task("mine", "bach", Mine("chorale", "remi"))
+    assert declaration.get_task("mine").metrics == ("blue",)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from t5music.data import vocabulary
-from t5music.errors import CheckpointError, ConfigError
+from t5music.errors import CheckpointError, ConfigError, DataError
 from t5music.inference import export
 from t5music.inference.hf_folder import HuggingFaceFolder
 from t5music.model import huggingface, parameters
@@ -280,7 +281,7 @@ def test_a_full_disk_at_export_is_one_line_and_leaves_nothing(run, tmp_path, mon
     monkeypatch.setattr(export, "save_file", save)
     folder = tmp_path / "model"
     with pytest.raises(
-        ConfigError, match=r"^--to .*model cannot be written: .*No space left on device \(os error 28\)"
+        DataError, match=r"^cannot write .*model.safetensors: .*No space left on device \(os error 28\)"
     ):
         export.export(Checkpoint.open(run[0]), str(folder), VOCABULARY)
     assert list(tmp_path.iterdir()) == []
@@ -326,11 +327,22 @@ def test_a_model_of_another_vocabulary_is_refused(exported):
         HuggingFaceFolder(exported, other)
 
 
-def test_export_writes_over_nothing(run, exported):
-    before = (exported / "README.md").read_text()
-    with pytest.raises(ConfigError, match="is there already"):
-        export.export(Checkpoint.open(run[0]), str(exported), VOCABULARY)
-    assert (exported / "README.md").read_text() == before
+def test_export_replaces_an_exported_model_where_that_is_said(run, exported, tmp_path):
+    checkpoint, folder = Checkpoint.open(run[0]), tmp_path / "model"
+    shutil.copytree(exported, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "README.md").write_text("mine")
+    with pytest.raises(ConfigError, match="model exists: choose another name by --to, or replace it by --force"):
+        export.export(checkpoint, str(folder), VOCABULARY)
+    assert (folder / "README.md").read_text() == "mine"
+    export.export(checkpoint, str(folder), VOCABULARY, force=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "mine.txt").touch()
+    for other in ("letters", "letters/mine.txt"):
+        with pytest.raises(ConfigError, match=f"{other} is no exported model, and --force replaces nothing else"):
+            export.export(checkpoint, str(tmp_path / other), VOCABULARY, force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["letters", "model"]
 
 
 IN_TRANSFORMERS = """

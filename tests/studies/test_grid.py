@@ -199,3 +199,16 @@ def test_a_study_is_read_from_gin(tmp_path: Path):
         runner.choose(study, ["one:4"])
     with pytest.raises(ConfigError, match="has no parameter 'seed'; did you mean 'seeds'"):
         runner.read([str(path)], ["study.seed = 5"])
+
+
+def test_a_column_says_what_is_better(tmp_path: Path):
+    columns = {"mine": "test/song/same_length", "loss": "test/song/loss", "accuracy": "test/song/accuracy"}
+    plain = expand(tmp_path, {"all": {}}, columns=columns)
+    assert [column.higher_is_better for column in plain.columns] == [False, False, True]
+    study = expand(tmp_path, {"all": {}}, columns=columns, better={"mine": "higher", "accuracy": "lower"})
+    assert [column.higher_is_better for column in study.columns] == [True, False, False]
+    assert study.columns[0].heading == "mine ↑"
+    with pytest.raises(ConfigError, match=r"study.better names 'min', which is no column; did you mean 'mine'"):
+        expand(tmp_path, {"all": {}}, columns=columns, better={"min": "higher"})
+    with pytest.raises(ConfigError, match=r"study.better: 'mine' must be 'higher' or 'lower', not 'up'"):
+        expand(tmp_path, {"all": {}}, columns=columns, better={"mine": "up"})

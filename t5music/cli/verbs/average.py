@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
+from t5music.cli.flags import add_force
 from t5music.cli.parser import whole
+from t5music.files import require_free
 
 HELP = "Average the weights of several checkpoints into a new one."
 
@@ -28,15 +30,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, metavar="FOLDER", help="the folder to write; every verb reads it like a run"
     )
+    add_force(parser)
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     for model_dir in flags.model_dir:
         inputs.require_run(model_dir)
+    require_free(flags.output, "--output", force=flags.force)
     from t5music.training.checkpoints import average
 
     checkpoints = average.sources(flags.model_dir, last=flags.last, checkpoint=flags.checkpoint)
-    step = average.average(checkpoints, flags.output)
+    step = average.average(checkpoints, flags.output, force=flags.force)
     sources = ", ".join(str(checkpoint.folder) for checkpoint in checkpoints)
     print(f"{flags.output}: step {step}, the mean of {sources}")

@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
+from t5music.files import require_free_file
 
 HELP = "Label MIDI files with a trained model: each label of its set with a probability."
 
@@ -29,9 +30,7 @@ def run(flags: argparse.Namespace) -> None:
     inputs.require_any(flags.midi)
     model_dir = choose_model(flags)
     if flags.csv is not None:
-        from t5music.inference import output_files
-
-        output_files.require_free(flags.csv, "--csv", force=flags.force)
+        require_free_file(flags.csv, "--csv", force=flags.force)
     prepare_devices(flags)
     from t5music.inference import labels
 

@@ -23,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--accept_licence", action="store_true", help="accept the terms of what is downloaded")
     add_workers(parser)
-    parser.add_argument("--force", action="store_true", help="build again, even if the corpus is built already")
+    parser.add_argument("--force", action="store_true", help="build again, and export again, what is there already")
     parser.add_argument("--export", metavar="CORPUS", help="write the pieces of one split as MIDI files")
     parser.add_argument("--split", default="test", help="the split to export (default: %(default)s)")
     parser.add_argument(
@@ -45,6 +45,6 @@ def run(flags: argparse.Namespace) -> None:
             force=flags.force,
         )
     if flags.export:
-        data_verbs.export(flags.export, flags.split, flags.to)
+        data_verbs.export(flags.export, flags.split, flags.to, force=flags.force)
     if not flags.build and not flags.export:
         data_verbs.list_corpora(permissive=flags.permissive)

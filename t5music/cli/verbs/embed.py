@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_layer, add_model, choose_model, prepare_devices
+from t5music.files import require_free_file
 
 HELP = "Write a vector for each MIDI file of a folder: the averaged states of a trained encoder."
 
@@ -28,9 +29,7 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_folder(flags.folder)
     model_dir = choose_model(flags)
-    from t5music.inference import output_files
-
-    output_files.require_free(flags.output, "--output", force=flags.force)
+    require_free_file(flags.output, "--output", force=flags.force)
     prepare_devices(flags)
     from t5music.inference import embed
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_checkpoint
+from t5music.cli.flags import add_checkpoint, add_force
 from t5music.cli.parser import choice
+from t5music.files import require_free
 
 HELP = "Write a trained model as a Hugging Face T5, for transformers and for other runs to start from."
 
@@ -28,17 +29,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write hashes of the music it was trained on, for `t5music original`; its corpora must be built",
     )
+    add_force(parser)
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_run(flags.model_dir, flags.checkpoint)
+    require_free(flags.to, "--to", force=flags.force)
     from t5music.data import vocabulary
     from t5music.inference import export
     from t5music.training.checkpoints.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.open(flags.model_dir, flags.checkpoint)
-    folder = export.export(checkpoint, flags.to, vocabulary.default(), flags.dtype)
+    folder = export.export(checkpoint, flags.to, vocabulary.default(), flags.dtype, force=flags.force)
     if flags.fingerprints:
         from t5music.analysis import originality
 

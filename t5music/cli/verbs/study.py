@@ -34,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="run the cells, and leave the table to a later --collect")
     parser.add_argument(
         "--workers",
-        type=whole(1),
+        type=whole(1, shared.MOST_PROCESSES),
         metavar="N",
         help="number of processes that run cells at the same time (default: one per core, or one on an accelerator)",
     )

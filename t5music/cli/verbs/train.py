@@ -39,7 +39,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="start from the weights of this run, checkpoint, Hugging Face folder or pretrained:NAME; none begins from "
         "scratch (default: pretrained:commons for a folder of your own, else none; gin: INITIAL_CHECKPOINT_PATH)",
     )
-    parser.add_argument("--steps", type=whole(1), metavar="N", help="number of training steps (gin: TRAIN_STEPS)")
+    parser.add_argument(
+        "--steps", type=whole(1, 2**31 - 1), metavar="N", help="number of training steps (gin: TRAIN_STEPS)"
+    )
     parser.add_argument("--batch_size", type=whole(1), metavar="N", help="packed rows in a batch (gin: BATCH_SIZE)")
     parser.add_argument("--dropout", type=real(0, 1), metavar="RATE", help="dropout rate (gin: DROPOUT_RATE)")
     parser.add_argument(

@@ -5,6 +5,7 @@ The layout is seqio 0.0.20's: `<dir>/<task>/{info,stats}.<split>.json`, TFRecord
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,28 +13,45 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from t5music import files
+from t5music.data.store.codec import MANIFEST
 from t5music.data.store.token_store import TokenStore
 from t5music.errors import DataError
 from t5music.files import write_text
 
 FEATURES = ("inputs", "targets")
+SOURCE = "t5music_store.sha256"  # in a cache: the digest of its store's manifest
 
 
-def write(task_name: str, store: TokenStore, cache_dir: Path) -> Path:
+def write(task_name: str, store: TokenStore, cache_dir: Path, *, force: bool = False) -> Path:
     """Writes the cache of a task below `cache_dir` from its token store; returns the task's folder.
 
-    Afterwards `seqio.add_global_cache_dirs([cache_dir])` and `use_cached=True` read it.
+    Afterwards `seqio.add_global_cache_dirs([cache_dir])` and `use_cached=True` read it. One that was written from this
+    very store is left as it is.
+
+    Args:
+        task_name: the task's name in seqio.
+        store: of the task.
+        cache_dir: the folder of all tasks' caches.
+        force: whether another cache of the task may be replaced.
+
+    Raises:
+        ConfigError: another cache is there, or what is no cache.
+        DataError: the folder cannot be written.
     """
     folder = cache_dir / seqio.utils.get_task_dir_from_name(task_name)
-    done = folder / "COMPLETED"
-    done.unlink(missing_ok=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for split in store.splits:
-            _write_split(folder, store, split)
-    except (OSError, tf.errors.OpError) as error:
-        raise DataError(f"cannot write {folder}: {error}") from error
-    write_text(done, "")
+    source = hashlib.sha256((store.path / MANIFEST).read_bytes()).hexdigest()
+    if (folder / SOURCE).is_file() and (folder / SOURCE).read_bytes() == source.encode():
+        return folder
+    files.require_free_folder(folder, "--seqio_cache", force=force, mark="COMPLETED", kind="cache of seqio's")
+    with files.replacing_folder(folder) as unfinished:
+        try:
+            for split in store.splits:
+                _write_split(unfinished, store, split)
+        except tf.errors.OpError as error:
+            raise DataError(f"cannot write {folder}: {error.message}") from error
+        (unfinished / SOURCE).write_text(source)
+        (unfinished / "COMPLETED").touch()
     return folder
 
 

@@ -57,7 +57,7 @@ def compile_plain(task: seqio.Task, path: Path) -> TokenStore:
     """
     features = task.output_features
     _check(task)
-    metrics = [function.__name__ for function in task.metric_fns if function.__name__ in answer_metrics.METRICS]
+    metrics = _metrics(task)
     with locks.waiting(path.with_name(f".{task.name}{locks.FILE}"), f"store of {task.name}"):
         with StoreWriter(
             path,
@@ -72,6 +72,20 @@ def compile_plain(task: seqio.Task, path: Path) -> TokenStore:
                 for example in _examples(task, split):
                     writer.write(split, example, notes=int(is_note[example["targets"]].sum()))
         return TokenStore.open(path, default())
+
+
+def _metrics(task: seqio.Task) -> list[str]:
+    """The names of a task's metrics that `t5music eval` can measure; says which ones it cannot, and why."""
+    of_answers = task.predict_metric_fns
+    registered = [name for name, metric in answer_metrics.METRICS.items() if metric in of_answers]
+    if registered and task.postprocessor is not None:
+        print(f"{task.name}: t5music eval measures none of its metrics: they judge what its postprocess_fn returns")
+        return []
+    others = [name for name in (metric.__name__ for metric in task.metric_fns) if name not in registered]
+    if others:
+        advice = "put @t5music.data.answer_metrics.register before functions of (targets, predictions)"
+        print(f"{task.name}: t5music eval does not measure {', '.join(others)}: {advice}")
+    return registered
 
 
 def _check(task: seqio.Task) -> None:

@@ -12,6 +12,7 @@ from t5music import json_files
 from t5music.data import examples, objectives
 from t5music.data.examples import Examples
 from t5music.data.objectives import Objective
+from t5music.data.own_kinds import NotImportedError
 from t5music.data.store.codec import VERSION, FeatureSpec
 from t5music.data.store.sums import Sums
 from t5music.errors import ConfigError, DataError
@@ -53,6 +54,7 @@ class Manifest:
         encoding: name of the encoding.
         objectives: the steps to apply at every visit.
         metrics: names of the task's metrics.
+        metric_modules: metric -> module, of metrics that are declared outside of t5music.
         labels: the answers of a classification task, None for other tasks.
         examples: the config of what the task asks, as `data.examples.from_config` reads it; None for plain tokens.
         terms: of the corpora that the examples come from; () where nothing is known of them.
@@ -73,6 +75,7 @@ class Manifest:
     terms: tuple[Terms, ...]
     splits: Mapping[str, SplitEntry]
     content: Mapping[str, Any] = dataclasses.field(repr=False)
+    metric_modules: Mapping[str, str] = dataclasses.field(default_factory=dict)
     train_examples: int | None = None
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -80,7 +83,8 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """Reads a manifest.
 
-        Raises DataError, which names the file, for one that is missing, damaged, of another version or another shape.
+        Raises DataError, which names the file, for one that is missing, damaged, of another version or another shape;
+        NotImportedError for an objective of a module that is not imported.
         """
         content = read_described(path, "task")
         try:
@@ -93,6 +97,8 @@ class Manifest:
                 objectives=tuple(map(objectives.from_config, steps)),
                 splits={name: _split(entry, f"splits.{name}") for name, entry in splits.items()},
             )
+        except NotImportedError:
+            raise  # it says what to do
         except (ValueError, ConfigError, DataError) as error:
             raise DataError(f"{path} does not describe a token store, compile it again: {error}") from error
 
@@ -103,7 +109,17 @@ class Manifest:
 
 
 # The fields that are read by their types alone.
-_PLAIN = {"name", "features", "vocabulary", "encoding", "metrics", "labels", "examples", "terms"}
+_PLAIN = {
+    "name",
+    "features",
+    "vocabulary",
+    "encoding",
+    "metrics",
+    "metric_modules",
+    "labels",
+    "examples",
+    "terms",
+}
 
 
 def read_described(path: Path, kind: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from t5music.data import mixing_rates
 from t5music.data.examples import Examples
 from t5music.data.objectives.base import Example, Objective
 from t5music.data.objectives.language_model import SelectRandomChunk
+from t5music.data.own_kinds import NotImportedError
 from t5music.data.store.codec import MANIFEST, VERSION, FeatureSpec, RecordCodec
 from t5music.data.store.manifest import Manifest, SplitEntry, read_described
 from t5music.data.store.writer import StoreWriter
@@ -109,6 +110,8 @@ class TokenStore:
         """What the task asks (data.examples), None for plain tokens. Raises DataError for what is not known."""
         try:
             return self.manifest.kind
+        except NotImportedError:
+            raise  # it says what to do
         except (ConfigError, DataError) as error:
             raise DataError(f"{self.path} has examples that cannot be read, compile it again: {error}") from error
 

@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any
 
 import t5music
+from t5music import files
+from t5music.data import answer_metrics
 from t5music.data.objectives.base import Objective
 from t5music.data.store.codec import MANIFEST, VERSION, FeatureSpec, RecordCodec
 from t5music.data.store.sums import Sums
@@ -48,6 +50,7 @@ def describe(
         "encoding": encoding,
         "objectives": [step.to_config() for step in objectives],
         "metrics": list(metrics),
+        **({"metric_modules": modules} if (modules := answer_metrics.modules(metrics)) else {}),
         "labels": None if labels is None else list(labels),
         "examples": None if examples is None else dict(examples),
         "terms": [dataclasses.asdict(each) for each in terms],
@@ -67,28 +70,18 @@ def shard_name(split: str, number: int, count: int) -> str:
 
 def split_entry(folder: Path, shards: Sequence[str], sums: Sums) -> dict[str, Any]:
     """Returns a split's entry in the manifest: its shards (names of files in `folder`) and its sums."""
-    files = [
+    shard_files = [
         {"file": name, "bytes": (folder / name).stat().st_size, "digest": RecordFile(folder / name).digest}
         for name in shards
     ]
-    return {**sums.to_json(), "shards": files, "seconds": round(sums.seconds, 6)}
+    return {**sums.to_json(), "shards": shard_files, "seconds": round(sums.seconds, 6)}
 
 
 def put_in_place(folder: Path, path: Path, manifest: Mapping[str, Any]) -> None:
     """Writes the manifest into `folder`, which then takes the place of the store at `path`. Raises OSError."""
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    old = folder.with_name(f"{folder.name}.old")
-    replaced = path.exists()
-    if replaced:
-        path.rename(old)
-    try:
-        folder.rename(path)
-    except OSError:
-        if replaced:
-            old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    files.swap_in(folder, path)
 
 
 class StoreWriter:

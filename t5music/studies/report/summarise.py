@@ -83,6 +83,9 @@ def _value(cell: Cell, column: Column, records: Records) -> Value:
         return Value(cell.seed, stage, record, None, FAILED, reason)
     if not math.isfinite(value):
         return Value(cell.seed, stage, record, None, FAILED, f"{stage.name}: {name} is {value}")
+    if column.scale != 1 and value > 1 + 1e-6:
+        reason = f"{stage.name}: {name} is {value:.4g}, and a figure of this name must be a share from 0 to 1"
+        return Value(cell.seed, stage, record, None, FAILED, reason)
     return Value(cell.seed, stage, record, float(value), FINISHED)
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from t5music import files
 from t5music.errors import CheckpointError, ConfigError
 from t5music.terms import distinct
 from t5music.training.checkpoints.checkpoint import Checkpoint
@@ -59,7 +59,7 @@ def sources(
     return checkpoints
 
 
-def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -> int:
+def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str], *, force: bool = False) -> int:
     """Writes the mean of the parameters of some checkpoints as a run's folder that training, evaluation and generation
     read; returns its step, the highest of theirs.
 
@@ -69,13 +69,17 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -
     Args:
         checkpoints: of models of equal shape (`sources`).
         output: the new run's folder; written whole or not at all.
+        force: whether a run that is there may be replaced; not one that is averaged.
 
     Raises:
-        CheckpointError: one is damaged, of another model or vocabulary, or `output` holds a run.
+        CheckpointError: one is damaged, or of another model or vocabulary, or cannot be written.
+        ConfigError: there is something at `output`.
     """
     output = Path(output)
-    if steps_of(output / FOLDER):
-        raise CheckpointError(f"--output {output} holds a run already; take another folder")
+    files.require_free_folder(output, "--output", force=force, mark=FOLDER, kind="run")
+    for checkpoint in checkpoints:
+        if output.resolve() in checkpoint.folder.resolve().parents:
+            raise ConfigError(f"--output {output} holds {checkpoint.folder}, which is averaged: choose another name")
     first = checkpoints[0]
     sums = None
     for checkpoint in checkpoints:
@@ -99,13 +103,12 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -
         "trained_on": [dataclasses.asdict(run) for run in trained_on],
         "average_of": [str(checkpoint.folder) for checkpoint in checkpoints],
     }
-    is_new = not output.exists()
-    try:
-        with contextlib.closing(Checkpoints(output)) as run:
-            run.save(state, {"loader": {}, "best": Best(False).to_json(), "best_step": None}, metadata, best_step=None)
-            run.wait()
-    except CheckpointError:
-        if is_new:
-            shutil.rmtree(output, ignore_errors=True)
-        raise
+    position = {"loader": {}, "best": Best(False).to_json(), "best_step": None}
+    with files.replacing_folder(output) as folder:
+        try:
+            with contextlib.closing(Checkpoints(folder)) as run:
+                run.save(state, position, metadata, best_step=None)
+                run.wait()
+        except CheckpointError as error:  # it names the folder where the work was done
+            raise CheckpointError(str(error).replace(str(folder.absolute()), str(output))) from error
     return step

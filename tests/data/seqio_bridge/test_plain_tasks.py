@@ -12,6 +12,7 @@ seqio = pytest.importorskip("seqio")
 tf = pytest.importorskip("tensorflow")
 
 from t5music.cli.main import main  # noqa: E402
+from t5music.data import answer_metrics  # noqa: E402
 from t5music.data.seqio_bridge import plain_tasks  # noqa: E402
 from t5music.data.seqio_bridge.vocabulary import T5MusicVocabulary  # noqa: E402
 from t5music.data.store.token_store import TokenStore, find  # noqa: E402
@@ -106,3 +107,20 @@ def test_what_a_store_cannot_hold_is_refused(tmp_path: Path, changes: dict, mess
     with pytest.raises(DataError, match=f"seqio task 'a_plain_task' cannot be compiled: {message}"):
         plain_tasks.compile_plain(a_task(**changes), tmp_path / "stores" / "a_plain_task")
     assert not list(tmp_path.rglob("*"))
+
+
+def test_metrics_are_those_that_are_registered_and_the_others_are_said(tmp_path: Path, capsys):
+    def mine(targets, predictions):
+        return {}
+
+    metrics = {"metric_fns": [answer_metrics.bleu, mine]}
+    store = plain_tasks.compile_plain(a_task(**metrics), tmp_path / "stores" / "a_plain_task")
+    assert store.manifest.metrics == ("bleu",)
+    assert "a_plain_task: t5music eval does not measure mine: put @t5music.data.answer_metrics.register" in (
+        capsys.readouterr().out
+    )
+    seqio.TaskRegistry.remove("a_plain_task")
+    task = a_task(**metrics, postprocess_fn=lambda text, **_: text.lower())
+    store = plain_tasks.compile_plain(task, tmp_path / "stores" / "a_plain_task")
+    assert store.manifest.metrics == ()
+    assert "measures none of its metrics: they judge what its postprocess_fn returns" in capsys.readouterr().out

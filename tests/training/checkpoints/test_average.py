@@ -81,8 +81,13 @@ def test_what_cannot_be_averaged_is_refused(averaged, uninterrupted, tmp_path):
         average.sources([run], last=4)
     with pytest.raises(ConfigError, match="two checkpoints or more"):
         average.sources([run])
-    with pytest.raises(CheckpointError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="exists: choose another name by --output, or replace it by --force"):
         average.average(sources, output)
+    with pytest.raises(ConfigError, match="which is averaged: choose another name"):
+        average.average(sources, run, force=True)
+    before = Checkpoint.open(output).params()
+    average.average(sources, output, force=True)
+    jax.tree.map(np.testing.assert_array_equal, Checkpoint.open(output).params(), before)
     config = dataclasses.replace(tiny_runs.CONFIG, d_ff=48)
     _, params = parameters.initialise(config, jax.random.key(0))
     checkpoints = Checkpoints(tmp_path / "other")
