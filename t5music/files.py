@@ -1,4 +1,7 @@
-"""Files: where t5music builds its data, what a file is called in text, opening, and writing whole or not at all."""
+"""Files: where t5music builds its data, what a file is called in text, opening, and writing whole or not at all.
+
+Paths may be in buckets (see `storage`) in what reads and writes single files here.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from t5music import storage
 from t5music.errors import ConfigError, DataError
 
 DATA_DIR = "~/.cache/t5music"
+WHOLE_FILE_SECONDS = 20.0
 _ADDRESS = re.compile(r"(?:^|,)\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -82,13 +89,14 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     Raises:
         OSError: it is none of the files above, is not there or cannot be opened; `strerror` says which.
     """
-    mode = os.stat(path).st_mode
+    path = storage.path_of(path)
+    mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", os.fspath(path))
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
     if not stat.S_ISREG(mode):
         kind = next((text for is_kind, text in _KINDS if is_kind(mode)), "something else")
-        raise OSError(errno.EINVAL, f"it is {kind}, not a file", os.fspath(path))
-    return open(path, "rb")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+    return path.open("rb")
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -99,24 +107,29 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path in the same folder that is renamed to `path` on success and removed on failure.
+    """Yields a temporary path that becomes `path` on success and is removed on failure.
 
-    The parent folders are made. A file system that refuses (full, read-only, no permission) raises DataError that
-    names `path`.
+    The parent folders are made. The temporary file is in the same folder and is renamed; for a path in a bucket, it is
+    on this machine and is uploaded. A file system that refuses (full, read-only, no permission) and a bucket that
+    cannot be written raise DataError that names `path`.
     """
-    target = Path(path)
+    target = storage.path_of(path)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+        folder = None if isinstance(target, storage.BucketPath) else target.parent
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=folder)
         os.close(handle)
         temporary = Path(name)
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; ours are ordinary
         yield temporary
-        os.replace(temporary, target)
-        temporary = None
+        if isinstance(target, storage.BucketPath):
+            target.upload(temporary)
+        else:
+            os.replace(temporary, target)
+            temporary = None
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
@@ -134,3 +147,53 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes bytes to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def remove_tree(folder: str | os.PathLike[str]) -> None:
+    """Removes a folder with all that is in it, as far as that can be done."""
+    path = storage.path_of(folder)
+    if isinstance(path, storage.BucketPath):
+        with contextlib.suppress(OSError):
+            path.remove_tree()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class AppendedFile:
+    """A file that grows while a run writes it, and is on disk after each write.
+
+    An object in a bucket cannot grow: it is written whole, at most every WHOLE_FILE_SECONDS, and by `sync`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, new: bool = False) -> None:
+        """Opens a file to append to it; makes it where it is not there, and if `new` it must not be. Raises OSError."""
+        target = storage.path_of(path)
+        self._bucket_path = target if isinstance(target, storage.BucketPath) else None
+        self._file: BinaryIO | None = None
+        if self._bucket_path is None:
+            self._file = open(target, "xb" if new else "ab")  # noqa: SIM115 - closed by close()
+        else:
+            self._content = bytearray(b"" if new or not target.exists() else target.read_bytes())
+            self._synced, self._due = len(self._content), time.monotonic() + WHOLE_FILE_SECONDS
+
+    def write(self, content: bytes) -> None:
+        """Appends bytes. Raises OSError."""
+        if self._file is not None:
+            self._file.write(content)
+            self._file.flush()
+            return
+        self._content += content
+        if time.monotonic() >= self._due:
+            self.sync()
+
+    def sync(self) -> None:
+        """Writes what is not written yet. Raises OSError."""
+        if self._bucket_path is not None and self._synced < len(self._content):
+            self._bucket_path.write_bytes(self._content)
+            self._synced, self._due = len(self._content), time.monotonic() + WHOLE_FILE_SECONDS
+
+    def close(self) -> None:
+        """Writes what is not written yet, and closes the file. Raises OSError."""
+        self.sync()
+        if self._file is not None:
+            self._file.close()

@@ -6,6 +6,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,33 @@ def real_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return unpacked[name]
 
     return unpack
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator[Any]:
+    """A server of Google's buckets on this machine (`bucket_servers.GoogleBuckets`), or a skip by name."""
+    for package in ("gcp_storage_emulator", "gcsfs"):
+        pytest.importorskip(package)
+    import bucket_servers
+
+    with bucket_servers.google_buckets() as server:
+        os.environ["STORAGE_EMULATOR_HOST"] = server.address  # for this process, and those that tests start
+        yield server
+
+
+@pytest.fixture
+def google_bucket(google_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The address of a new bucket, gs://NAME; nothing may be made in the current folder, which is an empty one."""
+    name = f"bucket-{len(google_server.storage.buckets)}"
+    google_server.add_bucket(name)
+    google_server.fault = lambda method, url: None
+    monkeypatch.setenv("T5MUSIC_BUCKET_CACHE", str(tmp_path / "bucket_cache"))
+    folder = tmp_path / "current"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield f"gs://{name}"
+    google_server.fault = lambda method, url: None
+    assert not list(folder.glob("gs*")), "a local folder is called like a bucket"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
+from t5music import storage
 from t5music.cli.verbs import ASKED_OF_GENERATE
 from t5music.errors import ConfigError, closest, nearest
 from t5music.files import require_local
@@ -45,33 +46,44 @@ class Parser(argparse.ArgumentParser):
 
         Raises:
             ConfigError: an unknown verb or flag, a flag that is missing or has a value that it cannot have, a path that
-                is not on this machine.
+                has to be on this machine and is not.
         """
         verb = words[0] if words else None
         if verb is None or not verb.startswith("-"):
             if verb not in self.verbs:
                 raise ConfigError(f"{_no_verb(verb, self.verbs)} ({self.prog} --help)")
             self.verbs[verb]._check(words[1:])
-        return self.parse_args(words)
+        flags = self.parse_args(words)
+        self.verbs[flags.verb]._require_places(flags)
+        return flags
 
     def _check(self, words: Sequence[str]) -> None:
-        """Refuses flags that are not the parser's, empty values, and addresses in place of paths."""
+        """Refuses flags that are not the parser's, and empty values."""
         flags = self._option_string_actions
-        flag, is_first = "", False  # is the next word the flag's first value?
+        flag = ""
         for word in itertools.takewhile(lambda word: word != "--", words):
             value = word
             if word.startswith("--"):
                 flag, equals, value = word.partition("=")
-                is_first = True
                 if not any(other.startswith(flag) for other in flags):  # argparse takes the beginning of a flag for it
                     raise ConfigError(f"{self.prog} has no flag {flag}{nearest(flag, flags)} ({self.prog} --help)")
                 if not equals:
                     continue
             if not value:
                 raise ConfigError(f"{flag or self.prog}: a value is empty; leave it out, or write one")
-            if not (is_first and "--caption".startswith(flag)):
-                require_local(value, flag if is_first else "")
-            is_first = False
+
+    def _require_places(self, flags: argparse.Namespace) -> None:
+        """Refuses addresses in place of what must be on this machine, and those of buckets that cannot be reached."""
+        for action in self._actions:
+            values = getattr(flags, action.dest, None)
+            name = action.option_strings[-1] if action.option_strings else ""
+            for text in values if isinstance(values, list) else [values]:
+                if not isinstance(text, str) or action.dest in ("caption", "verb"):
+                    continue
+                if action.type is place:
+                    storage.require_reachable(text, name)
+                else:
+                    require_local(text, name)
 
 
 def _no_verb(verb: str | None, verbs: Iterable[str]) -> str:
@@ -80,6 +92,11 @@ def _no_verb(verb: str | None, verbs: Iterable[str]) -> str:
         return f"name a verb: {', '.join(verbs)}"
     match = closest(verb, [*verbs, *ASKED_OF_GENERATE])
     return f"no verb {verb!r}" + (f"; did you mean {ASKED_OF_GENERATE.get(match, match)!r}?" if match else "")
+
+
+def place(text: str) -> str:
+    """The type of a flag that is a file or a folder, on this machine or in a bucket."""
+    return text
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -1,6 +1,7 @@
 """The checkpoints of a run while it trains: saved in the background, whole or not at all, the last few and the best.
 
-Orbax writes a step into a temporary folder and renames it when everything, with the digests, is there.
+Orbax writes a step into a temporary folder and renames it when everything, with the digests, is there. In a bucket, it
+writes a commit marker instead.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from flax import traverse_util
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from t5music import files
 from t5music.errors import CheckpointError
+from t5music.storage import BucketPath, path_of
 from t5music.training.checkpoints import digests
 from t5music.training.checkpoints.layout import (
     FOLDER,
@@ -63,7 +66,7 @@ class Checkpoints:
         A step whose files are damaged is moved out of the way (its name gets an ending) and reported as a warning.
         Raises CheckpointError where the folder cannot be made.
         """
-        self.folder = Path(model_dir).absolute() / FOLDER
+        self.folder = path_of(model_dir).absolute() / FOLDER
         self._keep = _LastAndBest(keep)
         self._saving = 0
         options = ocp.CheckpointManagerOptions(
@@ -73,7 +76,7 @@ class Checkpoints:
         )
         try:
             self._set_damaged_aside()
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            self._manager = ocp.CheckpointManager(str(self.folder), options=options)
         except OSError as error:
             raise CheckpointError(f"cannot write checkpoints into {self.folder}: {error.strerror or error}") from error
 
@@ -152,6 +155,9 @@ class Checkpoints:
 
     def _seal(self) -> None:
         """Called by Orbax when all is written, just before the temporary folder gets its name."""
+        if isinstance(self.folder, BucketPath):  # where Orbax writes its commit marker after this
+            digests.seal(self.folder / str(self._saving))
+            return
         for folder in self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
             digests.seal(folder)
 
@@ -174,13 +180,15 @@ class Checkpoints:
         for folder, fault in damaged:
             aside = folder.with_name(folder.name + DAMAGED)
             if jax.process_index() == 0:
-                shutil.rmtree(aside, ignore_errors=True)
+                files.remove_tree(aside)
                 folder.rename(aside)
             log.warning("checkpoint %s is damaged (%s); it was moved to %s and is not used", folder, fault, aside.name)
         multihost_utils.sync_global_devices("damaged checkpoints are set aside")
 
     def _require_space(self, state: TrainState) -> None:
         """Fails before writing where the disk has no room: TensorStore fails only after many log lines of its own."""
+        if isinstance(self.folder, BucketPath):
+            return
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self.folder).free
         if free < needed:

@@ -1,0 +1,63 @@
+"""Runs in a bucket: trained, stopped, killed, resumed; servers that fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs
+from tiny_runs import STEPS, Batches, assert_same_run, params
+
+from t5music import locks
+from t5music.errors import CheckpointError, DataError
+from t5music.storage import path_of
+from t5music.training.checkpoints import layout
+from t5music.training.coordination import only_run
+
+
+def run_name(folder):
+    """The name in its bucket of what is in a folder."""
+    return folder.split("/", 3)[3]
+
+
+def assert_same(folder, result, uninterrupted):
+    expected_folder, expected = uninterrupted
+    jax.tree.map(np.testing.assert_array_equal, params(result), params(expected))
+    assert path_of(folder) / "metrics.jsonl"
+    assert (path_of(folder) / "metrics.jsonl").read_bytes() == (expected_folder / "metrics.jsonl").read_bytes()
+    assert (result.step, result.best_step) == (expected.step, expected.best_step)
+
+
+def test_a_run_in_a_bucket_is_the_run_on_a_disk(google_bucket, google_server, uninterrupted):
+    folder = f"{google_bucket}/runs/one"
+    assert_same(folder, tiny_runs.train(folder), uninterrupted)
+    names = {name.removeprefix("runs/one/") for name in google_server.names(google_bucket[5:])}
+    assert {"finished.json", "metrics.jsonl", "timing.jsonl"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    root = path_of(folder) / "checkpoints"
+    assert layout.steps_of(root) == layout.steps_of(uninterrupted[0] / "checkpoints")
+    assert json.loads((path_of(folder) / "finished.json").read_text())["step"] == STEPS
+
+
+def test_it_goes_on_where_it_stopped(google_bucket, uninterrupted):
+    folder = f"{google_bucket}/run"
+    with pytest.raises(tiny_runs.loop.Interrupted):
+        tiny_runs.train(folder, batches=Batches(stop_at=7))
+    assert_same(folder, tiny_runs.train(folder), uninterrupted)
+
+
+def kill(folder, at):
+    process = subprocess.run([sys.executable, tiny_runs.__file__, folder, str(STEPS), str(at)], capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+    return process.stdout.decode()
+
+
+def test_killed_twice_and_resumed_is_never_killed(google_bucket, uninterrupted):
+    folder = f"{google_bucket}/run"
+    for at in (6, 9):
+        assert kill(folder, at).strip() == "[]"  # neither TensorFlow nor seqio
+    assert_same(folder, tiny_runs.train(folder), uninterrupted)
