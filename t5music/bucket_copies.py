@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -22,6 +23,14 @@ IN_USE_SECONDS = 3600.0  # a copy that was used so lately is not removed
 def cache_dir() -> Path:
     """Where copies of what is in buckets lie: T5MUSIC_BUCKET_CACHE, else ~/.cache/t5music/buckets."""
     return Path(os.environ.get("T5MUSIC_BUCKET_CACHE") or "~/.cache/t5music/buckets").expanduser()
+
+
+def copy_of_folder(folder: Path) -> Path:
+    """A copy on this machine of a folder in a bucket as it is now; a folder of this machine itself. Raises OSError."""
+    if not isinstance(folder, BucketPath):
+        return folder
+    versions = folder.versions()
+    return local_copy(folder, json.dumps(versions), versions)
 
 
 def local_copy(path: Path, version: str, names: Iterable[str] | None = None) -> Path:
@@ -47,17 +56,25 @@ def local_copy(path: Path, version: str, names: Iterable[str] | None = None) -> 
         _make_room()
         with tempfile.TemporaryDirectory(prefix=".copy.", dir=cache_dir()) as temporary:
             unfinished = Path(temporary, path.name)
-            _copy(path, unfinished, None if names is None else list(names))
+            if names is None:
+                path.download(unfinished)
+            else:
+                download_tree(path, unfinished, names)
             with contextlib.suppress(OSError):  # another process was faster
                 unfinished.rename(copy)
     os.utime(copy)
     return copy
 
 
-def _copy(path: BucketPath, target: Path, names: list[str] | None) -> None:
-    if names is None:
-        path.download(target)
-        return
+def download_tree(path: BucketPath, target: Path, names: Iterable[str]) -> None:
+    """Copies objects of a folder in a bucket into a folder of this machine. Raises OSError.
+
+    Args:
+        path: of the folder in the bucket.
+        target: the folder of this machine; it is made.
+        names: the paths of the objects below the folder.
+    """
+    names = list(names)
     for folder in {(target / name).parent for name in names}:
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -65,7 +82,7 @@ def _copy(path: BucketPath, target: Path, names: list[str] | None) -> None:
             pass
 
 
-def upload_tree(folder: Path, target: Path, last: str = "") -> None:
+def upload_tree(folder: Path, target: BucketPath, last: str = "") -> None:
     """Copies the files of a folder of this machine into a bucket, the one called `last` after all others.
 
     Raises OSError.

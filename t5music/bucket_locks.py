@@ -2,10 +2,10 @@
 
 A lock is an object that is created only where there is none, replaced only where nobody has replaced it meanwhile, and
 removed in the same way (Google: `if_generation_match`; S3: `IfMatch` and `IfNoneMatch`). It says who holds it and for
-how long: its holder writes it again every RENEW_SECONDS. Who wants it and does not see it change for LEASE_SECONDS takes
-it over; so no two clocks are compared. What a process of this machine left that has ended is taken over at once.
+how long: its holder writes it again every RENEW_SECONDS. Who wants it and does not see it change for LEASE_SECONDS
+takes it over; so no two clocks are compared. What a process of this machine left that has ended is taken over at once.
 
-A holder that finds its lock taken over (its machine was cut off for longer than the lease) must write no more, and ends.
+A holder that finds its lock taken over (its machine was cut off for longer than the lease) must write no more: it ends.
 """
 
 from __future__ import annotations
@@ -150,7 +150,9 @@ class _Renewal(threading.Thread):
         if current is not None and other is not None and other.token == self._record.token:
             return current[1]
         by = "it is gone" if other is None else f"{other.holder} has taken it over"
-        text = f"t5music: error: the lock {self._name_of_lock} is lost: {by}. This process ends; nothing is half written\n"
+        text = (
+            f"t5music: error: the lock {self._name_of_lock} is lost: {by}. This process ends; nothing is half written\n"
+        )
         os.write(2, text.encode())
         os._exit(LOST_STATUS)
 
@@ -292,4 +294,6 @@ class _S3Object:
 
 def _is_refused_condition(error: OSError) -> bool:
     response = getattr(error.__cause__, "response", {})
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (409, 412) or "PreconditionFailed" in str(error)
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (409, 412) or "PreconditionFailed" in str(
+        error
+    )

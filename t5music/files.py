@@ -63,7 +63,7 @@ def printable_name(name: str | os.PathLike[str]) -> str:
     A byte that is not UTF-8, and an ASCII control character, is written \xe9, any other character that cannot be shown
     \u2028, and a backslash \\. So two names are never written alike.
     """
-    return _UNPRINTABLE.sub(_escape, os.fspath(name))
+    return _UNPRINTABLE.sub(_escape, str(name) if isinstance(name, storage.BucketPath) else os.fspath(name))
 
 
 def _escape(character: re.Match[str]) -> str:
@@ -189,7 +189,7 @@ class AppendedFile:
     def sync(self) -> None:
         """Writes what is not written yet. Raises OSError."""
         if self._bucket_path is not None and self._synced < len(self._content):
-            self._bucket_path.write_bytes(self._content)
+            self._bucket_path.write_bytes(bytes(self._content))
             self._synced, self._due = len(self._content), time.monotonic() + WHOLE_FILE_SECONDS
 
     def close(self) -> None:

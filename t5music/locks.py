@@ -2,8 +2,8 @@
 
 A lock is a file that its holder keeps locked with `flock`. The system gives the lock up when the process ends, however
 it ends, so the next one takes over what a killed process left. The file says who holds it: process, machine and time.
-Windows has no `flock`, and no locks here: there nobody is kept from what another process writes. A lock in a bucket is an
-object of its own kind: `bucket_locks`.
+Windows has no `flock`, and no locks here: there nobody is kept from what another process writes. For a lock in a bucket
+see `bucket_locks`.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ and imports nothing more, and a `BucketPath` for an address. What a bucket does 
   `commit_success.txt` for a checkpoint, the manifest for a token store.
 - Nothing can be appended to. A metrics file is written whole, at most every WHOLE_FILE_SECONDS, and before each
   checkpoint (`files.AppendedFile`).
-- There is no `flock`. A lock is an object that is written under a condition, with an owner and a lease (`bucket_locks`).
+- There is no `flock`. A lock is an object that is written under conditions, with an owner and a lease (`bucket_locks`).
 - Reading is slow. What is read as a whole, a checkpoint or a shard of a store, is copied into a cache on this machine
   first (`bucket_copies`), which is bounded.
 
-Files go through fsspec (gcsfs, s3fs), which retry what a server may mend. Arrays go through Orbax and TensorStore, which
-know Google's buckets alone; Orbax is told to use fsspec for the rest, since it would import TensorFlow where there is
-one. A `BucketPath` has no `__fspath__`: code that does not know of buckets fails instead of making a folder "gs:".
+Files go through fsspec (gcsfs, s3fs), which retries what a server may mend. Arrays go through Orbax and TensorStore,
+which know Google's buckets alone; Orbax is told to use fsspec for the rest, since it would import TensorFlow where
+there is one. A `BucketPath` has no `__fspath__`: code that does not know of buckets fails and makes no folder "gs:".
 
 With STORAGE_EMULATOR_HOST or AWS_ENDPOINT_URL set, all of this talks to that server.
 """
@@ -46,7 +46,10 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 # Orbax's paths in buckets: by fsspec, since TensorFlow takes seconds to import and knows no emulator. They ask once.
 os.environ.setdefault("EPATH_USE_TF", "false")
 
-_Base = Path if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    _Base = Path
+else:
+    _Base = object
 
 
 class BucketPath(_Base):
@@ -155,10 +158,22 @@ class BucketPath(_Base):
 
     def sizes(self) -> dict[str, int]:
         """The path below this folder and the size in bytes of every object in it; {} for no folder."""
+        return {name: info["size"] for name, info in self._objects().items()}
+
+    def versions(self) -> dict[str, str]:
+        """The path below this folder and what changes with the content of every object in it; {} for no folder."""
+        tags = {name: info.get("etag") or info.get("ETag") for name, info in self._objects().items()}
+        return {name: str(tag) for name, tag in tags.items()}
+
+    def _objects(self) -> dict[str, dict[str, Any]]:
         with system_errors(self):
             objects = self._system.find(str(self), detail=True)
         paths = {PurePosixPath(path): info for path, info in objects.items() if info["type"] == "file"}
-        return {str(path.relative_to(self._path)): info["size"] for path, info in paths.items() if path != self._path}
+        return {str(path.relative_to(self._path)): info for path, info in paths.items() if path != self._path}
+
+    def is_symlink(self) -> bool:
+        """No."""
+        return False
 
     # ------------------------------------------------------------------------------------------------- content
     def open(self, mode: str = "r", encoding: str | None = None) -> Any:  # type: ignore[override]

@@ -71,6 +71,31 @@ def google_bucket(google_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert not list(folder.glob("gs*")), "a local folder is called like a bucket"
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server of S3's buckets on this machine, or a skip by name."""
+    for package in ("moto", "flask", "flask_cors", "s3fs"):
+        pytest.importorskip(package)
+    import bucket_servers
+
+    with bucket_servers.s3_buckets() as address:
+        # For this process, and those that tests start.
+        os.environ["AWS_ENDPOINT_URL"] = address
+        os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+        yield address
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The address of a new bucket, s3://NAME."""
+    from t5music import storage
+
+    name = f"bucket-{len(storage.file_system('s3').ls(''))}"
+    storage.file_system("s3").mkdir(name)
+    monkeypatch.setenv("T5MUSIC_BUCKET_CACHE", str(tmp_path / "bucket_cache"))
+    return f"s3://{name}"
+
+
 @pytest.fixture
 def optimised() -> Iterator[None]:
     """Programs as XLA compiles them for users: for what they cost, and for products in bfloat16."""

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from t5music.cli.parser import real, whole
+from t5music.cli.parser import place, real, whole
 
 if TYPE_CHECKING:
     from t5music.runs.print_plan import Request
@@ -32,7 +32,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a verb that uses a trained model."""
-    parser.add_argument("--model_dir", required=True, metavar="RUN", help="folder of the trained model")
+    parser.add_argument("--model_dir", type=place, required=True, metavar="RUN", help="folder of the trained model")
     add_checkpoint(parser)
     add_platform(parser)
 

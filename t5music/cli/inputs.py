@@ -9,24 +9,25 @@ import os
 from collections.abc import Sequence
 
 from t5music.errors import CheckpointError, DataError
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 
 def require_path(path: str | None, flag: str = "") -> None:
     """Raises DataError, which names the path and its flag, where nothing is there. None is a path not given."""
-    if path is not None and not os.path.exists(os.path.expanduser(path)):
+    if path is not None and not path_of(path).expanduser().exists():
         raise DataError(f"{flag} {path}: no such file or folder".lstrip())
 
 
 def require_any(paths: Sequence[str]) -> None:
     """Raises DataError where none of the files is there. One missing among others is left to the verb to report."""
-    if not any(map(os.path.exists, paths)):
+    if not any(path_of(path).exists() for path in paths):
         raise DataError(f"{', '.join(paths)}: no such file")
 
 
 def require_folder(path: str | None, flag: str = "") -> None:
     """Raises DataError, which names the folder and its flag, where there is none. None is a folder not given."""
-    if path is not None and not os.path.isdir(os.path.expanduser(path)):
+    if path is not None and not path_of(path).expanduser().is_dir():
         raise DataError(f"{flag} {path}: no such folder".lstrip())
 
 
@@ -39,9 +40,9 @@ def require_run(path: str | None, which: str = selection.LATEST) -> None:
     """
     if path is None:
         return
-    if not os.path.isdir(path):
+    if not path_of(path).is_dir():
         raise CheckpointError(f"no checkpoint at {path}: no such folder; give the MODEL_DIR of a run")
-    if not os.path.isfile(os.path.join(path, "config.json")):
+    if not (path_of(path) / "config.json").is_file():
         selection.step_folder(path, which)
 
 

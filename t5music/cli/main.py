@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from t5music import __version__, files
+from t5music import __version__, files, storage
 from t5music.cli import gin_flags, own_modules
 from t5music.cli.parser import Parser
 from t5music.cli.verbs import VERBS
@@ -72,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
+        if storage.is_bucket(error.filename):
+            print(f"t5music: error: {error.filename}: {error.strerror}", file=sys.stderr)
+            _leave_other_processes(2)
+            return 2
         if error.errno not in _FULL:
             _leave_other_processes(1, traceback_first=True)
             raise

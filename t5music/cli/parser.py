@@ -53,37 +53,30 @@ class Parser(argparse.ArgumentParser):
             if verb not in self.verbs:
                 raise ConfigError(f"{_no_verb(verb, self.verbs)} ({self.prog} --help)")
             self.verbs[verb]._check(words[1:])
-        flags = self.parse_args(words)
-        self.verbs[flags.verb]._require_places(flags)
-        return flags
+        return self.parse_args(words)
 
     def _check(self, words: Sequence[str]) -> None:
-        """Refuses flags that are not the parser's, and empty values."""
+        """Refuses flags that are not the parser's, empty values, and addresses in place of paths of this machine."""
         flags = self._option_string_actions
-        flag = ""
+        takes_places = any(action.type is place for action in self._get_positional_actions())
+        flag, is_first = "", False  # is the next word the flag's first value?
         for word in itertools.takewhile(lambda word: word != "--", words):
             value = word
             if word.startswith("--"):
                 flag, equals, value = word.partition("=")
+                is_first = True
                 if not any(other.startswith(flag) for other in flags):  # argparse takes the beginning of a flag for it
                     raise ConfigError(f"{self.prog} has no flag {flag}{nearest(flag, flags)} ({self.prog} --help)")
                 if not equals:
                     continue
             if not value:
                 raise ConfigError(f"{flag or self.prog}: a value is empty; leave it out, or write one")
-
-    def _require_places(self, flags: argparse.Namespace) -> None:
-        """Refuses addresses in place of what must be on this machine, and those of buckets that cannot be reached."""
-        for action in self._actions:
-            values = getattr(flags, action.dest, None)
-            name = action.option_strings[-1] if action.option_strings else ""
-            for text in values if isinstance(values, list) else [values]:
-                if not isinstance(text, str) or action.dest in ("caption", "verb"):
-                    continue
-                if action.type is place:
-                    storage.require_reachable(text, name)
-                else:
-                    require_local(text, name)
+            name = flag if is_first else ""
+            if flags[flag].type is place if name in flags else takes_places:
+                storage.require_reachable(value, name)
+            elif not (is_first and "--caption".startswith(flag)):
+                require_local(value, name)
+            is_first = False
 
 
 def _no_verb(verb: str | None, verbs: Iterable[str]) -> str:

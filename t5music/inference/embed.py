@@ -31,6 +31,7 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.inference.vector_files import Collection, Settings
 from t5music.model.network import T5
 from t5music.music import encodings, music_files
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 SHORTEST_ROW = 64  # rows are padded to this times a power of two, so that few lengths are compiled
@@ -237,7 +238,7 @@ def similar(
     """
     if top < 1:
         raise ConfigError(f"--top {top}: at least one piece must be asked for")
-    path = Path(collection)
+    path = path_of(collection)
     stored = None if path.is_dir() else vector_files.read(vector_files.check_path(path, "the collection"))
     trained = trained_model.load(model_dir, checkpoint)
     settings = settings_of(trained, model_dir, stored.settings.layer if stored and layer is None else layer)

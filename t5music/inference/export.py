@@ -10,10 +10,12 @@ from typing import Any
 
 from flax import nnx
 
+from t5music import bucket_copies
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS, safetensors_library
 from t5music.model import huggingface, parameters
+from t5music.storage import BucketPath, path_of
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import first_line
 
@@ -36,7 +38,7 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
         ConfigError: the folder is there already or cannot be written, or the architecture is not that of Hugging
             Face's T5.
     """
-    target = Path(folder)
+    target = path_of(folder)
     if target.exists():
         raise ConfigError(f"--to {folder} is there already: choose another name, or remove it")
     safetensors = safetensors_library()
@@ -47,7 +49,8 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
     metadata = {**checkpoint.metadata.content, "step": checkpoint.step}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+        beside = None if isinstance(target, BucketPath) else target.parent
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=beside) as temporary:
             unfinished = Path(temporary) / target.name
             unfinished.mkdir()
             arrays = huggingface.to_huggingface(state, checkpoint.config)
@@ -56,7 +59,10 @@ def export(checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary) -> Path:
             _write(unfinished / METADATA, metadata)
             _write(unfinished / WORDS, list(vocabulary.words))
             (unfinished / "README.md").write_text(_card(target.name, checkpoint), encoding="utf-8")
-            shutil.move(unfinished, target)
+            if isinstance(target, BucketPath):
+                bucket_copies.upload_tree(unfinished, target, last=CONFIG)  # without which it is no model's folder
+            else:
+                shutil.move(unfinished, target)
     except (OSError, safetensors.SafetensorError) as error:  # safetensors wraps those of the file system
         raise ConfigError(f"--to {folder} cannot be written: {first_line(error)}") from error
     count = parameters.count(state)

@@ -25,11 +25,12 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from t5music import json_files
+from t5music import bucket_copies, json_files
 from t5music.data.vocabulary import FIRST_BYTE, FIRST_EVENT, Vocabulary
 from t5music.errors import CheckpointError, ConfigError
 from t5music.model import huggingface
 from t5music.model.config import T5Config
+from t5music.storage import path_of
 from t5music.training.checkpoints.finite import require_finite
 from t5music.training.checkpoints.layout import first_line
 from t5music.training.checkpoints.metadata import Metadata
@@ -45,7 +46,7 @@ BYT5_SENTINELS = FIRST_EVENT  # likewise: Hugging Face's documentation of ByT5
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a model's folder as Hugging Face keeps it."""
-    return os.path.isfile(Path(path, CONFIG))
+    return (path_of(path) / CONFIG).is_file()
 
 
 class HuggingFaceFolder:
@@ -58,7 +59,7 @@ class HuggingFaceFolder:
 
     def __init__(self, path: str | os.PathLike[str], vocabulary: Vocabulary) -> None:
         """Opens a folder. Raises CheckpointError where its config.json or t5music.json is damaged or no T5's."""
-        self.folder, self.vocabulary = Path(path), vocabulary
+        self.folder, self.vocabulary = bucket_copies.copy_of_folder(path_of(path)), vocabulary
         self._fields = _read_object(self.folder / CONFIG)
         path = self.folder / METADATA
         self._metadata = Metadata.from_json(_read_object(path), path) if path.exists() else None

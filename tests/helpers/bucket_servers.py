@@ -137,6 +137,21 @@ class GoogleBuckets(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
+def s3_buckets() -> Iterator[str]:
+    """Starts a server of S3's buckets, gives its address."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
 def google_buckets() -> Iterator[GoogleBuckets]:
     """Starts a server, and stops it."""
     logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)

@@ -1,7 +1,6 @@
 """Runs in a bucket: trained, stopped, killed, resumed; servers that fail."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,13 +9,10 @@ import jax
 import numpy as np
 import pytest
 import tiny_runs
-from tiny_runs import STEPS, Batches, assert_same_run, params
+from tiny_runs import STEPS, Batches, params
 
-from t5music import locks
-from t5music.errors import CheckpointError, DataError
 from t5music.storage import path_of
 from t5music.training.checkpoints import layout
-from t5music.training.coordination import only_run
 
 
 def run_name(folder):
@@ -61,3 +57,12 @@ def test_killed_twice_and_resumed_is_never_killed(google_bucket, uninterrupted):
     for at in (6, 9):
         assert kill(folder, at).strip() == "[]"  # neither TensorFlow nor seqio
     assert_same(folder, tiny_runs.train(folder), uninterrupted)
+
+
+@pytest.mark.parametrize("at", [(6, 9)])
+def test_runs_in_s3_are_killed_and_resumed_too(s3_bucket, uninterrupted, at):
+    folder = f"{s3_bucket}/run"
+    for moment in at:
+        kill(folder, moment)
+    assert_same(folder, tiny_runs.train(folder), uninterrupted)
+    assert layout.steps_of(path_of(folder) / "checkpoints") == layout.steps_of(uninterrupted[0] / "checkpoints")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.parser import whole
+from t5music.cli.parser import place, whole
 
 HELP = "Average the weights of several checkpoints into a new one."
 
@@ -14,6 +14,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
     parser.add_argument(
         "--model_dir",
+        type=place,
         action="append",
         required=True,
         metavar="RUN",
@@ -26,7 +27,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="without --last, the checkpoint of each run: latest, best or a step (default: %(default)s)",
     )
     parser.add_argument(
-        "--output", required=True, metavar="FOLDER", help="the folder to write; every verb reads it like a run"
+        "--output",
+        type=place,
+        required=True,
+        metavar="FOLDER",
+        help="the folder to write; every verb reads it like a run",
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_layer, add_model, prepare_devices
+from t5music.cli.parser import place
 
 HELP = "Write a vector for each MIDI file of a folder: the averaged states of a trained encoder."
 
@@ -16,6 +17,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument(
         "--output",
+        type=place,
         default="vectors.npz",
         metavar="VECTORS",
         help="the file to write, .npz or .parquet (default: %(default)s)",

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
 
+from t5music import files
 from t5music.errors import CheckpointError, ConfigError
+from t5music.storage import path_of
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import FOLDER, steps_of
 from t5music.training.checkpoints.save import Checkpoints
@@ -71,7 +71,7 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -
     Raises:
         CheckpointError: one is damaged, of another model or vocabulary, or `output` holds a run.
     """
-    output = Path(output)
+    output = path_of(output)
     if steps_of(output / FOLDER):
         raise CheckpointError(f"--output {output} holds a run already; take another folder")
     first = checkpoints[0]
@@ -99,6 +99,6 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str]) -
             run.wait()
     except CheckpointError:
         if is_new:
-            shutil.rmtree(output, ignore_errors=True)
+            files.remove_tree(output)
         raise
     return step
