@@ -20,8 +20,11 @@ CACHE_BYTES = 50 * 2**30  # environment: T5MUSIC_BUCKET_CACHE_BYTES
 IN_USE_SECONDS = 3600.0  # a copy that was used so lately is not removed
 
 
+COPIES = "copies"
+
+
 def cache_dir() -> Path:
-    """Where copies of what is in buckets lie: T5MUSIC_BUCKET_CACHE, else ~/.cache/t5music/buckets."""
+    """Where what belongs to buckets lies on this machine: T5MUSIC_BUCKET_CACHE, else ~/.cache/t5music/buckets."""
     return Path(os.environ.get("T5MUSIC_BUCKET_CACHE") or "~/.cache/t5music/buckets").expanduser()
 
 
@@ -31,6 +34,11 @@ def copy_of_folder(folder: Path) -> Path:
         return folder
     versions = folder.versions()
     return local_copy(folder, json.dumps(versions), versions)
+
+
+def copy_of_file(path: Path) -> Path:
+    """A copy on this machine of an object in a bucket as it is now; a file of this machine itself. Raises OSError."""
+    return local_copy(path, path.version()) if isinstance(path, BucketPath) else path
 
 
 def local_copy(path: Path, version: str, names: Iterable[str] | None = None) -> Path:
@@ -50,11 +58,12 @@ def local_copy(path: Path, version: str, names: Iterable[str] | None = None) -> 
     if not isinstance(path, BucketPath):
         return path
     key = hashlib.sha256(f"{path} {version}".encode()).hexdigest()[:32]
-    copy = cache_dir() / f"{key}{path.suffix}"
+    folder = cache_dir() / COPIES
+    copy = folder / f"{key}{path.suffix}"
     if not copy.exists():
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        _make_room()
-        with tempfile.TemporaryDirectory(prefix=".copy.", dir=cache_dir()) as temporary:
+        folder.mkdir(parents=True, exist_ok=True)
+        _make_room(folder)
+        with tempfile.TemporaryDirectory(prefix=".copy.", dir=folder) as temporary:
             unfinished = Path(temporary, path.name)
             if names is None:
                 path.download(unfinished)
@@ -96,10 +105,10 @@ def upload_tree(folder: Path, target: BucketPath, last: str = "") -> None:
         (target / last).upload(folder / last)
 
 
-def _make_room() -> None:
-    """Removes the copies that were used longest ago until the others are within the bound."""
+def _make_room(folder: Path) -> None:
+    """Removes the copies in a folder that were used longest ago until the others are within the bound."""
     bound = int(os.environ.get("T5MUSIC_BUCKET_CACHE_BYTES") or CACHE_BYTES)
-    copies = sorted((path.stat().st_mtime, path) for path in cache_dir().iterdir() if not path.name.startswith("."))
+    copies = sorted((path.stat().st_mtime, path) for path in folder.iterdir() if not path.name.startswith("."))
     sizes = {path: _size(path) for _, path in copies}
     total = sum(sizes.values())
     for used, path in copies:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from t5music import storage
+from t5music import bucket_copies, storage
 from t5music.errors import ConfigError, DataError
 
 DATA_DIR = "~/.cache/t5music"
@@ -25,14 +25,29 @@ WHOLE_FILE_SECONDS = 20.0
 _ADDRESS = re.compile(r"(?:^|,)\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def data_dir() -> Path:
-    """Where corpora and token stores are built: the environment's T5MUSIC_DATA, else ~/.cache/t5music.
+STORES = "stores"  # the folder of token stores in a data folder
 
-    Raises ConfigError where that is no folder of this machine.
+
+def data_dir() -> Path:
+    """Where corpora and token stores are built on this machine: the environment's T5MUSIC_DATA, else ~/.cache/t5music.
+
+    Where that is in a bucket, a folder beside the copies of what is in buckets. Raises ConfigError for no place.
     """
+    place = _data_place()
+    if not isinstance(place, storage.BucketPath):
+        return place
+    return bucket_copies.cache_dir() / "data" / place.scheme / place.bucket / place.key
+
+
+def stores_dir() -> Path:
+    """Where token stores are read: in the data folder, which may be in a bucket."""
+    return _data_place() / STORES
+
+
+def _data_place() -> Path:
     folder = os.environ.get("T5MUSIC_DATA") or DATA_DIR
-    require_local(folder, "--data_dir (environment: T5MUSIC_DATA)")
-    return Path(folder).expanduser()
+    storage.require_reachable(folder, "--data_dir (environment: T5MUSIC_DATA)")
+    return storage.path_of(folder).expanduser()
 
 
 def require_local(path: str, name: str) -> None:

@@ -29,7 +29,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -162,8 +162,14 @@ class BucketPath(_Base):
 
     def versions(self) -> dict[str, str]:
         """The path below this folder and what changes with the content of every object in it; {} for no folder."""
-        tags = {name: info.get("etag") or info.get("ETag") for name, info in self._objects().items()}
-        return {name: str(tag) for name, tag in tags.items()}
+        return {name: _tag(info) for name, info in self._objects().items()}
+
+    def version(self) -> str:
+        """What changes with the content of the object."""
+        info = self._info()
+        if info is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no such object", str(self))
+        return _tag(info)
 
     def _objects(self) -> dict[str, dict[str, Any]]:
         with system_errors(self):
@@ -245,6 +251,11 @@ class BucketPath(_Base):
                 return self._system.info(str(self))
         except FileNotFoundError:
             return None
+
+
+def _tag(info: Mapping[str, Any]) -> str:
+    """The entity tag of an object, by what its library says of it."""
+    return str(info.get("etag") or info.get("ETag"))
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:

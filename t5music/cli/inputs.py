@@ -5,9 +5,9 @@ Only whether they are there is checked here. What they hold is checked by those 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
+from t5music import files
 from t5music.errors import CheckpointError, DataError
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection
@@ -46,11 +46,10 @@ def require_run(path: str | None, which: str = selection.LATEST) -> None:
         selection.step_folder(path, which)
 
 
-def require_built(names: Sequence[str], data_dir: str) -> None:
+def require_built(names: Sequence[str]) -> None:
     """Raises DataError where a NAME[:SPLIT] is neither of a corpus nor of a store that is there."""
-    folder = os.path.expanduser(data_dir)
     for name in (name.partition(":")[0] for name in names):
-        if not any(os.path.isdir(os.path.join(folder, kind, name)) for kind in ("corpora", "stores")):
+        if not (files.data_dir() / "corpora" / name).is_dir() and not (files.stores_dir() / name).is_dir():
             raise DataError(
                 f"{name!r} is neither a built corpus nor a compiled task: run `t5music corpora --build {name}` or "
                 f"`t5music compile {name}`"

@@ -19,7 +19,7 @@ from flax import nnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from t5music import __version__
+from t5music import __version__, bucket_copies
 from t5music.corpora.listing import relative_id
 from t5music.corpora.sources.folder import find_files
 from t5music.data.vocabulary import EOS_ID, Ids
@@ -151,9 +151,10 @@ def collect(folder: str | os.PathLike[str], trained: TrainedModel, settings: Set
 
     Raises DataError for a folder without a MIDI file, or without one that can be used.
     """
-    root = Path(folder)
+    place = path_of(folder)
+    root = bucket_copies.copy_of_folder(place)
     listing = find_files(root)
-    left_out = LeftOut(len(listing.files) + len(listing.unreadable), root)
+    left_out = LeftOut(len(listing.files) + len(listing.unreadable), place)
     for name, reason in listing.unreadable.items():
         left_out.add(name, reason)
     names: list[str] = []

@@ -61,6 +61,6 @@ class Profile:
         if self._recording:
             self._recording = False
             jax.profiler.stop_trace()
-            if self._local is not None:
+            if self._local is not None and isinstance(self._folder, BucketPath):
                 with self._local as folder:
                     upload_tree(Path(folder), self._folder)

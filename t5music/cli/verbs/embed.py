@@ -13,7 +13,9 @@ HELP = "Write a vector for each MIDI file of a folder: the averaged states of a 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("folder", metavar="FOLDER", help="a folder of MIDI files and scores, also in sub-folders")
+    parser.add_argument(
+        "folder", type=place, metavar="FOLDER", help="a folder of MIDI files and scores, also in sub-folders"
+    )
     add_model(parser)
     parser.add_argument(
         "--output",

@@ -39,7 +39,7 @@ class Staging:
             )
         self._target = target
         key = hashlib.sha256(str(target).encode()).hexdigest()[:16]
-        self.folder = bucket_copies.cache_dir() / ".staging" / key
+        self.folder = bucket_copies.cache_dir() / "staging" / key
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for step in layout.steps_of(target)[-1:]:
