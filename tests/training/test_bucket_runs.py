@@ -1,5 +1,6 @@
 """Runs in a bucket: trained, stopped, killed, resumed; servers that fail."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import tiny_runs
 from tiny_runs import STEPS, Batches, params
 
+from t5music.errors import CheckpointError, DataError
 from t5music.storage import path_of
 from t5music.training.checkpoints import layout
 
@@ -66,3 +68,56 @@ def test_runs_in_s3_are_killed_and_resumed_too(s3_bucket, uninterrupted, at):
         kill(folder, moment)
     assert_same(folder, tiny_runs.train(folder), uninterrupted)
     assert layout.steps_of(path_of(folder) / "checkpoints") == layout.steps_of(uninterrupted[0] / "checkpoints")
+
+
+def test_a_server_that_fails_now_and_then_changes_nothing(google_bucket, google_server, uninterrupted):
+    folder = f"{google_bucket}/run"
+    counter = itertools.count(1)
+
+    def fault(method, url):
+        number = next(counter)
+        return 503 if number % 17 == 0 else 429 if number % 29 == 0 else 0.2 if number % 23 == 0 else None
+
+    google_server.fault = fault
+    assert_same(folder, tiny_runs.train(folder), uninterrupted)
+
+
+def forbid(server, bucket):
+    server.fault = lambda method, url: 403
+
+
+def vanish(server, bucket):
+    server.fault = lambda method, url: 404
+
+
+@pytest.mark.parametrize(
+    ("fail", "message"), [(forbid, "access is denied|403|permission"), (vanish, "no such object|not found|404")]
+)
+@pytest.mark.parametrize("at", [5, 8])
+def test_a_bucket_that_is_lost_is_named_and_the_run_goes_on_when_it_is_back(
+    google_bucket, google_server, uninterrupted, fail, message, at
+):
+    folder = f"{google_bucket}/run"
+
+    class Failing(Batches):
+        def __next__(self):
+            if self.position == at:
+                fail(google_server, google_bucket)
+            return super().__next__()
+
+    with pytest.raises((CheckpointError, DataError), match=f"(?i){folder}.*({message})"):
+        tiny_runs.train(folder, batches=Failing())
+    google_server.fault = lambda method, url: None
+    assert_same(folder, tiny_runs.train(folder), uninterrupted)
+    jax.clear_caches()
+
+
+def test_the_lock_is_the_holder_s_until_it_is_given_back(google_bucket, google_server):
+    folder = f"{google_bucket}/run"
+    with only_run(folder), only_run(folder):  # a process may enter twice
+        code = f"from t5music import locks\nwith locks.attempt({folder + '/.lock'!r}) as holder: print(holder)"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert other.stdout.startswith(f"process {os.getpid()} on ")
+    assert google_server.names(google_bucket[5:]) == []
+    with locks.attempt(f"{folder}/.lock") as holder:
+        assert holder is None
