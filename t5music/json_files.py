@@ -13,8 +13,9 @@ import os
 import stat
 import types
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from t5music.storage import path_of
 
 T = TypeVar("T")
 
@@ -31,13 +32,14 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         OSError: it cannot be read, or is not a regular file; `strerror` says why.
         ValueError: it is no JSON in UTF-8, is larger than MAX_BYTES, or is nested too deeply.
     """
-    status = os.stat(path)
+    file = path_of(path)
+    status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(0, "it is not a regular file")
     if status.st_size > MAX_BYTES:
         raise ValueError(f"it has {status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
     try:
-        return json.loads(Path(path).read_bytes().decode("utf-8"))
+        return json.loads(file.read_bytes().decode("utf-8"))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

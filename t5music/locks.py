@@ -2,7 +2,8 @@
 
 A lock is a file that its holder keeps locked with `flock`. The system gives the lock up when the process ends, however
 it ends, so the next one takes over what a killed process left. The file says who holds it: process, machine and time.
-Windows has no `flock`, and no locks here: there nobody is kept from what another process writes.
+Windows has no `flock`, and no locks here: there nobody is kept from what another process writes. For a lock in a bucket
+see `bucket_locks`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from t5music import bucket_locks, storage
 from t5music.errors import DataError
 
 try:
@@ -53,6 +55,11 @@ def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
     Raises:
         DataError: the file cannot be written.
     """
+    place = storage.path_of(path)
+    if isinstance(place, storage.BucketPath):
+        with _attempt_in_bucket(place) as other:
+            yield other
+        return
     name = os.path.realpath(path)
     if fcntl is None or name in _locked_here:
         yield None
@@ -73,6 +80,23 @@ def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
         with contextlib.suppress(OSError):  # not empty
             for folder in missing:
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def _attempt_in_bucket(path: storage.BucketPath) -> Iterator[str | None]:
+    name = str(path)
+    if name in _locked_here:
+        yield None
+        return
+    with bucket_locks.attempt(path, _this_process()) as other:
+        if other is not None:
+            yield other
+            return
+        _locked_here.add(name)
+        try:
+            yield None
+        finally:
+            _locked_here.discard(name)
 
 
 @contextlib.contextmanager
@@ -100,6 +124,9 @@ def waiting(path: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 def holder(path: str | os.PathLike[str]) -> str | None:
     """Who holds a lock, as `attempt` says it; None if nobody does."""
+    place = storage.path_of(path)
+    if isinstance(place, storage.BucketPath):
+        return bucket_locks.holder(place)
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -162,11 +189,14 @@ def _is_file(descriptor: int, path: Path) -> bool:
 
 
 def _write(descriptor: int) -> None:
-    now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    text = f"process {os.getpid()} on {socket.gethostname()}, since {now}\n"
     with contextlib.suppress(OSError):  # the disk is full: the lock holds without a name
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, text.encode(), 0)
+        os.pwrite(descriptor, f"{_this_process()}\n".encode(), 0)
+
+
+def _this_process() -> str:
+    now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    return f"process {os.getpid()} on {socket.gethostname()}, since {now}"
 
 
 def _read(descriptor: int) -> str:

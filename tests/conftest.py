@@ -6,6 +6,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,58 @@ def real_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return unpacked[name]
 
     return unpack
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator[Any]:
+    """A server of Google's buckets on this machine (`bucket_servers.GoogleBuckets`), or a skip by name."""
+    for package in ("gcp_storage_emulator", "gcsfs"):
+        pytest.importorskip(package)
+    import bucket_servers
+
+    with bucket_servers.google_buckets() as server:
+        os.environ["STORAGE_EMULATOR_HOST"] = server.address  # for this process, and those that tests start
+        yield server
+
+
+@pytest.fixture
+def google_bucket(google_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The address of a new bucket, gs://NAME; nothing may be made in the current folder, which is an empty one."""
+    name = f"bucket-{len(google_server.storage.buckets)}"
+    google_server.add_bucket(name)
+    google_server.fault = lambda method, url: None
+    monkeypatch.setenv("T5MUSIC_BUCKET_CACHE", str(tmp_path / "bucket_cache"))
+    folder = tmp_path / "current"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield f"gs://{name}"
+    google_server.fault = lambda method, url: None
+    assert not list(folder.glob("gs*")), "a local folder is called like a bucket"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server of S3's buckets on this machine, or a skip by name."""
+    for package in ("moto", "flask", "flask_cors", "s3fs"):
+        pytest.importorskip(package)
+    import bucket_servers
+
+    with bucket_servers.s3_buckets() as address:
+        # For this process, and those that tests start.
+        os.environ["AWS_ENDPOINT_URL"] = address
+        os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+        yield address
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The address of a new bucket, s3://NAME."""
+    from t5music import storage
+
+    name = f"bucket-{len(storage.file_system('s3').ls(''))}"
+    storage.file_system("s3").mkdir(name)
+    monkeypatch.setenv("T5MUSIC_BUCKET_CACHE", str(tmp_path / "bucket_cache"))
+    return f"s3://{name}"
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ from t5music.model.network import T5
 from t5music.music import encodings
 from t5music.music.score import Score
 from t5music.runs.stores import open_stores
+from t5music.storage import path_of
 from t5music.training import losses
 from t5music.training.checkpoints import selection
 from t5music.training.metric_writers import METRICS_FILE, read_metrics
@@ -252,6 +253,6 @@ def write(
 
 def _epochs(model_dir: str, store: TokenStore) -> dict[str, float]:
     """{"epochs": how often a run went through its training split}; {} if its metrics do not say."""
-    path, name = Path(model_dir) / METRICS_FILE, f"examples/{store.name}"
+    path, name = path_of(model_dir) / METRICS_FILE, f"examples/{store.name}"
     counts = [line[name] for line in read_metrics(path) if name in line] if path.is_file() else []
     return {"epochs": counts[-1] / store.examples(TRAIN)} if counts else {}

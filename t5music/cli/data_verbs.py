@@ -15,13 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from t5music import files, locks
+from t5music import bucket_copies, files, locks
 from t5music.corpora import catalogue, download, folder_records
 from t5music.corpora.base import Corpus, read_report
 from t5music.corpora.folder_records import FolderRecord
 from t5music.corpora.sources import folder, texts
 from t5music.errors import DataError, nearest
 from t5music.files import printable_name
+from t5music.storage import BucketPath, path_of
 
 DATA_EXTRA = ("seqio", "tensorflow", "tensorflow_datasets")
 
@@ -129,7 +130,7 @@ def leakage(names: Sequence[str], *, listed: int = 5) -> None:
     """Prints what splits of corpora and stores have in common, with at most so many pairs of pieces for each."""
     from t5music.data.store import leakage as leaking
 
-    for comparison in leaking.between(names, files.data_dir(), files.data_dir() / "stores"):
+    for comparison in leaking.between(names, files.data_dir(), files.stores_dir()):
         print(comparison)
         for one, other in comparison.pairs[:listed]:
             print(f"  {one} = {other}")
@@ -213,7 +214,7 @@ def compile_(
         from t5music.tasks import folder as folder_tasks
         from t5music.tasks import study_mixtures  # noqa: F401  (whose names a folder's may not be)
 
-        root = Path(midi or text or "")
+        root = path_of(midi or text or "")
         name = name or re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_")
         with locks.waiting(files.data_dir() / "folders" / f".{name}{locks.FILE}", f"folder {printable_name(root)}"):
             corpus, force = _build_folder(
@@ -242,13 +243,14 @@ def _build_folder(
     """
     from t5music.corpora import build as builder
 
+    place, root = root, bucket_copies.copy_of_folder(root)
     record = folder_records.read(name, files.data_dir())
     answer = ""
     if is_text:
         corpus = texts.corpus(root, name)
     else:
         table_path = folder.table_of(root.expanduser(), Path(table).expanduser() if table else None)
-        answer = "" if folder_labels else _answer_for(record, root)
+        answer = "" if folder_labels else _answer_for(record, place)
         choice = folder_labels or answer
         if not choice and table_path is None:
             choice = answer = _ask_for_labels(root)
@@ -258,11 +260,11 @@ def _build_folder(
     key = builder.key(corpus, corpus.entries(root))
     is_built = record is not None or read_report(name, files.data_dir()) is not None
     if not force and is_built and (record is None or record.key != key):
-        print(f"{printable_name(root)} has changed since {name} was built: building it again")
+        print(f"{printable_name(place)} has changed since {name} was built: building it again")
         force = True
     _build(corpus, source=str(root), workers=workers, force=force)
     labels_of_tasks = {label: tuple(values) for label, values in corpus.labels.items()}
-    record = FolderRecord(name, printable_name(root.resolve()), key, is_text, labels_of_tasks, answer)
+    record = FolderRecord(name, printable_name(place.resolve()), key, is_text, labels_of_tasks, answer)
     folder_records.write(record, files.data_dir())
     return corpus, force
 
@@ -340,6 +342,7 @@ def compile_names(
                 beam_options=None if beam is None else shlex.split(beam),
                 force=force,
             )
+            _publish(store.path)
             print(compiling.summary(store))
             if cache:
                 from t5music.data.seqio_bridge import cache as seqio_cache
@@ -347,7 +350,7 @@ def compile_names(
                 seqio_cache.write(task.name, store, Path(cache), force=force)
         if name in declaration.MIXTURES:
             rates = declaration.MIXTURES[name].rates
-            print(f"{name}: {write_mixture(compiling.stores_dir(files.data_dir()), name, rates)}")
+            print(f"{name}: {_publish(write_mixture(compiling.stores_dir(files.data_dir()), name, rates))}")
 
 
 def _compile_plain(name: str, *, cache: str | None, beam: str | None) -> bool:
@@ -365,8 +368,26 @@ def _compile_plain(name: str, *, cache: str | None, beam: str | None) -> bool:
         raise DataError(f"{flag} is not for {name!r}, which seqio alone knows: leave it out, or use seqio's own cache")
     stores = compiling.stores_dir(files.data_dir())
     for task in plain_tasks.tasks_of(name):
-        print(compiling.summary(plain_tasks.compile_plain(task, stores / task.name)))
+        store = plain_tasks.compile_plain(task, stores / task.name)
+        _publish(store.path)
+        print(compiling.summary(store))
     rates = plain_tasks.rates_of(name)
     if rates is not None:
-        print(f"{name}: {write_mixture(stores, name, rates)}")
+        print(f"{name}: {_publish(write_mixture(stores, name, rates))}")
     return True
+
+
+def _publish(path: Path) -> Path:
+    """Copies a compiled store or the file of a mixture to the data folder where that is in a bucket.
+
+    Returns:
+        Its path there.
+    """
+    from t5music.data.store import publish
+
+    stores = files.stores_dir()
+    if not isinstance(stores, BucketPath):
+        return path
+    target = (publish.publish_store if path.is_dir() else publish.publish_mixture)(path, stores)
+    print(f"{target}: copied to the bucket")
+    return target

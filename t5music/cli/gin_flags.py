@@ -7,6 +7,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from t5music.cli.parser import place
 from t5music.errors import ConfigError
 
 
@@ -43,7 +44,9 @@ def add(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Adds the flags of a verb that gin configures. `default` is the gin file it reads where none is named."""
     group = parser.add_argument_group("gin", "--gin.NAME=value sets a macro or a binding: --gin.TRAIN_STEPS=500")
     read = f" (default: {default})" if default else ""
-    group.add_argument("--gin_file", action="append", metavar="FILE", help=f"gin file to read; may be repeated{read}")
+    group.add_argument(
+        "--gin_file", type=place, action="append", metavar="FILE", help=f"gin file to read; may be repeated{read}"
+    )
     group.add_argument(
         "--gin_search_paths",
         default="",

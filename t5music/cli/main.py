@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from t5music import __version__, files
+from t5music import __version__, files, storage
 from t5music.cli import gin_flags, own_modules
-from t5music.cli.parser import Parser
+from t5music.cli.parser import Parser, place
 from t5music.cli.verbs import VERBS
 from t5music.errors import ConfigError, T5MusicError
 
@@ -35,6 +35,7 @@ def build_parser() -> Parser:
         subparser = subparsers.add_parser(name, help=verb.HELP, description=verb.HELP)
         subparser.add_argument(
             "--data_dir",
+            type=place,
             default=os.environ.get("T5MUSIC_DATA") or files.DATA_DIR,
             metavar="FOLDER",
             help="the folder for corpora and token stores (default: %(default)s; environment: T5MUSIC_DATA)",
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError(f"{flags.verb} takes no gin bindings ({bindings[0]})")
         flags.command_line, flags.bindings = command_line, bindings
         os.environ["T5MUSIC_DATA"] = flags.data_dir
-        files.data_dir()  # refuses what is no folder
+        files.data_dir()  # refuses what is no place
         own_modules.load(flags.module_import)
         flags.run(flags)
     except T5MusicError as error:
@@ -76,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
+        if storage.is_bucket(error.filename):
+            print(f"t5music: error: {error.filename}: {error.strerror}", file=sys.stderr)
+            _leave_other_processes(2)
+            return 2
         if error.errno not in (*_NOT_WRITTEN, *_NOT_OPENED):
             _leave_other_processes(1, traceback_first=True)
             raise

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
+from t5music import storage
 from t5music.cli.verbs import ASKED_OF_GENERATE
 from t5music.errors import ConfigError, closest, nearest
 from t5music.files import require_local
@@ -45,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
         Raises:
             ConfigError: an unknown verb or flag, a flag that is missing or has a value that it cannot have, a path that
-                is not on this machine.
+                has to be on this machine and is not.
         """
         verb = words[0] if words else None
         if verb is None or not verb.startswith("-"):
@@ -55,8 +56,9 @@ class Parser(argparse.ArgumentParser):
         return self.parse_args(words)
 
     def _check(self, words: Sequence[str]) -> None:
-        """Refuses flags that are not the parser's, empty values, and addresses in place of paths."""
+        """Refuses flags that are not the parser's, empty values, and addresses in place of paths of this machine."""
         flags = self._option_string_actions
+        takes_places = any(action.type is place for action in self._get_positional_actions())
         flag, is_first = "", False  # is the next word the flag's first value?
         for word in itertools.takewhile(lambda word: word != "--", words):
             value = word
@@ -69,8 +71,11 @@ class Parser(argparse.ArgumentParser):
                     continue
             if not value:
                 raise ConfigError(f"{flag or self.prog}: a value is empty; leave it out, or write one")
-            if not (is_first and "--caption".startswith(flag)):
-                require_local(value, flag if is_first else "")
+            name = flag if is_first else ""
+            if flags[flag].type is place if name in flags else takes_places:
+                storage.require_reachable(value, name)
+            elif not (is_first and "--caption".startswith(flag)):
+                require_local(value, name)
             is_first = False
 
 
@@ -80,6 +85,11 @@ def _no_verb(verb: str | None, verbs: Iterable[str]) -> str:
         return f"name a verb: {', '.join(verbs)}"
     match = closest(verb, [*verbs, *ASKED_OF_GENERATE])
     return f"no verb {verb!r}" + (f"; did you mean {ASKED_OF_GENERATE.get(match, match)!r}?" if match else "")
+
+
+def place(text: str) -> str:
+    """The type of a flag that is a file or a folder, on this machine or in a bucket."""
+    return text
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import gin
 
+from t5music import bucket_copies, storage
 from t5music.configuration import value_types
 from t5music.errors import ConfigError, nearest
 
@@ -102,6 +103,7 @@ def require_files(files: Iterable[str], search_paths: Iterable[str] = ()) -> lis
     pending = [(file, f"--gin_file {file}") for file in files]
     seen: set[str] = set()
     for file, where in pending:
+        file = local_copy(file)
         path = next((Path(path) / file for path in searched if os.path.isfile(Path(path) / file)), None)
         if path is None:
             candidates = [str(other.relative_to(path)) for path in searched[-2:] for other in Path(path).rglob("*.gin")]
@@ -113,8 +115,20 @@ def require_files(files: Iterable[str], search_paths: Iterable[str] = ()) -> lis
     return searched
 
 
+def local_copy(file: str) -> str:
+    """The path of the copy on this machine of a gin file in a bucket; any other name as it is.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return str(bucket_copies.copy_of_file(storage.path_of(file))) if storage.is_bucket(file) else file
+    except OSError as error:
+        raise ConfigError(f"--gin_file {file}: {error.strerror}") from error
+
+
 def _parse(files: Iterable[str], bindings: Iterable[str], search_paths: Iterable[str]) -> None:
-    files = list(files)
+    files = [local_copy(file) for file in files]
     searched = require_files(files, search_paths)
     clear()
     for path in searched:

@@ -17,7 +17,9 @@ import gin
 from t5music.configuration import limits
 from t5music.errors import ConfigError
 from t5music.files import require_local
+from t5music.storage import require_reachable
 
+PLACES = ("initial_checkpoint_path", "model_dir")  # parameters that may be in a bucket
 MAX_INTEGER = 2**63 - 1  # what seeds, steps and sizes are stored in
 MAX_FLOAT = sys.float_info.max
 
@@ -48,7 +50,10 @@ def check(name: str, selector: str, parameter: str, value: Any) -> None:
         return
     shown = f"{macro} (read by {name})" if macro else name
     for text in _texts(value):
-        require_local(text, shown)
+        if parameter in PLACES:
+            require_reachable(text, shown)
+        else:
+            require_local(text, shown)
     if not _fits(hint, value):
         raise ConfigError(f"{shown} must be {_description(hint)}, not {_short(value)}")
     limit = limits.of(parameter)

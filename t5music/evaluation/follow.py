@@ -9,6 +9,7 @@ from pathlib import Path
 from t5music.errors import CheckpointError
 from t5music.evaluation.evaluator import Evaluator
 from t5music.evaluation.results import Results, show
+from t5music.storage import path_of
 from t5music.training.checkpoints.layout import steps_of
 from t5music.training.checkpoints.selection import folder_of_steps
 from t5music.training.loop import FINISHED_FILE
@@ -34,7 +35,7 @@ def follow(evaluator: Evaluator, model_dir: str | Path, name: str, *, idle_minut
     Returns:
         The last metrics, {} where nothing was evaluated.
     """
-    folder = Path(model_dir) / f"eval_{evaluator.split}" / name
+    folder = path_of(model_dir) / f"eval_{evaluator.split}" / name
     path = folder / METRICS_FILE
     done = max((line["step"] for line in read_metrics(path)), default=0) if path.is_file() else 0
     writer = MetricWriter(folder, resume_step=done)
@@ -42,7 +43,7 @@ def follow(evaluator: Evaluator, model_dir: str | Path, name: str, *, idle_minut
     waiting_since = time.monotonic()
     try:
         while True:
-            finished = (Path(model_dir) / FINISHED_FILE).is_file()  # before looking: nothing comes after it
+            finished = (path_of(model_dir) / FINISHED_FILE).is_file()  # before looking: nothing comes after it
             root = folder_of_steps(model_dir)
             step = next((step for step in steps_of(root) if step > done), None)
             if step is None:
@@ -58,6 +59,7 @@ def follow(evaluator: Evaluator, model_dir: str | Path, name: str, *, idle_minut
             else:
                 flat = {f"{task}/{name}": value for task, metrics in results.items() for name, value in metrics.items()}
                 writer.write(step, flat)
+                writer.sync()
                 show(results, f"step {step}, {evaluator.split}")
             done, waiting_since = step, time.monotonic()
     finally:

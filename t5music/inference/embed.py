@@ -19,7 +19,7 @@ from flax import nnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from t5music import __version__
+from t5music import __version__, bucket_copies
 from t5music.corpora.listing import relative_id
 from t5music.corpora.sources.folder import find_files
 from t5music.data.vocabulary import EOS_ID, Ids
@@ -31,6 +31,7 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.inference.vector_files import Collection, Settings
 from t5music.model.network import T5
 from t5music.music import encodings, music_files
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 SHORTEST_ROW = 64  # rows are padded to this times a power of two, so that few lengths are compiled
@@ -150,9 +151,10 @@ def collect(folder: str | os.PathLike[str], trained: TrainedModel, settings: Set
 
     Raises DataError for a folder without a MIDI file, or without one that can be used.
     """
-    root = Path(folder)
+    place = path_of(folder)
+    root = bucket_copies.copy_of_folder(place)
     listing = find_files(root)
-    left_out = LeftOut(len(listing.files) + len(listing.unreadable), root)
+    left_out = LeftOut(len(listing.files) + len(listing.unreadable), place)
     for name, reason in listing.unreadable.items():
         left_out.add(name, reason)
     names: list[str] = []
@@ -237,7 +239,7 @@ def similar(
     """
     if top < 1:
         raise ConfigError(f"--top {top}: at least one piece must be asked for")
-    path = Path(collection)
+    path = path_of(collection)
     stored = None if path.is_dir() else vector_files.read(vector_files.check_path(path, "the collection"))
     trained = trained_model.load(model_dir, checkpoint)
     settings = settings_of(trained, model_dir, stored.settings.layer if stored and layer is None else layer)

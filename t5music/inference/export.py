@@ -18,6 +18,7 @@ from t5music.errors import DataError
 from t5music.inference import model_card
 from t5music.inference.hf_folder import CONFIG, METADATA, WEIGHTS, WORDS
 from t5music.model import huggingface, parameters
+from t5music.storage import path_of
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import first_line
 
@@ -47,8 +48,8 @@ def export(
         ConfigError: there is something at `folder`, or the architecture is not that of Hugging Face's T5.
         DataError: the folder cannot be written.
     """
-    target = Path(folder)
-    files.require_free_folder(folder, "--to", force=force, mark=METADATA, kind="exported model")
+    target = path_of(folder)
+    files.require_free_folder(target, "--to", force=force, mark=METADATA, kind="exported model")
     fields = huggingface.config_to(checkpoint.config)
     checkpoint.require_vocabulary(vocabulary.fingerprint)
     state = parameters.abstract(checkpoint.config)[1]
@@ -59,7 +60,7 @@ def export(
         for name, array in huggingface.to_huggingface(state, checkpoint.config).items()
     }
     figures = model_card.read_figures(checkpoint.folder)
-    with files.replacing_folder(target) as unfinished:
+    with files.replacing_folder(target, last=CONFIG) as unfinished:  # without which it is no model's folder
         try:
             save_file(arrays, unfinished / WEIGHTS, metadata={"format": "pt"})
         except SafetensorError as error:  # in which those of the file system are wrapped

@@ -24,6 +24,7 @@ from t5music.model import decoding
 from t5music.music import encodings, midi, music_files, pianoroll
 from t5music.music.midi import insertion
 from t5music.music.score import DRUMS, NOTE, Score
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 
@@ -151,7 +152,7 @@ def generate(
         trained, task, model_dir, score, region=region, caption=caption, style=style
     )
     music_name = files.printable_name(file) if file is not None and chosen.needs_music else chosen.kind
-    stem = Path(file).stem if file is not None and chosen.needs_music else "music"
+    stem = path_of(file).stem if file is not None and chosen.needs_music else "music"
     paths = output_files.music_paths(output or f"{stem}_{chosen.kind}.mid", file, variants, force=force)
     score = score if score is not None else Score(480, np.empty(0, NOTE))
     chosen, remarks = requests.fitted(trained, chosen, score, music_name)

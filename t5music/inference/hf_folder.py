@@ -26,12 +26,13 @@ from flax import nnx
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from t5music import json_files, terms
+from t5music import bucket_copies, json_files, terms
 from t5music.data.vocabulary import FIRST_BYTE, FIRST_EVENT, Vocabulary
 from t5music.errors import CheckpointError, ConfigError
 from t5music.inference import model_card
 from t5music.model import huggingface
 from t5music.model.config import T5Config
+from t5music.storage import path_of
 from t5music.terms import Terms, TrainingRun
 from t5music.training.checkpoints.finite import require_finite
 from t5music.training.checkpoints.layout import first_line
@@ -48,7 +49,7 @@ BYT5_SENTINELS = FIRST_EVENT  # likewise: Hugging Face's documentation of ByT5
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a model's folder as Hugging Face keeps it."""
-    return os.path.isfile(Path(path, CONFIG))
+    return (path_of(path) / CONFIG).is_file()
 
 
 class HuggingFaceFolder:
@@ -61,7 +62,7 @@ class HuggingFaceFolder:
 
     def __init__(self, path: str | os.PathLike[str], vocabulary: Vocabulary) -> None:
         """Opens a folder. Raises CheckpointError where its config.json or t5music.json is damaged or no T5's."""
-        self.folder, self.vocabulary = Path(path), vocabulary
+        self.folder, self.vocabulary = bucket_copies.copy_of_folder(path_of(path)), vocabulary
         self._fields = _read_object(self.folder / CONFIG)
         path = self.folder / METADATA
         self._metadata = Metadata.from_json(_read_object(path), path) if path.exists() else None

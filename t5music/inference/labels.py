@@ -32,6 +32,7 @@ from t5music.model import decoding
 from t5music.model.config import ENCODER
 from t5music.music import midi, music_files, pianoroll
 from t5music.music.score import Score
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 WINDOWS = 16  # of a long piece, or segments, answered at a time
@@ -257,7 +258,7 @@ def label(
             left_out.add(name, error)
             continue
         picture = output_files.picture_path(outputs[name], force=force)
-        _write_labelled(outputs[name], picture, Path(paths[name]).stem, labelling, score, classes)
+        _write_labelled(outputs[name], picture, path_of(paths[name]).stem, labelling, score, classes)
         written.append(outputs[name])
     left_out.check()
     left_out.count()
@@ -268,12 +269,12 @@ def _outputs(paths: Mapping[str, str], label_name: str, output: str | None, *, f
     """The MIDI file to write for each file. Raises ConfigError where one would replace another, or one that exists."""
     outputs: dict[str, Path] = {}
     sources: dict[Path, str] = {}
-    if output is not None and len(paths) > 1 and Path(output).suffix.lower() in MIDI_SUFFIXES:
+    if output is not None and len(paths) > 1 and path_of(output).suffix.lower() in MIDI_SUFFIXES:
         raise ConfigError(f"--output {output}: of several files it is the folder to write to")
     for name, path in paths.items():
-        file = Path(f"{Path(path).stem}_{label_name}.mid")
+        file = Path(f"{path_of(path).stem}_{label_name}.mid")
         if output is not None:
-            file = Path(output) if len(paths) == 1 else Path(output) / file
+            file = path_of(output) if len(paths) == 1 else path_of(output) / file
         for other in paths.values():
             output_files.music_paths(file, other, variants=1, force=True)
         same = sources.setdefault(file.resolve(), name)

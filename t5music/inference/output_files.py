@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 
 from t5music.errors import ConfigError
-from t5music.files import require_free_file
+from t5music.files import is_there, require_free_file
 from t5music.music.music_files import OUTPUT_SUFFIXES
+from t5music.storage import path_of
 
 
 def music_paths(output: str | os.PathLike[str], file: str | None, variants: int, *, force: bool) -> list[Path]:
@@ -26,7 +27,7 @@ def music_paths(output: str | os.PathLike[str], file: str | None, variants: int,
     Raises:
         ConfigError: a name that is neither a MIDI file's nor a score's, or a file that must not be replaced.
     """
-    path = Path(output)
+    path = path_of(output)
     if path.suffix.lower() not in OUTPUT_SUFFIXES:
         raise ConfigError(
             f"--output {path}: MIDI or MusicXML is written, so its name must end in {', '.join(OUTPUT_SUFFIXES)}"
@@ -34,7 +35,7 @@ def music_paths(output: str | os.PathLike[str], file: str | None, variants: int,
     numbered = [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, variants + 1)]
     paths = numbered if variants > 1 else [path]
     for path in paths:
-        if file is not None and path.resolve() == Path(file).resolve():
+        if file is not None and path.resolve() == path_of(file).resolve():
             raise ConfigError(f"--output {path} is the prompt itself: choose another name")
         require_free_file(path, "--output", force=force)
     return paths
@@ -48,4 +49,4 @@ def picture_path(music: Path, *, force: bool) -> Path:
     first = music.with_suffix(".png") if music.suffix == ".mid" else music.with_name(f"{music.name}.png")
     others = (music.with_name(f"{music.name}.{number}.png") for number in itertools.count(2))
     names = itertools.chain([first, music.with_name(f"{music.name}.png")], others)
-    return first if force else next(path for path in names if not os.path.lexists(path))
+    return first if force else next(path for path in names if not is_there(path))

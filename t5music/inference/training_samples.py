@@ -20,6 +20,7 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.model.network import T5
 from t5music.music import encodings, midi, pianoroll
 from t5music.music.score import NOTE, Score
+from t5music.storage import path_of
 from t5music.training.checkpoints.layout import first_line
 
 FOLDER = "samples"  # in a run's folder
@@ -67,7 +68,7 @@ class Sampler:
             model_dir: the run's folder.
             count: tasks to write samples of, at most.
         """
-        self._vocabulary, self._lengths, self._folder = vocabulary, lengths, Path(model_dir) / FOLDER
+        self._vocabulary, self._lengths, self._folder = vocabulary, lengths, path_of(model_dir) / FOLDER
         self.prompts: list[Prompt] = []
         for store in stores if count else ():
             prompt = _prompt(store, vocabulary, lengths["inputs"] - 1)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from t5music import files
 from t5music.errors import ConfigError, DataError
 from t5music.files import printable_name
+from t5music.storage import path_of
 
 NPZ, PARQUET = SUFFIXES = (".npz", ".parquet")
 _SETTINGS, _LEFT_OUT = b"t5music", b"t5music_left_out"  # keys of the metadata
@@ -79,7 +80,7 @@ def check_path(path: str | os.PathLike[str], named: str) -> Path:
 
     Raises ConfigError, which calls it `named`, for a suffix that is none of SUFFIXES, or without pyarrow for .parquet.
     """
-    path = Path(path)
+    path = path_of(path)
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{named} {path}: a file of vectors ends with {' or '.join(SUFFIXES)}")
     if path.suffix == PARQUET and find_spec("pyarrow") is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from t5music import files
 from t5music.errors import MidiError
@@ -12,6 +11,7 @@ from t5music.music import midi, musicxml
 from t5music.music.midi import Reading
 from t5music.music.musicxml import SCORE_SUFFIXES
 from t5music.music.score import Score
+from t5music.storage import path_of
 
 # Changes whenever the same bytes are read as another score; corpora built by older rules are built anew.
 READING_RULES = f"midi {midi.READING_RULES}, musicxml {musicxml.READING_RULES}"
@@ -20,7 +20,7 @@ OUTPUT_SUFFIXES = (".mid", ".midi", ".musicxml", ".mxl", ".xml")
 
 def is_score(path: str | os.PathLike[str]) -> bool:
     """Whether a file is called like a score; everything else is read as MIDI."""
-    return Path(path).suffix.lower() in SCORE_SUFFIXES
+    return path_of(path).suffix.lower() in SCORE_SUFFIXES
 
 
 def read_mended(path: str | os.PathLike[str], *, name: str | None = None) -> Reading:
@@ -48,7 +48,7 @@ def to_bytes(score: Score, path: str | os.PathLike[str]) -> bytes:
     Raises:
         MidiError: a score that the format cannot hold, or a name that is of none that can be written.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = path_of(path).suffix.lower()
     if suffix not in OUTPUT_SUFFIXES:
         raise MidiError(f"{printable_name(path)}: name a file that ends in {', '.join(OUTPUT_SUFFIXES)}")
     return musicxml.to_bytes(score, is_compressed=suffix == ".mxl") if is_score(path) else midi.to_bytes(score)

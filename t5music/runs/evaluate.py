@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from t5music import files
 from t5music.data.loading import song_windows
@@ -16,6 +15,7 @@ from t5music.evaluation.follow import follow as follow_run
 from t5music.evaluation.results import Results, show, to_json
 from t5music.inference import pretrained
 from t5music.runs.stores import EVAL_BATCH, open_stores
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 
@@ -121,9 +121,9 @@ def evaluate(
         documents[f"samples_{name}.txt"] = "\n".join(evaluator.samples(folders[0], samples)) + "\n"
     try:
         for file, text in documents.items():
-            files.write_text(Path(runs[0]) / file, text)
+            files.write_text(path_of(runs[0]) / file, text)
         for file, picture in pictures.items():
-            files.write_bytes(Path(runs[0]) / file, picture)
+            files.write_bytes(path_of(runs[0]) / file, picture)
     except DataError as error:  # a finished run may be read-only; what was measured stands above
         print(f"{error}; it is not kept in a file", file=sys.stderr)
         if samples:

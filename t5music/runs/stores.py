@@ -9,8 +9,6 @@ from t5music.data.store.token_store import TokenStore, find
 from t5music.errors import DataError
 from t5music.runs.other_verbs import run_verb
 
-STORES = "stores"
-
 EVAL_BATCH = 32
 
 
@@ -28,7 +26,7 @@ def open_stores(name: str, *, compile_missing: bool = True) -> list[tuple[TokenS
         DataError: a store is missing and is not to be compiled, cannot be compiled, or the name is unknown; the message
             says what to run.
     """
-    folder = files.data_dir() / STORES
+    folder = files.stores_dir()
     vocab = vocabulary.default()
     try:
         store_or_members = find(folder, name, vocab)

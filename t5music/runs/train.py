@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,6 +25,7 @@ from t5music.model.network import T5
 from t5music.runs import masked_pretraining, print_plan
 from t5music.runs.settings import InitialModel, TrainingData
 from t5music.runs.stores import EVAL_BATCH
+from t5music.storage import path_of
 from t5music.terms import TrainingRun
 from t5music.training import freezing, learning_curves, loop
 from t5music.training.coordination import only_run
@@ -185,7 +185,7 @@ def _draw_losses(model_dir: str) -> None:
     """Draws the losses that a run has written; a picture that cannot be written is said, and stops nothing."""
     if jax.process_index() == 0:
         try:
-            learning_curves.write_picture(Path(model_dir))
+            learning_curves.write_picture(path_of(model_dir))
         except T5MusicError as error:
             print(f"t5music: warning: no learning curve: {error}", file=sys.stderr)
 

@@ -183,6 +183,8 @@ class ActiveRun:
     def illustrate(self, illustration: Illustration) -> None:
         """Draws the run and its model as they are after this step."""
         self.settle()
+        if self.writer is not None:
+            self.writer.sync()
         with self.doing("drawing"):
             illustration(nnx.merge(self.pieces.graphdef, self.state.params), self.step)
         self._clock.restart(self.step)
@@ -193,7 +195,9 @@ class ActiveRun:
             self.writer.write(self.step, line)
 
     def save(self) -> None:
-        """Starts to save a checkpoint of the state."""
+        """Starts to save a checkpoint of the state, once the metrics up to it are written."""
+        if self.writer is not None:
+            self.writer.sync()
         position = {
             "loader": union(gather(self.batches.get_state())),
             "best": self.best.to_json(),

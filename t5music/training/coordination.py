@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 
 from t5music import locks
 from t5music.errors import CheckpointError
+from t5music.storage import path_of
 
 
 @contextlib.contextmanager
@@ -31,7 +32,7 @@ def only_run(model_dir: str | Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         holder = None
         if jax.process_index() == 0:
-            holder = stack.enter_context(locks.attempt(Path(model_dir) / locks.FILE))
+            holder = stack.enter_context(locks.attempt(path_of(model_dir) / locks.FILE))
         if multihost_utils.broadcast_one_to_all(np.int32(holder is not None)):
             raise CheckpointError(
                 f"{model_dir} is being written by {holder or 'another run'}: wait until that has ended, or take "

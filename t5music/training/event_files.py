@@ -12,7 +12,9 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+
+from t5music.files import AppendedFile
+from t5music.storage import path_of
 
 # Wire types of protocol buffers, and the fields that are used.
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
@@ -22,7 +24,11 @@ _STATUS, _START = 1, 1  # of a SessionLog
 
 
 class EventFile:
-    """An event file of a run; every write is flushed."""
+    """An event file of a run.
+
+    Attributes:
+        file: what it is written to.
+    """
 
     def __init__(self, folder: str | os.PathLike[str], *, first_step: int) -> None:
         """Opens a new file.
@@ -36,7 +42,7 @@ class EventFile:
         """
         # TensorBoard reads the files of a folder in the order of their names.
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-        self._file = open(Path(folder) / name, "xb")  # noqa: SIM115 - closed by close()
+        self.file = AppendedFile(path_of(folder) / name, new=True)
         self._write(_bytes(_FILE_VERSION, b"brain.Event:2"))
         self._write(_step(first_step) + _bytes(_SESSION_LOG, _key(_STATUS, _VARINT) + _varint(_START)))
 
@@ -58,13 +64,12 @@ class EventFile:
         Raises:
             OSError: what was written last cannot be.
         """
-        self._file.close()
+        self.file.close()
 
     def _write(self, fields: bytes) -> None:
         event = _key(_WALL_TIME, _DOUBLE) + struct.pack("<d", time.time()) + fields
         length = struct.pack("<Q", len(event))
-        self._file.write(length + _checksum(length) + event + _checksum(event))
-        self._file.flush()
+        self.file.write(length + _checksum(length) + event + _checksum(event))
 
 
 def _key(field: int, wire_type: int) -> bytes:

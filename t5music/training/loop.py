@@ -22,6 +22,7 @@ import t5music
 from t5music import files
 from t5music.model import network, sharding
 from t5music.model.config import T5Config
+from t5music.storage import path_of
 from t5music.training.active_run import ActiveRun, Evaluation, Illustration
 from t5music.training.batches import Batches
 from t5music.training.checkpoints.save import Checkpoints
@@ -115,7 +116,7 @@ def train(
     # ------------------------------------------------------------------------------------ the pieces: mesh and step
     evaluations = evaluations or {}
     best_metric = validation.best_metric or next((f"{name}/loss" for name in evaluations), "")
-    model_dir = Path(model_dir)
+    model_dir = path_of(model_dir)
     mesh = sharding.make_mesh() if mesh is None else mesh
     pieces = make_pieces(config, update, mesh, masker)
     profile = Profile(model_dir, records.profile_steps)

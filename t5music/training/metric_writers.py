@@ -14,10 +14,12 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from t5music import files
 from t5music.errors import DataError
+from t5music.files import AppendedFile
+from t5music.storage import path_of
 from t5music.training.event_files import EventFile
 
 METRICS_FILE = "metrics.jsonl"
@@ -25,7 +27,7 @@ TIMING_FILE = "timing.jsonl"
 
 
 class MetricWriter:
-    """Appends metrics to a run's folder; every write is flushed, so that a killed run loses no line."""
+    """Appends metrics to a run's folder so that a killed run loses no line up to its last checkpoint."""
 
     def __init__(self, folder: str | os.PathLike[str], *, resume_step: int = 0) -> None:
         """Opens the files, after dropping the lines of later steps.
@@ -37,14 +39,11 @@ class MetricWriter:
         Raises:
             DataError: the folder cannot be written.
         """
-        self._folder = Path(folder)
+        self._folder = path_of(folder)
         for name in (METRICS_FILE, TIMING_FILE):
             _drop_after(self._folder / name, resume_step)
         try:
-            self._lines = {
-                name: open(self._folder / name, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
-                for name in (METRICS_FILE, TIMING_FILE)
-            }
+            self._lines = {name: AppendedFile(self._folder / name) for name in (METRICS_FILE, TIMING_FILE)}
             self._events = EventFile(self._folder, first_step=resume_step + 1)
         except OSError as error:
             raise self._error(error) from error
@@ -57,10 +56,17 @@ class MetricWriter:
         """Writes metrics that depend on the machine and its clock."""
         self._write(TIMING_FILE, step, metrics)
 
+    def sync(self) -> None:
+        """Writes what a bucket does not have yet (`files.AppendedFile`): before each checkpoint."""
+        try:
+            for file in (*self._lines.values(), self._events.file):
+                file.sync()
+        except OSError as error:
+            raise self._error(error) from error
+
     def close(self) -> None:
         """Closes all files; the writer cannot be used afterwards."""
-        open_files: list[TextIO | EventFile] = [*self._lines.values(), self._events]
-        for file in open_files:
+        for file in (*self._lines.values(), self._events.file):
             # Every write is flushed and reports its failure; on a full disk, closing must not hide that report.
             with contextlib.suppress(OSError):
                 file.close()
@@ -68,8 +74,7 @@ class MetricWriter:
     def _write(self, name: str, step: int, metrics: Mapping[str, float]) -> None:
         line = {key: value if math.isfinite(value) else None for key, value in metrics.items()}
         try:
-            self._lines[name].write(json.dumps({"step": step, **line}, allow_nan=False) + "\n")
-            self._lines[name].flush()
+            self._lines[name].write((json.dumps({"step": step, **line}, allow_nan=False) + "\n").encode())
             self._events.write(step, metrics)
         except OSError as error:
             raise self._error(error) from error
@@ -88,7 +93,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         DataError: a line is not JSON.
     """
     lines = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in path_of(path).read_text(encoding="utf-8").splitlines(keepends=True):
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import jax
 
+from t5music.bucket_copies import upload_tree
 from t5music.errors import ConfigError
+from t5music.storage import BucketPath
 from t5music.training.train_state import TrainState
 
 FOLDER = "profile"
@@ -35,13 +38,16 @@ class Profile:
                 f"Records.profile_steps is {steps}; it must be the first step and the number of steps, both at least 1"
             )
         self._folder, self._first, self._last = model_dir / FOLDER, first, first + count - 1
+        self._local: tempfile.TemporaryDirectory | None = None  # JAX writes to this machine alone
         self._recording = False
 
     def before(self, step: int, state: TrainState) -> None:
         """To be called before a step is dispatched, with the state that the steps before it compute."""
         if step == self._first:
             jax.block_until_ready(state)
-            jax.profiler.start_trace(str(self._folder))
+            if isinstance(self._folder, BucketPath):
+                self._local = tempfile.TemporaryDirectory(prefix="t5music_profile_")
+            jax.profiler.start_trace(str(self._folder) if self._local is None else self._local.name)
             self._recording = True
 
     def after(self, step: int, state: TrainState) -> None:
@@ -55,3 +61,6 @@ class Profile:
         if self._recording:
             self._recording = False
             jax.profiler.stop_trace()
+            if self._local is not None and isinstance(self._folder, BucketPath):
+                with self._local as folder:
+                    upload_tree(Path(folder), self._folder)

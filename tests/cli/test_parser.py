@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t5music import storage
 from t5music.cli.main import build_parser, main
+from t5music.cli.parser import place
 from t5music.cli.verbs import VERBS
 from t5music.errors import ConfigError, closest
 
@@ -47,11 +49,42 @@ def test_a_value_is_taken_or_refused_in_a_line(entry, value):
     assert len(text.splitlines()) <= 1
 
 
-@pytest.mark.parametrize(("verb", "flag"), [entry[:2] for entry in FLAGS if entry[1] != "--caption"])
+# (verb, flag) of all flags that are a place, on this machine or in a bucket.
+PLACES = [
+    (verb, action.option_strings[0])
+    for verb, parser in PARSER.verbs.items()
+    for action in parser._actions
+    if action.option_strings and action.type is place
+]
+
+
+@pytest.mark.parametrize(
+    ("verb", "flag"), [entry[:2] for entry in FLAGS if entry[1] != "--caption" and entry[:2] not in PLACES]
+)
 @pytest.mark.parametrize("address", ["gs://bucket/x", "s3://bucket/x"])
-def test_buckets_are_refused_by_every_flag(verb, flag, address):
+def test_buckets_are_refused_by_every_other_flag(verb, flag, address):
     for words in ([flag, address], [f"{flag}={address}"]):
         with pytest.raises(ConfigError, match=rf"^{flag} {address}: only files and folders of this machine"):
+            PARSER.parse_line([verb, *words])
+
+
+@pytest.mark.parametrize(("verb", "flag"), PLACES)
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("https://bucket/x", "only paths of this machine, gs:// and s3://"),
+        ("gs://", "names no bucket: write gs://BUCKET/FOLDER"),
+        ("s3://b/x", r"s3fs is not installed: pip install 't5music\[s3\]'"),
+        ("gs://b/x", r"gcsfs is not installed: pip install 't5music\[gcs\]'"),
+    ],
+)
+def test_what_no_bucket_is_and_what_is_not_installed_is_refused(verb, flag, address, message, monkeypatch):
+    if "installed" in message:
+        monkeypatch.setattr(storage, "find_spec", lambda name: None)
+    elif address == "gs://":
+        monkeypatch.setattr(storage, "find_spec", lambda name: name)
+    for words in ([flag, address], [f"{flag}={address}"]):
+        with pytest.raises(ConfigError, match=rf"^{flag} {address}:? {message}"):
             PARSER.parse_line([verb, *words])
 
 
@@ -61,8 +94,8 @@ def test_empty_values_and_misspelt_flags_are_refused(verb):
         PARSER.parse_line([verb, "--data_dir="])
     with pytest.raises(ConfigError, match=r"has no flag --data_dri; did you mean '--data_dir'\?"):
         PARSER.parse_line([verb, "--data_dri", "x"])
-    with pytest.raises(ConfigError, match=r"^gs://b/x: only files"):
-        PARSER.parse_line([verb, "gs://b/x"])
+    with pytest.raises(ConfigError, match=r"^az://b/x: only (files|paths)"):
+        PARSER.parse_line([verb, "az://b/x"])
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,9 @@ def test_macros_are_named(entry, value):
         ("Records.profile_steps = (1, 2, 3)", "Records.profile_steps must be a list of 2 of whole numbers or None"),
         ("TrainingData.objective = @Transpose", r"gives Objective, as @\w+\(\)"),
         ("TrainingData.task_feature_lengths = {'inputs': 'x'}", "a dictionary from texts to whole numbers"),
-        ("evaluate.model_dir = 's3://bucket/run'", "evaluate.model_dir s3://bucket/run: only files and folders"),
-        ("evaluate.model_dir = ['run', 'gs://bucket/run']", "evaluate.model_dir gs://bucket/run: only files"),
+        ("evaluate.model_dir = 'az://bucket/run'", "evaluate.model_dir az://bucket/run: only paths of this machine"),
+        ("evaluate.model_dir = ['run', 'ftp://x/run']", "evaluate.model_dir ftp://x/run: only paths"),
+        ("evaluate.split = 'gs://bucket/run'", "evaluate.split gs://bucket/run: only files and folders"),
     ],
 )  # fmt: skip
 def test_what_cannot_be(binding, message):

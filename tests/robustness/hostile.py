@@ -132,7 +132,7 @@ def arguments(root: Path) -> Iterator[Case]:
         *([*song, *run, flag, value] for flag in ("--words", "--variants") for value in ("0", "-3", "ten", "9" * 5000)),
         *([*song, *run, "--seed", value] for value in ("-1", str(2**63), "1e3", "")),
         *([*song, *run, flag, value] for flag in ("--temperature", "--top_p") for value in ("-1", "nan", "inf", "x")),
-        *([*song, "--model_dir", value] for value in ("", "gs://b/run", "s3://b/run", "\udcff")),
+        *([*song, "--model_dir", value] for value in ("", "az://b/run", "https://b/run", "gs://", "\udcff")),
         [*song, *run, "--region", "4", "1"],
         [*song, *run, "--region", "nan", "1"],
         [*song, *run, "--output", "x.wav"],
@@ -163,7 +163,7 @@ def gin_values(root: Path) -> Iterator[Case]:
     for binding in (
         *("TrainingData.batch_size = 0", "TrainingData.batch_size = 'x'", "train.train_steps = -3"),
         *("train.train_steps = 1e5", f"train.seed = {2**63}", "train.seed = -1", "Update.microbatches = 0"),
-        *("train.model_dir = ''", "train.model_dir = 'gs://b'", "TrainingData.task_feature_lengths = 3"),
+        *("train.model_dir = ''", "train.model_dir = 'az://b'", "TrainingData.task_feature_lengths = 3"),
         *("Update.optimizer = 'adam'", "T5Config.d_model = [1]", "tran.seed = 1", "import os"),
     ):
         yield binding, lambda binding=binding: gin_files.configure([], [binding])

@@ -6,7 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force
-from t5music.cli.parser import whole
+from t5music.cli.parser import place, whole
 from t5music.files import require_free
 
 HELP = "Average the weights of several checkpoints into a new one."
@@ -16,6 +16,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
     parser.add_argument(
         "--model_dir",
+        type=place,
         action="append",
         required=True,
         metavar="RUN",
@@ -28,7 +29,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="without --last, the checkpoint of each run: latest, best or a step (default: %(default)s)",
     )
     parser.add_argument(
-        "--output", required=True, metavar="FOLDER", help="the folder to write; every verb reads it like a run"
+        "--output",
+        type=place,
+        required=True,
+        metavar="FOLDER",
+        help="the folder to write; every verb reads it like a run",
     )
     add_force(parser)
 

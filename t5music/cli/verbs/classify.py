@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
+from t5music.cli.parser import place
 from t5music.files import require_free_file
 
 HELP = "Label MIDI files with a trained model: each label of its set with a probability."
@@ -13,14 +14,14 @@ HELP = "Label MIDI files with a trained model: each label of its set with a prob
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
+    parser.add_argument("midi", type=place, nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
     add_model(parser)
     parser.add_argument(
         "--task",
         help="one of the model's tasks, or its label: composer, key ... (default: its first that classifies)",
     )
     parser.add_argument(
-        "--csv", metavar="CSV", help="also write the labels and probabilities of all files to this table"
+        "--csv", type=place, metavar="CSV", help="also write the labels and probabilities of all files to this table"
     )
     add_force(parser)
 

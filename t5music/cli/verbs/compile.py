@@ -6,7 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_workers
-from t5music.cli.parser import choice
+from t5music.cli.parser import choice, place
 
 HELP = "Compile seqio tasks and mixtures, or your own folder of MIDI or text files, into token stores."
 
@@ -16,11 +16,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="TASK_OR_MIXTURE", help="the tasks and mixtures to compile")
     parser.add_argument(
         "--midi",
+        type=place,
         metavar="FOLDER",
         help="compile this folder of MIDI files and scores; its labels.csv has labels (see --label, --labels)",
     )
     parser.add_argument(
-        "--text", metavar="FOLDER", help="compile this folder of text files (.txt, UTF-8) for language models"
+        "--text",
+        type=place,
+        metavar="FOLDER",
+        help="compile this folder of text files (.txt, UTF-8) for language models",
     )
     parser.add_argument("--name", help="name of the folder's corpus and mixture (default: the folder's name)")
     parser.add_argument("--table", metavar="CSV", help="the folder's table (default: its labels.csv)")

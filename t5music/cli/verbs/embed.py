@@ -6,6 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_layer, add_model, choose_model, prepare_devices
+from t5music.cli.parser import place
 from t5music.files import require_free_file
 
 HELP = "Write a vector for each MIDI file of a folder: the averaged states of a trained encoder."
@@ -13,10 +14,13 @@ HELP = "Write a vector for each MIDI file of a folder: the averaged states of a 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("folder", metavar="FOLDER", help="a folder of MIDI files and scores, also in sub-folders")
+    parser.add_argument(
+        "folder", type=place, metavar="FOLDER", help="a folder of MIDI files and scores, also in sub-folders"
+    )
     add_model(parser)
     parser.add_argument(
         "--output",
+        type=place,
         default="vectors.npz",
         metavar="VECTORS",
         help="the file to write, .npz or .parquet (default: %(default)s)",

@@ -6,7 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_checkpoint, add_force
-from t5music.cli.parser import choice
+from t5music.cli.parser import choice, place
 from t5music.files import require_free
 
 HELP = "Write a trained model as a Hugging Face T5, for transformers and for other runs to start from."
@@ -14,9 +14,9 @@ HELP = "Write a trained model as a Hugging Face T5, for transformers and for oth
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("--model_dir", required=True, metavar="RUN", help="folder of the trained model")
+    parser.add_argument("--model_dir", type=place, required=True, metavar="RUN", help="folder of the trained model")
     add_checkpoint(parser)
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="the folder to write")
+    parser.add_argument("--to", type=place, required=True, metavar="FOLDER", help="the folder to write")
     parser.add_argument(
         "--dtype",
         type=choice("float32", "bfloat16"),

@@ -6,7 +6,7 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
-from t5music.cli.parser import real, whole
+from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
 
 HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, and a piano roll."
@@ -17,13 +17,18 @@ MAX_VARIANTS = 100
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
     parser.add_argument(
-        "midi", metavar="FILE", nargs="?", help="the MIDI file or score; tasks that begin a new piece need none"
+        "midi",
+        type=place,
+        metavar="FILE",
+        nargs="?",
+        help="the MIDI file or score; tasks that begin a new piece need none",
     )
     add_model(parser)
     parser.add_argument("--task", help="one of the model's tasks, or its kind: continue, infill ... "
                         "(default: the one that fits the file and the flags; continue before others)")  # fmt: skip
     parser.add_argument(
         "--output",
+        type=place,
         metavar="FILE",
         help="the MIDI file (.mid) or score (.musicxml, .mxl) to write (default: FILE_TASK.mid in the current folder)",
     )

@@ -6,13 +6,14 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
+from t5music.cli.parser import place
 
 HELP = "Label every note of a MIDI file: its role or its loudness. Writes MIDI and a coloured piano roll."
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
+    parser.add_argument("midi", type=place, nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
     add_model(parser)
     parser.add_argument(
         "--task",
@@ -20,6 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output",
+        type=place,
         metavar="MIDI",
         help="the MIDI file to write, or the folder for several FILEs (default: FILE_LABEL.mid in the current folder)",
     )

@@ -29,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    inputs.require_built(flags.names, flags.data_dir)
+    inputs.require_built(flags.names)
     from t5music.cli import data_verbs
 
     data_verbs.leakage(flags.names, listed=flags.listed)

@@ -6,16 +6,17 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import add_layer, add_model, choose_model, prepare_devices
-from t5music.cli.parser import whole
+from t5music.cli.parser import place, whole
 
 HELP = "Rank the pieces of a folder by how similar they are to a MIDI file."
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", metavar="FILE", help="the MIDI file or score")
+    parser.add_argument("midi", type=place, metavar="FILE", help="the MIDI file or score")
     parser.add_argument(
         "collection",
+        type=place,
         metavar="FOLDER|VECTORS",
         help="a folder of MIDI files and scores, or the vectors that `embed` wrote",
     )

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from t5music import locks, parallel
+from t5music import files, locks, parallel
 from t5music.corpora import datasets
 from t5music.corpora.base import SPLITS, read_report
 from t5music.data import vocabulary
@@ -30,7 +30,7 @@ from t5music.terms import Terms
 
 def stores_dir(data_dir: Path) -> Path:
     """Where token stores lie."""
-    return data_dir / "stores"
+    return data_dir / files.STORES
 
 
 def _description(task: Declaration, data_dir: Path) -> dict[str, Any]:

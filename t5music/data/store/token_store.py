@@ -15,11 +15,11 @@ import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from t5music import json_files
+from t5music import bucket_copies, json_files
 from t5music.data import mixing_rates
 from t5music.data.examples import Examples
 from t5music.data.objectives.base import Example, Objective
@@ -32,6 +32,7 @@ from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, DataError, nearest
 from t5music.files import write_text
 from t5music.record_files import RecordFile
+from t5music.storage import BucketPath, path_of
 
 __all__ = ["FeatureSpec", "Split", "StoreWriter", "TokenStore", "find", "write_mixture"]
 
@@ -58,12 +59,12 @@ class TokenStore:
         Raises DataError for a folder without a manifest, a manifest of another version or shape, a missing or truncated
         shard, and another vocabulary (both fingerprints named).
         """
-        folder = Path(path)
+        folder = path_of(path)
         store = cls(folder, Manifest.read(folder / MANIFEST))
+        size_of = _sizes(folder)
         for split, entry in store.splits.items():
             for shard in entry.shards:
-                file = folder / shard.file
-                size = file.stat().st_size if file.is_file() else None
+                size, file = size_of(shard.file), folder / shard.file
                 if size != shard.bytes:
                     fault = "missing" if size is None else f"{size} bytes instead of {shard.bytes}"
                     raise DataError(f"{file} ({split}) is {fault}: compile {store.name} again")
@@ -170,6 +171,18 @@ class TokenStore:
         return self.splits[split]
 
 
+def _sizes(folder: Path) -> Callable[[str], int | None]:
+    """A function of a file's name that gives its size, None where it is missing; a bucket is asked once."""
+    if isinstance(folder, BucketPath):
+        return folder.sizes().get
+
+    def size_of(name: str) -> int | None:
+        file = folder / name
+        return file.stat().st_size if file.is_file() else None
+
+    return size_of
+
+
 class Split:
     """The examples of one split: `len(split)`, `split[i]` -> {feature: int32 [n] or str}. Safe to share by threads."""
 
@@ -184,11 +197,16 @@ class Split:
         """
         self._folder, self._codec, self._used = folder, codec, used
         try:
-            self._files = [RecordFile(folder / shard.file) for shard in entry.shards]
+            copies = [bucket_copies.local_copy(folder / shard.file, shard.digest) for shard in entry.shards]
+            self._files = [RecordFile(copy) for copy in copies]
         except DataError as error:
             raise DataError(f"{error}; compile it again") from error
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}") from error
         for file, shard in zip(self._files, entry.shards, strict=True):
             if file.digest != shard.digest:
+                if isinstance(folder, BucketPath):
+                    file.path.unlink(missing_ok=True)  # a copy, which is made again
                 raise DataError(f"{file.path} is damaged, compile it again: its digest is not the manifest's")
         self._starts = [0, *itertools.accumulate(map(len, self._files))]
         if self._starts[-1] != entry.examples:
@@ -212,7 +230,7 @@ def write_mixture(stores_dir: str | os.PathLike[str], name: str, rates: Mapping[
     """Writes `<stores_dir>/<name>.mixture.json`, which names tasks and their rates, and returns its path."""
     if not rates:
         raise ConfigError(f"mixture {name!r} needs at least one task")
-    path = Path(stores_dir) / f"{name}{MIXTURE_SUFFIX}"
+    path = path_of(stores_dir) / f"{name}{MIXTURE_SUFFIX}"
     tasks = {task: rate.to_config() for task, rate in rates.items()}
     content = {"version": VERSION, "kind": "mixture", "name": name, "tasks": tasks}
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
@@ -227,7 +245,7 @@ def find(
     Raises DataError when there is neither, or when a task of the mixture is missing: the message says how to compile
     it and suggests the nearest name that is there.
     """
-    folder = Path(stores_dir)
+    folder = path_of(stores_dir)
     if (folder / name / MANIFEST).is_file():
         return TokenStore.open(folder / name, vocabulary)
     path = folder / f"{name}{MIXTURE_SUFFIX}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from t5music.music import midi
 from t5music.music.musicxml.layout import Layout
 from t5music.music.musicxml.part_writer import PartWriter
 from t5music.music.score import Score
+from t5music.storage import path_of
 
 MAX_MEASURES = 500_000  # of all parts together
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -39,7 +39,7 @@ def write(score: Score, path: str | os.PathLike[str]) -> None:
 
     Raises MidiError as `to_bytes`, and DataError where the file system refuses.
     """
-    files.write_bytes(path, to_bytes(score, is_compressed=Path(path).suffix.lower() == ".mxl"))
+    files.write_bytes(path, to_bytes(score, is_compressed=path_of(path).suffix.lower() == ".mxl"))
 
 
 def _compressed(data: bytes) -> bytes:

@@ -12,13 +12,13 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from t5music import files
 from t5music.errors import CheckpointError, ConfigError
+from t5music.storage import BucketPath, path_of
 from t5music.terms import distinct
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.layout import FOLDER, steps_of
@@ -75,10 +75,10 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str], *
         CheckpointError: one is damaged, or of another model or vocabulary, or cannot be written.
         ConfigError: there is something at `output`.
     """
-    output = Path(output)
+    output = path_of(output)
     files.require_free_folder(output, "--output", force=force, mark=FOLDER, kind="run")
     for checkpoint in checkpoints:
-        if output.resolve() in checkpoint.folder.resolve().parents:
+        if str(checkpoint.folder.resolve()).startswith(f"{output.resolve()}/"):
             raise ConfigError(f"--output {output} holds {checkpoint.folder}, which is averaged: choose another name")
     first = checkpoints[0]
     sums = None
@@ -104,7 +104,9 @@ def average(checkpoints: Sequence[Checkpoint], output: str | os.PathLike[str], *
         "average_of": [str(checkpoint.folder) for checkpoint in checkpoints],
     }
     position = {"loader": {}, "best": Best(False).to_json(), "best_step": None}
-    with files.replacing_folder(output) as folder:
+    # A checkpoint in a bucket is written there: Orbax marks it as whole itself.
+    begun = contextlib.nullcontext(output) if isinstance(output, BucketPath) else files.replacing_folder(output)
+    with begun as folder:
         try:
             with contextlib.closing(Checkpoints(folder)) as run:
                 run.save(state, position, metadata, best_step=None)

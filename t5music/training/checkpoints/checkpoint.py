@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import Mesh
 
-from t5music import terms
+from t5music import bucket_copies, terms
 from t5music.errors import CheckpointError
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
@@ -147,8 +147,16 @@ class Checkpoint:
         require_finite(params, self.folder)
         return params
 
+    @functools.cached_property
+    def _files(self) -> Path:
+        """Where the files are read: the folder, or the copy on this machine of one in a bucket."""
+        try:
+            return bucket_copies.copy_of_folder(self.folder)
+        except OSError as error:
+            raise layout.unreadable(self.folder, layout.first_line(error)) from error
+
     def _require_undamaged(self) -> None:
-        fault = digests.damage(self.folder)
+        fault = digests.damage(self._files)
         if fault:
             raise layout.unreadable(self.folder, fault)
 
@@ -166,10 +174,10 @@ class Checkpoint:
         _silence_abandoned_reads()
         try:
             with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-                tree = checkpointer.metadata(self.folder / item).item_metadata.tree
+                tree = checkpointer.metadata(self._files / item).item_metadata.tree
             leaves = jax.tree_util.tree_leaves_with_path(tree)
             shapes = {".".join(map(_key, path)): tuple(leaf.shape) for path, leaf in leaves}
-            size = digests.size_of(self.folder / item)
+            size = digests.size_of(self._files / item)
         except Exception as error:  # Orbax and TensorStore raise many types
             raise layout.unreadable(self.folder, layout.first_line(error)) from error
         needed = sum(4 * math.prod(shape) for shape in shapes.values())
@@ -182,7 +190,7 @@ class Checkpoint:
         """Reads an item as the target's leaves are, numpy arrays or placed arrays; as it was saved without a target."""
         try:
             with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-                return checkpointer.restore(self.folder / item, args=ocp.args.StandardRestore(target))
+                return checkpointer.restore(self._files / item, args=ocp.args.StandardRestore(target))
         except Exception as error:  # Orbax and TensorStore raise many types
             raise layout.unreadable(self.folder, layout.first_line(error)) from error
 

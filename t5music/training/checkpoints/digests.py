@@ -10,14 +10,15 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from t5music import json_files
+from t5music.storage import BucketPath
 
 DIGESTS = "digests.json"
-_OPEN = "_CHECKPOINT_METADATA"  # Orbax writes its times into it after the rest is sealed
+_OPEN = ("_CHECKPOINT_METADATA", "commit_success.txt")  # Orbax writes them after the rest is sealed
 _CHUNK = 1 << 24  # bytes
 _THREADS = 8  # zlib lets go of the interpreter lock
 
@@ -26,11 +27,9 @@ Digest = tuple[int, int]  # size in bytes, CRC-32
 
 def seal(folder: Path) -> None:
     """Writes the digests of all files of a folder that is complete."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (DIGESTS, _OPEN)]
+    names = [name for name in sorted(_sizes(folder)) if PurePosixPath(name).name not in (DIGESTS, *_OPEN)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        digests = {
-            str(path.relative_to(folder)): digest for path, digest in zip(files, pool.map(_digest, files), strict=True)
-        }
+        digests = dict(zip(names, pool.map(lambda name: _digest(folder / name), names), strict=True))
     (folder / DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
 
 
@@ -42,34 +41,35 @@ def damage(folder: Path) -> str | None:
     except (OSError, ValueError):
         return f"{DIGESTS} is missing or damaged"
     try:
-        files = dict(_files(folder))
+        sizes = _sizes(folder)
     except OSError as error:  # also where its run deletes it meanwhile
-        return f"{os.path.relpath(error.filename or folder, folder)} cannot be read: {error.strerror}"
-    for name, is_regular in files.items():
-        if not is_regular:
+        return f"{os.path.relpath(error.filename or str(folder), str(folder))} cannot be read: {error.strerror}"
+    for name, size in sizes.items():
+        if size is None:
             return f"{name} is not a regular file in this folder"
-    for name in digests:
-        if name not in files:
+    for name, (size, _) in digests.items():
+        if name not in sizes:
             return f"{name} is missing"
+        if sizes[name] != size:
+            return f"{name} has {sizes[name]} bytes instead of {size}"
     with ThreadPoolExecutor(_THREADS) as pool:
         faults = pool.map(lambda item: _fault(folder, *item), digests.items())
         return next((fault for fault in faults if fault), None)
 
 
 def size_of(folder: Path) -> int:
-    """Returns how many bytes the files below a folder have; those that go while they are counted have none."""
-    size = 0
-    for name, _ in _files(folder):
-        with contextlib.suppress(OSError):
-            size += (folder / name).stat().st_size
-    return size
+    """Returns how many bytes the files below a folder have."""
+    return sum(size or 0 for size in _sizes(folder).values())
 
 
-def _files(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Yields the name of everything below a folder that is no folder, and whether it is a regular file in there.
+def _sizes(folder: Path) -> dict[str, int | None]:
+    """Returns the size of everything below a folder that is no folder, None for what is no regular file in there.
 
-    Raises OSError where a folder cannot be read.
+    What goes while it is looked at is left out. Raises OSError where a folder cannot be read.
     """
+    if isinstance(folder, BucketPath):
+        return dict(folder.sizes())
+    sizes: dict[str, int | None] = {}
     inside = os.path.join(os.path.realpath(folder), "")
 
     def refuse(error: OSError) -> None:
@@ -80,15 +80,14 @@ def _files(folder: Path) -> Iterator[tuple[str, bool]]:
         for name in (*names, *links):
             path = Path(parent, name)
             regular = os.path.isfile(path) and os.path.realpath(path).startswith(inside)
-            yield str(path.relative_to(folder)), regular
+            with contextlib.suppress(FileNotFoundError):
+                sizes[str(path.relative_to(folder))] = path.stat().st_size if regular else None
+    return sizes
 
 
 def _fault(folder: Path, name: str, digest: Digest) -> str | None:
     path = folder / name
     try:
-        size = path.stat().st_size
-        if size != digest[0]:
-            return f"{name} has {size} bytes instead of {digest[0]}"
         return None if _digest(path) == digest else f"the bytes of {name} have changed"
     except FileNotFoundError:  # its run deletes it meanwhile
         return f"{name} is missing"

@@ -5,6 +5,8 @@ MODEL_DIR/checkpoints/<step>/params     parameters
                              position   JSON: the loader's position and the best evaluation so far
                              metadata   JSON: see metadata.py
                              digests.json
+
+In a bucket, a step also has a `commit_success.txt`, which Orbax writes last: without it the step is not there yet.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from typing import Any
 
 from t5music import json_files
 from t5music.errors import CheckpointError
+from t5music.storage import BucketPath
 
 FOLDER = "checkpoints"
+COMMIT_MARKER = "commit_success.txt"
 PARAMS, STATE, POSITION, METADATA = "params", "state", "position", "metadata"
 
 
@@ -38,12 +42,16 @@ def steps_of(root: Path) -> list[int]:
     Raises CheckpointError where it cannot be listed.
     """
     try:
-        names = [entry.name for entry in root.iterdir()]
+        names = [entry.name for entry in root.iterdir() if is_step(entry.name) and _is_committed(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise CheckpointError(f"{root} cannot be read: {first_line(error)}") from error
-    return sorted(int(name) for name in names if is_step(name))
+    return sorted(map(int, names))
+
+
+def _is_committed(folder: Path) -> bool:
+    return not isinstance(folder, BucketPath) or (folder / COMMIT_MARKER).is_file()
 
 
 def is_step(name: str) -> bool:

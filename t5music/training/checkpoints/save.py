@@ -1,6 +1,7 @@
 """The checkpoints of a run while it trains: saved in the background, whole or not at all, the last few and the best.
 
-Orbax writes a step into a temporary folder and renames it when everything, with the digests, is there.
+Orbax writes a step into a temporary folder and renames it when everything, with the digests, is there. In a bucket, it
+writes a commit marker instead.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from flax import traverse_util
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from t5music import files
 from t5music.errors import CheckpointError
+from t5music.storage import BucketPath, path_of
 from t5music.training.checkpoints import digests
 from t5music.training.checkpoints.layout import (
     FOLDER,
@@ -32,10 +35,12 @@ from t5music.training.checkpoints.layout import (
     steps_of,
     unreadable,
 )
+from t5music.training.checkpoints.staging import Staging
 from t5music.training.train_state import TrainState
 
 silence_orbax()
 
+ORBAX_SCHEMES = ("gs",)  # of buckets that Orbax writes to; see `staging` for the others
 DAMAGED = ".damaged"  # ending of the name a step that cannot be read is moved to
 
 log = logging.getLogger(__name__)
@@ -65,9 +70,10 @@ class Checkpoints:
         A step whose files are damaged is moved out of the way (its name gets an ending) and reported as a warning.
         Raises CheckpointError where the folder cannot be made.
         """
-        self.folder = Path(model_dir).absolute() / FOLDER
+        self.folder = path_of(model_dir).absolute() / FOLDER
         self._keep = _LastAndBest(keep)
         self._saving = 0
+        self._staging: Staging | None = None
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._keep,
             cleanup_tmp_directories=True,
@@ -75,7 +81,10 @@ class Checkpoints:
         )
         try:
             self._set_damaged_aside()
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            if isinstance(self.folder, BucketPath) and self.folder.scheme not in ORBAX_SCHEMES:
+                self._staging = Staging(self.folder)
+            written = self.folder if self._staging is None else self._staging.folder
+            self._manager = ocp.CheckpointManager(str(written), options=options)
         except OSError as error:
             raise CheckpointError(f"cannot write checkpoints into {self.folder}: {error.strerror or error}") from error
 
@@ -89,7 +98,7 @@ class Checkpoints:
         """
         step = int(state.step)
         self.wait()
-        if step in self._manager.all_steps():
+        if step in (self._manager.all_steps() if self._staging is None else steps_of(self.folder)):
             return
         self._require_space(state)
         self._keep.best = best_step
@@ -151,13 +160,24 @@ class Checkpoints:
         """Waits, and ends the background threads."""
         try:
             self._manager.close()
+            if self._staging is not None:
+                self._staging.close()
         except Exception as error:
             raise self._save_error(first_line(error)) from error
 
     def _seal(self) -> None:
         """Called by Orbax when all is written, just before the temporary folder gets its name."""
-        for folder in self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
-            digests.seal(folder)
+        name = str(self._saving)
+        if self._staging is not None:
+            for folder in self._staging.folder.glob(f"{name}.orbax-checkpoint-tmp*"):
+                digests.seal(folder)
+                steps = sorted({*steps_of(self.folder), self._saving})
+                self._staging.publish(folder, self._saving, [*steps[-self._keep.last :], self._keep.best])
+        elif isinstance(self.folder, BucketPath):  # where Orbax writes its commit marker after this
+            digests.seal(self.folder / name)
+        else:
+            for folder in self.folder.glob(f"{name}.orbax-checkpoint-tmp*"):
+                digests.seal(folder)
 
     def _set_damaged_aside(self) -> None:
         """Renames the damaged ones among the latest steps, down to the first that is whole."""
@@ -178,15 +198,18 @@ class Checkpoints:
         for folder, fault in damaged:
             aside = folder.with_name(folder.name + DAMAGED)
             if jax.process_index() == 0:
-                shutil.rmtree(aside, ignore_errors=True)
+                files.remove_tree(aside)
                 folder.rename(aside)
             log.warning("checkpoint %s is damaged (%s); it was moved to %s and is not used", folder, fault, aside.name)
         multihost_utils.sync_global_devices("damaged checkpoints are set aside")
 
     def _require_space(self, state: TrainState) -> None:
         """Fails before writing where the disk has no room: TensorStore fails only after many log lines of its own."""
+        folder = self.folder if self._staging is None else self._staging.folder
+        if isinstance(folder, BucketPath):
+            return
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        free = shutil.disk_usage(self.folder).free
+        free = shutil.disk_usage(folder).free
         if free < needed:
             raise self._save_error(f"it takes {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free on that disk")
 

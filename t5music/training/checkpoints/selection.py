@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from t5music.errors import CheckpointError, ConfigError
+from t5music.storage import path_of
 from t5music.training.checkpoints.layout import FOLDER, PARAMS, POSITION, is_step, read_item, steps_of
 
 LATEST, BEST = "latest", "best"
@@ -27,7 +28,7 @@ def step_folder(path: str | os.PathLike[str], which: str | int = LATEST) -> Path
     if name not in (LATEST, BEST) and not (name.isascii() and name.isdecimal()):
         raise ConfigError(f"checkpoint is {which!r}; it must be {LATEST!r}, {BEST!r} or the number of a step")
     if _is_step_folder(path) and name in (LATEST, BEST):
-        return Path(path)
+        return path_of(path)
     root = folder_of_steps(path)
     steps = steps_of(root)
     if not steps:
@@ -45,14 +46,14 @@ def step_folder(path: str | os.PathLike[str], which: str | int = LATEST) -> Path
 
 def folder_of_steps(path: str | os.PathLike[str]) -> Path:
     """Returns where the checkpoints of a run are, given the run's folder or that of one step."""
-    path = Path(path)
+    path = path_of(path)
     if _is_step_folder(path):
         return path.parent if path.name else path.absolute().parent
-    return path / FOLDER if os.path.isdir(path / FOLDER) else path
+    return path / FOLDER if (path / FOLDER).is_dir() else path
 
 
 def _is_step_folder(path: str | os.PathLike[str]) -> bool:
-    return is_step(Path(path).absolute().name) and os.path.isdir(Path(path, PARAMS))
+    return is_step(path_of(path).absolute().name) and (path_of(path) / PARAMS).is_dir()
 
 
 def _best_step(root: Path, steps: list[int]) -> int:
