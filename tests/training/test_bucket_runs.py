@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import pytest
 import tiny_runs
 from tiny_runs import STEPS, Batches, params
 
+from t5music import locks
 from t5music.errors import CheckpointError, DataError
 from t5music.storage import path_of
 from t5music.training.checkpoints import layout
+from t5music.training.coordination import only_run
 
 
 def run_name(folder):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from t5music.errors import DataError
+from t5music.files import AppendedFile
 from t5music.training.metric_writers import MetricWriter, read_metrics
 
 
@@ -103,9 +104,8 @@ def test_a_full_disk_is_named_and_closing_adds_nothing_to_it(tmp_path, monkeypat
     writer = MetricWriter(tmp_path)
     writer.write(1, {"loss": 2.0})
     writer._lines["metrics.jsonl"].close()
-    with open("/dev/full", "w", encoding="utf-8") as full:
-        monkeypatch.setitem(writer._lines, "metrics.jsonl", full)
-        with pytest.raises(DataError, match=r"cannot write metrics into .*No space left"):
-            writer.write(2, {"loss": 1.0})
-        writer.close()
+    monkeypatch.setitem(writer._lines, "metrics.jsonl", AppendedFile("/dev/full"))
+    with pytest.raises(DataError, match=r"cannot write metrics into .*No space left"):
+        writer.write(2, {"loss": 1.0})
+    writer.close()
     assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 2.0}]
