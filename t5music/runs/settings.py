@@ -92,7 +92,8 @@ class TrainingData:
         pack: whether a row may hold several examples.
         lanes: number of streams that make up the order, a multiple of the number of processes; see
             `data.loading.loader`.
-        rate: mixing rate of every task, instead of the mixture's.
+        rate: mixing rate of every member of the mixture, instead of its own. Tasks that are one member together
+            remain one.
         augmentations: applied to every training example before its objective, never in evaluation.
         objective: replaces the objective of every task of music alone, as `@SpanCorruption()`.
         examples: at most this many training examples of every task of music alone, evenly spread.
@@ -123,7 +124,7 @@ class TrainingData:
         for store, mixture_rate in open_stores(self.mixture_or_task_name, compile_missing=compile_missing):
             store = store.changed(objective=self.objective, examples=self.examples)
             store = store if self.planting is None else plant(store, self.planting)
-            members.append((store, mixture_rate if self.rate is None else self.rate))
+            members.append((store, mixture_rate if self.rate is None else mixture_rate.replaced_by(self.rate)))
         return members
 
     def batches(
