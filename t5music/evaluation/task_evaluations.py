@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -44,8 +44,29 @@ class Settings:
     ngram: int | None = None
 
 
+class OwnMetric(NamedTuple):
+    """The metric by which the checkpoints of a task are compared.
+
+    Attributes:
+        name: of the metric.
+        higher_is_better: whether a higher value is better.
+    """
+
+    name: str
+    higher_is_better: bool
+
+
+_LOSS = OwnMetric("loss", higher_is_better=False)  # orders checkpoints as perplexity and bits per note do
+
+
 class Evaluation(Protocol):
-    """An evaluation of one task."""
+    """An evaluation of one task.
+
+    Attributes:
+        own_metric: by which the task's checkpoints are compared.
+    """
+
+    own_metric: ClassVar[OwnMetric]
 
     def measure(self, models: Models) -> Verdict:
         """Returns the metrics of a model or an ensemble and, of labels, its confusion."""
@@ -84,6 +105,8 @@ def batches_of(
 class TargetEvaluation:
     """How likely the true targets are, beside baselines."""
 
+    own_metric: ClassVar[OwnMetric] = _LOSS
+
     def __init__(self, store: TokenStore, settings: Settings) -> None:
         self._store, self._settings = store, settings
         self._baselines = Baselines(store, settings.split, ngram=settings.ngram)
@@ -96,6 +119,8 @@ class TargetEvaluation:
 
 class SongEvaluation:
     """How likely whole songs are, every token scored once (data.loading.song_windows), beside baselines."""
+
+    own_metric: ClassVar[OwnMetric] = _LOSS
 
     def __init__(self, store: TokenStore, settings: Settings) -> None:
         self._store, self._settings = store, settings
@@ -132,6 +157,8 @@ def _windows_of(store: TokenStore, settings: Settings, models: Models, multiple:
 class CellEvaluation:
     """How likely whole pieces of four parts are, cell by cell, beside baselines (see `cells`)."""
 
+    own_metric: ClassVar[OwnMetric] = OwnMetric("nats_per_cell", higher_is_better=False)
+
     def __init__(self, store: TokenStore, settings: Settings) -> None:
         self._store, self._settings = store, settings
 
@@ -149,6 +176,8 @@ class CellEvaluation:
 
 class PieceLabelEvaluation:
     """Labels of pieces: each is answered with the likeliest label, or a classifier's likeliest class."""
+
+    own_metric: ClassVar[OwnMetric] = OwnMetric("accuracy", higher_is_better=True)
 
     def __init__(self, store: TokenStore, settings: Settings, labels: Sequence[str]) -> None:
         self._store, self._settings, self._labels = store, settings, labels
@@ -172,6 +201,8 @@ class NoteLabelEvaluation:
 
     With a classifier of notes both are the same. An ensemble does not write.
     """
+
+    own_metric: ClassVar[OwnMetric] = OwnMetric("note_accuracy", higher_is_better=True)
 
     def __init__(self, store: TokenStore, settings: Settings, kind: LabelNotes) -> None:
         self._store, self._settings, self._kind = store, settings, kind

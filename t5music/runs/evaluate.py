@@ -10,12 +10,15 @@ from pathlib import Path
 from t5music import files
 from t5music.data.loading import song_windows
 from t5music.errors import ConfigError, DataError
+from t5music.evaluation import checkpoint_choice
 from t5music.evaluation import evaluator as evaluating
 from t5music.evaluation.confusion import confusion_png
 from t5music.evaluation.follow import follow as follow_run
 from t5music.evaluation.results import Results, show, to_json
 from t5music.runs.stores import EVAL_BATCH, open_stores
 from t5music.training.checkpoints import selection
+
+VALIDATION = "validation"
 
 
 def evaluate(
@@ -54,7 +57,10 @@ def evaluate(
         batch_size: examples at a time.
         limit: at most this many examples of each task, evenly spread.
         samples: number of answers of each task to decode greedily and write.
-        checkpoint: "latest", "best" or a step.
+        checkpoint: "latest", "best" (by the run's own evaluations), "best_for_task" or a step. The third evaluates all
+            checkpoints that the run kept on all of each task's validation set, and takes for each task the one that is
+            best by the task's own metric: accuracy of labels, note accuracy of labels of notes, nats a cell, otherwise
+            the loss. The results then have "checkpoint_step" and "validation_<metric>", unless they are an ensemble's.
         follow: evaluate every checkpoint in order, and new ones as they appear, until the run is finished.
         idle_minutes: with `follow`, end when no checkpoint has come for this time, even if the run is not finished.
         stride: for tasks of whole songs (`..._songs`), the number of tokens scored at a time, each with as many tokens
@@ -81,21 +87,33 @@ def evaluate(
         )
     if len(runs) > 1 and samples:
         raise ConfigError("evaluate.samples: an ensemble measures likelihoods and cannot write; give one model_dir")
-    evaluator = evaluating.Evaluator(
-        [store for store, _ in open_stores(mixture_or_task_name)],
-        split,
-        lengths=task_feature_lengths,
-        batch_size=batch_size,
-        limit=limit,
-        stride=stride,
-        past=past,
-        ngram=ngram,
-    )
+    for_task = checkpoint == selection.BEST_FOR_TASK
+    if for_task and samples:
+        raise ConfigError('evaluate.samples are of one checkpoint: give its step, or "best", as evaluate.checkpoint')
+    stores = [store for store, _ in open_stores(mixture_or_task_name)]
+
+    def evaluator_of(split: str, limit: int | None, ngram: int | None) -> evaluating.Evaluator:
+        return evaluating.Evaluator(
+            stores,
+            split,
+            lengths=task_feature_lengths,
+            batch_size=batch_size,
+            limit=limit,
+            stride=stride,
+            past=past,
+            ngram=ngram,
+        )
+
+    evaluator = evaluator_of(split, limit, ngram)
     if follow:
         return follow_run(evaluator, runs[0], mixture_or_task_name, idle_minutes=idle_minutes)
     latest = checkpoint == selection.LATEST
-    folders = runs if latest else [str(selection.step_folder(run, checkpoint)) for run in runs]
-    results = evaluator.evaluate(folders)
+    if for_task:
+        folders = runs
+        results = _evaluate_for_tasks(evaluator, evaluator_of(VALIDATION, None, None), runs)
+    else:
+        folders = runs if latest else [str(selection.step_folder(run, checkpoint)) for run in runs]
+        results = evaluator.evaluate(folders)
     name = split if latest else f"{split}_{checkpoint}"
     kind = "eval" if len(runs) == 1 else "ensemble"
     show(results, split)
@@ -116,4 +134,15 @@ def evaluate(
         print(f"{error}; it is not kept in a file", file=sys.stderr)
         if samples:
             print(documents[f"samples_{name}.txt"])
+    return results
+
+
+def _evaluate_for_tasks(
+    evaluator: evaluating.Evaluator, validation: evaluating.Evaluator, runs: Sequence[str]
+) -> Results:
+    """Evaluates runs with the checkpoints that are best for each task."""
+    choices = [checkpoint_choice.choose(validation, run) for run in runs]
+    results = evaluator.evaluate_each({task: [choice[task].folder for choice in choices] for task in choices[0]})
+    if len(runs) == 1:
+        results = {task: metrics | choices[0][task].scores for task, metrics in results.items()}
     return results
