@@ -13,6 +13,7 @@ from t5music.data.store.token_store import TokenStore
 from t5music.errors import ConfigError
 from t5music.evaluation import likelihood, models
 from t5music.evaluation.confusion import Confusion
+from t5music.evaluation.example_tallies import Tallies
 from t5music.evaluation.results import Results
 from t5music.evaluation.task_evaluations import OwnMetric, Settings, batches_of, evaluation_of
 
@@ -23,6 +24,7 @@ class Evaluator:
     Attributes:
         split: of the tasks.
         confusions: of the tasks with labels, what the model that was evaluated last took for what.
+        tallies: task -> metric -> what each example added to its figure.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Evaluator:
         self._settings = Settings(split, batch_size, limit, stride, past, ngram)
         self._evaluations = {store.name: evaluation_of(store, self._settings) for store in stores}
         self.confusions: dict[str, Confusion] = {}
+        self.tallies: dict[str, Mapping[str, Tallies]] = {}
 
     @property
     def own_metrics(self) -> dict[str, OwnMetric]:
@@ -67,12 +70,14 @@ class Evaluator:
             ConfigError: models that do not go together.
         """
         results: Results = {}
-        self.confusions = {}
+        self.confusions, self.tallies = {}, {}
         for models_of_tasks, tasks in itertools.groupby(folders, key=folders.__getitem__):
             loaded = models.load(models_of_tasks, self._lengths)
             for task in tasks:
                 verdict = self._evaluations[task].measure(loaded)
                 results[task] = verdict.metrics
+                if verdict.tallies:
+                    self.tallies[task] = verdict.tallies
                 if verdict.confusion is not None:
                     self.confusions[task] = verdict.confusion
         return results

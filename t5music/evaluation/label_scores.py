@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +16,22 @@ from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Vocabulary
 from t5music.evaluation import metrics
 from t5music.evaluation.confusion import Confusion
+from t5music.evaluation.example_tallies import Tallies
 from t5music.music.note_classes import skyline_of_words
 
 
 class Verdict(NamedTuple):
-    """What answers are worth: metrics and, of labels, their confusion. Shares, "recall/<label>" too, are in [0, 1]."""
+    """What answers are worth. Shares, "recall/<label>" too, are in [0, 1].
+
+    Attributes:
+        metrics: name -> figure.
+        confusion: of labels.
+        tallies: of metrics that are sums over examples, what each example adds.
+    """
 
     metrics: dict[str, float]
     confusion: Confusion | None = None
+    tallies: Mapping[str, Tallies] = MappingProxyType({})
 
 
 def _recalls(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -56,7 +65,12 @@ def judge_pieces(
     scores = answer_metrics.classification_metrics(truths, answers, labels)
     majority = metrics.majority_accuracy(true_labels(TRAIN, range(store.examples(TRAIN))), truths)
     shown = {name: scores[name] for name in ("accuracy", "macro_f1", "examples")}
-    return Verdict(shown | {"majority_accuracy": majority} | _recalls(scores), Confusion(labels, scores["confusion"]))
+    tallies = Tallies((truths == np.asarray(answers)).astype(float).tolist(), [1.0] * len(truths))
+    return Verdict(
+        shown | {"majority_accuracy": majority} | _recalls(scores),
+        Confusion(labels, scores["confusion"]),
+        {"accuracy": tallies},
+    )
 
 
 class NoteJudge:
@@ -94,10 +108,16 @@ class NoteJudge:
             "note_accuracy", "note_macro_f1" and recall by label, all notes of all examples together.
         """
         values = self._kind.values
-        scores = answer_metrics.note_classification(self._truths(indices), self._texts(answers), values)
+        truths, texts = self._truths(indices), self._texts(answers)
+        scores = answer_metrics.note_classification(truths, texts, values)
         shown = {"note_accuracy": scores["accuracy"], "note_macro_f1": scores["macro_f1"]}
         confusion = Confusion((*values, answer_metrics.NO_ANSWER), scores["confusion"])
-        return Verdict(shown | _recalls(scores), confusion)
+        pairs = [(truth.split(), text.split()) for truth, text in zip(truths, texts, strict=True)]
+        tallies = Tallies(
+            [float(sum(map(str.__eq__, truth, text))) for truth, text in pairs],
+            [float(len(truth)) for truth, _ in pairs],
+        )
+        return Verdict(shown | _recalls(scores), confusion, {"note_accuracy": tallies})
 
     def baselines(self, indices: Sequence[int]) -> dict[str, float]:
         """Returns what answers are worth that know nothing: "majority_accuracy" and, of melodies, "skyline_accuracy".

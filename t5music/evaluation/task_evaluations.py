@@ -16,6 +16,7 @@ from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 from t5music.evaluation import cells, likeliest_labels
 from t5music.evaluation.baselines import Baselines
+from t5music.evaluation.example_tallies import Tallies
 from t5music.evaluation.label_scores import NoteJudge, Verdict, judge_pieces
 from t5music.evaluation.models import Models
 from t5music.inference import trained_model
@@ -168,7 +169,8 @@ class CellEvaluation:
         nats, ends = cells.nats_of_pieces(models.members, windows)
         pieces = {piece: self._piece(self._settings.split, piece, models.vocabulary) for piece in windows.songs}
         train = [self._piece(TRAIN, piece, models.vocabulary) for piece in range(self._store.examples(TRAIN))]
-        return Verdict(cells.scores(nats, ends, pieces, train))
+        tallies = Tallies([nats[piece] for piece in pieces], [float(len(events)) for events in pieces.values()])
+        return Verdict(cells.scores(nats, ends, pieces, train), tallies={"nats_per_cell": tallies})
 
     def _piece(self, split: str, index: int, vocabulary: Vocabulary) -> cells.Piece:
         return vocabulary.decode_events(self._store.encoding, self._store.split(split)[index]["targets"])
@@ -230,7 +232,7 @@ class NoteLabelEvaluation:
             verdict = judge.judge(batches.examples, [judge.classes(ids) for ids in written])
         elif not is_classifier:
             return Verdict(scores)
-        return Verdict(scores | verdict.metrics, verdict.confusion)
+        return verdict._replace(metrics=scores | verdict.metrics)
 
     def _judge_for(self, vocabulary: Vocabulary) -> NoteJudge:
         """Returns the judge, which has read the truths of the split once."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from t5music import files
 from t5music.data.loading import song_windows
 from t5music.errors import ConfigError, DataError
-from t5music.evaluation import checkpoint_choice
+from t5music.evaluation import checkpoint_choice, example_tallies
 from t5music.evaluation import evaluator as evaluating
 from t5music.evaluation.confusion import confusion_png
 from t5music.evaluation.follow import follow as follow_run
@@ -35,6 +35,7 @@ def evaluate(
     stride: int = song_windows.STRIDE,
     past: str = song_windows.TARGETS,
     ngram: int | None = None,
+    output_dir: str | None = None,
 ) -> Results:
     """Evaluates a run's checkpoint on every task of a mixture, and baselines that know no music.
 
@@ -45,8 +46,9 @@ def evaluate(
     targets is measured ("bits_per_note", "perplexity", token "accuracy").
 
     Prints a table, and writes into `model_dir` the results as `eval_<split>.json`, decoded samples as
-    `samples_<split>.txt`, and the labels' confusion matrix as `eval_<split>_confusion.json` and as a picture. If the
-    checkpoint is not the latest, the names have it after the split. For the files of `follow` see `evaluation.follow`.
+    `samples_<split>.txt`, the labels' confusion matrix as `eval_<split>_confusion.json` and as a picture, and what each
+    example adds to a figure as `eval_<split>_examples.json` (`evaluation.example_tallies`). If the checkpoint is not
+    the latest, the names have it after the split. For the files of `follow` see `evaluation.follow`.
 
     Args:
         mixture_or_task_name: what to evaluate on.
@@ -69,6 +71,7 @@ def evaluate(
             language model.
         ngram: the order of an n-gram model to fit to the training targets and to evaluate (5 in most papers); None for
             none.
+        output_dir: where to write, instead of the (first) run's folder.
 
     Returns:
         task -> metrics. Baselines have "uniform_bits_per_note", "unigram_perplexity", "ngram_perplexity",
@@ -119,17 +122,22 @@ def evaluate(
     show(results, split)
     documents = {f"{kind}_{name}.json": json.dumps(to_json(results, folders), indent=2) + "\n"}
     pictures = {}
+    if evaluator.tallies:
+        documents[f"{kind}_{name}{example_tallies.ENDING}"] = (
+            json.dumps(example_tallies.to_json(evaluator.tallies)) + "\n"
+        )
     if evaluator.confusions:
         counts = {task: confusion.to_json() for task, confusion in evaluator.confusions.items()}
         documents[f"{kind}_{name}_confusion.json"] = json.dumps(counts) + "\n"
         pictures[f"{kind}_{name}_confusion.png"] = confusion_png(evaluator.confusions)
     if samples:
         documents[f"samples_{name}.txt"] = "\n".join(evaluator.samples(folders[0], samples)) + "\n"
+    folder = Path(runs[0] if output_dir is None else output_dir)
     try:
         for file, text in documents.items():
-            files.write_text(Path(runs[0]) / file, text)
+            files.write_text(folder / file, text)
         for file, picture in pictures.items():
-            files.write_bytes(Path(runs[0]) / file, picture)
+            files.write_bytes(folder / file, picture)
     except DataError as error:  # a finished run may be read-only; what was measured stands above
         print(f"{error}; it is not kept in a file", file=sys.stderr)
         if samples:
