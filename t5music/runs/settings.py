@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+from optax import OptState
 
 from t5music.data import mixing_rates
 from t5music.data.loading import loader
@@ -29,6 +30,9 @@ class InitialModel:
         model: returns the model's config, given `vocab_size`; None takes the initial checkpoint's architecture.
         initial_checkpoint_path: run, checkpoint or Hugging Face folder with the weights to start from.
         restore: regular expressions of the names of parameters to take from there, as "encoder.*"; None takes all.
+        optimizer_state: go on with the optimizer's state of the initial checkpoint, as T5's fine-tuning does: its
+            moments and how fast they decay, but not its learning rate, which begins anew. All parameters must be
+            restored, and the optimizer be the same.
         head: train a new classifier on the model's encoder, with the initial checkpoint's embedding and encoder if
             there is one: "notes" for tasks that label notes, "sequence" for those that classify pieces. It needs
             `TrainingData.pack` False.
@@ -39,6 +43,7 @@ class InitialModel:
     model: Callable[..., T5Config] | None = None
     initial_checkpoint_path: str | None = None
     restore: Sequence[str] | None = None
+    optimizer_state: bool = False
     head: str | None = None
     adapter_dim: int | None = None
     dropout_rate: float | None = None
@@ -48,6 +53,10 @@ class InitialModel:
             raise ConfigError(
                 "InitialModel.restore says what to take from a checkpoint: set INITIAL_CHECKPOINT_PATH (--init)"
             )
+        changed = [name for name in ("restore", "head", "adapter_dim") if getattr(self, name) is not None]
+        if self.optimizer_state and (changed or not self.initial_checkpoint_path):
+            missing = f"go without InitialModel.{changed[0]}" if changed else "set INITIAL_CHECKPOINT_PATH (--init)"
+            raise ConfigError(f"InitialModel.optimizer_state goes on with all of a checkpoint: {missing}")
 
     def config(self, vocabulary: Vocabulary) -> T5Config:
         """Returns the model's config; a new classifier has two classes until the labels of the tasks are counted.
@@ -79,6 +88,13 @@ class InitialModel:
             new_head=self.head is not None,
             key=initial_key(seed),
         )
+
+    def opt_state(self, vocabulary: Vocabulary) -> Callable[[OptState], OptState] | None:
+        """Returns a function that reads the initial optimizer state, given its shapes; None for an empty one."""
+        path = self.initial_checkpoint_path
+        if not self.optimizer_state or not path:
+            return None
+        return lambda target: initial_weights.initial_opt_state(path, vocabulary, target)
 
 
 @dataclasses.dataclass(frozen=True)
