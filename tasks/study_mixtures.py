@@ -6,7 +6,7 @@
 | `pretrain_<family>_apart` | the same without what `downstream` holds out |
 | `downstream` | eight tasks: composer, emotion, genre, melody, velocity, continue, infill, accompany |
 | `downstream_without_<task>` | seven of them |
-| `multitask_<family>`, `multitask_<family>_without_<task>` | `pretrain_<family>_apart` and the downstream tasks |
+| `multitask_<family>`, `multitask_<family>_without_<task>` | `pretrain_<family>_apart` as one member, `downstream` |
 | `small_...` | the same for two cores: four tasks, corpora of small downloads (SMALL_FAMILIES) |
 | `small_understanding`, `small_generation` | two each of those four, equally |
 | `midibert_pretrain`, `small_midibert_pretrain` | span corruption of piano music, of MIDI-BERT's tasks too |
@@ -28,14 +28,15 @@ A name alone is examples-proportional without a limit. To those with more than o
 
 Music has fewer examples than T5's text; any other K is `TrainingData.rate = @Proportional()` and
 `Proportional.maximum = 4096`
-in gin, which holds for all the tasks of a mixture.
+in gin, which holds for all the members of a mixture. Of `multitask_...`, the unsupervised music of all corpora is one
+member, as in T5's study, with one rate and one K; each corpus has the part of it that its examples are.
 """
 
 from collections.abc import Mapping, Sequence
 
 from t5music.corpora.catalogue import CATALOGUE
 from t5music.data.declaration import add_mixture
-from t5music.data.mixing_rates import EQUAL, Constant, Proportional, Rate
+from t5music.data.mixing_rates import EQUAL, Constant, Proportional, Rate, Together
 from t5music.tasks import chorales, commons, generation, pretraining, understanding  # noqa: F401  (they declare tasks)
 
 # The names of the tasks before `_span_corruption`; no two corpora of a family hold the same files.
@@ -86,11 +87,21 @@ RATES: dict[str, Rate] = {
 }
 
 
-def declare(name: str, tasks: Sequence[str], rates: Mapping[str, Rate] = RATES) -> None:
-    """Declares a mixture, and one more for each further rate where there is anything to mix."""
+def declare(
+    name: str, tasks: Sequence[str], rates: Mapping[str, Rate] = RATES, *, together: Sequence[str] = ()
+) -> None:
+    """Declares a mixture, and one more for each further rate where there is anything to mix.
+
+    Args:
+        name: of the mixture at the first rate; the others add what `rates` has for them.
+        tasks: members by themselves.
+        rates: suffix -> rate of every member.
+        together: tasks that are one member more, as unsupervised music of several corpora is.
+    """
     for suffix, rate in rates.items():
-        if len(tasks) > 1 or not suffix:
-            add_mixture(name + suffix, dict.fromkeys(tasks, rate))
+        if len(tasks) + bool(together) > 1 or not suffix:
+            one_member = dict.fromkeys(together, Together(tuple(together), rate) if len(together) > 1 else rate)
+            add_mixture(name + suffix, one_member | dict.fromkeys(tasks, rate))
 
 
 def declare_shares(name: str, shares: Mapping[str, float]) -> None:
@@ -98,12 +109,12 @@ def declare_shares(name: str, shares: Mapping[str, float]) -> None:
     add_mixture(name, {task: Constant(share) for task, share in shares.items()})
 
 
-def declare_without_one(name: str, downstream: Mapping[str, str], more: Sequence[str] = ()) -> None:
-    """Declares downstream tasks with `more`, at every rate, and the same without each one of them."""
-    declare(name, [*more, *downstream.values()])
+def declare_without_one(name: str, downstream: Mapping[str, str], unsupervised: Sequence[str] = ()) -> None:
+    """Declares downstream tasks with unsupervised music as one more, at every rate; then without each one of them."""
+    declare(name, list(downstream.values()), together=unsupervised)
     for left_out in downstream:
         rest = [task for label, task in downstream.items() if label != left_out]
-        declare(f"{name}_without_{left_out}", [*more, *rest], {"": Proportional()})
+        declare(f"{name}_without_{left_out}", rest, {"": Proportional()}, together=unsupervised)
 
 
 def declare_study(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from t5music.data.store.token_store import TokenStore
 from t5music.errors import ConfigError
 from t5music.evaluation import likelihood, models
 from t5music.evaluation.confusion import Confusion
+from t5music.evaluation.example_tallies import Tallies
 from t5music.evaluation.results import Results
-from t5music.evaluation.task_evaluations import Settings, batches_of, evaluation_of
+from t5music.evaluation.task_evaluations import OwnMetric, Settings, batches_of, evaluation_of
 
 
 class Evaluator:
@@ -22,6 +24,7 @@ class Evaluator:
     Attributes:
         split: of the tasks.
         confusions: of the tasks with labels, what the model that was evaluated last took for what.
+        tallies: task -> metric -> what each example added to its figure.
     """
 
     def __init__(
@@ -43,20 +46,41 @@ class Evaluator:
         self._settings = Settings(split, batch_size, limit, stride, past, ngram, answers)
         self._evaluations = {store.name: evaluation_of(store, self._settings) for store in stores}
         self.confusions: dict[str, Confusion] = {}
+        self.tallies: dict[str, Mapping[str, Tallies]] = {}
+
+    @property
+    def own_metrics(self) -> dict[str, OwnMetric]:
+        """Task -> the metric by which its checkpoints are compared."""
+        return {task: evaluation.own_metric for task, evaluation in self._evaluations.items()}
 
     def evaluate(self, folders: Sequence[str | Path]) -> Results:
         """Returns the metrics of every task, of the model in a folder or of the mean logits of several.
 
-        Raises CheckpointError for a model that cannot be read, ConfigError for models that do not go together.
+        Raises as `evaluate_each`.
         """
-        loaded = models.load(folders, self._lengths)
+        return self.evaluate_each(dict.fromkeys(self._evaluations, folders))
+
+    def evaluate_each(self, folders: Mapping[str, Sequence[str | Path]]) -> Results:
+        """Returns the metrics of tasks, each of a model of its own, or of the mean logits of several.
+
+        Args:
+            folders: task -> folders of models. Neighbouring tasks with the same ones read them once.
+
+        Raises:
+            CheckpointError: a model cannot be read.
+            ConfigError: models that do not go together.
+        """
         results: Results = {}
-        self.confusions = {}
-        for task, evaluation in self._evaluations.items():
-            verdict = evaluation.measure(loaded)
-            results[task] = verdict.metrics
-            if verdict.confusion is not None:
-                self.confusions[task] = verdict.confusion
+        self.confusions, self.tallies = {}, {}
+        for models_of_tasks, tasks in itertools.groupby(folders, key=folders.__getitem__):
+            loaded = models.load(models_of_tasks, self._lengths)
+            for task in tasks:
+                verdict = self._evaluations[task].measure(loaded)
+                results[task] = verdict.metrics
+                if verdict.tallies:
+                    self.tallies[task] = verdict.tallies
+                if verdict.confusion is not None:
+                    self.confusions[task] = verdict.confusion
         return results
 
     def samples(self, folder: str | Path, count: int) -> list[str]:

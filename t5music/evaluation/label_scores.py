@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +17,22 @@ from t5music.data.vocabulary import Vocabulary
 from t5music.evaluation import answer_scores, metrics
 from t5music.evaluation.answer_scores import Answers
 from t5music.evaluation.confusion import Confusion
+from t5music.evaluation.example_tallies import Tallies
 from t5music.music.note_classes import skyline_of_words
 
 
 class Verdict(NamedTuple):
-    """What answers are worth: metrics and, of labels, their confusion. Shares, "recall/<label>" too, are in [0, 1]."""
+    """What answers are worth. Shares, "recall/<label>" too, are in [0, 1].
+
+    Attributes:
+        metrics: name -> figure.
+        confusion: of labels.
+        tallies: of metrics that are sums over examples, what each example adds.
+    """
 
     metrics: dict[str, float]
     confusion: Confusion | None = None
+    tallies: Mapping[str, Tallies] = MappingProxyType({})
 
 
 def _recalls(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -59,7 +68,12 @@ def judge_pieces(
     shown = {name: scores[name] for name in ("accuracy", "macro_f1", "examples")}
     shown |= {"majority_accuracy": majority} | _recalls(scores)
     texts = Answers(*([labels[index] for index in indices] for indices in (truths, answers)))
-    return Verdict(shown | _of_further_metrics(store, texts, shown), Confusion(labels, scores["confusion"]))
+    tallies = Tallies((truths == np.asarray(answers)).astype(float).tolist(), [1.0] * len(truths))
+    return Verdict(
+        shown | _of_further_metrics(store, texts, shown),
+        Confusion(labels, scores["confusion"]),
+        {"accuracy": tallies},
+    )
 
 
 def _of_further_metrics(store: TokenStore, answers: Answers, taken: Mapping[str, float]) -> dict[str, float]:
@@ -108,7 +122,13 @@ class NoteJudge:
         scores = answer_metrics.note_classification(texts.targets, texts.predictions, values)
         shown = {"note_accuracy": scores["accuracy"], "note_macro_f1": scores["macro_f1"]} | _recalls(scores)
         confusion = Confusion((*values, answer_metrics.NO_ANSWER), scores["confusion"])
-        return Verdict(shown | _of_further_metrics(self._store, texts, shown), confusion)
+        pairs = [(truth.split(), text.split()) for truth, text in zip(texts.targets, texts.predictions, strict=True)]
+        tallies = Tallies(
+            [float(sum(map(str.__eq__, truth, text))) for truth, text in pairs],
+            [float(len(truth)) for truth, _ in pairs],
+        )
+        further = _of_further_metrics(self._store, texts, shown)
+        return Verdict(shown | further, confusion, {"note_accuracy": tallies})
 
     def baselines(self, indices: Sequence[int]) -> dict[str, float]:
         """Returns what answers are worth that know nothing: "majority_accuracy" and, of melodies, "skyline_accuracy".

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError
 from t5music.evaluation import answer_scores, cells, likeliest_labels
 from t5music.evaluation.baselines import Baselines
+from t5music.evaluation.example_tallies import Tallies
 from t5music.evaluation.label_scores import NoteJudge, Verdict, judge_pieces
 from t5music.evaluation.models import Models
 from t5music.inference import trained_model
@@ -48,8 +49,29 @@ class Settings:
     answers: int | None = None
 
 
+class OwnMetric(NamedTuple):
+    """The metric by which the checkpoints of a task are compared.
+
+    Attributes:
+        name: of the metric.
+        higher_is_better: whether a higher value is better.
+    """
+
+    name: str
+    higher_is_better: bool
+
+
+_LOSS = OwnMetric("loss", higher_is_better=False)  # orders checkpoints as perplexity and bits per note do
+
+
 class Evaluation(Protocol):
-    """An evaluation of one task."""
+    """An evaluation of one task.
+
+    Attributes:
+        own_metric: by which the task's checkpoints are compared.
+    """
+
+    own_metric: ClassVar[OwnMetric]
 
     def measure(self, models: Models) -> Verdict:
         """Returns the metrics of a model or an ensemble and, of labels, its confusion."""
@@ -94,6 +116,8 @@ def batches_of(
 class TargetEvaluation:
     """How likely the true targets are, beside baselines; and what the task's metrics say of written answers."""
 
+    own_metric: ClassVar[OwnMetric] = _LOSS
+
     def __init__(self, store: TokenStore, settings: Settings) -> None:
         self._store, self._settings = store, settings
         self._baselines = Baselines(store, settings.split, ngram=settings.ngram)
@@ -125,6 +149,8 @@ class TargetEvaluation:
 
 class SongEvaluation:
     """How likely whole songs are, every token scored once (data.loading.song_windows), beside baselines."""
+
+    own_metric: ClassVar[OwnMetric] = _LOSS
 
     def __init__(self, store: TokenStore, settings: Settings) -> None:
         self._store, self._settings = store, settings
@@ -161,6 +187,8 @@ def _windows_of(store: TokenStore, settings: Settings, models: Models, multiple:
 class CellEvaluation:
     """How likely whole pieces of four parts are, cell by cell, beside baselines (see `cells`)."""
 
+    own_metric: ClassVar[OwnMetric] = OwnMetric("nats_per_cell", higher_is_better=False)
+
     def __init__(self, store: TokenStore, settings: Settings) -> None:
         self._store, self._settings = store, settings
 
@@ -170,7 +198,8 @@ class CellEvaluation:
         nats, ends = cells.nats_of_pieces(models.members, windows)
         pieces = {piece: self._piece(self._settings.split, piece, models.vocabulary) for piece in windows.songs}
         train = [self._piece(TRAIN, piece, models.vocabulary) for piece in range(self._store.examples(TRAIN))]
-        return Verdict(cells.scores(nats, ends, pieces, train))
+        tallies = Tallies([nats[piece] for piece in pieces], [float(len(events)) for events in pieces.values()])
+        return Verdict(cells.scores(nats, ends, pieces, train), tallies={"nats_per_cell": tallies})
 
     def _piece(self, split: str, index: int, vocabulary: Vocabulary) -> cells.Piece:
         return vocabulary.decode_events(self._store.encoding, self._store.split(split)[index]["targets"])
@@ -178,6 +207,8 @@ class CellEvaluation:
 
 class PieceLabelEvaluation:
     """Labels of pieces: each is answered with the likeliest label, or a classifier's likeliest class."""
+
+    own_metric: ClassVar[OwnMetric] = OwnMetric("accuracy", higher_is_better=True)
 
     def __init__(self, store: TokenStore, settings: Settings, labels: Sequence[str]) -> None:
         self._store, self._settings, self._labels = store, settings, labels
@@ -201,6 +232,8 @@ class NoteLabelEvaluation:
 
     With a classifier of notes both are the same. An ensemble does not write.
     """
+
+    own_metric: ClassVar[OwnMetric] = OwnMetric("note_accuracy", higher_is_better=True)
 
     def __init__(self, store: TokenStore, settings: Settings, kind: LabelNotes) -> None:
         self._store, self._settings, self._kind = store, settings, kind
@@ -230,7 +263,7 @@ class NoteLabelEvaluation:
             names = answer_scores.declared(self._store, apart_from=answer_scores.OF_LABELS)
             _writes(models, self._store, names)
             return Verdict(scores)
-        return Verdict(scores | verdict.metrics, verdict.confusion)
+        return verdict._replace(metrics=scores | verdict.metrics)
 
     def _judge_for(self, vocabulary: Vocabulary) -> NoteJudge:
         """Returns the judge, which has read the truths of the split once."""

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from optax import OptState
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import CheckpointError, ConfigError, nearest
@@ -95,6 +96,23 @@ def initial_params(
         {path: param.replace(there[_name(path)][...]) if _name(path) in chosen else param for path, param in fresh}
     )
     return nnx.to_pure_dict(parameters.stack_layers(state) if config.scan_layers else state)
+
+
+def initial_opt_state(path: str, vocabulary: Vocabulary, target: OptState) -> OptState:
+    """Returns the optimizer's state of a run, in the host's memory.
+
+    Args:
+        path: a run or a step of a run.
+        vocabulary: ours.
+        target: the state with the shape of each array.
+
+    Raises:
+        CheckpointError: no run of ours, damaged, or the state of another optimizer or of other parameters.
+    """
+    folder = open_model(path, vocabulary)
+    if isinstance(folder, HuggingFaceFolder):
+        raise CheckpointError(f"{path} has no optimizer's state: leave InitialModel.optimizer_state False")
+    return folder.opt_state(target)
 
 
 def _default_patterns(folder: ModelFolder, config: T5Config, *, new_head: bool) -> list[str] | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+from optax import OptState
 
 from t5music.data import mixing_rates
 from t5music.data.loading import loader
@@ -34,6 +35,9 @@ class InitialModel:
         model: returns the model's config, given `vocab_size`; None takes the initial checkpoint's architecture.
         initial_checkpoint_path: run, checkpoint or Hugging Face folder with the weights to start from.
         restore: regular expressions of the names of parameters to take from there, as "encoder.*"; None takes all.
+        optimizer_state: go on with the optimizer's state of the initial checkpoint, as T5's fine-tuning does: its
+            moments and how fast they decay, but not its learning rate, which begins anew. All parameters must be
+            restored, and the optimizer be the same.
         head: train a new classifier on the model's encoder, with the initial checkpoint's embedding and encoder if
             there is one: "notes" for tasks that label notes, "sequence" for those that classify pieces. It needs
             `TrainingData.pack` False.
@@ -44,6 +48,7 @@ class InitialModel:
     model: Callable[..., T5Config] | None = None
     initial_checkpoint_path: str | None = None
     restore: Sequence[str] | None = None
+    optimizer_state: bool = False
     head: str | None = None
     adapter_dim: int | None = None
     dropout_rate: float | None = None
@@ -53,6 +58,10 @@ class InitialModel:
             raise ConfigError(
                 "InitialModel.restore says what to take from a checkpoint: set INITIAL_CHECKPOINT_PATH (--init)"
             )
+        changed = [name for name in ("restore", "head", "adapter_dim") if getattr(self, name) is not None]
+        if self.optimizer_state and (changed or not self.initial_checkpoint_path):
+            missing = f"go without InitialModel.{changed[0]}" if changed else "set INITIAL_CHECKPOINT_PATH (--init)"
+            raise ConfigError(f"InitialModel.optimizer_state goes on with all of a checkpoint: {missing}")
 
     def config(self, vocabulary: Vocabulary) -> T5Config:
         """Returns the model's config; a new classifier has two classes until the labels of the tasks are counted.
@@ -90,6 +99,13 @@ class InitialModel:
             key=initial_key(seed),
         )
 
+    def opt_state(self, vocabulary: Vocabulary) -> Callable[[OptState], OptState] | None:
+        """Returns a function that reads the initial optimizer state, given its shapes; None for an empty one."""
+        path = self.initial_checkpoint_path
+        if not self.optimizer_state or not path:
+            return None
+        return lambda target: initial_weights.initial_opt_state(path, vocabulary, target)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
@@ -102,7 +118,8 @@ class TrainingData:
         pack: whether a row may hold several examples.
         lanes: number of streams that make up the order, a multiple of the number of processes; see
             `data.loading.loader`.
-        rate: mixing rate of every task, instead of the mixture's.
+        rate: mixing rate of every member of the mixture, instead of its own. Tasks that are one member together
+            remain one.
         augmentations: applied to every training example before its objective, never in evaluation.
         objective: replaces the objective of every task of music alone, as `@SpanCorruption()`.
         examples: at most this many training examples of every task of music alone, evenly spread.
@@ -142,7 +159,7 @@ class TrainingData:
         for store, mixture_rate in open_stores(self.mixture_or_task_name, compile_missing=compile_missing):
             store = store.changed(objective=self.objective, examples=self.examples)
             store = store if self.planting is None else plant(store, self.planting)
-            members.append((store, mixture_rate if self.rate is None else self.rate))
+            members.append((store, mixture_rate if self.rate is None else mixture_rate.replaced_by(self.rate)))
         return members
 
     def with_replay(self, members: Sequence[Member]) -> list[Member]:

@@ -127,6 +127,7 @@ def train(
                 evaluations={"validation": evaluate} if evaluate else None,
                 illustration=_illustration(stores, data, records, model_dir, vocab, config),
                 initial_params=initial_model.params(config, vocab, seed),
+                initial_opt_state=initial_model.opt_state(vocab),
                 documents={CONFIG_FILE: settings, SHARDING_FILE: f"{table}\n"},
                 masker=masker,
                 mesh=all_devices,

@@ -35,7 +35,9 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
     settings: dict[str, Any] = fields["settings"]
     _check_settings(fields)
     maker = _StageMaker(fields["stages"], kinds, search_paths)
-    seeds = {setting: (*fields["seeds"], *fields["more_seeds"].get(setting, ())) for setting in settings}
+    baseline = next(iter(settings)) if fields["baseline"] is None else fields["baseline"]
+    seeds = dict.fromkeys(settings, tuple(fields["seeds"]))
+    seeds[baseline] = tuple(dict.fromkeys((*fields["seeds"], *fields["baseline_seeds"])))
     cells = [
         Cell(setting, seed, maker.stages(setting, [*fields["shared"].items(), *settings[setting].items()], seed))
         for seed in sorted({seed for setting_seeds in seeds.values() for seed in setting_seeds})
@@ -49,13 +51,15 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
         name=fields["name"] if fields["scale"] == "small" else f"{fields['name']}_{fields['scale']}",
         title=fields["title"],
         seeds=tuple(fields["seeds"]),
-        baseline=next(iter(settings)) if fields["baseline"] is None else fields["baseline"],
+        baseline=baseline,
         settings=tuple(settings),
         cells=tuple(cells),
         columns=columns,
         references=fields["references"],
         literature=fields["literature"],
         axis=None if axis is None else Axis(axis["name"], dict(axis["values"]), bool(axis.get("log", False))),
+        controls=tuple(fields["controls"]),
+        chosen={row: tuple(choices) for row, choices in fields["chosen"].items()},
     )
 
 
@@ -66,7 +70,13 @@ def _check_settings(fields: Mapping[str, Any]) -> None:
         raise ConfigError(f"study {fields['name']!r} needs at least one setting and one seed")
     baseline = [] if fields["baseline"] is None else [fields["baseline"]]
     on_axis = [] if fields["axis"] is None else sorted(fields["axis"]["values"])
-    for field, names in (("baseline", baseline), ("more_seeds", fields["more_seeds"]), ("axis", on_axis)):
+    chosen = [setting for choices in fields["chosen"].values() for setting in choices]
+    for field, names in (
+        ("baseline", baseline),
+        ("controls", fields["controls"]),
+        ("chosen", chosen),
+        ("axis", on_axis),
+    ):
         for name in names:
             if name not in settings:
                 raise ConfigError(f"study.{field} names {name!r}, which is no setting{nearest(name, settings)}")

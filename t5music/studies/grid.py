@@ -152,8 +152,11 @@ class Description:
         better: column -> "higher" or "lower", for metrics of whose names t5music does not know it; without an entry a
             lower figure is better unless the metric is called accuracy, f1, recall, precision, auc, bleu or rouge.
         seeds: the seeds of every setting.
-        more_seeds: setting -> further seeds.
-        baseline: the setting that others are compared with; the first one if None.
+        baseline: the setting that others are compared with, unless there are controls; the first one if None.
+        baseline_seeds: further seeds of the baseline, for a deviation by which rows are compared.
+        controls: settings that others are compared with: in each column the best of them, whichever that is.
+        chosen: row -> settings among which validation chooses, in each column the best; the row has the test figure of
+            that one. Its stages evaluate with `checkpoint = "best_for_task"`, which tells validation figures.
         scale: "small" or "paper": which gin files the stages read.
         references: row -> {column: "stage/task/metric"}, figures in the baseline's results such as the majority class's
             accuracy.
@@ -169,8 +172,10 @@ class Description:
     shared: Mapping[str, Bindings | None] = dataclasses.field(default_factory=dict)
     better: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
-    more_seeds: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
     baseline: str | None = None
+    baseline_seeds: Sequence[int] = ()
+    controls: Sequence[str] = ()
+    chosen: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     scale: str = "small"
     references: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     literature: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
@@ -185,13 +190,15 @@ class Study:
         name: see `Description`; at another scale than "small" the scale is appended.
         title: see `Description`.
         seeds: the seeds of every setting.
-        baseline: the setting that others are compared with.
+        baseline: see `Description`.
         settings: the rows of the table, in order.
         cells: one for each setting and seed; all cells of one seed come together.
         columns: the columns of the table.
         references: row -> column -> "stage/task/metric" of the baseline's results.
         literature: row -> column -> published figure.
         axis: the number in which the settings differ; None if there is none.
+        controls: see `Description`.
+        chosen: see `Description`.
     """
 
     name: str
@@ -204,6 +211,8 @@ class Study:
     references: Mapping[str, Mapping[str, str]]
     literature: Mapping[str, Mapping[str, float]]
     axis: Axis | None
+    controls: tuple[str, ...] = ()
+    chosen: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def stages(self) -> list[Stage]:
         """Every stage once, parents before children, in the order of the cells."""

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 from flax import nnx
 from jax.sharding import Mesh
+from optax import OptState
 
 import t5music
 from t5music import files
@@ -73,6 +74,7 @@ def train(
     evaluations: Mapping[str, Evaluation] | None = None,
     illustration: Illustration | None = None,
     initial_params: Callable[[], Params] | None = None,
+    initial_opt_state: Callable[[OptState], OptState] | None = None,
     documents: Mapping[str, str] | None = None,
     masker: Masker | None = None,
     mesh: Mesh | None = None,
@@ -97,6 +99,8 @@ def train(
         illustration: called with the model and its step after each evaluation, when its metrics are written, for
             pictures and samples. It must not change anything the run depends on.
         initial_params: returns parameters to start from instead of random ones; called only when the run begins.
+        initial_opt_state: given the shapes of the optimizer's state, returns one to start from instead of an empty one;
+            called only when the run begins.
         documents: file name -> text, written into `model_dir` once its checkpoint is known to fit the arguments.
         masker: chooses the notes to mask in batches of `note_chunks`; None trains with teacher forcing.
         mesh: the devices; None for all devices, with the batch divided over them.
@@ -127,7 +131,7 @@ def train(
     checkpoints = Checkpoints(model_dir, keep=records.keep)
     checkpoint = checkpoints.restore(pieces.target, metadata)
     if checkpoint is None:
-        state = first_state(pieces, mesh, seed, initial_params, masker)
+        state = first_state(pieces, mesh, seed, initial_params, initial_opt_state, masker)
         best = Best(validation.higher_is_better)
     else:
         state = checkpoint.state

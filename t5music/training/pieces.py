@@ -67,6 +67,7 @@ def first_state(
     mesh: Mesh,
     seed: int,
     initial_params: Callable[[], train_state.Params] | None,
+    initial_opt_state: Callable[[optax.OptState], optax.OptState] | None,
     masker: Masker | None,
 ) -> train_state.TrainState:
     """Returns the state of step 0; for arguments see `loop.train`."""
@@ -77,6 +78,7 @@ def first_state(
         mesh,
         seed=seed,
         params=initial_params() if initial_params else None,  # in no variable, so that they do not stay in memory
+        opt_state=initial_opt_state(pieces.target.opt_state) if initial_opt_state else None,
         trainable=pieces.trainable,
         masker=None if masker is None else masker.create(seed),
     )

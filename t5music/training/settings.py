@@ -57,7 +57,7 @@ class Validation:
 
     Attributes:
         period: steps between evaluations; the last step is also evaluated.
-        examples: validation examples of each task, evenly spread.
+        examples: validation examples of each task, evenly spread; None takes all.
         best_metric: "evaluation/metric" by which the best checkpoint is chosen, as "validation/TASK/loss"; None is the
             loss over all tasks.
         higher_is_better: whether a higher value of that metric is better.
@@ -67,16 +67,17 @@ class Validation:
     """
 
     period: int = 500
-    examples: int = 256
+    examples: int | None = 256
     best_metric: str | None = None
     higher_is_better: bool = False
     patience: int | None = None
     answers: int = 0
 
     def __post_init__(self) -> None:
-        _require_at_least_one("Validation", period=self.period, examples=self.examples)
-        if self.patience is not None:
-            _require_at_least_one("Validation", patience=self.patience)
+        _require_at_least_one("Validation", period=self.period)
+        for name, number in (("examples", self.examples), ("patience", self.patience)):
+            if number is not None:
+                _require_at_least_one("Validation", **{name: number})
         _require_whole("Validation.answers", self.answers)
 
 

@@ -148,6 +148,7 @@ def create(
     *,
     seed: int,
     params: Params | None = None,
+    opt_state: optax.OptState | None = None,
     trainable: Trainable = EVERYTHING,
     masker: MaskerState | None = None,
 ) -> TrainState:
@@ -160,6 +161,8 @@ def create(
         mesh: from `model.sharding`.
         seed: of the initial parameters and of dropout.
         params: initial parameters instead of random ones; they are copied.
+        opt_state: an earlier run's state of the optimizer instead of a new one; it is copied. The learning rate begins
+            anew.
         trainable: which parameters train.
         masker: the first state of a note masker; it is copied.
     """
@@ -170,7 +173,20 @@ def create(
     else:
         # The training step reuses its state's buffers, so the state must not have the caller's.
         params = jax.device_put(params, shardings.params, may_alias=False)
-    opt_state = jax.jit(transformation.init, out_shardings=shardings.opt_state)(trainable.select(params))
+    if opt_state is None:
+        opt_state = jax.jit(transformation.init, out_shardings=shardings.opt_state)(trainable.select(params))
+    else:
+        opt_state = jax.device_put(_from_first_rate(opt_state), shardings.opt_state, may_alias=False)
     rest = (np.zeros((), np.int32), np.asarray(jax.random.key_data(dropout_key)), empty_window())
     step, key, window = jax.device_put(rest, (shardings.step, shardings.key, shardings.window))
     return TrainState(step, params, opt_state, key, window, jax.device_put(masker, shardings.masker, may_alias=False))
+
+
+def _from_first_rate(opt_state: optax.OptState) -> optax.OptState:
+    """An optimizer's state whose learning rate is that of step 0: moments go on, the schedule is the new run's."""
+
+    def reset(node: Any) -> Any:
+        is_schedule = isinstance(node, optax.ScaleByScheduleState)
+        return node._replace(count=np.zeros_like(node.count)) if is_schedule else node
+
+    return jax.tree.map(reset, opt_state, is_leaf=lambda node: isinstance(node, optax.ScaleByScheduleState))

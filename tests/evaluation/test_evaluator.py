@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -19,8 +19,10 @@ from t5music.data import examples, mixing_rates
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, write_mixture
 from t5music.data.vocabulary import default
+from t5music.errors import CheckpointError
+from t5music.evaluation import checkpoint_choice, follow, results
 from t5music.evaluation import evaluator as evaluating
-from t5music.evaluation import follow, results
+from t5music.evaluation.task_evaluations import OwnMetric
 from t5music.model import parameters
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.runs.stores import open_stores
@@ -124,6 +126,75 @@ def test_a_checkpoint_is_chosen(place: Path):
     assert confused["kind"]["labels"] == LABELS
     assert np.sum(confused["kind"]["confusion"]) == 5
     assert (run / "eval_validation_best_confusion.png").is_file()
+
+
+def test_each_task_takes_the_checkpoint_that_is_best_by_its_own_metric(place: Path, capsys):
+    """The choice, made by hand from the validation figures of every checkpoint; the test split is evaluated with it."""
+    run = place / "a"
+    figures = {}
+    for step in (2, 3, 4):
+        evaluate(place, "--model_dir", str(run), f"--checkpoint={step}")
+        figures[step] = json.loads((run / f"eval_validation_{step}.json").read_text())
+    music = min(figures, key=lambda step: figures[step]["music"]["loss"])
+    kind = max(figures, key=lambda step: figures[step]["kind"]["accuracy"])
+    evaluate(place, "--model_dir", str(run), "--split=train", "--checkpoint=best_for_task")
+    assert f"music takes step {music} of 2, 3, 4 by loss on validation" in capsys.readouterr().out
+    chosen = json.loads((run / "eval_train_best_for_task.json").read_text())
+    for task, step, metric in (("music", music, "loss"), ("kind", kind, "accuracy")):
+        evaluate(place, "--model_dir", str(run), "--split=train", f"--checkpoint={step}")
+        expected = json.loads((run / f"eval_train_{step}.json").read_text())[task]
+        validation = {"checkpoint_step": step, f"validation_{metric}": figures[step][task][metric]}
+        assert chosen[task] == expected | validation
+
+
+def test_the_choice_is_made_on_all_of_the_validation_set(place: Path):
+    """A limit on the examples of the split that is evaluated is none on those that choose."""
+    run = place / "b"
+    evaluate(place, "--model_dir", str(run), "--checkpoint=best_for_task")
+    whole = json.loads((run / "eval_validation_best_for_task.json").read_text())
+    evaluate(place, "--model_dir", str(run), "--checkpoint=best_for_task", "--gin.evaluate.limit=2")
+    part = json.loads((run / "eval_validation_best_for_task.json").read_text())
+    for task, metric in (("music", "loss"), ("kind", "accuracy")):
+        assert part[task]["examples"] == 2
+        assert part[task]["checkpoint_step"] == whole[task]["checkpoint_step"]
+        assert part[task][f"validation_{metric}"] == whole[task][f"validation_{metric}"] == whole[task][metric]
+
+
+def test_every_member_of_an_ensemble_takes_its_best_for_each_task(place: Path, capsys):
+    runs = [str(place / run) for run in ("a", "b")]
+    evaluate(place, "--model_dir", runs[0], "--model_dir", runs[1], "--checkpoint=best_for_task")
+    output = capsys.readouterr().out
+    assert all(f"{run}: {task} takes step" in output for run in runs for task in ASKED)
+    document = json.loads((place / "a" / "ensemble_validation_best_for_task.json").read_text())
+    assert "checkpoint_step" not in document["results"]["music"]
+
+
+def test_samples_are_of_one_checkpoint(place: Path, capsys):
+    command = ["eval", "both", "--model_dir", str(place / "a"), "--checkpoint=best_for_task", *data_dir(place)]
+    assert "evaluate.samples are of one checkpoint" in error(capsys, *command, "--gin.evaluate.samples=1")
+
+
+def test_of_equally_good_checkpoints_the_first_is_chosen_and_of_none_that_is_finite_none(tmp_path: Path):
+    class Fixed:
+        """Figures of the steps 1 to 4."""
+
+        own_metrics: ClassVar = {"kind": OwnMetric("accuracy", True), "music": OwnMetric("loss", False)}
+        losses: ClassVar = [float("nan"), 3.0, 2.0, 2.0]
+
+        def evaluate(self, folders):
+            step = int(folders[0].name)
+            return {"kind": {"accuracy": (0.2, 0.5, 0.5, 0.4)[step - 1]}, "music": {"loss": self.losses[step - 1]}}
+
+    for step in range(1, 5):
+        (tmp_path / "checkpoints" / str(step)).mkdir(parents=True)
+    choices = checkpoint_choice.choose(Fixed(), tmp_path)
+    assert {task: choice.step for task, choice in choices.items()} == {"kind": 2, "music": 3}
+    assert choices["kind"].scores == {"checkpoint_step": 2.0, "validation_accuracy": 0.5}
+    Fixed.losses = [float("nan")] * 4
+    with pytest.raises(CheckpointError, match="no checkpoint has a finite loss on the validation set of music"):
+        checkpoint_choice.choose(Fixed(), tmp_path)
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        checkpoint_choice.choose(Fixed(), tmp_path / "nowhere")
 
 
 def test_an_ensemble_of_two_equal_models_is_the_model_and_of_different_ones_is_not(place: Path):

@@ -113,6 +113,6 @@ def stop(records: dict[str, Record], setting: str, seed: int, states: Mapping[st
 
 def cells(markdown: str) -> dict[str, list[str]]:
     """Row name -> cells, of the first table in a text."""
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    lines = markdown[markdown.index("|") :].partition("\n\n")[0].splitlines()
     split = [[cell.strip() for cell in line.replace("\\|", "¦").split("|")[1:-1]] for line in lines]
     return {line[0]: line[1:] for line in split}

@@ -30,7 +30,7 @@ def test_a_study_can_be_spelt_out(name: str):
     from t5music.data.declaration import MIXTURES, TASKS
     from t5music.tasks import study_mixtures  # noqa: F401
 
-    study = runner.read([name], ["study.seeds = (0,)", "study.more_seeds = {}"])
+    study = runner.read([name], ["study.seeds = (0,)", "study.baseline_seeds = ()"])
     assert study.name.endswith("_paper") == ("paper/" in name)
     declared = {*TASKS, *MIXTURES, *FOLDERS}
     stages = study.stages()

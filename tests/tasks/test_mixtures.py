@@ -10,7 +10,7 @@ import pytest
 from t5music.corpora import catalogue
 from t5music.data.declaration import MIXTURES, TASKS, tasks_of
 from t5music.data.loading.mixing_order import resolve
-from t5music.data.mixing_rates import EQUAL, Constant, Proportional
+from t5music.data.mixing_rates import EQUAL, Constant, Proportional, Together
 from t5music.errors import ConfigError
 from t5music.tasks import study_mixtures
 from t5music.tasks.corpus_styles import DOWNSTREAM
@@ -21,7 +21,8 @@ def members(name: str) -> set[str]:
 
 
 def rates(name: str) -> set[object]:
-    return set(MIXTURES[name].rates.values())
+    """The rates of the members; of tasks together, that of all of them."""
+    return {rate.rate if isinstance(rate, Together) else rate for rate in MIXTURES[name].rates.values()}
 
 
 def test_a_mixture_holds_the_tasks_that_its_name_says():
@@ -72,6 +73,21 @@ def test_every_mixture_comes_with_every_rate(name: str):
     for temperature in (2, 4, 8):
         assert rates(f"{name}_t{temperature}") == {Proportional(maximum=2**21, temperature=temperature)}
     assert len({frozenset(members(name + suffix)) for suffix in study_mixtures.RATES}) == 1
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MIXTURES if "multitask_" in name))
+def test_unsupervised_music_is_one_member_of_every_multitask_mixture(name: str):
+    """Equal rates give it one share of as many as there are members, whatever the family."""
+    music = {task for task in MIXTURES[name].rates if "_span_corruption_" in task}
+    tasks = MIXTURES[name].rates.keys() - music
+    together = {rate for task, rate in MIXTURES[name].rates.items() if task in music}
+    assert len(together) == 1
+    if len(music) > 1:
+        assert set(together.pop().tasks) == music
+    equal = {task: rate.replaced_by(EQUAL) for task, rate in MIXTURES[name].rates.items()}
+    shares = resolve(equal, {task: 10 + number for number, task in enumerate(equal)})
+    assert sum(shares[task] for task in music) == pytest.approx(1 / (len(tasks) + 1))
+    assert all(shares[task] == pytest.approx(1 / (len(tasks) + 1)) for task in tasks)
 
 
 def shares(name: str) -> dict[str, float]:

@@ -177,3 +177,46 @@ def test_a_slow_step_shows_its_loss(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(active_run, "LOSS_SECONDS", 0.0)
     train(tmp_path, 4, log_period=100, eval_period=100, progress=True)
     assert len(set(re.findall(r"loss (\d+\.\d{3})\]", capsys.readouterr().err))) >= 3
+
+
+@pytest.mark.parametrize("kind", ["adafactor", "adamw"])
+def test_a_run_that_goes_on_with_the_moments_of_another_is_that_one_uninterrupted(tmp_path, kind):
+    """Five steps, then three in a run of its own, against eight: the same parameters and optimizer state to the bit."""
+    config = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0)
+    optimizer = getattr(optimizers, kind)(schedules.constant(0.05))
+    settings = {"config": config, "optimizer": optimizer, "evaluations": {}}
+    whole = train(tmp_path / "whole", 8, **settings)
+    train(tmp_path / "first", 5, **settings)
+    first = Checkpoint.open(tmp_path / "first")
+    rest = tiny_runs.Batches()
+    rest.set_state({"next": 5})
+    initial = {"initial_params": lambda: first.params(config)}
+    second = train(tmp_path / "second", 3, rest, initial_opt_state=first.opt_state, **initial, **settings)
+    jax.tree.map(np.testing.assert_array_equal, tiny_runs.params(second), tiny_runs.params(whole))
+
+    def opt_state(run):
+        arrays = Checkpoint.open(tmp_path / run)._restore("state", None)["opt_state"]
+        return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)}
+
+    there, here = opt_state("whole"), opt_state("second")
+    differing = [name for name in there if not np.array_equal(there[name], here[name])]
+    assert len(there) > 10
+    assert [(int(there[name]), int(here[name])) for name in differing] == [(8, 3)]  # updates at this run's rate
+    without = tiny_runs.Batches()
+    without.set_state({"next": 5})
+    empty = train(tmp_path / "empty", 3, without, **initial, **settings)
+    pairs = zip(jax.tree.leaves(tiny_runs.params(empty)), jax.tree.leaves(tiny_runs.params(whole)), strict=True)
+    assert any((a != b).any() for a, b in pairs)
+
+
+def test_the_state_of_another_optimizer_is_refused(tmp_path):
+    train(tmp_path / "first", 2, evaluations={})
+    first = Checkpoint.open(tmp_path / "first")
+    with pytest.raises(CheckpointError, match=r"another optimizer .* there and .* here; leave InitialModel.optimizer_"):
+        train(
+            tmp_path / "second",
+            2,
+            optimizer=optimizers.adamw(schedules.constant(0.01)),
+            initial_opt_state=first.opt_state,
+            evaluations={},
+        )

@@ -35,7 +35,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", help="the split to evaluate (default: validation; gin: SPLIT)")
     parser.add_argument(
-        "--checkpoint", help="the run's checkpoint: latest, best or a step (default: latest; gin: CHECKPOINT)"
+        "--checkpoint",
+        help="the run's checkpoint: latest, best, best_for_task or a step (default: latest; gin: CHECKPOINT)",
     )
     parser.add_argument(
         "--follow",
@@ -53,7 +54,7 @@ def run(flags: argparse.Namespace) -> None:
         runs = gin_flags.literal(flags, "MODEL_DIR") or flags.model_dir or []
         checkpoint = gin_flags.literal(flags, "CHECKPOINT") or flags.checkpoint or "latest"
         for model_dir in runs if isinstance(runs, list | tuple) else [runs]:
-            inputs.require_run(str(model_dir), checkpoint)
+            inputs.require_run(str(model_dir), "latest" if checkpoint == "best_for_task" else checkpoint)
     gin_flags.require_files(flags)
     shared.prepare_devices(flags)
     gin_flags.configure(flags, _GIN_FILE, _MACROS)

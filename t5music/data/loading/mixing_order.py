@@ -7,17 +7,24 @@ import math
 from collections.abc import Mapping, Sequence
 
 from t5music.data.mixing_rates import Rate
-from t5music.errors import ConfigError
+from t5music.errors import ConfigError, nearest
 
 
 def resolve(rates: Mapping[str, Rate], counts: Mapping[str, int]) -> dict[str, float]:
     """Each task's share of a mixture, adding up to 1, given its number of training examples.
 
-    Raises ConfigError for an empty mixture and for a task whose rate is not positive.
+    Raises ConfigError for an empty mixture, for a task whose rate is not positive, and for one that shares its rate
+    with a task that is not in the mixture.
     """
     if not rates:
         raise ConfigError("a mixture needs at least one task")
-    raw = {task: rate.of(counts[task]) for task, rate in rates.items()}
+
+    def count(task: str) -> int:
+        if task not in counts:
+            raise ConfigError(f"the mixture lacks task {task!r}, with which others share a rate{nearest(task, counts)}")
+        return counts[task]
+
+    raw = {task: rate.of_task(task, count) for task, rate in rates.items()}
     for task, rate in raw.items():
         if not rate > 0:
             raise ConfigError(f"task {task!r} has mixing rate {rate} with {counts[task]} examples: leave it out")

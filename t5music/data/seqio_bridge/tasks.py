@@ -5,7 +5,7 @@ Everything up to seqio's cache placeholder is done once, offline; the objective 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from t5music.corpora.base import SPLITS
 from t5music.data import answer_metrics, declaration
 from t5music.data.declaration import Declaration
 from t5music.data.examples import Examples
+from t5music.data.mixing_rates import Rate
 from t5music.data.seqio_bridge import objectives as seqio_objectives
 from t5music.data.seqio_bridge.vocabulary import T5MusicVocabulary
 from t5music.errors import DataError, MidiError
@@ -140,7 +141,24 @@ def _register(declared: declaration.Anything, is_declared: bool) -> None:
     elif isinstance(declared, Declaration):
         _register_task(declared)
     else:
-        seqio.MixtureRegistry.add(declared.name, list(declared.rates.items()))
+        seqio.MixtureRegistry.add(declared.name, [(task, seqio_rate(rate)) for task, rate in declared.rates.items()])
+
+
+def seqio_rate(rate: Rate) -> Callable[[seqio.Task], float]:
+    """A mixture rate as seqio has it, a function of the task, by its cached examples where it is cached."""
+
+    def of(task: seqio.Task) -> float:
+        return rate.of_task(
+            task.name, lambda name: _train_examples(task if name == task.name else seqio.TaskRegistry.get(name))
+        )
+
+    return of
+
+
+def _train_examples(task: seqio.Task) -> int:
+    if task.cache_dir:
+        return int(task.get_cached_stats("train")["examples"])
+    return task.num_input_examples("train") or 0
 
 
 def _register_task(task: Declaration) -> None:

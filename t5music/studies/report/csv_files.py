@@ -13,13 +13,15 @@ from t5music.studies.report.summary import Summary, stage_folder
 
 TABLE = (
     *("row", "kind", "column", "mean", "deviation", "seeds", "seeds_of", "best", "bold"),
-    *("difference", "p", "p_holm", "against_baseline", "status", "tokens", "flops", "hours"),
+    *("compared_with", "difference", "low", "high", "interval_over", "p", "p_holm", "verdict"),
+    *("chosen", "examples", "notes", "status", "tokens", "flops", "hours"),
 )
 VALUES = (
     *("row", "kind", "seed", "column", "value", "status", "reason"),
     *("stage", "folder", "fingerprint", "git", "version", "seconds"),
 )
 
+_OVER = {True: "seeds and pieces", False: "seeds"}
 VERDICTS = {"+": "better", "-": "worse", "": ""}
 
 _Field = str | float | None
@@ -28,8 +30,10 @@ _Field = str | float | None
 def table_csv(summary: Summary) -> str:
     """A line for every row and column of the table.
 
-    `difference` is the mean of row minus baseline over the seeds that both have, `p` the p value of the paired t-test
-    over them and `p_holm` the p value after Holm's correction; `against_baseline` is "better" or "worse" by that.
+    `difference` is the mean of the row minus that of `compared_with` over the seeds that both have, `low` and `high`
+    the bootstrap interval of it over seeds, or seeds and pieces, `p` the p value of the paired t-test over the seeds
+    and `p_holm` the p value after Holm's correction; `verdict` is "better" or "worse" by that. `chosen` is the setting
+    that validation chose, `examples` and `notes` what the column's test set holds.
     Tokens, flops and hours are those of all stages of the row, also of stages shared with other rows.
     """
     lines: list[Sequence[_Field]] = []
@@ -47,14 +51,18 @@ def table_csv(summary: Summary) -> str:
                 len(entry.values),
                 _yes(entry.best),
                 _yes(entry.bold),
+                entry.rival,
                 entry.difference,
+                *((None, None, "") if entry.interval is None else (*entry.interval[:2], _OVER[entry.interval.pieces])),
                 entry.p,
                 entry.corrected,
                 VERDICTS[entry.verdict],
+                entry.choice,
+                *((None, None) if size is None else (size.examples, size.notes)),
                 entry.status,
                 *costs,
             )
-            for entry in row.entries
+            for entry, size in zip(row.entries, summary.sizes, strict=True)
         )
     return written_text.csv_table(TABLE, lines)
 

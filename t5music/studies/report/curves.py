@@ -50,8 +50,8 @@ def draw(runs: Mapping[str, Path], path: Path, *, title: str) -> None:
 def stage_png(study: Study, records: Records, stage: str) -> bytes | None:
     """The validation loss of a stage that trains, a line per setting: the mean over the finished seeds with a band.
 
-    Where no run of the stage has a validation loss, the training loss is drawn. Settings that share their runs share a
-    line. Of a setting without a finished run, the unfinished ones are drawn.
+    Where no run of the stage has validation losses of two steps, the training loss is drawn: one point is no curve.
+    Settings that share their runs share a line. Of a setting without a finished run, the unfinished ones are drawn.
 
     Args:
         study: the study.
@@ -68,7 +68,7 @@ def stage_png(study: Study, records: Records, stage: str) -> bytes | None:
         baseline = ""  # the name of its line
         for settings, stages in groups:
             curve = read(_folders(stages, records, metric), metric)
-            if curve is not None:
+            if curve is not None and len(curve.steps) > 1:
                 name = "all settings" if len(settings) == len(study.settings) > 1 else figures.listed(settings)
                 if study.baseline in settings:
                     baseline = name = f"{STAR} {name}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from t5music.studies.grid import Stage
 from t5music.studies.report import table
 from t5music.studies.report.summary import (
+    CHOSEN,
     FAILED,
     LITERATURE,
     REFERENCE,
@@ -52,7 +53,7 @@ pre { background: var(--shade); padding: .8rem; overflow-x: auto; font-size: .8r
 code { font-size: .88em; }
 """
 
-GROUPS = ((SETTING,), (REFERENCE, LITERATURE))  # of rows, each set apart
+GROUPS = ((SETTING,), (CHOSEN, REFERENCE, LITERATURE, table.TEST_SET))  # of rows, each set apart
 
 
 def render(summary: Summary, pictures: Mapping[str, bytes]) -> str:
@@ -68,6 +69,12 @@ def render(summary: Summary, pictures: Mapping[str, bytes]) -> str:
         f'<div class="scroll">{_table(summary)}</div>',
         f'<p class="legend">{html.escape(table.legend(summary))}</p>',
     ]
+    if table.is_compared(summary):
+        body += [
+            f"<h2>{html.escape(table.comparison_title(summary))}</h2>",
+            f'<div class="scroll">{_comparison(summary)}</div>',
+            f'<p class="legend">{html.escape(table.comparison_legend(summary))}</p>',
+        ]
     if summary.problems:
         problems = "".join(
             f'<li><strong class="{status}">{status}</strong> {html.escape(where)}</li>'
@@ -105,8 +112,19 @@ def _table(summary: Summary) -> str:
     return f'<table class="figures"><thead><tr>{head}</tr></thead>{"".join(groups)}</table>'
 
 
+def _comparison(summary: Summary) -> str:
+    """The table of differences as HTML."""
+    head, *rows = table.comparison_lines(summary)
+    cells = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in head)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(_cell(text, False) for text in figures)}</tr>'
+        for name, *figures in rows
+    )
+    return f'<table class="figures"><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>'
+
+
 def _cell(text: str, bold: bool) -> str:
-    escaped = html.escape(text).replace(" +", "&nbsp;+").replace(" -", "&nbsp;-")  # a column and its sign, one line
+    escaped = html.escape(text)
     if text == FAILED:
         return f'<td class="failed">{escaped}</td>'
     # The number of seeds goes on a line of its own, so that columns stay narrow.

@@ -62,14 +62,19 @@ def axis_png(summary: Summary) -> bytes | None:
     The star is the baseline; hollow points lack seeds.
 
     Returns:
-        A PNG; None where there is no axis or no setting on it is finished.
+        A PNG; None where there is no axis, or no metric of two settings on it: one point is no curve.
     """
     axis = summary.study.axis
     if axis is None:
         return None
-    columns, places = _columns(summary), axis.values
+    places = axis.values
     rows = sorted((row for row in summary.settings if row.name in places), key=lambda row: places[row.name])
-    if not any(row.entries[index].mean is not None for row in rows for index in columns):
+
+    def points(index: int) -> int:
+        return len({places[row.name] for row in rows if row.entries[index].mean is not None})
+
+    columns = [index for index in _columns(summary) if points(index) > 1]
+    if not columns:
         return None
     across, down = min(len(columns), PANELS), math.ceil(len(columns) / PANELS)
 

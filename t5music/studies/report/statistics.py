@@ -1,16 +1,51 @@
-"""Statistics of a table: mean, standard deviation, what is bold, paired t-test against the baseline, Holm's correction.
+"""Statistics of a table: mean, deviation, what is bold, bootstrap intervals, paired t-test, Holm's correction.
 
-All functions take and return plain numbers. Sums are exact (Python's `statistics` adds fractions), so that the order of
-the seeds changes no digit.
+All functions take and return plain numbers, and none depends on the order of the seeds: sums are exact (Python's
+`statistics` adds fractions), and what is resampled is sorted first.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 SIGNIFICANT = 0.05  # a p value below it, after Holm's correction
+FEWEST_SEEDS = 5  # with fewer there is neither a test nor a deviation to compare by
+BOLD_DEVIATIONS = 2.0  # of the baseline, from the best: T5's rule
+CONFIDENCE = 0.95
+RESAMPLES = 9999
+_DRAWS = 1 << 21  # numbers at a time when pieces are resampled
 _ROUNDING = 1e-12  # relative; differences that vary less than this differ only by rounding
+
+
+class Interval(NamedTuple):
+    """A bootstrap interval of CONFIDENCE.
+
+    Attributes:
+        low: its lower end.
+        high: its upper end.
+        pieces: whether pieces were resampled, too, and not the seeds alone.
+    """
+
+    low: float
+    high: float
+    pieces: bool
+
+
+class Tallies(NamedTuple):
+    """A figure of one seed that is a sum over pieces divided by another: right answers by answers, bits by notes.
+
+    Attributes:
+        parts: of each piece, [pieces].
+        wholes: of each piece, [pieces], not all zero.
+    """
+
+    parts: Sequence[float]
+    wholes: Sequence[float]
 
 
 def mean(values: Sequence[float]) -> float:
@@ -28,30 +63,23 @@ def best(means: Mapping[str, float], *, higher_is_better: bool) -> str | None:
     return (max if higher_is_better else min)(means, key=means.__getitem__, default=None)
 
 
-def bold(
-    means: Mapping[str, float],
-    deviations: Mapping[str, float | None],
-    *,
-    baseline: str,
-    higher_is_better: bool,
-) -> set[str]:
-    """The rows that T5's tables print in bold: all within one standard deviation of the column's best.
+def bold(means: Mapping[str, float], baseline: Sequence[float], *, higher_is_better: bool) -> set[str]:
+    """The rows that T5's tables print in bold: all within two standard deviations of the column's best.
 
-    The deviation is the baseline's (Raffel et al. 2019, section 3.1.2, repeated the baseline alone). Where the baseline
-    has none, it is that of the best row; where this has none either, only the best row is bold, and rows equal to it.
+    The deviation is the baseline's (Raffel et al. 2019, section 3.1.5, from ten runs of the baseline alone). Of a
+    baseline with fewer than FEWEST_SEEDS seeds nothing is known that rows could be compared by: only the best is bold,
+    and rows equal to it.
 
     Args:
         means: row -> mean; rows without a result are left out.
-        deviations: row -> standard deviation over the seeds, None of fewer than two.
-        baseline: the baseline's row; it may be missing.
+        baseline: the baseline's values, one for each seed.
         higher_is_better: whether the greatest or the least mean is the best.
     """
     winner = best(means, higher_is_better=higher_is_better)
     if winner is None:
         return set()
-    margin = deviations.get(baseline)
-    if margin is None:
-        margin = deviations.get(winner) or 0.0
+    spread = deviation(baseline) if len(baseline) >= FEWEST_SEEDS else None
+    margin = 0.0 if spread is None else BOLD_DEVIATIONS * spread
     return {row for row, value in means.items() if abs(value - means[winner]) <= margin}
 
 
@@ -60,15 +88,15 @@ def paired_p(values: Mapping[int, float], baseline: Mapping[int, float]) -> floa
 
     Args:
         values: seed -> value.
-        baseline: seed -> value of the baseline.
+        baseline: seed -> value of what it is compared with.
 
     Returns:
-        The p value; 1.0 where there is no difference. None where there is nothing to test with: fewer than two seeds in
-        common, or differences that are all equal and not zero (in a small test set this happens by chance), because
-        their standard deviation would be estimated as zero.
+        The p value; 1.0 where there is no difference. None where there is nothing to test with: fewer than FEWEST_SEEDS
+        seeds in common, or differences that are all equal and not zero (in a small test set this happens by chance),
+        because their standard deviation would be estimated as zero.
     """
     seeds = sorted(values.keys() & baseline.keys())
-    if len(seeds) < 2:
+    if len(seeds) < FEWEST_SEEDS:
         return None
     pairs = [(values[seed], baseline[seed]) for seed in seeds]
     if all(value == base for value, base in pairs):
@@ -80,6 +108,64 @@ def paired_p(values: Mapping[int, float], baseline: Mapping[int, float]) -> floa
     from scipy import stats  # takes a second to import
 
     return float(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
+
+
+def seed_interval(differences: Sequence[float]) -> Interval | None:
+    """The interval of a mean over seeds, by bootstrap (percentiles); None of fewer than two seeds.
+
+    Of three seeds, it is about their range: it is as narrow as they happen to lie, and no more is known.
+    """
+    if len(differences) < 2:
+        return None
+    from scipy import stats  # takes a second to import
+
+    result = stats.bootstrap(
+        (sorted(differences),),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high), pieces=False)
+
+
+def piece_interval(pairs: Sequence[tuple[Tallies, Tallies]]) -> Interval | None:
+    """The interval of a mean difference over seeds and pieces, both resampled at once, by bootstrap (percentiles).
+
+    All seeds are tested on the same pieces, so that a resample draws seeds and, for all of them, pieces.
+
+    Args:
+        pairs: for each seed the figure and the one it is compared with, as tallies of the same pieces.
+
+    Returns:
+        The interval; None without seeds, of a single piece, and where the numbers of pieces differ.
+    """
+    sizes = {len(column) for pair in pairs for tallies in pair for column in tallies}
+    if len(sizes) != 1 or max(sizes) < 2:
+        return None
+    (pieces,) = sizes
+    ordered = sorted(pairs, key=lambda pair: [list(column) for tallies in pair for column in tallies])
+    figure, other = (
+        [np.array([pair[side][column] for pair in ordered], float).T for column in (0, 1)] for side in (0, 1)
+    )  # of each side parts and wholes, [pieces, seeds]
+    rng = np.random.default_rng(0)
+    seed_weights = rng.multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), RESAMPLES) / len(pairs)
+    means = []
+    for start in range(0, RESAMPLES, max(1, _DRAWS // pieces)):
+        weights = seed_weights[start : start + max(1, _DRAWS // pieces)]  # [resamples, seeds]
+        draws = rng.multinomial(pieces, np.full(pieces, 1 / pieces), len(weights))  # [resamples, pieces]
+        means.append((weights * (_ratios(draws, *figure) - _ratios(draws, *other))).sum(axis=1))
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(np.concatenate(means), [tail, 100 - tail])
+    return Interval(float(low), float(high), pieces=True)
+
+
+def _ratios(draws: NDArray[np.int64], parts: NDArray, wholes: NDArray) -> NDArray[np.float64]:
+    """The figure of every resample of pieces, [resamples, seeds]; nan where nothing of it was drawn."""
+    totals = draws @ wholes
+    return np.divide(draws @ parts, totals, out=np.full(totals.shape, np.nan), where=totals > 0)
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:

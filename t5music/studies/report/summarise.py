@@ -1,4 +1,4 @@
-"""Summarise: a study's records to its summary; means, deviations, tests against the baseline, costs and problems."""
+"""Summarise: a study's records to its summary; means, deviations, comparisons, costs and problems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from t5music.errors import nearest
 from t5music.studies.grid import Cell, Column, Stage, Study
 from t5music.studies.report import statistics
+from t5music.studies.report.comparisons import compare, row_chosen, size
 from t5music.studies.report.summary import (
+    CHOSEN,
     FAILED,
     FINISHED,
     LEFT_OUT,
@@ -41,12 +43,16 @@ def summarise(study: Study, records: Records) -> Summary:
     """
     cells_by_setting = {setting: cells_of(study, setting) for setting in study.settings}
     columns = [
-        _compare(study, column, {name: _entry(column, cells, records) for name, cells in cells_by_setting.items()})
+        compare(study, column, {name: _entry(column, cells, records) for name, cells in cells_by_setting.items()})
         for column in study.columns
     ]
     settings = [
         Row(name, SETTING, tuple(column[name] for column in columns), _cost(cells, records))
         for name, cells in cells_by_setting.items()
+    ]
+    chosen = [
+        Row(name, CHOSEN, tuple(row_chosen(column, choices) for column in columns))
+        for name, choices in study.chosen.items()
     ]
     references = [
         Row(name, REFERENCE, tuple(_reference(study, column, places, records) for column in study.columns))
@@ -59,9 +65,10 @@ def summarise(study: Study, records: Records) -> Summary:
     return Summary(
         study,
         records,
-        (*settings, *references, *literature),
+        (*settings, *chosen, *references, *literature),
         tuple(_problems(cells_by_setting, [*settings, *references], records)),
         _cost(study.cells, records),
+        tuple(size(study, column) for column in columns),
     )
 
 
@@ -97,42 +104,12 @@ def _stopped_at(stage: Stage, records: Records) -> tuple[Stage, str]:
 
 
 def _entry(column: Column, cells: Sequence[Cell], records: Records) -> Entry:
-    """The mean and the deviation over some cells; the comparison with other rows is left to `_compare`."""
+    """The mean and the deviation over some cells; the comparison with other rows is left to `comparisons`."""
     values = tuple(_value(cell, column, records) for cell in cells)
     numbers = [value.value for value in values if value.value is not None]
     if not numbers:
         return Entry(column, values)
     return Entry(column, values, statistics.mean(numbers), statistics.deviation(numbers))
-
-
-def _compare(study: Study, column: Column, entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """The entries of a column's settings, with what compares them: best, bold, and the test against the baseline."""
-    means = {row: entry.mean for row, entry in entries.items() if entry.mean is not None}
-    deviations = {row: entry.deviation for row, entry in entries.items()}
-    higher = column.higher_is_better
-    bold = statistics.bold(means, deviations, baseline=study.baseline, higher_is_better=higher)
-    best = statistics.best(means, higher_is_better=higher)
-    baseline = entries[study.baseline].finished
-    others = {row: entry.finished for row, entry in entries.items() if row != study.baseline}
-    p_values = {row: statistics.paired_p(values, baseline) for row, values in others.items()}
-    corrected = statistics.holm(p_values)
-    return {
-        row: dataclasses.replace(
-            entry,
-            best=row == best,
-            bold=row in bold,
-            difference=_difference(others[row], baseline) if row in others else None,
-            p=p_values.get(row),
-            corrected=corrected.get(row),
-        )
-        for row, entry in entries.items()
-    }
-
-
-def _difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
-    """The mean of values minus baseline over the seeds that both have; None without any."""
-    seeds = values.keys() & baseline.keys()
-    return statistics.mean([values[seed] - baseline[seed] for seed in seeds]) if seeds else None
 
 
 def _reference(study: Study, column: Column, places: Mapping[str, str], records: Records) -> Entry:

@@ -14,7 +14,7 @@ from t5music.studies.stage_folders import Record
 
 FINISHED, FAILED, RUNNING, MISSING, LEFT_OUT = "finished", "failed", "running", "missing", "left out"
 WORST_FIRST = (FAILED, RUNNING, MISSING, LEFT_OUT, FINISHED)
-SETTING, REFERENCE, LITERATURE = "setting", "reference", "literature"  # kinds of rows
+SETTING, CHOSEN, REFERENCE, LITERATURE = "setting", "chosen", "reference", "literature"  # kinds of rows
 
 Records = Mapping[str, Record]  # fingerprint of a stage -> what its folder says
 
@@ -52,7 +52,11 @@ class Entry:
         deviation: sample standard deviation over them; None of fewer than two.
         best: whether the row has the best mean of the settings (`statistics.best`).
         bold: whether it is printed in bold (`statistics.bold`).
-        difference: mean of row minus baseline over the seeds that both have; None for the baseline itself.
+        rival: the setting it is compared with: the best control of the column, or else the baseline; '' for that itself
+            and for controls.
+        difference: mean of row minus rival over the seeds that both have; None without any.
+        interval: of that difference, by bootstrap; None where there is nothing to resample.
+        choice: in a row that validation chose, the setting whose figures these are.
         p: p value of the paired t-test over those seeds; None where there is no test.
         corrected: the p value after Holm's correction over the settings of the column.
     """
@@ -63,7 +67,10 @@ class Entry:
     deviation: float | None = None
     best: bool = False
     bold: bool = False
+    rival: str = ""
     difference: float | None = None
+    interval: statistics.Interval | None = None
+    choice: str = ""
     p: float | None = None
     corrected: float | None = None
 
@@ -81,7 +88,7 @@ class Entry:
 
     @property
     def verdict(self) -> str:
-        """'+' if significantly better than the baseline, '-' if significantly worse, '' if neither."""
+        """'+' if significantly better than its rival, '-' if significantly worse, '' if neither."""
         if self.corrected is None or self.difference is None or self.corrected >= statistics.SIGNIFICANT:
             return ""
         return "+" if (self.difference > 0) == self.column.higher_is_better else "-"
@@ -128,14 +135,40 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
+class Size:
+    """How much a test set holds.
+
+    Attributes:
+        examples: number of examples.
+        notes: number of notes that are labelled; None where it is not notes that are.
+        error: the standard error of the baseline's share of right answers that comes of so few examples alone; None of
+            other figures.
+    """
+
+    examples: int
+    notes: int | None = None
+    error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Summary:
-    """A study and its figures; `rows` are the settings, then the references, then the literature."""
+    """A study and its figures.
+
+    Attributes:
+        study: the study.
+        records: of its stages.
+        rows: the settings, then what validation chose of them, then the references, then the literature.
+        problems: what is not finished.
+        cost: of the whole study.
+        sizes: of each column, how much the test set holds; None where nothing was tested.
+    """
 
     study: Study
     records: Records
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...]
     cost: Cost
+    sizes: tuple[Size | None, ...] = ()
 
     @property
     def settings(self) -> tuple[Row, ...]:

@@ -7,13 +7,14 @@ import math
 import statistics as standard
 from collections.abc import Mapping, Sequence
 
-from t5music.studies.report.statistics import SIGNIFICANT
-from t5music.studies.report.summary import FAILED, LEFT_OUT, SETTING, Entry, Row, Summary
+from t5music.studies.report.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANT
+from t5music.studies.report.summary import CHOSEN, FAILED, LEFT_OUT, SETTING, Entry, Size, Summary
 from t5music.written_text import markdown as _plain
 
 STAR = "★"
-AGAINST = "against baseline"
+SIGNIFICANCE = "*"  # after a difference
 NONE = "—"
+TEST_SET = "test set"  # the kind of the row that says what the test sets hold, and its name
 
 
 def markdown(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
@@ -52,8 +53,8 @@ class Line:
 
 
 def headings(summary: Summary) -> list[str]:
-    """The headings of the columns; "against baseline" is the last one where anything was tested."""
-    return [*(column.heading for column in summary.study.columns), *([AGAINST] if is_tested(summary) else [])]
+    """The headings of the columns."""
+    return [column.heading for column in summary.study.columns]
 
 
 def lines(summary: Summary) -> list[Line]:
@@ -62,16 +63,24 @@ def lines(summary: Summary) -> list[Line]:
     printed = []
     for row in summary.rows:
         cells = [figure(entry, row.kind, places) for entry, places in zip(row.entries, decimals, strict=True)]
-        if is_tested(summary):
-            cells.append(_verdicts(row, summary.study.baseline))
-        bold = (*(entry.bold for entry in row.entries), False)[: len(cells)]
+        bold = tuple(entry.bold for entry in row.entries)
         name = f"{STAR} {row.name}" if row.kind == SETTING and row.name == summary.study.baseline else row.name
         printed.append(Line(name, tuple(cells), bold, row.kind))
+    if any(summary.sizes):
+        sizes = tuple(NONE if size is None else _size(size) for size in summary.sizes)
+        printed.append(Line(TEST_SET, sizes, (False,) * len(sizes), TEST_SET))
     return printed
 
 
+def _size(size: Size) -> str:
+    """What a test set holds: "37 (± 8.1)" examples, or "12,345 notes"."""
+    if size.notes is not None:
+        return f"{size.notes:,} notes"
+    return f"{size.examples:,}" + ("" if size.error is None else f" (± {100 * size.error:.1f})")
+
+
 def study_table(summary: Summary) -> str:
-    """A study's table in Markdown: title, table, legend, what is not finished, and the cost."""
+    """A study's tables in Markdown: figures and differences with their legends, what is not finished, and the cost."""
     printed = [["", *map(_plain, headings(summary))]]
     for line in lines(summary):
         name = _plain(line.name) if line.kind == SETTING else f"*{_plain(line.name)}*"
@@ -82,6 +91,9 @@ def study_table(summary: Summary) -> str:
         _aligned(printed),
         _plain(legend(summary)),
     ]
+    if is_compared(summary):
+        differences = [[_plain(cell) for cell in line] for line in comparison_lines(summary)]
+        parts += [f"### {_plain(comparison_title(summary))}", _aligned(differences), _plain(comparison_legend(summary))]
     if summary.problems:
         problems = "\n".join(f"- **{status}** {_plain(where)}" for status, where in problem_lines(summary))
         parts.append(f"Not finished:\n\n{problems}")
@@ -92,7 +104,8 @@ def study_table(summary: Summary) -> str:
 def figure(entry: Entry, kind: str, decimals: int) -> str:
     """The text of a cell: `mean ± deviation`, with the number of seeds where some are missing; or the status.
 
-    A reference or a published figure has a deviation only where its seeds differ.
+    A reference or a published figure has a deviation only where its seeds differ. A figure that validation chose says
+    of which setting it is.
 
     Args:
         entry: the figure.
@@ -102,13 +115,13 @@ def figure(entry: Entry, kind: str, decimals: int) -> str:
     if entry.mean is None:
         return NONE if entry.status == LEFT_OUT else entry.status
     text = f"{entry.column.scale * entry.mean:.{decimals}f}"
-    if entry.deviation is not None and (kind == SETTING or entry.deviation > 0):
+    if entry.deviation is not None and (kind in (SETTING, CHOSEN) or entry.deviation > 0):
         text += f" ± {entry.column.scale * entry.deviation:.{decimals}f}"
     finished, seeds = len(entry.finished), len(entry.values)
     if finished < seeds:
         failed = sum(value.status == FAILED for value in entry.values)
         text += f" ({finished} of {seeds}{f'; {failed} failed' if failed else ''})"
-    return text
+    return f"{text} ({entry.choice})" if entry.choice else text
 
 
 def decimals_of(summary: Summary) -> list[int]:
@@ -122,20 +135,68 @@ def decimals_of(summary: Summary) -> list[int]:
     return places
 
 
-def is_tested(summary: Summary) -> bool:
-    """Whether any setting shares enough seeds with the baseline for a test."""
-    return any(entry.p is not None for row in summary.settings for entry in row.entries)
+# ------------------------------------------------------------------------------------------------- what is compared
 
 
-def _verdicts(row: Row, baseline: str) -> str:
-    """A row's cell in the column "against baseline"."""
-    if row.kind != SETTING or row.name == baseline:
-        return ""
-    if all(entry.p is None for entry in row.entries):
-        return "not tested"
-    if len(row.entries) > 2 and len({entry.verdict for entry in row.entries}) == 1 and row.entries[0].verdict:
-        return f"all {row.entries[0].verdict}"
-    return ", ".join(f"{entry.column.name} {entry.verdict}" for entry in row.entries if entry.verdict) or NONE
+def is_compared(summary: Summary) -> bool:
+    """Whether any setting has a difference from another one."""
+    return any(entry.difference is not None for row in summary.settings for entry in row.entries)
+
+
+def comparison_title(summary: Summary) -> str:
+    """What the settings are compared with."""
+    controls = summary.study.controls
+    return "Difference from the best control" if controls else f"Difference from {STAR} {summary.study.baseline}"
+
+
+def comparison_lines(summary: Summary) -> list[list[str]]:
+    """The lines of the table of differences, headings first: mean difference, interval, and a star where it is tested.
+
+    Where the controls are several, the heading names the best of its column.
+    """
+    decimals = decimals_of(summary)
+    rows = [row for row in summary.settings if any(entry.rival for entry in row.entries)]
+    head = [""]
+    for index, column in enumerate(summary.study.columns):
+        rival = next((row.entries[index].rival for row in rows if row.entries[index].rival), "")
+        head.append(f"{column.heading} from {rival}" if len(summary.study.controls) > 1 and rival else column.heading)
+    lines = [[row.name, *map(difference, row.entries, decimals)] for row in rows]
+    return [head, *lines]
+
+
+def difference(entry: Entry, decimals: int) -> str:
+    """The text of a difference, as `+2.1 [-1.0, +5.2] *`; a star says that it is significant."""
+    if entry.difference is None:
+        return NONE
+    scale = entry.column.scale
+    text = f"{scale * entry.difference:+.{decimals}f}"
+    if entry.interval is not None:
+        text += f" [{scale * entry.interval.low:+.{decimals}f}, {scale * entry.interval.high:+.{decimals}f}]"
+    return f"{text} {SIGNIFICANCE}" if entry.verdict else text
+
+
+def comparison_legend(summary: Summary) -> str:
+    """Explains the table of differences."""
+    entries = [entry for row in summary.settings for entry in row.entries if entry.difference is not None]
+    seeds = sorted({len(entry.finished) for entry in entries})
+    of = {entry.interval.pieces for entry in entries if entry.interval is not None}
+    over = {(True,): "seeds and pieces", (False,): "seeds", (False, True): "seeds, and pieces where they are known"}
+    sentences = [f"Mean difference over the seeds both have{'' if of else '.'}"]
+    if of:
+        sentences[0] += f", with a {CONFIDENCE:.0%} bootstrap interval over {over[tuple(sorted(of))]}."
+    if seeds[0] < FEWEST_SEEDS and of - {True}:
+        sentences.append(f"Of fewer than {FEWEST_SEEDS} seeds an interval over seeds is little more than their range.")
+    if any(entry.p is not None for entry in entries):
+        sentences.append(
+            f"{SIGNIFICANCE} p < {SIGNIFICANT:g} by a paired t-test over the seeds, after Holm's correction over the "
+            "settings."
+        )
+    elif seeds[-1] < FEWEST_SEEDS:
+        sentences.append(f"No test: that takes {FEWEST_SEEDS} seeds.")
+    return " ".join(sentences)
+
+
+# ----------------------------------------------------------------------------------------------------------- legends
 
 
 def legend(summary: Summary) -> str:
@@ -147,17 +208,16 @@ def legend(summary: Summary) -> str:
     seeds = f"{usual} seed" if usual == 1 else f"{usual} seeds"
     spread = " ± standard deviation" if max(counts.values()) > 1 else ""
     sentences = [f"{STAR} baseline; mean{spread} over {seeds}{exceptions}."]
-    if max(counts.values()) > 1:
-        baseline = next(row for row in summary.settings if row.name == study.baseline)
-        whose = "the baseline's" if any(entry.deviation is not None for entry in baseline.entries) else "its own"
-        sentences.append(f"Bold: within one standard deviation ({whose}) of the column's best.")
+    if counts[study.baseline] >= FEWEST_SEEDS:
+        sentences.append("Bold: within two standard deviations (the baseline's) of the column's best.")
     else:
-        sentences.append("Bold: the column's best.")
-    if is_tested(summary):
         sentences.append(
-            f"{AGAINST.capitalize()}: + better, - worse by a paired t-test over the seeds both have, "
-            f"p < {SIGNIFICANT:g} after Holm's correction over the settings."
+            f"Bold: the column's best; the baseline's fewer than {FEWEST_SEEDS} seeds cannot tell what is as good."
         )
+    if study.chosen:
+        sentences.append("In brackets the setting that validation chose.")
+    if any(size is not None and size.error is not None for size in summary.sizes):
+        sentences.append("Test set: examples, with the standard error of the baseline's share that so few have.")
     if study.literature:
         sentences.append("Rows in italics are references and published figures.")
     elif study.references:

@@ -14,6 +14,7 @@ import functools
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 from jax.sharding import Mesh
+from optax import OptState
 
 from t5music import bucket_copies, terms
 from t5music.errors import CheckpointError
@@ -155,6 +157,40 @@ class Checkpoint:
         except OSError as error:
             raise layout.unreadable(self.folder, layout.first_line(error)) from error
 
+    def opt_state(self, target: OptState) -> OptState:
+        """Reads the optimizer's state into the host's memory, for a run that goes on with it.
+
+        Args:
+            target: the state to read, with the shape of each array, as `TrainState.opt_state` of an abstract state.
+
+        Returns:
+            The same tree of numpy arrays.
+
+        Raises:
+            CheckpointError: damaged, or the state of another optimizer or of other parameters (names what differs).
+        """
+        self._require_undamaged()
+        here = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(target)}
+        prefix = "opt_state."
+        shapes = {
+            name.removeprefix(prefix): shape
+            for name, shape in self._stored_shapes(layout.STATE).items()
+            if name.startswith(prefix)
+        }
+        for name in here | shapes:
+            one, other = shapes.get(name), getattr(here.get(name), "shape", None)
+            if one != other:
+                raise CheckpointError(
+                    f"{self.folder} was trained with another optimizer or other trained parameters: of its state, "
+                    f"{name} is {_shape_text(one)} there and {_shape_text(other)} here; leave "
+                    "InitialModel.optimizer_state False"
+                )
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            tree = checkpointer.metadata(self._files / layout.STATE).item_metadata.tree
+        arrays = self._restore(layout.STATE, jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree))
+        stored = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(arrays["opt_state"])}
+        return jax.tree_util.tree_map_with_path(lambda path, _: stored[_name(path)], target)
+
     def _require_undamaged(self) -> None:
         fault = digests.damage(self._files)
         if fault:
@@ -176,7 +212,7 @@ class Checkpoint:
             with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
                 tree = checkpointer.metadata(self._files / item).item_metadata.tree
             leaves = jax.tree_util.tree_leaves_with_path(tree)
-            shapes = {".".join(map(_key, path)): tuple(leaf.shape) for path, leaf in leaves}
+            shapes = {_name(path): tuple(leaf.shape) for path, leaf in leaves}
             size = digests.size_of(self._files / item)
         except Exception as error:  # Orbax and TensorStore raise many types
             raise layout.unreadable(self.folder, layout.first_line(error)) from error
@@ -213,9 +249,13 @@ def _silence_abandoned_reads() -> None:
     sys.unraisablehook = hook
 
 
-def _key(entry: Any) -> str:
-    """The name of one step of a path in a tree of dictionaries."""
-    return str(entry.key if isinstance(entry, jax.tree_util.DictKey) else entry)
+def _name(path: Sequence[Any]) -> str:
+    """The dotted name of a leaf, the same in a tree of dictionaries, lists and tuples and as Orbax gives it back."""
+    return jax.tree_util.keystr(tuple(path), simple=True, separator=".")
+
+
+def _shape_text(shape: Sequence[int] | None) -> str:
+    return "missing" if shape is None else str(list(shape))
 
 
 def _depth(shapes: Shapes, stack: str) -> int:

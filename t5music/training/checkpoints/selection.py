@@ -10,6 +10,7 @@ from t5music.storage import path_of
 from t5music.training.checkpoints.layout import FOLDER, PARAMS, POSITION, is_step, read_item, steps_of
 
 LATEST, BEST = "latest", "best"
+BEST_FOR_TASK = "best_for_task"  # of an evaluation, which chooses for each task: see `evaluation.checkpoint_choice`
 
 
 def step_folder(path: str | os.PathLike[str], which: str | int = LATEST) -> Path:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from t5music.training.note_masking import note_masks
-from t5music.training.note_masking.settings import HARDEST, INVERTED, Masking
+from t5music.training.note_masking.settings import HARDEST, PUBLISHED, Masking
 from t5music.training.train_state import Params
 
 
@@ -69,27 +69,44 @@ def choose(
     return Choice(scores, is_head, allowed, masked)
 
 
-def teaching_loss(masking: Masking, scores: jax.Array, changed: jax.Array, hardness: jax.Array) -> jax.Array:
+def teaching_loss(
+    masking: Masking, choice: Choice, changed: jax.Array, hardness: jax.Array, key: jax.Array
+) -> jax.Array:
     """The masker's loss: the mean over rows of its squared errors on the hardest and on the easiest notes.
+
+    With the paper's labels, the hardest notes are to score 1 and the easiest 0. The published code turns the sign of
+    the whole table of losses with every row, and so on every second row asks for something else: notes that were not
+    masked are to score 1, and the hardest of the masked ones 0. Which of those it takes is not determined (their losses
+    are equal there); here chance draws them. A frozen note has the score 0 there, whatever the masker says.
+
+        hardness of four masked notes   3 1 2 4; two of each count
+        paper, and even rows            1 for 4 3, 0 for 1 2
+        published, odd rows             1 for two notes that were not masked, 0 for 4 3
 
     Args:
         masking: how many notes count, and their labels.
-        scores: the masker's scores, float32 [batch, inputs].
+        choice: the notes, and the masker's scores.
         changed: True at the heads of notes that had to be recovered, bool [batch, inputs].
         hardness: the loss of each of these notes, float32 [batch, inputs].
+        key: of what is drawn by chance.
 
     Returns:
         float32 [].
     """
-    masked = jnp.sum(changed, axis=1)  # [batch]
+    is_published = masking.labels == PUBLISHED
+    masked = jnp.sum(choice.masked if is_published else changed, axis=1)  # [batch]
     count = jnp.floor(masking.labelled * masked).astype(jnp.int32)
     count = jnp.where(masked > 1, jnp.maximum(count, 1), 0)  # a single note is neither hard nor easy
-    hard = note_masks.highest(hardness, changed, count)  # [batch, inputs]
-    easy = note_masks.highest(-hardness, changed, count)  # [batch, inputs]
-    if masking.labels == INVERTED:
+    scores = choice.scores
+    ones = note_masks.highest(hardness, changed, count)  # [batch, inputs]
+    zeros = note_masks.highest(-hardness, changed, count)  # [batch, inputs]
+    if is_published:
+        chance = jax.random.uniform(key, scores.shape)
+        unmasked = note_masks.highest(chance, choice.is_head & ~changed, count)  # [batch, inputs]
         odd = (jnp.arange(len(count)) % 2 == 1)[:, None]  # [batch, 1]
-        hard, easy = jnp.where(odd, easy, hard), jnp.where(odd, hard, easy)
-    errors = hard * jnp.square(scores - 1) + easy * jnp.square(scores)  # [batch, inputs]
+        ones, zeros = jnp.where(odd, unmasked, ones), jnp.where(odd, ones, zeros)
+        scores = jnp.where(choice.allowed, scores, 0.0)
+    errors = ones * jnp.square(scores - 1) + zeros * jnp.square(scores)  # [batch, inputs]
     return jnp.mean(jnp.sum(errors, axis=1) / jnp.maximum(count, 1))
 
 

@@ -16,8 +16,8 @@ All that changes (the masker, which notes of which chunk are frozen, the epoch's
 state, and all random numbers come from the step's key, so a resumed run repeats every choice. There are three
 differences from the published code. It freezes and thaws the notes of all chunks after an epoch; here a chunk's notes
 are frozen and thawed when it is visited in that epoch. It adds the loss of all words, masked or not, to that of the
-masked ones; this does not. And its masker's labels are wrong on every second row, because it turns a sign for the whole
-batch; `labels = "inverted"` reproduces that: on the odd rows of a batch, hard notes are to score 0 and easy ones 1.
+masked ones; this does not. And its masker's labels are others on every second row, because it turns the sign of the
+whole table of losses with every row: `labels = "published"` reproduces that (`choice.teaching_loss`).
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Masker:
             )
             masker_loss = jnp.zeros(())
             if self._learned:
-                masker_loss = teaching_loss(self.masking, choice.scores, recovery.changed, recovery.hardness)
+                masker_loss = teaching_loss(self.masking, choice, recovery.changed, recovery.hardness, keys[3])
             return recovery.sums.loss + self._positions(batch) * masker_loss, (choice, recovery, masker_loss)
 
         def step(state: TrainState, batch: Mapping[str, jax.Array]) -> tuple[TrainState, jax.Array]:

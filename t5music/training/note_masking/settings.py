@@ -10,7 +10,7 @@ from t5music.errors import ConfigError, nearest
 LEARNED, RANDOM = CHOOSERS = ("learned", "random")
 HARDEST, NONE = "hardest", "none"
 FREEZING = (HARDEST, RANDOM, NONE)
-PAPER, INVERTED = LABELS = ("paper", "inverted")
+PAPER, PUBLISHED = LABELS = ("paper", "published")
 
 _CHOICES = {"chooser": CHOOSERS, "freezing": FREEZING, "labels": LABELS}
 
@@ -30,7 +30,7 @@ class Masking:
         frozen: the bounds of the share of a chunk's unfrozen notes that is frozen; the share is drawn for each chunk.
         thawed: the greatest probability with which a note is thawed again; the probability is drawn for each chunk.
         weighting: whether families of words weigh more in the loss the worse they were recovered.
-        labels: "paper", or "inverted" as in the published code.
+        labels: what the masker learns: "paper", or "published" as the published code has it (`choice.teaching_loss`).
     """
 
     chooser: str = LEARNED

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t5music.data.loading.mixing_order import Schedule, lane_starts, resolve
-from t5music.data.mixing_rates import EQUAL, Constant, Proportional, from_config
+from t5music.data.mixing_rates import EQUAL, Constant, Proportional, Rate, Together, from_config
 from t5music.errors import ConfigError, DataError
 
 
@@ -49,7 +49,62 @@ def test_mixtures_that_make_no_sense_are_errors():
             make()
 
 
-@pytest.mark.parametrize("rate", [EQUAL, Constant(2.5), Proportional(), Proportional(2**16, 4.0)])
+def test_corpora_that_are_one_member_have_one_share_whatever_they_are_made_of():
+    """As T5's unsupervised text: of two members, alike, one half each, be the music of one corpus or of two."""
+    music = Together(("web", "piano"), EQUAL)
+    assert resolve({"web": music, "piano": music, "composer": EQUAL}, {"web": 300, "piano": 100, "composer": 7}) == {
+        "web": 0.375,
+        "piano": 0.125,
+        "composer": 0.5,
+    }
+
+
+def test_one_cap_holds_for_corpora_together():
+    rate = Proportional(maximum=100)
+    music = Together(("web", "piano"), rate)
+    shares = resolve({"web": music, "piano": music, "composer": rate}, {"web": 300, "piano": 100, "composer": 50})
+    assert shares == pytest.approx({"web": 0.5, "piano": 1 / 6, "composer": 1 / 3})  # 75, 25, 50
+
+
+rates_of_members = st.one_of(
+    st.builds(Constant, st.floats(0.01, 10)),
+    st.builds(Proportional, st.none() | st.integers(1, 500), st.floats(0.5, 8)),
+)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=6), st.integers(1, 1000), rates_of_members, rates_of_members)
+def test_tasks_together_mix_as_one_task_with_all_their_examples(sizes, other, rate, other_rate):
+    parts = {f"part {number}": size for number, size in enumerate(sizes)}
+    together = Together(tuple(parts), rate)
+    apart = resolve(dict.fromkeys(parts, together) | {"other": other_rate}, parts | {"other": other})
+    whole = resolve({"whole": rate, "other": other_rate}, {"whole": sum(sizes), "other": other})
+    assert apart["other"] == pytest.approx(whole["other"])
+    for part, size in parts.items():
+        assert apart[part] == pytest.approx(whole["whole"] * size / sum(sizes))
+
+
+def test_a_rate_in_place_of_a_mixtures_own_leaves_members_together():
+    music: Rate = Together(("a", "b"), Proportional())
+    assert music.replaced_by(EQUAL) == Together(("a", "b"), EQUAL)
+    assert Proportional().replaced_by(EQUAL) == EQUAL
+
+
+def test_tasks_together_must_be_there():
+    music = Together(("web", "piano"), EQUAL)
+    with pytest.raises(ConfigError, match="lacks task 'piano'"):
+        resolve({"web": music}, {"web": 3})
+    with pytest.raises(ConfigError, match="'composer' is none of those"):
+        resolve({"composer": music}, {"composer": 3})
+    with pytest.raises(ConfigError, match="each named once"):
+        Together(("web", "web"), EQUAL)
+    with pytest.raises(ConfigError, match="'web' has mixing rate 0"):
+        resolve(dict.fromkeys(music.tasks, music), dict.fromkeys(music.tasks, 0))
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [EQUAL, Constant(2.5), Proportional(), Proportional(2**16, 4.0), Together(("a", "b"), Proportional(2**16, 4.0))],
+)
 def test_configs_are_json_and_come_back(rate):
     assert from_config(json.loads(json.dumps(rate.to_config()))) == rate
 
@@ -59,6 +114,10 @@ def test_configs_of_other_kinds():
         from_config({"name": "proportionate"})
     with pytest.raises(DataError, match="max is unknown"):
         from_config({"name": "proportional", "max": 3})
+    with pytest.raises(DataError, match="rate is missing"):
+        from_config({"name": "together", "tasks": ["a"]})
+    with pytest.raises(DataError, match="unknown mixing rate 'half'"):
+        from_config({"name": "together", "tasks": ["a"], "rate": {"name": "half"}})
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=7), st.integers(1, 400))

@@ -11,10 +11,12 @@ import seqio
 import tensorflow as tf
 
 from t5music.data import mixing_rates
+from t5music.data.loading import mixing_order
 from t5music.data.objectives import SpanCorruption, Transpose, apply
 from t5music.data.objectives.language_model import PrefixLM, SelectRandomChunk
 from t5music.data.objectives.noise import span_corruption_lengths
 from t5music.data.seqio_bridge.objectives import ObjectivePreprocessor, preprocessors
+from t5music.data.seqio_bridge.tasks import seqio_rate
 from t5music.data.seqio_bridge.vocabulary import T5MusicVocabulary
 from t5music.data.vocabulary import default
 from t5music.errors import ConfigError
@@ -118,18 +120,35 @@ def test_another_vocabulary_is_an_error():
 def test_rates_are_seqios(maximum, temperature):
     task = add_task([ObjectivePreprocessor(PrefixLM())])
     rate = mixing_rates.Proportional(maximum, temperature)
-    assert rate(task) == pytest.approx(seqio.mixing_rate_num_examples(task, maximum, temperature=temperature))
+    expected = seqio.mixing_rate_num_examples(task, maximum, temperature=temperature)
+    assert seqio_rate(rate)(task) == pytest.approx(expected)
 
 
 def test_rates_in_a_seqio_mixture():
     tasks = [add_task([ObjectivePreprocessor(PrefixLM())]) for _ in range(2)]
     rates = [mixing_rates.Proportional(), mixing_rates.Constant(2.0)]
     name = "t5music_rates_test"
-    seqio.MixtureRegistry.add(name, [(task.name, rate) for task, rate in zip(tasks, rates, strict=True)])
+    seqio.MixtureRegistry.add(name, [(task.name, seqio_rate(rate)) for task, rate in zip(tasks, rates, strict=True)])
     mixture = seqio.get_mixture_or_task(name)
     assert [mixture.get_rate(task) for task in tasks] == [5.0, 2.0]
     dataset = mixture.get_dataset(LENGTHS, "train", seed=0, num_epochs=1)
     assert len(list(dataset.as_numpy_iterator())) >= 5
+
+
+def test_tasks_together_are_one_member_of_a_seqio_mixture_too():
+    """Two corpora of 5 and a task of 5: the corpora have 8 (the cap) between them, the task has its 5."""
+    corpora = [add_task([ObjectivePreprocessor(PrefixLM())]) for _ in range(2)]
+    task = add_task([ObjectivePreprocessor(PrefixLM())])
+    rate = mixing_rates.Proportional(maximum=8)
+    together = mixing_rates.Together(tuple(corpus.name for corpus in corpora), rate)
+    name = "t5music_together_test"
+    rates = {corpus.name: together for corpus in corpora} | {task.name: rate}
+    seqio.MixtureRegistry.add(name, [(member, seqio_rate(rate)) for member, rate in rates.items()])
+    mixture = seqio.get_mixture_or_task(name)
+    assert [mixture.get_rate(member) for member in (*corpora, task)] == [4.0, 4.0, 5.0]
+    counts = dict.fromkeys(rates, 5)
+    shares = mixing_order.resolve(rates, counts)
+    assert shares == pytest.approx({member.name: mixture.get_rate(member) / 13 for member in (*corpora, task)})
 
 
 def test_in_seqio_and_in_the_loader_the_steps_give_the_same():

@@ -191,9 +191,21 @@ def test_finished_runs_are_drawn_before_others(drawn: list[Figure], tmp_path: Pa
 def test_training_loss_stands_in_where_nothing_was_validated(drawn: list[Figure], tmp_path: Path):
     study = fakes.study(settings=(fakes.UNTRAINED,), seeds=(0,))
     records = fakes.finished(study, tmp_path)
-    write(records[fakes.stages_of(fakes.UNTRAINED, 0)["finetune"].fingerprint].folder, {10: 2.0}, "loss")
+    write(records[fakes.stages_of(fakes.UNTRAINED, 0)["finetune"].fingerprint].folder, {10: 2.0, 20: 1.5}, "loss")
     curves.stage_png(study, records, "finetune")
     assert drawn[0].axes[0].get_ylabel() == "training loss (nats per target token)"
+
+
+def test_one_point_is_no_curve(drawn: list[Figure], tmp_path: Path):
+    """Neither a loss of one step, nor a metric of one setting on the axis."""
+    study = fakes.study(settings=(fakes.UNTRAINED,), seeds=(0,))
+    records = fakes.finished(study, tmp_path)
+    write(records[fakes.stages_of(fakes.UNTRAINED, 0)["finetune"].fingerprint].folder, {10: 2.0}, "loss")
+    assert curves.stage_png(study, records, "finetune") is None
+    study = fakes.study(settings=(fakes.BASELINE, fakes.UNTRAINED))  # of which the second is not on the axis
+    study = dataclasses.replace(study, axis=Axis("mean span length", {fakes.BASELINE: 3}))
+    assert plots.axis_png(summarise(study, fakes.finished(study, tmp_path))) is None
+    assert drawn == []
 
 
 def test_many_settings_have_a_panel_each(drawn: list[Figure], tmp_path: Path):

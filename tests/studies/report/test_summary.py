@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import fake_studies as fakes
@@ -10,11 +11,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from t5music.studies.grid import Cell, Stage
+from t5music.errors import DataError
+from t5music.evaluation import example_tallies
+from t5music.evaluation.example_tallies import Tallies
+from t5music.studies.grid import Cell, Stage, Study
 from t5music.studies.report.summarise import summarise
-from t5music.studies.report.summary import LEFT_OUT, LITERATURE, REFERENCE, Cost, Problem, Row, Summary
+from t5music.studies.report.summary import CHOSEN, LEFT_OUT, LITERATURE, REFERENCE, Cost, Problem, Row, Size, Summary
+from t5music.studies.stage_folders import Record
 
 COMPOSER, CONTINUE = 0, 1  # columns
+SEEDS = (0, 1, 2, 3, 4)  # enough for a test
 
 
 def row(summary: Summary, name: str) -> Row:
@@ -23,13 +29,13 @@ def row(summary: Summary, name: str) -> Row:
 
 @pytest.fixture
 def summary(tmp_path: Path) -> Summary:
-    study = fakes.study()
+    study = fakes.study(seeds=SEEDS)
     return summarise(study, fakes.finished(study, tmp_path))
 
 
 def test_every_figure_is_of_its_own_runs(summary: Summary):
     for setting, shift in fakes.SHIFTS.items():
-        values = [fakes.results(shift, seed)["nottingham_continue"]["bits_per_note"] for seed in (0, 1, 2)]
+        values = [fakes.results(shift, seed)["nottingham_continue"]["bits_per_note"] for seed in SEEDS]
         entry = row(summary, setting).entries[CONTINUE]
         assert [value.value for value in entry.values] == values
         assert entry.mean == pytest.approx(np.mean(values), rel=1e-12)
@@ -43,7 +49,11 @@ def test_differences_are_tested_against_the_baseline_over_seeds(summary: Summary
     for name in others:
         entry = row(summary, name).entries[COMPOSER]
         ours = list(entry.finished.values())
+        assert entry.rival == fakes.BASELINE
         assert entry.difference == pytest.approx(np.mean(np.subtract(ours, baseline)), rel=1e-9)
+        assert entry.interval is not None
+        assert entry.interval.low < entry.difference < entry.interval.high
+        assert not entry.interval.pieces
         p_values[name] = stats.ttest_rel(ours, baseline).pvalue
         assert entry.p == pytest.approx(p_values[name], rel=1e-9)
     # By hand: the least of three is taken three times, the next twice; none is less than one before it.
@@ -181,3 +191,110 @@ def test_a_reference_of_another_evaluation_is_not_taken(tmp_path: Path):
     for seed in study.seeds:
         fakes.stop(records, fakes.BASELINE, seed, {"pretrain": ("failed", "no corpus")})
     assert row(summarise(study, records), "majority class").entries[COMPOSER].status == "failed"
+
+
+def test_fewer_than_five_seeds_have_an_effect_and_an_interval_and_no_test(tmp_path: Path):
+    study = fakes.study(seeds=(0, 1, 2))
+    summary = summarise(study, fakes.finished(study, tmp_path))
+    entry = row(summary, fakes.WORSE).entries[COMPOSER]
+    differences = [
+        entry.finished[seed] - row(summary, fakes.BASELINE).entries[COMPOSER].finished[seed] for seed in study.seeds
+    ]
+    assert (entry.interval.low, entry.interval.high) == pytest.approx((min(differences), max(differences)))
+    assert (entry.p, entry.corrected, entry.verdict) == (None, None, "")
+    assert [each.name for each in summary.settings if each.entries[COMPOSER].bold] == [fakes.LONG]
+
+
+def test_rows_are_compared_with_the_best_control_of_each_column(tmp_path: Path):
+    """One control is the better one by accuracy, the other by bits: neither helps the others by being weak."""
+    study = dataclasses.replace(fakes.study(seeds=SEEDS), controls=(fakes.WORSE, fakes.UNTRAINED))
+    records = fakes.finished(study, tmp_path)
+    for seed in SEEDS:
+        results = records[fakes.stages_of(fakes.UNTRAINED, seed)["test"].fingerprint].results
+        results["pianist8_composer"]["accuracy"] = 0.55 + 0.001 * seed
+    summary = summarise(study, records)
+    baseline = row(summary, fakes.BASELINE)
+    assert [entry.rival for entry in baseline.entries] == [fakes.UNTRAINED, fakes.WORSE]
+    for entry, rival in zip(baseline.entries, (fakes.UNTRAINED, fakes.WORSE), strict=True):
+        control = row(summary, rival).entries[summary.study.columns.index(entry.column)]
+        assert entry.difference == pytest.approx(entry.mean - control.mean, rel=1e-9)
+    for control in study.controls:
+        assert {(entry.rival, entry.difference, entry.p) for entry in row(summary, control).entries} == {
+            ("", None, None)
+        }
+
+
+def with_validation(study: Study, root: Path, figures: dict[str, float]) -> dict[str, Record]:
+    """Records whose tests say by what validation accuracy, or 10 minus it as loss, their checkpoint was chosen."""
+    records = fakes.finished(study, root)
+    for cell in study.cells:
+        results = records[cell.stages["test"].fingerprint].results
+        results["pianist8_composer"]["validation_accuracy"] = figures[cell.setting]
+        results["nottingham_continue"]["validation_loss"] = 10 - figures[cell.setting]
+    return records
+
+
+def test_a_row_has_the_test_figures_of_the_setting_that_validation_chose(tmp_path: Path):
+    """Not those of the setting that is best on the test set."""
+    settings = (fakes.WORSE, fakes.LONG)
+    study = dataclasses.replace(fakes.study(), chosen={"by validation": settings})
+    figures = dict.fromkeys(study.settings, 0.0) | {fakes.WORSE: 0.8, fakes.LONG: 0.7, fakes.BASELINE: 0.9}
+    summary = summarise(study, with_validation(study, tmp_path, figures))
+    chosen = row(summary, "by validation")
+    assert chosen.kind == CHOSEN
+    assert [entry.choice for entry in chosen.entries] == [fakes.WORSE, fakes.WORSE]
+    assert [entry.mean for entry in chosen.entries] == [entry.mean for entry in row(summary, fakes.WORSE).entries]
+    assert not any(entry.bold or entry.best for entry in chosen.entries)
+
+
+def test_nothing_is_chosen_where_a_validation_figure_is_missing(tmp_path: Path):
+    study = dataclasses.replace(fakes.study(), chosen={"by validation": (fakes.WORSE, fakes.LONG)})
+    records = with_validation(study, tmp_path, dict.fromkeys(study.settings, 0.5))
+    del records[fakes.stages_of(fakes.LONG, 1)["test"].fingerprint].results["pianist8_composer"]["validation_accuracy"]
+    entries = row(summarise(study, records), "by validation").entries
+    assert [entry.mean is None for entry in entries] == [True, False]
+
+
+def test_the_size_of_a_test_set_and_what_so_few_can_tell(tmp_path: Path):
+    """37 pieces, of which the baseline gets about 60 % right: a standard error of 8.06 points."""
+    study = fakes.study()
+    records = fakes.finished(study, tmp_path)
+    for record in records.values():
+        for results in record.results.values():
+            results["examples"] = 37.0
+    sizes = summarise(study, records).sizes
+    share = row(summarise(study, records), fakes.BASELINE).entries[COMPOSER].mean
+    assert sizes[COMPOSER] == Size(37, None, pytest.approx((share * (1 - share) / 37) ** 0.5))
+    assert sizes[COMPOSER].error == pytest.approx(0.0806, abs=5e-4)
+    assert summarise(study, fakes.finished(study, tmp_path)).sizes == (None, None)
+
+
+def test_an_interval_is_over_pieces_too_where_the_stages_have_written_them(tmp_path: Path):
+    """Ten pieces: the baseline gets the first six right, the other the first eight, with every seed."""
+    study = fakes.study(settings=(fakes.BASELINE, fakes.WORSE))
+    records = fakes.finished(study, tmp_path)
+    for cell in study.cells:
+        right = 6 if cell.setting == fakes.BASELINE else 8
+        record = records[cell.stages["test"].fingerprint]
+        record.results["pianist8_composer"]["accuracy"] = right / 10
+        tallies = Tallies([1.0] * right + [0.0] * (10 - right), [1.0] * 10)
+        content = example_tallies.to_json({"pianist8_composer": {"accuracy": tallies}})
+        record.folder.mkdir(parents=True)
+        (record.folder / "eval_test_examples.json").write_text(json.dumps(content))
+    composer, bits = row(summarise(study, records), fakes.WORSE).entries
+    assert composer.interval.pieces
+    assert not bits.interval.pieces
+    assert composer.difference == pytest.approx(0.2)
+    # Of ten draws, the two pieces that differ are drawn k times with the odds of a binomial of 1/5: 0 to 4.
+    odds = stats.binom(10, 0.2)
+    assert (composer.interval.low, composer.interval.high) == (odds.ppf(0.025) / 10, odds.ppf(0.975) / 10)
+
+
+def test_damaged_tallies_are_named(tmp_path: Path):
+    study = fakes.study(settings=(fakes.BASELINE, fakes.WORSE))
+    records = fakes.finished(study, tmp_path)
+    for record in records.values():
+        record.folder.mkdir(parents=True)
+        (record.folder / "eval_test_examples.json").write_text("[1, 2")
+    with pytest.raises(DataError, match=r"eval_test_examples.json cannot be read .*run the study again"):
+        summarise(study, records)
