@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t5music import files
+from t5music.errors import DataError
 from t5music.files import open_regular, printable_name
 
 NAMES = st.binary(max_size=24).map(os.fsdecode) | st.text(max_size=24)
@@ -66,3 +69,31 @@ def test_only_regular_files_are_opened(tmp_path: Path):
             open_regular("s.mid")
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none.mid")
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path):
+    target = tmp_path / "deep" / "model"
+    for content in ("old", "new"):
+        with files.replacing_folder(target) as folder:
+            (folder / "file").write_text(content)
+            assert not target.exists() or (target / "file").read_text() == "old"
+    assert (target / "file").read_text() == "new"
+
+    def fail(error: BaseException) -> None:
+        with files.replacing_folder(target) as folder:
+            (folder / "file").write_text("half")
+            raise error
+
+    with pytest.raises(DataError, match=rf"^cannot write {target}: No space left on device$"):
+        fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt())
+    assert (target / "file").read_text() == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["model"]
+
+
+def test_what_cannot_take_a_name_leaves_what_has_it(tmp_path: Path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(FileNotFoundError):
+        files.swap_in(tmp_path / "none", tmp_path / "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]

@@ -43,6 +43,13 @@ def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch
     (music / "labels.csv").write_text("file,genre\nb.mid,jazz\nrock/a.mid,rock\n")
     assert compile_again() == [True, True]
     assert compile_again(force=True) == [True, True]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.mid").write_bytes(b"one")
+    message = f"changing was built of {music}: choose another name by --name, or replace it by --force"
+    with pytest.raises(DataError, match=message):
+        data_verbs.compile_([], str(tmp_path / "other"), "changing")
+    assert compile_again() == [False, False], "the other folder's corpus is as it was"
+    data_verbs.compile_([], str(tmp_path / "other"), "changing", force=True)
 
 
 class Terminal(io.StringIO):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numbered_files
 import numpy as np
@@ -15,10 +17,10 @@ import pytest
 from lock_holders import other_process
 from numbered_files import PIECES, read, score_of
 
-from t5music import locks
-from t5music.corpora import build, datasets
+from t5music import files, locks
+from t5music.corpora import build, datasets, piece_files
 from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_report
-from t5music.errors import DataError, MidiError
+from t5music.errors import ConfigError, DataError, MidiError
 from t5music.music import midi
 from t5music.music.score import Score
 
@@ -132,6 +134,52 @@ def test_export_writes_midi_files(root: Path, tmp_path: Path):
     assert all(len(midi.read(path).notes) == 60 for path in paths)
     with pytest.raises(DataError, match="no split 'tset'"):
         build.export("small", tmp_path, "tset", tmp_path)
+    contents = {path: path.read_bytes() for path in paths}
+    paths[0].unlink()
+    paths[-1].write_bytes(b"mine")
+    with pytest.raises(ConfigError, match="exists: choose another name by --to, or replace it by --force"):
+        build.export("small", tmp_path, "test", tmp_path / "out")
+    assert paths[-1].read_bytes() == b"mine"
+    assert not paths[0].exists(), "none is written where one is refused"
+    build.export("small", tmp_path, "test", tmp_path / "out", force=True)
+    assert {path: path.read_bytes() for path in paths} == contents
+
+
+def test_an_export_that_breaks_off_leaves_nothing(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build.build(corpus(), root, tmp_path, progress=False)
+    write_bytes, written = files.write_bytes, []
+
+    def full(path: Path, content: bytes) -> None:
+        if len(written) == 3:
+            raise DataError(f"cannot write {path}: No space left on device")
+        written.append(path)
+        write_bytes(path, content)
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(DataError, match="No space left"):
+        build.export("small", tmp_path, "test", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_older_corpus_stays_until_the_new_one_is_whole(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build.build(corpus(), root, tmp_path, progress=False)
+    before = everything(tmp_path)
+    (root / "000.number").unlink()
+    write = piece_files.write
+
+    def full(folder: Path, *arguments: Any) -> None:
+        write(folder, *arguments)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(piece_files, "write", full)
+        with pytest.raises(DataError, match=r"cannot write .*small: No space left on device"):
+            build.build(corpus(), root, tmp_path, progress=False, force=True)
+    assert everything(tmp_path) == before
+    assert [path.name for path in (tmp_path / "corpora").glob(".small.*/*")] == ["part-00000"], "what was read stays"
+    build.build(corpus(), root, tmp_path, progress=False, force=True)
+    assert len(everything(tmp_path)) == len(before) - 1
+    assert not list((tmp_path / "corpora").glob(".small*"))
 
 
 def test_errors_name_the_corpus(root: Path, tmp_path: Path):

@@ -1,6 +1,6 @@
 """A disk that takes no more: every verb that writes, where nothing can be written, and again where there is room.
 
-    PYTHONPATH=tests/helpers python tests/robustness/full_disk.py FOLDER limit|full|read_only
+    PYTHONPATH=tests/helpers python tests/robustness/full_disk.py FOLDER limit|full|read_only [VERB ...]
 
 Run in a process of its own. `limit` forbids files of more than a few bytes (RLIMIT_FSIZE), `full` fills FOLDER, which
 is then a file system of its own, and `read_only` mounts that anew. Prints a line of JSON for each verb: what it
@@ -69,8 +69,8 @@ VERBS = {
 }
 
 
-def prepare() -> None:
-    """Music, a compiled corpus, a run of a step, and a model of random weights, in the current folder."""
+def prepare(*, train: bool) -> None:
+    """Music, a compiled corpus, a model of random weights and perhaps a run of a step, in the current folder."""
     for folder in ("music", "more"):
         for number in range(6):
             midi.write(tiny_models.band(number, bars=8), Path(folder) / f"{number}.mid")
@@ -78,8 +78,8 @@ def prepare() -> None:
     Path("tiny.gin").write_text(TINY)
     Path("study.gin").write_text(STUDY)
     run(["compile", "--midi", "music", "--name", "mine"])
-    status, text = run(["train", "mine_continue", "--gin_file=tiny.gin", "--model_dir", "run", "--steps", "1"])
-    assert status == 0, text
+    if train:
+        run(["train", "mine_continue", "--gin_file=tiny.gin", "--model_dir", "run", "--steps", "1"])
 
 
 def run(words: list[str]) -> tuple[int | None, str]:
@@ -108,10 +108,11 @@ def no_room(kind: str, limit: int) -> Iterator[None]:
         yield
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     elif kind == "full":
-        with open(".ballast", "wb") as ballast, contextlib.suppress(OSError):
+        ballast = os.open(".ballast", os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError):
             while True:
-                ballast.write(bytes(4096))
-                ballast.flush()
+                os.write(ballast, bytes(4096))
+        os.close(ballast)
         yield
         os.unlink(".ballast")
     else:
@@ -124,8 +125,9 @@ if __name__ == "__main__":
     place, trouble, *names = sys.argv[1:]
     os.environ["T5MUSIC_DATA"] = os.path.join(place, "data")
     os.chdir(place)
-    prepare()
-    for name in names or VERBS:
+    names = names or list(VERBS)
+    prepare(train=any(VERBS[name][0] in ("train", "eval") for name in names))
+    for name in names:
         before = contents()
         with no_room(trouble, LIMITS.get(name, LIMIT)):
             status, text = run(VERBS[name])

@@ -211,7 +211,7 @@ class Checkpoints:
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(folder).free
         if free < needed:
-            raise self._save_error(f"it takes {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free on that disk")
+            raise self._save_error(f"it takes {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free on that disk")
 
     def _save_error(self, reason: str) -> CheckpointError:
         steps = steps_of(self.folder)

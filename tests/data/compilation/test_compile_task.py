@@ -16,7 +16,7 @@ from t5music.corpora.base import Corpus, Entry, Piece, Skipped
 from t5music.data.examples import Classify, Continue, Example, Pieces
 from t5music.data.objectives import SpanCorruption
 from t5music.data.objectives.language_model import LanguageModel, SelectRandomChunk
-from t5music.errors import DataError, MidiError
+from t5music.errors import ConfigError, DataError, MidiError
 from t5music.music.score import NOTE, Score
 
 seqio = pytest.importorskip("seqio")
@@ -143,6 +143,16 @@ def test_seqio_cache_gives_the_same_examples(data_dir: Path, tmp_path: Path):
         assert np.array_equal(one["inputs"], other["inputs"])
         assert np.array_equal(one["targets"], other["targets"])
     assert task.get_cached_stats("train")["examples"] == len(cached)
+    folder = tmp_path / "small_continue"
+    (folder / "COMPLETED").write_text("mine")
+    cache.write("small_continue", store, tmp_path)
+    assert (folder / "COMPLETED").read_text() == "mine", "the cache of this store is left as it is"
+    (folder / cache.SOURCE).unlink()
+    with pytest.raises(ConfigError, match="small_continue exists: choose another name by --seqio_cache, or replace"):
+        cache.write("small_continue", store, tmp_path)
+    cache.write("small_continue", store, tmp_path, force=True)
+    assert (folder / "COMPLETED").read_text() == ""
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_mixture_is_written_down_with_its_rates(data_dir: Path):
