@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from t5music.data.examples import Accompany, ClassifyStyle, Composes, Continue, Harmonise
+from t5music.corpora.base import Piece
+from t5music.data.examples import Accompany, Composes, Continue, Harmonise
 from t5music.errors import ConfigError, MidiError, nearest
-from t5music.inference import labels
-from t5music.inference.trained_model import TrainedModel, choose_task
+from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel, choose_task, encode_prompts, label_ids
+from t5music.model import decoding
 from t5music.music import encodings
 from t5music.music.instruments import programs_named
 from t5music.music.score import Score
 
+# Of the music whose style is to be known: this many places at its end, and the words before and after each.
+PLACES, STYLE_WORDS = 2, 120
 # What says how much of the music a prompt shows, and the least that is tried.
 SIZES = {"bars": 1, "context": 1, "words": 2 * encodings.base.MIN_SEGMENT}
 
@@ -34,8 +37,8 @@ def choose(
 
     What fits: a task that fills a gap where there is a region, one that composes by a description where there is a
     caption, one that needs no music where there is none; and of several the first whose prompt can be made of the
-    music, a continuation before others. Of tasks of several styles, the one of the music's style, which a model that
-    has learned to tell styles apart says itself.
+    music, a continuation before others. Of tasks of several styles, the one of the style in which the model finds the
+    music itself likeliest.
 
     Args:
         trained: the model.
@@ -97,18 +100,28 @@ def choose(
 
 
 def _likeliest_style(trained: TrainedModel, styles: Sequence[str], score: Score) -> str | None:
-    """Which of these styles the model takes the music for; None where it cannot tell, or there is nothing to tell."""
-    judge = next((task for task in trained.tasks.values() if isinstance(task, ClassifyStyle)), None)
-    if judge is None or len(set(styles) & set(judge.values)) < 2:
+    """Which of these styles explains best how the music goes on; None where the model continues fewer than two of them.
+
+    Of two places in the music, what comes next is scored as a continuation in each style.
+    """
+    tasks = {task.style: task for task in trained.tasks.values() if isinstance(task, Continue) and task.style in styles}
+    if len(tasks) < 2 or len({task.encoding for task in tasks.values()}) > 1:
         return None
-    try:
-        probabilities = labels.piece_probabilities(trained, judge, score, "the music")
-    except MidiError:
+    words = min(STYLE_WORDS, *(task.words for task in tasks.values()))
+    piece = Piece("", score)
+    pairs = {
+        style: list(dataclasses.replace(task, words=words).examples(piece))[-PLACES:] for style, task in tasks.items()
+    }
+    targets = [example.targets for example in next(iter(pairs.values()))]
+    if not targets:
         return None
-    return max(
-        (style for style in judge.values if style in styles),
-        key=lambda style: probabilities[judge.values.index(style)],
-    )
+    prompts = [example.inputs for examples in pairs.values() for example in examples]
+    rows = encode_prompts(trained, prompts, "the music", trim=True)
+    answers = label_ids(trained.vocabulary, targets)
+    answers = np.pad(answers, ((0, 0), (0, -answers.shape[1] % PROMPT_MULTIPLE)))  # few lengths are compiled
+    likelihoods = np.asarray(decoding.score(trained.model, rows, answers)).reshape(len(pairs), len(targets), -1)
+    totals = likelihoods[:, np.arange(len(targets)), np.arange(len(targets))].sum(axis=1)
+    return list(pairs)[int(totals.argmax())]
 
 
 def fitted(trained: TrainedModel, task: Composes, score: Score, name: str) -> tuple[Composes, list[str]]:

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t5music.cli.main import main
-from t5music.data.examples import Accompany, ClassifyStyle, Continue, Improvise, Infill
+from t5music.corpora.base import Piece
+from t5music.data.examples import Accompany, Continue, Improvise, Infill
 from t5music.errors import ConfigError, MidiError
-from t5music.inference import generate, labels, output_files, placement, requests
+from t5music.inference import generate, output_files, placement, requests, trained_model
+from t5music.model import decoding
 from t5music.music import encodings, midi, music_files, musicxml
 from t5music.music.midi.insertion import insert
 from t5music.music.score import DRUMS
@@ -257,12 +259,20 @@ def test_an_answer_that_fills_its_room_ends_with_a_whole_note():
         assert generate.answer(trained, TASKS["continue"], score, "x", seed=seed, words=8).is_new.any()
 
 
-def test_of_several_styles_the_one_that_the_model_takes_the_music_for(monkeypatch):
-    judge = ClassifyStyle("style", ("folk", "lied", "pop"), "remi", 480, 4, ("a", "b", "c"), ("folk", "lied", "pop"))
+def test_of_several_styles_the_one_in_which_the_music_is_likeliest(monkeypatch):
     tasks = {style: Continue(style, "remi", words=300) for style in ("lied", "pop", "folk")}
     fill = {"fill": Infill("folk", "remi", words=300)}
-    trained, score = tiny_models.trained({**tasks, **fill, "judge": judge}), tiny_models.band()
-    monkeypatch.setattr(requests.labels, "piece_probabilities", lambda *_: np.array([0.2, 0.1, 0.7]))
+    trained, score = tiny_models.trained({**tasks, **fill}), tiny_models.band(bars=16)
+    places = requests.PLACES
+
+    def likelihoods(model, rows, answers):  # pop explains what comes next best
+        assert len(rows) == 3 * places
+        assert len(answers) == places
+        table = np.full((3 * places, places), -9.0)
+        table[places : 2 * places] = -1.0
+        return table
+
+    monkeypatch.setattr(requests.decoding, "score", likelihoods)
     chosen, remarks = requests.choose(trained, None, "run", score)
     assert chosen == tasks["pop"]
     assert remarks == ["taken for a pop; --style chooses another: lied, folk"]
@@ -274,9 +284,18 @@ def test_of_several_styles_the_one_that_the_model_takes_the_music_for(monkeypatc
         requests.choose(trained, None, "run", score, style="lid")
 
 
-def test_a_model_judges_the_style_itself():
-    judge = ClassifyStyle("style", ("folk", "pop"), "remi", 480, 4, ("a", "b"), ("folk", "pop"))
+def test_the_likeliest_style_is_by_the_likelihood_of_what_comes_next():
     tasks = {style: Continue(style, "remi", words=300) for style in ("folk", "pop")}
-    trained, score = tiny_models.trained({**tasks, "judge": judge}), tiny_models.band()
-    probabilities = labels.piece_probabilities(trained, judge, score, "band")
-    assert requests.choose(trained, None, "run", score)[0].style == judge.values[int(probabilities.argmax())]
+    trained, score = tiny_models.trained(tasks), tiny_models.band(bars=16)
+    totals = {}
+    for style in tasks:
+        examples = list(Continue(style, "remi", words=requests.STYLE_WORDS).examples(Piece("", score)))
+        totals[style] = sum(
+            decoding.score(
+                trained.model,
+                trained_model.encode_prompts(trained, [example.inputs], "x", trim=True),
+                trained_model.label_ids(trained.vocabulary, [example.targets]),
+            ).item()
+            for example in examples[-requests.PLACES :]
+        )
+    assert requests.choose(trained, None, "run", score)[0].style == max(totals, key=totals.get)
