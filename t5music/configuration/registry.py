@@ -72,7 +72,11 @@ _RUN_FILES = {run_train: "runs/train.gin", run_evaluate: "runs/eval.gin"}
 
 
 def _require_settings(function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
-    """Raises ConfigError for parameters that no gin file sets, as where a model's file is named without a run's."""
+    """Refuses a call of which no gin file sets all parameters, as where a model's file is named without a run's.
+
+    Raises:
+        ConfigError: names them.
+    """
     parameters = inspect.signature(function).parameters.values()
     missing = [each.name for each in parameters if each.default is each.empty and each.name not in settings]
     if missing:
