@@ -40,7 +40,6 @@ from t5music.errors import ConfigError
 # Scheme -> (fsspec's package for it, the extra of t5music that installs it).
 SCHEMES = {"gs": ("gcsfs", "gcs"), "s3": ("s3fs", "s3")}
 TIMEOUT = 60.0  # seconds for one request
-MAX_REASON = 200  # characters of what a library says
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 # Orbax's paths in buckets: by fsspec, since TensorFlow takes seconds to import and knows no emulator. They ask once.
@@ -347,4 +346,4 @@ def reason(error: BaseException) -> str:
         return "access is denied: check the credentials and their rights"
     if isinstance(error, TimeoutError):
         return "the server does not answer in time"
-    return text[:MAX_REASON]
+    return text

@@ -313,6 +313,11 @@ def compile_names(
     from t5music.tasks import folder as folder_tasks
     from t5music.tasks import study_mixtures  # noqa: F401  (declares the tasks and mixtures of the catalogue)
 
+    if beam is not None and isinstance(files.stores_dir(), BucketPath):
+        raise DataError(
+            f"--beam: its workers write into the data folder, and {files.stores_dir().parent} is in a bucket: give a "
+            "folder that all of them see (--data_dir)"
+        )
     folder_tasks.declare_built(files.data_dir())
     if cache:
         _import_tensorflow()

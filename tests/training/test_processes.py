@@ -19,8 +19,10 @@ import pytest
 from lock_holders import other_process
 
 from t5music.data.store.codec import FeatureSpec
+from t5music.data.store.publish import publish_store
 from t5music.data.store.token_store import StoreWriter
 from t5music.data.vocabulary import FIRST_EVENT, default
+from t5music.storage import path_of
 from t5music.training.metric_writers import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -58,8 +60,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(data_dir: Path, run: Path, steps: int, processes: int = 1) -> list[subprocess.Popen]:
-    command = [sys.executable, "-c", PROGRAM, str(run) + ".given", "train", "pairs", "--data_dir", str(data_dir)]
+def start(data_dir: Path, run: Path, steps: int, processes: int = 1, *, batches: str = "") -> list[subprocess.Popen]:
+    """Starts a run; its processes note their batches in files whose names begin with `batches` or the run's."""
+    command = [sys.executable, "-c", PROGRAM, batches or f"{run}.given", "train", "pairs", "--data_dir", str(data_dir)]
     command += ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin", "--model_dir", str(run)]
     command += ["--steps", str(steps), "--platform", "cpu", "--gin.Records.log_period=3"]
     command += ['--gin.TASK_FEATURE_LENGTHS={"inputs": 32, "targets": 32}']
@@ -121,6 +124,14 @@ def test_one_goes_on_as_two_and_as_four_and_as_one(data_dir: Path, alone: Path, 
     seen += given(run, 1)
     assert seen == given(alone, 1), "every example once, in the same order"
     assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
+
+
+def test_one_goes_on_as_two_in_a_bucket(data_dir: Path, alone: Path, google_bucket: str, tmp_path: Path):
+    bucket = path_of(google_bucket)
+    publish_store(data_dir / "stores" / "pairs", bucket / "data" / "stores")
+    for steps, processes in ((6, 1), (12, 2)):
+        finish(start(bucket / "data", bucket / "run", steps, processes, batches=str(tmp_path / "batches")))
+    assert losses(bucket / "run") == pytest.approx(losses(alone), rel=1e-5)
 
 
 @pytest.mark.parametrize("victim", [0, 1])

@@ -214,8 +214,11 @@ class Checkpoints:
             raise self._save_error(f"it takes {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free on that disk")
 
     def _save_error(self, reason: str) -> CheckpointError:
-        steps = steps_of(self.folder)
-        earlier = f"the checkpoint of step {steps[-1]} is kept" if steps else "there is no earlier one"
+        try:
+            steps = steps_of(self.folder)
+            earlier = f"the checkpoint of step {steps[-1]} is kept" if steps else "there is no earlier one"
+        except CheckpointError:  # the bucket cannot be reached
+            earlier = "those before stay as they are"
         return CheckpointError(f"cannot save a checkpoint into {self.folder}: {reason} ({earlier})")
 
 

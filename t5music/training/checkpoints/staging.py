@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -46,13 +47,13 @@ class Staging:
             names = [name for name in (target / str(step)).sizes() if name != layout.COMMIT_MARKER]
             bucket_copies.download_tree(target / str(step), self.folder / str(step), names)
 
-    def publish(self, folder: Path, step: int, kept: list[int | None]) -> None:
+    def publish(self, folder: Path, step: int, keep: Sequence[int | None]) -> None:
         """Copies the folder of a step to the bucket, and removes the steps there that are not to be kept.
 
         Args:
             folder: where it is on this machine.
             step: its number.
-            kept: the numbers of the steps to keep.
+            keep: the numbers of the steps to keep.
 
         Raises:
             OSError: the bucket cannot be written.
@@ -61,7 +62,7 @@ class Staging:
         bucket_copies.upload_tree(folder, self._target / str(step))
         (self._target / str(step) / layout.COMMIT_MARKER).write_text("")
         for old in layout.steps_of(self._target):
-            if old not in kept:
+            if old not in keep:
                 (self._target / str(old) / layout.COMMIT_MARKER).unlink(missing_ok=True)
                 (self._target / str(old)).remove_tree()
 
