@@ -10,13 +10,15 @@ from t5music.data import mixing_rates
 from t5music.data.loading import note_chunks
 from t5music.data.objectives import IidDenoising, Objective
 from t5music.data.store.token_store import TokenStore
-from t5music.data.vocabulary import Vocabulary
+from t5music.data.vocabulary import Ids, Vocabulary
 from t5music.errors import ConfigError
 from t5music.model.config import T5Config
 from t5music.training.note_masking import note_masks
 from t5music.training.note_masking.masker import Masker, Task
-from t5music.training.note_masking.settings import Masking
+from t5music.training.note_masking.settings import VALIDATION, Masking
 from t5music.training.optimizers import Optimizer
+
+MOST_VALIDATION_ROWS = 256  # about; evenly spread
 
 IN_PLACE = ("bert", "mask_in_place")  # styles of IidDenoising in which every word keeps its place
 
@@ -75,4 +77,19 @@ def open_masked(
     )
     words = note_masks.Words(**note_chunks.note_words(vocabulary))
     task = Task(words, note_chunks.FAMILIES, len(batches.chunks), (lengths["inputs"], lengths["targets"]))
-    return batches, Masker(settings, task, config, optimizer)
+    return batches, Masker(settings, task, config, optimizer, _validation_rows(settings, stores, lengths, vocabulary))
+
+
+def _validation_rows(
+    settings: Masking,
+    stores: Sequence[tuple[TokenStore, mixing_rates.Rate]],
+    lengths: Mapping[str, int],
+    vocabulary: Vocabulary,
+) -> Ids | None:
+    """The rows of validation music, int32 [rows, inputs], by which families are weighed; None where they are not."""
+    held_out = [store for store, _ in stores if VALIDATION in store.splits]
+    if settings.weighed_on != VALIDATION or not held_out:
+        return None
+    chunks = note_chunks.find_chunks(held_out, VALIDATION, lengths["inputs"], vocabulary)
+    chunks = chunks[:: max(1, len(chunks) // MOST_VALIDATION_ROWS)]
+    return note_chunks.rows_of(held_out, VALIDATION, chunks, lengths["inputs"])

@@ -274,7 +274,7 @@ def _with_classes(config: T5Config, stores: Sequence[TokenStore], *, new: bool) 
 def _validation_losses(
     stores: Sequence[TokenStore], data: TrainingData, validation: Validation, vocab: Vocabulary, config: T5Config
 ) -> loop.Evaluation | None:
-    """Returns a function of the model that returns "<task>/loss" on validation examples and "loss" over all tasks.
+    """Returns a function of the model: "<task>/loss" and "<task>/accuracy" on validation examples, both over all tasks.
 
     With `validation.answers` it also returns "<task>/<metric>". None where no task has a validation split.
     """
@@ -298,8 +298,10 @@ def _validation_losses(
         scores = {task: likelihood.evaluate(model, examples, vocab.is_note) for task, examples in batches.items()}
         tokens = sum(score["tokens"] for score in scores.values())
         nats = sum(score["loss"] * score["tokens"] for score in scores.values())
-        losses = {"loss": nats / tokens} | {f"{task}/loss": score["loss"] for task, score in scores.items()}
-        return losses | answer(model)
+        correct = sum(score["accuracy"] * score["tokens"] for score in scores.values())
+        pooled = {"loss": nats / tokens, "accuracy": correct / tokens}
+        each = {f"{task}/{name}": score[name] for task, score in scores.items() for name in pooled}
+        return pooled | each | answer(model)
 
     return evaluate_all if batches else None
 

@@ -180,6 +180,13 @@ class ActiveRun:
         self._clock.restart(self.step)
         return self.best.update(self.step, self.metrics[best_metric])
 
+    def weigh(self) -> None:
+        """Has the masker weigh families of words by how well the model recovers them in validation, if it does so."""
+        if self.masker is not None and self.state.masker is not None:
+            self.settle()
+            model = nnx.merge(self.pieces.graphdef, self.state.params)
+            self.state = dataclasses.replace(self.state, masker=self.masker.weighed(self.state.masker, model))
+
     def illustrate(self, illustration: Illustration) -> None:
         """Draws the run and its model as they are after this step."""
         self.settle()

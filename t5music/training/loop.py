@@ -159,6 +159,8 @@ def train(
             if evaluated:
                 better = run.evaluate(evaluations, best_metric)
                 line |= run.metrics
+            if run.step % validation.period == 0:  # not at the last step, after which a run may go on
+                run.weigh()
 
             # --------------------------- writing and saving, then a stop: nothing of this step is done twice
             run.write(line)

@@ -58,8 +58,8 @@ class Validation:
     Attributes:
         period: steps between evaluations; the last step is also evaluated.
         examples: validation examples of each task, evenly spread; None takes all.
-        best_metric: "evaluation/metric" by which the best checkpoint is chosen, as "validation/TASK/loss"; None is the
-            loss over all tasks.
+        best_metric: "evaluation/metric" by which the best checkpoint is chosen, as "validation/TASK/loss" or
+            "validation/accuracy" (of tokens; of a classifier, of its classes); None is the loss over all tasks.
         higher_is_better: whether a higher value of that metric is better.
         patience: stop after this many evaluations in a row without a better one; None never stops early.
         answers: number of validation examples of each task that declares metrics, evenly spread, that the model answers

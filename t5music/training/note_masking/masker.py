@@ -6,7 +6,7 @@ masked, the hardest are to score 1 and the easiest 0. So it masks what is not le
 that stay hardest, because nothing in the music determines them, teach a bias at best: every few epochs the notes with
 the highest scores are frozen, that is, no longer masked, and a few others are thawed. The recoverer's loss weighs each
 family of words (positions, pitches, durations ...) by the inverse of the accuracy with which it was recovered in the
-last epoch.
+last epoch, or in validation (`weighed_on`), as in the published code.
 
 An encoder-decoder recovers notes as in span corruption, with the masked notes as spans; an encoder alone recovers them
 in place, as BERT does (`note_masks`). With notes chosen by chance, both are objectives of their own: random masked
@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from numpy.typing import NDArray
 
 from t5music.errors import ConfigError
 from t5music.model.config import PAD_ID, T5Config
@@ -40,9 +41,10 @@ from t5music.training.freezing import EVERYTHING
 from t5music.training.losses import Z_LOSS
 from t5music.training.note_masking import note_masks
 from t5music.training.note_masking.choice import Choice, choose, freeze, score, teaching_loss
+from t5music.training.note_masking.held_out import HeldOut
 from t5music.training.note_masking.note_masks import Words
 from t5music.training.note_masking.recovery import Recovery, recover
-from t5music.training.note_masking.settings import LEARNED, NONE, Masking
+from t5music.training.note_masking.settings import LEARNED, NONE, VALIDATION, Masking
 from t5music.training.optimizers import Optimizer
 from t5music.training.train_state import Params, TrainState, places
 from t5music.training.train_step import Step, advance
@@ -79,7 +81,8 @@ class MaskerState:
         epoch: of the last batch, int32 [].
         correct: words recovered in this epoch, float32 [families].
         total: words masked in this epoch, float32 [families].
-        accuracy: of the last whole epoch, float32 [families]; 1 before there is one, and for words that did not occur.
+        accuracy: of the last whole epoch, or of validation, float32 [families]; 1 before there is one, and for words
+            that did not occur.
         loss: the masker's loss in the last step, float32 [].
         frozen: the share of the last batch's notes that were frozen, float32 [].
     """
@@ -98,7 +101,14 @@ class MaskerState:
 class Masker:
     """The masker of one run: its state and its training step."""
 
-    def __init__(self, masking: Masking, task: Task, config: T5Config, optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        masking: Masking,
+        task: Task,
+        config: T5Config,
+        optimizer: Optimizer,
+        validation_rows: NDArray[np.int32] | None = None,
+    ) -> None:
         """Sets up the masker.
 
         Args:
@@ -106,13 +116,19 @@ class Masker:
             task: the music.
             config: the recoverer.
             optimizer: its settings are also the masker's.
+            validation_rows: music to weigh the families by, int32 [rows, inputs], if `masking` says so.
 
         Raises:
-            ConfigError: the model has no encoder.
+            ConfigError: the model has no encoder; there is no music to weigh by.
         """
         if config.decoder_only:
             raise ConfigError(f"Update.masking needs a model with an encoder, not a {config.architecture}")
         self.masking, self.task, self._config = masking, task, config
+        self._held_out = None
+        if masking.weighting and masking.weighed_on == VALIDATION:
+            if validation_rows is None or not len(validation_rows):
+                raise ConfigError('Masking.weighed_on "validation": the mixture has no music for validation')
+            self._held_out = HeldOut(validation_rows, task.words, len(task.families), masking.most, task.lengths)
         self._learned = masking.chooser == LEARNED
         axes = {"wi": ("embed", "mlp"), "bi": ("mlp",), "wo": ("mlp",), "bo": ()} if self._learned else {}
         self._transformation = optimizer.transformation(axes) if self._learned else optax.identity()
@@ -265,10 +281,17 @@ class Masker:
         return dataclasses.replace(
             state,
             epoch=epoch,
-            accuracy=jnp.where(new, accuracy, state.accuracy),
+            accuracy=jnp.where(new & (self._held_out is None), accuracy, state.accuracy),
             correct=jnp.where(new, 0.0, state.correct),
             total=jnp.where(new, 0.0, state.total),
         )
+
+    def weighed(self, state: MaskerState, model: T5) -> MaskerState:
+        """Returns the state with the accuracies of validation, if families are weighed by those."""
+        if self._held_out is None:
+            return state
+        accuracy = jax.device_put(self._held_out.accuracies(model), state.accuracy.sharding)
+        return dataclasses.replace(state, accuracy=accuracy)
 
     def _freeze(self, state: MaskerState, choice: Choice, batch: Mapping[str, jax.Array], key: jax.Array) -> jax.Array:
         """Which notes are open after this batch, bool [chunks, inputs]; it changes every `masking.epochs` epochs."""

@@ -43,6 +43,7 @@ def recover(
     keys: jax.Array,
     *,
     z_loss: float,
+    deterministic: bool = False,
 ) -> Recovery:
     """Recovers masked notes: as spans with an encoder-decoder, in place with an encoder alone.
 
@@ -56,16 +57,17 @@ def recover(
         lengths: row lengths of inputs and targets.
         keys: two random keys, of the masks and of dropout.
         z_loss: see `losses`.
+        deterministic: without dropout.
     """
     in_place = model.config.encoder_only
     in_masked = note_masks.of_notes(masked, notes)  # [batch, inputs]
     if in_place:
         rows = note_masks.in_place(tokens, in_masked, notes, words, keys[0])
-        logits = model(rows.inputs, None, deterministic=False, rngs=keys[1])  # [batch, targets, rows]
+        logits = model(rows.inputs, None, deterministic=deterministic, rngs=keys[1])  # [batch, targets, rows]
     else:
         rows = note_masks.as_spans(tokens, in_masked, words, lengths)
         decoder_inputs = note_masks.shifted(rows.targets)  # [batch, targets]
-        logits = model(rows.inputs, decoder_inputs, deterministic=False, rngs=keys[1])  # [batch, targets, rows]
+        logits = model(rows.inputs, decoder_inputs, deterministic=deterministic, rngs=keys[1])  # [batch, targets, rows]
     losses = token_losses(logits, rows.targets, z_loss=z_loss)  # [batch, targets] each
     is_target = (rows.targets != PAD_ID).astype(jnp.float32)  # [batch, targets]
     family = jnp.asarray(words.family)[rows.targets]  # [batch, targets]

@@ -11,8 +11,9 @@ LEARNED, RANDOM = CHOOSERS = ("learned", "random")
 HARDEST, NONE = "hardest", "none"
 FREEZING = (HARDEST, RANDOM, NONE)
 PAPER, PUBLISHED = LABELS = ("paper", "published")
+TRAINING, VALIDATION = WEIGHED_ON = ("training", "validation")
 
-_CHOICES = {"chooser": CHOOSERS, "freezing": FREEZING, "labels": LABELS}
+_CHOICES = {"chooser": CHOOSERS, "freezing": FREEZING, "labels": LABELS, "weighed_on": WEIGHED_ON}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Masking:
         frozen: the bounds of the share of a chunk's unfrozen notes that is frozen; the share is drawn for each chunk.
         thawed: the greatest probability with which a note is thawed again; the probability is drawn for each chunk.
         weighting: whether families of words weigh more in the loss the worse they were recovered.
+        weighed_on: whose accuracies those are: of the "training" rows of the last epoch, or of "validation" music, in
+            which `most` of the notes are masked by chance, at the last evaluation (Validation.period).
         labels: what the masker learns: "paper", or "published" as the published code has it (`choice.teaching_loss`).
     """
 
@@ -42,6 +45,7 @@ class Masking:
     frozen: tuple[float, float] = (0.1, 0.3)
     thawed: float = 0.1
     weighting: bool = True
+    weighed_on: str = TRAINING
     labels: str = PAPER
 
     def __post_init__(self) -> None:

@@ -71,6 +71,23 @@ def test_the_answers_of_masked_notes_count_nothing(notes: int, share: float, see
         assert "loss_weights" not in made
 
 
+def test_the_answers_of_masked_notes_count_in_as_many_examples_as_asked():
+    """As in the published code, whose loss leaves them out in one row of eight; in the inputs they are masked alike."""
+    inputs = "predict velocity: Bar TimeSig_4/4 Pos_0" + "".join(f" Pitch_{n} Duration_6" for n in range(25))
+    targets = " ".join(["Dynamic_mf"] * 25)
+    published = [run(MaskNotes(0.12, 0.125), inputs, targets, seed=seed) for seed in range(400)]
+    assert {V.decode(made["inputs"]).split().count(MASK) for made in published} == {2 * 3}  # 12 % of 25 notes
+    left_out = [made for made in published if "loss_weights" in made]
+    assert 30 <= len(left_out) <= 70  # 50 of 400, within three deviations
+    assert all(made["loss_weights"].sum() == 25 - 3 for made in left_out)
+    paper, none = (run(MaskNotes(0.12, share), inputs, targets) for share in (1.0, 0.0))
+    assert paper["inputs"].tolist() == none["inputs"].tolist()
+    assert "loss_weights" in paper
+    assert "loss_weights" not in none
+    with pytest.raises(ConfigError, match="left_out must be a probability"):
+        MaskNotes(0.12, 1.5)
+
+
 def test_a_gap_to_be_filled_in_stays_the_only_one_of_its_name():
     made = run(MaskNotes(0.5), f"infill: Bar TimeSig_4/4 Pos_0 Pitch_60 Duration_12 {MASK} Pos_24 Pitch_61 Duration_12")
     words = V.decode(made["inputs"]).split()

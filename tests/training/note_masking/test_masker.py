@@ -18,6 +18,7 @@ from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.metric_writers import read_metrics
 from t5music.training.note_masking import note_masks
 from t5music.training.note_masking.choice import Choice, teaching_loss
+from t5music.training.note_masking.held_out import HeldOut
 from t5music.training.note_masking.masker import Masker
 from t5music.training.note_masking.settings import Masking
 
@@ -26,8 +27,11 @@ OFTEN = {"epochs": 1, "frozen": (0.5, 0.6), "thawed": 0.5}
 IS_HEAD = tiny_notes.WORDS.head[np.stack([tiny_notes.row(number) for number in range(tiny_notes.CHUNKS)])]
 
 
+ROWS = np.stack([tiny_notes.row(number) for number in range(tiny_notes.CHUNKS)])
+
+
 def new_masker(config=CONFIG, **settings):
-    return Masker(Masking(**settings), tiny_notes.TASK, config, tiny_runs.OPTIMIZER)
+    return Masker(Masking(**settings), tiny_notes.TASK, config, tiny_runs.OPTIMIZER, ROWS)
 
 
 def begin(masker, config=CONFIG, devices=1):
@@ -149,6 +153,51 @@ def test_families_weigh_by_the_inverse_of_the_last_epochs_accuracy():
     inverse = np.array([1 / 0.8, 1 / 0.2, 1.0])
     assert_allclose(masker._weights(after), inverse / inverse.mean(), rtol=1e-6)
     assert_array_equal(new_masker(weighting=False)._weights(after), [1, 1, 1])
+
+
+def test_families_can_weigh_by_the_accuracies_of_validation():
+    """As in the published code: a new epoch changes nothing, an evaluation does; without dropout, always the same."""
+    masker = new_masker(weighed_on="validation", most=0.4)
+    first = masker.create(0)
+    within = dataclasses.replace(first, correct=jnp.array([8.0, 2.0, 0.0]), total=jnp.array([10.0, 10.0, 0.0]))
+    assert_array_equal(masker._begin_batch(within, jnp.array([1, 1])).accuracy, [1, 1, 1])
+    config = dataclasses.replace(CONFIG, dropout_rate=0.5)
+    graphdef, params = parameters.initialise(config, jax.random.key(0))
+    before = masker.weighed(first, nnx.merge(graphdef, params)).accuracy
+    assert_array_equal(before, masker.weighed(first, nnx.merge(graphdef, params)).accuracy)
+    assert np.all(before < 0.5)  # of 24 pitches, 8 durations, 4 positions
+    assert_array_equal(new_masker().weighed(first, nnx.merge(graphdef, params)).accuracy, [1, 1, 1])
+    inverse = 1 / np.maximum(before, 0.01)
+    weighed = masker.weighed(first, nnx.merge(graphdef, params))
+    assert_allclose(masker._weights(weighed), inverse / inverse.mean(), rtol=1e-6)
+    with pytest.raises(ConfigError, match="no music for validation"):
+        Masker(Masking(weighed_on="validation"), tiny_notes.TASK, CONFIG, tiny_runs.OPTIMIZER)
+
+
+def test_held_out_words_are_counted_by_family():
+    """All notes of a row but one word of it are what they were: a model that has learnt the rows recovers its words."""
+    held_out = HeldOut(ROWS, tiny_notes.WORDS, 3, 0.15, tiny_notes.LENGTHS)
+    words = np.bincount(tiny_notes.WORDS.family[ROWS[ROWS > 1]] + 1, minlength=4)[1:]
+    graphdef, params = parameters.initialise(CONFIG, jax.random.key(0))
+    correct, total = held_out._counts(graphdef, params, ROWS, np.int32(0))
+    assert np.all(np.asarray(correct) <= np.asarray(total))
+    assert total[1] == total[2] == len(ROWS)  # one note a row: its pitch and its duration
+    assert total[0] <= len(ROWS)  # and its position, where it is the first note there
+    assert np.all(np.asarray(total) < words)
+
+
+@pytest.mark.slow
+def test_a_run_that_weighs_by_validation_goes_on_to_the_bit(tmp_path):
+    settings = {"evaluations": {}, "eval_period": 2, "save_period": 100, "log_period": 3}
+    masker = new_masker(weighed_on="validation", most=0.4, **OFTEN)
+    whole = tiny_runs.train(tmp_path / "whole", 9, tiny_notes.Batches(), config=CONFIG, masker=masker, **settings)
+    with pytest.raises(loop.Interrupted):
+        tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(stop_at=5), config=CONFIG, masker=masker, **settings)
+    again = tiny_runs.train(tmp_path / "parts", 9, tiny_notes.Batches(), config=CONFIG, masker=masker, **settings)
+    jax.tree.map(assert_array_equal, nnx.state(whole.model), nnx.state(again.model))
+    lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    assert lines == read_metrics(tmp_path / "parts" / "metrics.jsonl")
+    assert lines[0]["masker/accuracy/Pitch"] < 1
 
 
 @pytest.mark.parametrize("freezing", ["hardest", pytest.param("random", marks=pytest.mark.slow)])
