@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import loader
 import numpy as np
 import packing
+import precision
 import pytest
 import scaling
 import tokens
@@ -242,3 +243,17 @@ def test_generation_with_a_grammar_is_timed(writer, monkeypatch: pytest.MonkeyPa
     assert name == "tx1, tiny, batch 2"
     assert float(ratio) > 0
     assert min(map(float, milliseconds)) > 0
+
+
+def test_losses_are_compared_step_by_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def train(dtype, steps, folder, arguments):
+        assert arguments == ["--data_dir", "data"]
+        return np.full(steps, {"float32": 2.0, "auto": 2.02}[dtype]), {"float32": 4.0, "auto": 3.98}[dtype]
+
+    monkeypatch.setattr(precision, "train", train)
+    monkeypatch.setattr("sys.argv", ["precision.py", "--steps", "45", "--data_dir", "data"])
+    precision.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "means of 20 steps: +1.00, +1.00 %"
+    assert lines[1] == "mean of all 45 steps: +1.00 %"
+    assert lines[2] == "validation after the last: -0.50 %"
