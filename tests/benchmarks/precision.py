@@ -2,9 +2,9 @@
 
     python tests/benchmarks/precision.py [--steps 300] [--data_dir FOLDER]
 
-Both trainings see the same batches from the same weights. Single losses part where the rate is high, as they do after any
-change of rounding; so means of 20 steps are compared, the mean of all steps, and validation after the last one. Wanted: the
-mean over 300 steps within 0.5 % of float32's. Measured on two cores of an Intel Xeon with AMX: see README.md.
+Both trainings see the same batches from the same weights. Single losses part where the rate is high, as they do after
+any change of rounding; so means of 20 steps are compared, the mean of all steps, and validation after the last one.
+Wanted: the mean over 300 steps within 0.5 % of float32's. Measured on two cores of an Intel Xeon with AMX: README.md.
 """
 
 from __future__ import annotations
