@@ -1,4 +1,4 @@
-"""Losses with products in bfloat16 (`T5Config.dtype` "auto") against those in float32, over a training of the quickstart.
+"""Losses with products in bfloat16 (dtype "auto") against those in float32, over a training of the quickstart.
 
     python tests/benchmarks/precision.py [--steps 300] [--data_dir FOLDER]
 
