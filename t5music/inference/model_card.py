@@ -60,8 +60,8 @@ def write(
             f"# {name}\n",
             f"A T5 {metadata.config.version} for symbolic music, {trained}. Its tasks:\n",
             *(f"- `{each}`" for each in metadata.tasks or ["none"]),
-            "\n    pip install t5music",
-            f"    t5music generate song.mid --model_dir {name}\n",
+            "\n```sh\npip install t5music",
+            f"t5music generate song.mid --model_dir {name}\n```\n",
             f'In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name}")`. Ids are t5music\'s',
             "(`vocabulary.json` has the word of every id; 0 is padding, 1 the end, bytes begin at 3).\n",
             *_figures(figures or {}),
@@ -117,8 +117,8 @@ def _figures(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterat
 def _tuning(name: str, metadata: Metadata) -> Iterator[str]:
     """The lines that say how to train on from here."""
     yield "## Your own music\n"
-    yield "    t5music compile --midi my_music/ --name my_music"
-    yield f"    t5music train my_music --init {name} --model_dir runs/my_music\n"
+    yield "```sh\nt5music compile --midi my_music/ --name my_music"
+    yield f"t5music train my_music --init {name} --model_dir runs/my_music\n```\n"
     if lengths := metadata.feature_lengths:
         read, written = lengths.get("inputs", 0), lengths.get("targets", 0)
         yield f"It has learned to read {read:,} tokens and to write {written:,} at once, and has never seen more.\n"
