@@ -39,6 +39,7 @@ from t5music.errors import ConfigError
 
 # Scheme -> (fsspec's package for it, the extra of t5music that installs it).
 SCHEMES = {"gs": ("gcsfs", "gcs"), "s3": ("s3fs", "s3")}
+READ_BYTES = 16 * 2**20  # of an object that is read in parts
 TIMEOUT = 60.0  # seconds for one request
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
@@ -185,8 +186,13 @@ class BucketPath(_Base):
         """Opens the object to read it."""
         if mode not in ("r", "rb"):
             raise ValueError(f"objects are written whole, not opened with {mode!r}")
-        file = io.BytesIO(self.read_bytes())
+        file = io.BufferedReader(_Reader(self, self.stat().st_size), READ_BYTES)
         return file if mode == "rb" else io.TextIOWrapper(file, encoding or "utf-8")
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """The object's bytes from `start` up to `end`."""
+        with system_errors(self):
+            return self._system.cat_file(str(self), start=start, end=end)
 
     def read_bytes(self) -> bytes:
         """The object's content."""
@@ -252,6 +258,35 @@ class BucketPath(_Base):
             return None
 
 
+class _Reader(io.RawIOBase):
+    """An object that is read as it is needed, so that a large one is never in memory as a whole."""
+
+    def __init__(self, path: BucketPath, size: int) -> None:
+        self._path, self._size, self._position = path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size)
+        if end <= self._position:
+            return 0
+        content = self._path.read_range(self._position, end)
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+
 def _tag(info: Mapping[str, Any]) -> str:
     """The entity tag of an object, by what its library says of it."""
     return str(info.get("etag") or info.get("ETag"))
@@ -305,7 +340,8 @@ def prepare_libraries() -> None:
     """Tells the libraries how to reach buckets; before the first of them is used, and in vain afterwards."""
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
     if emulator:
-        os.environ.setdefault("TENSORSTORE_GCS_HTTP_URL", emulator)
+        address = emulator if "://" in emulator else f"http://{emulator}"
+        os.environ.setdefault("TENSORSTORE_GCS_HTTP_URL", address)
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # asks by gRPC, which no emulator answers
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises
     import fsspec.config

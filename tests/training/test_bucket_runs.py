@@ -27,7 +27,20 @@ def assert_same(folder, result, uninterrupted):
     assert (result.step, result.best_step) == (expected.step, expected.best_step)
 
 
-def test_a_run_in_a_bucket_is_the_run_on_a_disk(google_bucket, google_server, uninterrupted):
+def fail_now_and_then(server):
+    """Has the server refuse or delay some requests, as busy ones do."""
+    counter = itertools.count(1)
+
+    def fault(method, url):
+        number = next(counter)
+        return 503 if number % 17 == 0 else 429 if number % 29 == 0 else 0.2 if number % 23 == 0 else None
+
+    server.fault = fault
+
+
+@pytest.mark.parametrize("prepare", [fail_now_and_then, pytest.param(lambda server: None, marks=pytest.mark.slow)])
+def test_a_run_in_a_bucket_is_the_run_on_a_disk(google_bucket, google_server, uninterrupted, prepare):
+    prepare(google_server)
     folder = f"{google_bucket}/runs/one"
     assert_same(folder, tiny_runs.train(folder), uninterrupted)
     names = {name.removeprefix("runs/one/") for name in google_server.names(google_bucket[5:])}
@@ -38,6 +51,7 @@ def test_a_run_in_a_bucket_is_the_run_on_a_disk(google_bucket, google_server, un
     assert json.loads((path_of(folder) / "finished.json").read_text())["step"] == STEPS
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_stopped(google_bucket, uninterrupted):
     folder = f"{google_bucket}/run"
     with pytest.raises(tiny_runs.loop.Interrupted):
@@ -66,18 +80,6 @@ def test_runs_in_s3_are_killed_and_resumed_too(s3_bucket, uninterrupted):
     assert layout.steps_of(path_of(folder) / "checkpoints") == layout.steps_of(uninterrupted[0] / "checkpoints")
 
 
-def test_a_server_that_fails_now_and_then_changes_nothing(google_bucket, google_server, uninterrupted):
-    folder = f"{google_bucket}/run"
-    counter = itertools.count(1)
-
-    def fault(method, url):
-        number = next(counter)
-        return 503 if number % 17 == 0 else 429 if number % 29 == 0 else 0.2 if number % 23 == 0 else None
-
-    google_server.fault = fault
-    assert_same(folder, tiny_runs.train(folder), uninterrupted)
-
-
 def forbid(server, bucket):
     server.fault = lambda method, url: 403
 
@@ -87,9 +89,14 @@ def vanish(server, bucket):
 
 
 @pytest.mark.parametrize(
-    ("fail", "message"), [(forbid, "access is denied|403|permission"), (vanish, "no such|does not exist|not found|404")]
+    ("fail", "message", "at"),
+    [
+        (forbid, "access is denied|403|permission", 8),
+        pytest.param(forbid, "access is denied|403|permission", 5, marks=pytest.mark.slow),
+        pytest.param(vanish, "no such|does not exist|not found|404", 8, marks=pytest.mark.slow),
+        pytest.param(vanish, "no such|does not exist|not found|404", 5, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("at", [8, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_bucket_that_is_lost_is_named_and_the_run_goes_on_when_it_is_back(
     google_bucket, google_server, uninterrupted, fail, message, at
 ):
@@ -105,7 +112,6 @@ def test_a_bucket_that_is_lost_is_named_and_the_run_goes_on_when_it_is_back(
         tiny_runs.train(folder, batches=Failing())
     google_server.fault = lambda method, url: None
     assert_same(folder, tiny_runs.train(folder), uninterrupted)
-    jax.clear_caches()
 
 
 def test_the_lock_is_the_holder_s_until_it_is_given_back(google_bucket, google_server):
