@@ -114,12 +114,16 @@ def copying(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("stride", [16, 60])
 def test_every_cell_of_every_piece_counts_once_after_its_past(tmp_path: Path, stride: int):
     settings = {"lengths": None, "batch_size": 2, "limit": None, "stride": stride}
-    figures = evaluator.Evaluator([store_of(tmp_path / "grid")], "validation", **settings).evaluate(["a run"])["grid"]
+    grid = evaluator.Evaluator([store_of(tmp_path / "grid")], "validation", **settings)
+    figures = grid.evaluate(["a run"])["grid"]
     rows = default().rows
     copied, others = math.log(2), math.log(2) + math.log(rows - 1)  # of a cell that is copied, and of any other one
     costs = [[math.log(rows)] * 4, [math.log(rows)] * 4 + [copied, copied, others, others]]
     costs.append([math.log(rows)] * 4 + [copied] * 156)
     assert figures["cells"] == 172
+    tallies = grid.tallies["grid"]["nats_per_cell"]
+    assert tallies.wholes == [len(cost) for cost in costs]
+    assert tallies.parts == pytest.approx(list(map(sum, costs)), rel=1e-5)
     assert figures["nats_per_cell"] == pytest.approx(sum(map(sum, costs)) / 172, rel=1e-5)
     assert figures["nats_per_cell_by_piece"] == pytest.approx(np.mean([np.mean(cost) for cost in costs]), rel=1e-5)
     assert figures["nats_per_end"] == pytest.approx(others, rel=1e-5)

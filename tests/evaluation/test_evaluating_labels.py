@@ -142,6 +142,9 @@ def test_one_label_is_written_for_each_note_that_is_seen(
     assert set(found) - set(expected) == {
         "loss", "perplexity", "accuracy", "likelihood_accuracy", "majority_accuracy", "skyline_accuracy",
     }  # fmt: skip
+    tallies = evaluator.tallies["melody"]["note_accuracy"]
+    assert tallies.wholes == list(COUNTS)
+    assert sum(tallies.parts) / sum(tallies.wholes) == pytest.approx(found["note_accuracy"])
     matrix = sklearn_metrics.confusion_matrix(true, answered, labels=ROLES)
     np.testing.assert_array_equal(evaluator.confusions["melody"].counts[:3, :3], matrix)
     assert evaluator.confusions["melody"].counts[:, 3].sum() == 1

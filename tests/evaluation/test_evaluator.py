@@ -20,7 +20,7 @@ from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, write_mixture
 from t5music.data.vocabulary import default
 from t5music.errors import CheckpointError
-from t5music.evaluation import checkpoint_choice, follow, results
+from t5music.evaluation import checkpoint_choice, example_tallies, follow, results
 from t5music.evaluation import evaluator as evaluating
 from t5music.evaluation.task_evaluations import OwnMetric
 from t5music.model import parameters
@@ -167,6 +167,20 @@ def test_every_member_of_an_ensemble_takes_its_best_for_each_task(place: Path, c
     assert all(f"{run}: {task} takes step" in output for run in runs for task in ASKED)
     document = json.loads((place / "a" / "ensemble_validation_best_for_task.json").read_text())
     assert "checkpoint_step" not in document["results"]["music"]
+
+
+def test_what_each_example_adds_to_a_figure_is_written_where_asked(place: Path, tmp_path: Path):
+    run = place / "a"
+    evaluate(place, "--model_dir", str(run), f"--gin.OUTPUT_DIR='{tmp_path / 'stage'}'")
+    figures = json.loads((tmp_path / "stage" / "eval_validation.json").read_text())
+    tallies = example_tallies.read(tmp_path / "stage", "kind", "accuracy")
+    assert tallies is not None
+    assert set(tallies.parts) <= {0.0, 1.0}
+    assert tallies.wholes == [1.0] * 5
+    assert sum(tallies.parts) / 5 == pytest.approx(figures["kind"]["accuracy"])
+    assert example_tallies.read(tmp_path / "stage", "kind", "macro_f1") is None
+    assert example_tallies.read(tmp_path / "stage", "music", "bits_per_note") is None
+    assert example_tallies.read(tmp_path, "kind", "accuracy") is None
 
 
 def test_samples_are_of_one_checkpoint(place: Path, capsys):

@@ -30,6 +30,7 @@ from t5music.model import parameters, sharding
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.model.network import T5
 from t5music.runs import initial_weights, print_plan
+from t5music.runs.settings import InitialModel
 from t5music.runs.stores import STORES
 from t5music.training import optimizers, schedules
 from t5music.training.checkpoints.checkpoint import Checkpoint
@@ -163,6 +164,7 @@ def test_a_label_that_can_be_heard_is_learnt(tmp_path: Path, task: str, head: st
         for batch, (logits, weights) in answers(trained.model, validation(task, head))
     ]
     assert np.concatenate(right).mean() > 0.9
+    assert result.metrics["validation/accuracy"] == pytest.approx(np.concatenate(right).mean(), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +266,20 @@ def test_what_cannot_be_is_refused(tmp_path: Path, task: str, head: str, setting
     with pytest.raises(ConfigError, match=message):
         train(task, tmp_path / "run", head, **settings)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "goes on with all of a checkpoint: set INITIAL_CHECKPOINT_PATH"),
+        ({"initial_checkpoint_path": "run", "head": "notes"}, "go without InitialModel.head"),
+        ({"initial_checkpoint_path": "run", "restore": ["encoder.*"]}, "go without InitialModel.restore"),
+        ({"initial_checkpoint_path": "run", "adapter_dim": 8}, "go without InitialModel.adapter_dim"),
+    ],
+)
+def test_an_optimizer_state_goes_with_all_of_its_checkpoint(settings: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        InitialModel(optimizer_state=True, **settings)
 
 
 def test_a_decoder_only_checkpoint_has_no_encoder(tmp_path: Path, written):

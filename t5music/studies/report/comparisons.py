@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from t5music.evaluation import example_tallies
 from t5music.studies.grid import Column, Study
@@ -26,20 +27,23 @@ def compare(study: Study, column: Column, entries: Mapping[str, Entry]) -> dict[
     best = statistics.best(means, higher_is_better=higher)
     controls = study.controls or (study.baseline,)
     rival = statistics.best({row: means[row] for row in controls if row in means}, higher_is_better=higher)
-    compared = [row for row in entries if row not in controls and rival is not None]
-    p_values = {row: statistics.paired_p(entries[row].finished, entries[rival].finished) for row in compared if rival}
-    corrected = statistics.holm(p_values)
+    against: dict[str, dict[str, Any]] = {}  # row -> fields of its entry
+    if rival is not None:
+        compared = [row for row in entries if row not in controls]
+        p_values = {row: statistics.paired_p(entries[row].finished, entries[rival].finished) for row in compared}
+        corrected = statistics.holm(p_values)
+        against = {
+            row: {
+                "rival": rival,
+                "difference": _difference(entries[row], entries[rival]),
+                "interval": _interval(entries[row], entries[rival]),
+                "p": p_values[row],
+                "corrected": corrected[row],
+            }
+            for row in compared
+        }
     return {
-        row: dataclasses.replace(
-            entry,
-            best=row == best,
-            bold=row in bold,
-            rival=rival if rival is not None and row in compared else "",
-            difference=_difference(entry, entries[rival]) if rival is not None and row in compared else None,
-            interval=_interval(entry, entries[rival]) if rival is not None and row in compared else None,
-            p=p_values.get(row),
-            corrected=corrected.get(row),
-        )
+        row: dataclasses.replace(entry, best=row == best, bold=row in bold, **against.get(row, {}))
         for row, entry in entries.items()
     }
 
@@ -75,15 +79,13 @@ def _tallies(value: Value, column: Column) -> statistics.Tallies | None:
 def row_chosen(entries: Mapping[str, Entry], settings: Sequence[str]) -> Entry:
     """The entry of the setting whose mean validation figure is the best; without any figures where one is missing."""
     column = next(iter(entries.values())).column
-    figures = {setting: _validation(entries[setting]) for setting in settings}
-    if any(figure is None for figure in figures.values()):
+    figures = [figure for setting in settings if (figure := _validation(entries[setting])) is not None]
+    if not figures or len(figures) < len(settings):
         return Entry(column)
-    means = {setting: value for setting, figure in figures.items() if figure is not None for _, value in [figure]}
-    (metric,) = {metric for figure in figures.values() if figure is not None for metric, _ in [figure]}
+    metric = figures[0][0]
+    means = {setting: mean for setting, (_, mean) in zip(settings, figures, strict=True)}
     higher = dataclasses.replace(column, metric=metric).higher_is_better
-    choice = statistics.best(means, higher_is_better=higher)
-    if choice is None:
-        return Entry(column)
+    choice = statistics.best(means, higher_is_better=higher) or settings[0]
     return dataclasses.replace(entries[choice], choice=choice, best=False, bold=False)
 
 
@@ -109,8 +111,8 @@ def size(study: Study, entries: Mapping[str, Entry]) -> Size | None:
                 return None
             examples = int(results["examples"])
             notes = int(results["notes"]) if "note_" in entry.column.metric and "notes" in results else None
-            share = entries[study.baseline].mean
-            has_error = entry.column.metric == "accuracy" and "majority_accuracy" in results and share is not None
-            error = math.sqrt(share * (1 - share) / examples) if has_error and share is not None and examples else None
+            share, error = entries[study.baseline].mean, None
+            if share is not None and examples and entry.column.metric == "accuracy" and "majority_accuracy" in results:
+                error = math.sqrt(share * (1 - share) / examples)
             return Size(examples, notes, error)
     return None
