@@ -94,9 +94,9 @@ def test_sub_folders_are_labels_only_if_a_person_says_so(labels_of: Callable[...
     capsys.readouterr()
     (tmp_path / "other" / "one").mkdir(parents=True)
     (tmp_path / "other" / "one" / "a.mid").write_bytes(b"one")
-    assert labels_of("", folder="other") == [], "of one sub-folder nobody is asked"
+    assert labels_of("", folder="other", force=True) == [], "of one sub-folder nobody is asked"
     (tmp_path / "music" / "labels.csv").write_text("file,genre\nrock/a.mid,x\njazz/b.mid,y\n")
-    assert labels_of("") == ["genre"], "nor where there is a table"
+    assert labels_of("", force=True) == ["genre"], "nor where there is a table"
     assert capsys.readouterr().err == ""
     assert labels_of("", folder_labels="folders") == ["folder", "genre"]
 
