@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import os
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # Tests that start processes of their own use the same helpers there (`pythonpath` in pyproject.toml is pytest's alone).
 _HELPERS = str(Path(__file__).resolve().parent / "helpers")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_HELPERS, os.environ.get("PYTHONPATH")]))
 
-# A command that a test calls keeps no compiled programs: JAX would go on writing into the test's folder after its end.
-os.environ["T5MUSIC_COMPILATION_CACHE"] = "off"
-# XLA optimises little: tests compile more than they compute.
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+# Tests compile more than they compute, so XLA optimises little, and takes the faster compiler of its two for the CPU.
+# What the environment sets stays.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
+
+# Without a time limit, as a busy machine is not a failure. `--hypothesis-profile=thorough` looks for faults for longer.
+hypothesis.settings.register_profile("t5music", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("t5music")
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is compiled twice: all tests of a process, and the processes they start, share a folder of programs."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    os.environ |= {name.upper(): str(value) for name, value in settings.items()}
+    if "jax" in sys.modules:  # else it is imported with these; tests of music alone do without the second that takes
+        for name, value in settings.items():
+            sys.modules["jax"].config.update(name, value)
 
 
 @pytest.fixture(scope="session")
@@ -97,32 +117,21 @@ def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.fixture
-def optimised() -> Iterator[None]:
+def optimised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Programs as XLA compiles them for users: for what they cost, and for products in bfloat16."""
     import jax  # a second, which tests of music alone do without
+    from jax._src import compiler  # options of a single program have no other way in
 
+    emitters = {"xla_cpu_use_fusion_emitters": "True"}
+    options = compiler.get_compile_options
+    monkeypatch.setattr(
+        compiler,
+        "get_compile_options",
+        lambda *sizes, env_options_overrides=None, **more: options(
+            *sizes, env_options_overrides={**emitters, **(env_options_overrides or {})}, **more
+        ),
+    )
+    former = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
-
-
-@pytest.fixture(scope="session")
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where modules that compile the same few tiny programs keep them."""
-    return tmp_path_factory.mktemp("compilation_cache")
-
-
-@pytest.fixture(scope="module")
-def compiled_once(compilation_cache: Path) -> Iterator[None]:
-    """Nothing is compiled twice: for modules whose runs compile the same few tiny programs."""
-    import jax  # a second, which tests of music alone do without
-
-    keep = {"jax_compilation_cache_dir": str(compilation_cache), "jax_persistent_cache_min_compile_time_secs": 0.0}
-    former = {name: jax.config.values[name] for name in keep}
-    for name, value in keep.items():
-        jax.config.update(name, value)
-        os.environ[name.upper()] = str(value)  # for processes that tests start
-    yield
-    for name, value in former.items():
-        jax.config.update(name, value)
-        del os.environ[name.upper()]
+    jax.config.update("jax_disable_most_optimizations", former)

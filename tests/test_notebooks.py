@@ -172,8 +172,6 @@ def execute(path: Path, overrides: str, folder: Path) -> list[dict[str, Any]]:
 )
 def test_runs_from_top_to_bottom(path: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("T5MUSIC_DATA", str(data_dir))
-    # Most of the time goes into compiling: programs that run once need not be fast.
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel shows what is drawn
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / "jupyter"))  # no settings or kernels of whoever runs this

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import hypothesis
 import numpy as np
 import pytest
 
@@ -13,9 +12,6 @@ from t5music.data.objectives import Objective
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, TokenStore
 from t5music.data.vocabulary import FIRST_EVENT, Vocabulary, default
-
-hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is not a failure
-hypothesis.settings.load_profile("any machine")
 
 MakeStore = Callable[..., TokenStore]
 

@@ -32,8 +32,6 @@ from t5music.training.loop import FINISHED_FILE
 from t5music.training.metric_writers import read_metrics
 from t5music.training.train_state import TrainState
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 CONFIG = T5Config(
     vocab_size=default().rows,
     d_model=16,

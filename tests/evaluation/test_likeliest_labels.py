@@ -15,9 +15,6 @@ from t5music.model import parameters
 from t5music.model.config import EOS_ID
 from t5music.training.losses import logits_of
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
-
 WORDS = np.array([40, 33, 71], np.int32)
 COUNTS = (3, 0, 5, 1)  # answers of each example; none in the second, which is padding
 

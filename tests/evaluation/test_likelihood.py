@@ -10,8 +10,6 @@ from tiny_runs import EXAMPLES, LABELS, batches_of
 from t5music.evaluation import likelihood, written_answers
 from t5music.model import decoding, parameters
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 apply = jax.jit(lambda model, *tokens: model(*tokens))
 
 

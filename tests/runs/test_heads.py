@@ -37,8 +37,6 @@ from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.train_state import Params, TrainState
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 CONFIG = T5Config(
     vocab_size=default().rows,
     d_model=16,

@@ -238,7 +238,11 @@ for name, value in one[1].items():
 @pytest.mark.slow
 def test_eight_devices_train_the_same_parts():
     code = ON_EIGHT_DEVICES.format(folder=str(Path(__file__).parent))
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+    }
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 

@@ -181,5 +181,5 @@ def test_four_devices_train_as_one_and_resume_on_another_mesh(tmp_path):
     code = ON_FOUR_DEVICES.format(
         folder=str(Path(__file__).parent), one=str(tmp_path / "one"), four=str(tmp_path / "four")
     )
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"}
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})

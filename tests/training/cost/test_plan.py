@@ -1,9 +1,8 @@
-"""Plans: against XLA's own analysis of compiled steps, and for pods that nobody here has."""
+"""Plans: against XLA's own analysis of training steps, and for pods that nobody here has."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import pytest
@@ -20,19 +19,16 @@ ADAFACTOR = optimizers.adafactor(schedules.constant())
 LENGTHS = {"inputs": 128, "targets": 48}
 CLASSIFIER = {"architecture": "encoder", "num_decoder_layers": 0, "num_labels": 5}
 
-pytestmark = pytest.mark.usefixtures("optimised")
 
-
-@functools.cache
-def compiled(config: T5Config, rows: int, microbatches: int = 1):
-    """The training step on one device, as XLA compiled it."""
+def lowered(config: T5Config, rows: int, microbatches: int = 1) -> jax.stages.Lowered:
+    """The training step on one device, as XLA is given it."""
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     graphdef, abstract = parameters.abstract(config)
     transformation = ADAFACTOR.transformation(states.logical_axes(abstract))
     target = states.abstract_state(abstract, transformation, mesh)
     step = train_step.make_train_step(graphdef, transformation, target, microbatches=microbatches)
     with jax.set_mesh(mesh):
-        return step.lower(target, memory.abstract_batch(config, rows, LENGTHS)).compile()
+        return step.lower(target, memory.abstract_batch(config, rows, LENGTHS))
 
 
 def shape(**changes) -> T5Config:
@@ -87,13 +83,14 @@ def test_flops_of_a_classifier_are_those_of_the_encoder_and_the_head():
 def test_flops_agree_with_xla(changes):
     # XLA counts what is not a product too, and the first layers' inputs need no gradient: a few per cent.
     config = shape(**changes)
-    counted = compiled(config, 8).cost_analysis()["flops"]
+    counted = lowered(config, 8).cost_analysis()["flops"]
     assert flops.train_flops(config, rows=8, **LENGTHS) == pytest.approx(counted, rel=0.1)
 
 
 # ------------------------------------------------------------------------------------------------ memory
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize(
     ("changes", "microbatches"),
     [
@@ -112,7 +109,7 @@ def test_memory_agrees_with_xla(changes, microbatches):
     config = shape(**changes)
     one = sharding.make_mesh(devices=1)
     step_memory = memory.of_step(config, ADAFACTOR, one, rows=8, lengths=LENGTHS, microbatches=microbatches)
-    analysis = compiled(config, 8, *([microbatches] if microbatches > 1 else [])).memory_analysis()
+    analysis = lowered(config, 8, microbatches).compile().memory_analysis()
     held = step_memory.parameters + step_memory.optimizer + step_memory.batch
     assert held == pytest.approx(analysis.argument_size_in_bytes, rel=0.001)
     temporary = step_memory.gradients + step_memory.activations + step_memory.logits + step_memory.workspace
