@@ -46,6 +46,8 @@ study.columns = {{"song": "test/song/bits_per_note"}}
 TINY = """
 include "runs/train.gin"
 include "models/t5_1_1/tiny.gin"
+T5Config.num_encoder_layers = 1
+T5Config.num_decoder_layers = 1
 MIXTURE_OR_TASK_NAME = "song"
 INITIAL_CHECKPOINT_PATH = None
 TASK_FEATURE_LENGTHS = {"inputs": 8, "targets": 32}

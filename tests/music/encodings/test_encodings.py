@@ -19,7 +19,7 @@ from t5music.music.midi import reader
 from t5music.music.score import DRUMS, Score
 
 every_encoding = pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
-MANY = settings(deadline=None, max_examples=60)
+FEWER = settings(max_examples=settings.default.max_examples // 2)  # they are dear
 SHORT = scores(last_onset=1_000, longest=400)  # at most 70 minutes, at one tick a quarter and 20 quarters a minute
 MUSIC = scores(last_onset=1_000, longest=400, min_notes=1)
 
@@ -72,7 +72,7 @@ def test_what_the_words_say(encoding):
 
 
 @every_encoding
-@MANY
+@FEWER
 @given(score=MUSIC, interval=st.integers(-12, 12))
 def test_moved_words_are_the_transposed_score(encoding, score, interval):
     try:
@@ -148,21 +148,21 @@ def check_round_trip(encoding: encodings.Encoding, score: Score) -> None:
 
 
 @every_encoding
-@MANY
+@FEWER
 @given(data=st.data())
 def test_round_trip(encoding, data):
     check_round_trip(encoding, playable(encoding, data.draw(SHORT)))
 
 
 @every_encoding
-@MANY
+@FEWER
 @given(data=st.data())
 def test_round_trip_of_odd_scores(encoding, data):
     check_round_trip(encoding, playable(encoding, data.draw(any_scores())))
 
 
 @every_encoding
-@MANY
+@FEWER
 @given(data=st.data())
 def test_round_trip_through_midi(encoding, data):
     score = playable(encoding, data.draw(MUSIC))
@@ -208,7 +208,7 @@ def test_round_trip_of_real_music(real_music, archive, pattern, files):
 
 
 @every_encoding
-@MANY
+@FEWER
 @given(data=st.data())
 def test_anything_decodes(encoding, data):
     events = data.draw(event_arrays(encoding))
@@ -261,7 +261,7 @@ def test_pieces_beyond_the_limit_are_refused(encoding):
 
 
 @every_encoding
-@MANY
+@FEWER
 @given(data=st.data())
 def test_segments_and_chunks(encoding, data):
     score = playable(encoding, data.draw(MUSIC))
@@ -296,7 +296,7 @@ def test_too_short_segments(encoding):
 
 
 @every_encoding
-@MANY
+@FEWER
 @given(data=st.data())
 def test_split_seconds(encoding, data):
     score = playable(encoding, data.draw(MUSIC))

@@ -21,7 +21,7 @@ from t5music.music.encodings.tx2.encoding import EXPRESSION, TIMBRE, TX2, VOLUME
 from t5music.music.score import Score
 
 every_grammar = pytest.mark.parametrize("name", GRAMMARS)
-MANY = settings(deadline=None, max_examples=40)
+FEWER = settings(max_examples=settings.default.max_examples // 2)  # they are dear
 SCORES = scores(last_onset=1_000, longest=400) | any_scores()
 
 
@@ -58,7 +58,7 @@ def ordered(rules: Grammar, events: np.ndarray) -> list[int]:
 
 
 @every_grammar
-@MANY
+@FEWER
 @given(data=st.data())
 def test_the_words_of_any_score_are_legal(name, data):
     rules, part = encodings.grammar_of(name), encodings.grammar_of(name, complete=False, inside=True)
@@ -72,7 +72,7 @@ def test_the_words_of_any_score_are_legal(name, data):
     assert faults(encodings.grammar_of(name, complete=False), chunks, before) == []
 
 
-@MANY
+@FEWER
 @given(score=SCORES, data=st.data())
 def test_volumes_and_timbres_are_legal(score, data):
     rules = encodings.grammar_of("tx2")
@@ -186,7 +186,7 @@ def test_random_music_has_at_most_20000_bars():
 
 
 @every_grammar
-@MANY
+@FEWER
 @given(data=st.data())
 def test_legal_is_exactly_what_encode_writes(name, data):
     """Of legal music with a word changed, left out, doubled or moved, legal is what encode would write."""

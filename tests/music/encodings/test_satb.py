@@ -25,7 +25,7 @@ from t5music.music.encodings.satb.grid import (
 from t5music.music.score import DRUMS, NOTE, TEMPO, Score
 
 SATB = encodings.get("satb")
-MANY = settings(deadline=None, max_examples=60)
+FEWER = settings(max_examples=settings.default.max_examples // 2)  # they are dear
 
 
 def score_of(*rows: tuple[int, int, int, int], names: tuple[str, ...] = (), ticks: int = 480) -> Score:
@@ -173,7 +173,7 @@ def test_a_gap_keeps_its_length():
 # ------------------------------------------------------------------------------------------------------- properties
 
 
-@MANY
+@FEWER
 @given(grid=grids(), ticks=st.sampled_from([4, 96, 480, 10_080]))
 def test_any_grid_is_a_score_is_a_file_and_back(grid, ticks):
     score = to_score(grid)
@@ -189,7 +189,7 @@ def test_any_grid_is_a_score_is_a_file_and_back(grid, ticks):
     assert np.array_equal(SATB.of_grid(grid), events)
 
 
-@MANY
+@FEWER
 @given(score=scores(last_onset=3_000, longest=900, min_notes=1))
 def test_every_note_of_a_voice_is_heard_where_it_begins(score):
     """Unless another one of its voice begins in the same cell; and nothing else is heard."""
