@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from t5music import json_files, written_text
+from t5music import written_text
 from t5music.files import open_regular
 from t5music.terms import NOT_STATED, TrainingRun, all_permissive, shared_licence
 from t5music.training.checkpoints.metadata import Metadata
@@ -86,9 +89,11 @@ def read_figures(checkpoint: Path) -> dict[str, Any]:
         path = checkpoint.parent.parent / f"eval_{split}.json"
         try:
             if path.stat().st_mtime >= checkpoint.stat().st_mtime:
-                results = json_files.read_json(path)
-                figures[split] = json_files.parse_value(Mapping[str, Mapping[str, float]], results, split)
-        except (OSError, ValueError):
+                figures[split] = {
+                    task: {name: value for name, value in metrics.items() if math.isfinite(value)}
+                    for task, metrics in json.loads(path.read_text("utf-8")).items()
+                }
+        except (OSError, ValueError, TypeError, AttributeError):  # not there, or not what `t5music eval` writes
             continue
     return figures
 
@@ -133,14 +138,14 @@ def _data(trained_on: Sequence[TrainingRun]) -> Iterator[str]:
     yield "The weights went through these training runs, in this order:\n"
     yield "| trained on | steps | corpus | licence | weights may be given away | source |"
     yield "|---|---:|---|---|---|---|"
-    for run in trained_on:
-        steps = "" if run.steps is None else f"{run.steps:,}"
-        for terms in run.data:
+    for (task, data), runs in itertools.groupby(trained_on, key=lambda run: (run.task, run.data)):
+        steps = " + ".join(f"{run.steps:,}" for run in runs if run.steps is not None)
+        for terms in data:
             permissive = terms.permissive or "not sure: read its terms"
-            cells = (run.task, steps, terms.corpus, terms.licence, permissive, terms.source)
+            cells = (task, steps, terms.corpus, terms.licence, permissive, terms.source)
             yield f"| {' | '.join(map(written_text.markdown, cells))} |"
-        if not run.data:
-            yield f"| {written_text.markdown(run.task)} | {steps} | not known | {NOT_STATED} | not sure | |"
+        if not data:
+            yield f"| {written_text.markdown(task)} | {steps} | not known | {NOT_STATED} | not sure | |"
     verdict = (
         "All these data are free, so these weights may be given away."
         if all_permissive(trained_on)
