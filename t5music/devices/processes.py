@@ -53,7 +53,7 @@ def place_from_flags(coordinator: str | None, processes: int | None, process_id:
         missing = ", ".join(name for name, value in flags.items() if value is None)
         raise ConfigError(f"--coordinator, --processes and --process_id go together: {missing} is missing")
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+    if not host or not (port.isascii() and port.isdecimal() and len(port) <= 5) or not 0 < int(port) < 2**16:
         raise ConfigError(
             f"--coordinator {coordinator}: write HOST:PORT, the address of process 0 and a free port there"
         )

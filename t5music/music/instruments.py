@@ -55,7 +55,7 @@ def programs_named(name: str) -> list[int]:
     Raises ConfigError for a name that means none.
     """
     text = name.strip().lower()
-    if text.isascii() and text.isdigit() and int(text) <= DRUMS:
+    if text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) <= DRUMS:
         return [int(text)]
     if text in ("drums", "percussion"):
         return [DRUMS]
