@@ -22,8 +22,12 @@ from t5music.inference import output_files, placement, requests
 from t5music.inference.trained_model import TrainedModel, encode_prompts, load
 from t5music.model import decoding
 from t5music.music import encodings, midi, music_files, pianoroll
+from t5music.music.encodings.tx1.encoding import TX1
 from t5music.music.midi import insertion
 from t5music.music.score import DRUMS, NOTE, Score
+from t5music.sound import render, sound_files
+from t5music.sound.fonts import find_font
+from t5music.sound.soundfont import SoundFont
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
@@ -114,17 +118,20 @@ def generate(
     checkpoint: str = selection.LATEST,
     variants: int = 1,
     force: bool = False,
+    sound: bool = False,
+    sound_font: str | None = None,
     seed: int = 0,
     **sampling: Any,
 ) -> list[Path]:
-    """`t5music generate`: writes the music as MIDI or MusicXML and, beside it, as a piano roll.
+    """`t5music generate`: writes the music as MIDI or MusicXML and, beside it, as a piano roll and as sound.
 
     Args:
         file: the MIDI file or score; None for tasks that need none. Where the task extends a MIDI file, its events stay
             byte for byte and new notes are put into it (see `insertion`).
         model_dir: the run whose model is used, or an exported model.
         task: one of the model's tasks, or its kind; the one that fits if None (see `requests.choose`).
-        output: the file to write, MIDI or MusicXML by its name; named after `file` and the task if None.
+        output: the file to write, MIDI or MusicXML by its name, or sound, beside which there is MIDI then; named after
+            `file` and the task if None.
         region: (begin, end) in seconds, for tasks that fill a gap.
         caption: for tasks that compose by a description.
         style: of the new music, one of those of the model's tasks; the style that the file has if None.
@@ -132,6 +139,8 @@ def generate(
         checkpoint: of the run: "latest", "best" or a step.
         variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on.
         force: whether files that exist may be replaced.
+        sound: whether to write sound, too.
+        sound_font: what to play it with; see `fonts.find_font`.
         seed: of the first answer.
         sampling: see `answer`.
 
@@ -140,24 +149,30 @@ def generate(
 
     Raises:
         CheckpointError: a model that is missing, damaged or of another vocabulary.
-        ConfigError: a task the model was not trained on, or that does not go with these arguments.
+        ConfigError: a task the model was not trained on, or that does not go with these arguments; no sound font.
         DataError: a file that cannot be written.
         MidiError: a file that cannot be read, or that gives nothing to ask.
     """
     if output is not None:
-        output_files.music_paths(output, file, variants, force=force)
+        output_files.paths_with_sound(output, file, variants, sound=sound, force=force)
+        sound = sound or sound_files.is_sound(output)
     score = music_files.read(file) if file is not None else None
+    font = _font(sound_font, score) if sound else None
     trained = load(model_dir, checkpoint)
     chosen, style_remarks = requests.choose(
         trained, task, model_dir, score, region=region, caption=caption, style=style
     )
     music_name = files.printable_name(file) if file is not None and chosen.needs_music else chosen.kind
     stem = path_of(file).stem if file is not None and chosen.needs_music else "music"
-    paths = output_files.music_paths(output or f"{stem}_{chosen.kind}.mid", file, variants, force=force)
+    paths = output_files.paths_with_sound(
+        output or f"{stem}_{chosen.kind}.mid", file, variants, sound=sound, force=force
+    )
+    if sound and font is None and (instruments or not isinstance(encodings.get(chosen.encoding), TX1)):
+        font = SoundFont(find_font())
     score = score if score is not None else Score(480, np.empty(0, NOTE))
     chosen, remarks = requests.fitted(trained, chosen, score, music_name)
     programs = requests.programs(instruments, chosen, score)
-    for number, path in enumerate(paths):
+    for number, (path, sound_path) in enumerate(paths):
         music = answer(trained, chosen, score, music_name, seed=seed + number, programs=programs, **sampling)
         if file is not None and chosen.extends:
             result = _extended(file, score, music, chosen, programs)
@@ -177,7 +192,35 @@ def generate(
             title = f"{files.printable_name(stem)}: {chosen.kind}"
             pianoroll.draw(result.score, picture, new_notes=result.is_new, title=title)
             print(f"{picture}: piano roll")
-    return paths
+            if sound_path is not None:
+                _write_sound(sound_path, result.data, font)
+    return [path for path, _ in paths]
+
+
+def _font(sound_font: str | None, score: Score | None) -> SoundFont | None:
+    """The font that plays, or None where it is too early to know whether one is needed: for the NES's music, it is not.
+
+    Raises ConfigError where there is none, and MidiError for a prompt whose sound would be too long.
+    """
+    if score is not None:
+        render.require_short(score, "the prompt")
+    if sound_font is None and (score is None or not render.needs_font(score)):
+        return None
+    return SoundFont(find_font(sound_font))
+
+
+def _write_sound(path: Path, data: bytes, font: SoundFont | None) -> None:
+    """Writes the sound of a MIDI file, and prints what it is."""
+    score = midi.read(data)
+    samples = render.render(data, font)
+    sound_files.write(path, samples, render.RATE)
+    remarks = []
+    player = "the NES's own waveforms"
+    if font is not None and render.needs_font(score):
+        player, remarks = font.name, font.substitutes(np.unique(score.notes["program"]).tolist())
+    print(f"{path}: {samples.shape[1] / render.RATE:.1f} s of sound, by {player}")
+    for remark in remarks:
+        print(f"  {remark}")
 
 
 class Result(NamedTuple):

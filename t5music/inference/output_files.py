@@ -8,11 +8,53 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from t5music.errors import ConfigError
 from t5music.files import is_there, require_free_file
 from t5music.music.music_files import OUTPUT_SUFFIXES
+from t5music.sound import sound_files
 from t5music.storage import path_of
+
+
+class MusicAndSound(NamedTuple):
+    """The files of an answer: its music, and its sound, None where there is none."""
+
+    music: Path
+    sound: Path | None
+
+
+def paths_with_sound(
+    output: str | os.PathLike[str], file: str | None, variants: int, *, sound: bool, force: bool
+) -> list[MusicAndSound]:
+    """Returns the files to write, for each variant: song.mid, and song.wav where there is sound.
+
+    Args:
+        output: the name of the music or of the sound; the other one has the same name but for its ending.
+        file: as for `music_paths`, as variants and force.
+        variants: likewise.
+        sound: whether there is sound beside music; where `output` is sound's, there always is.
+        force: likewise.
+
+    Raises:
+        ConfigError: as `music_paths`, or sound in a format that needs soundfile, which is not installed.
+    """
+    path = path_of(output)
+    is_sound = sound_files.is_sound(path)
+    if not is_sound and path.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise ConfigError(
+            f"--output {path}: its name must end in {', '.join(OUTPUT_SUFFIXES)} (music), or in "
+            f"{', '.join(sound_files.SUFFIXES)} (sound, beside music)"
+        )
+    music = music_paths(path.with_suffix(".mid") if is_sound else path, file, variants, force=force)
+    if not (sound or is_sound):
+        return [MusicAndSound(path, None) for path in music]
+    suffix = path.suffix if is_sound else sound_files.WAV
+    sounds = [path.with_suffix(suffix) for path in music]
+    for path in sounds:
+        sound_files.require_writable(path, "--output")
+        require_free_file(path, "--output", force=force)
+    return [MusicAndSound(*pair) for pair in zip(music, sounds, strict=True)]
 
 
 def music_paths(output: str | os.PathLike[str], file: str | None, variants: int, *, force: bool) -> list[Path]:

@@ -9,7 +9,7 @@ from t5music.cli.flags import add_force, add_model, choose_model, prepare_device
 from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
 
-HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, and a piano roll."
+HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, and sound."
 MAX_SEED = 2**63 - 1
 MAX_VARIANTS = 100
 
@@ -30,9 +30,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=place,
         metavar="FILE",
-        help="the MIDI file (.mid) or score (.musicxml, .mxl) to write (default: FILE_TASK.mid in the current folder)",
+        help="the MIDI file (.mid), score (.musicxml, .mxl) or sound (.wav; .flac, .ogg, .mp3 with the [sound] "
+        "extra) to write; beside sound there is MIDI (default: FILE_TASK.mid in the current folder)",
     )
     add_force(parser)
+    parser.add_argument("--sound", action="store_true", help="write sound, too: FILE_TASK.wav")
+    parser.add_argument(
+        "--sound_font",
+        type=place,
+        metavar="FILE",
+        help="the sound font (.sf2) that plays it (default: the environment's T5MUSIC_SOUND_FONT, or one that is "
+        "installed; the NES's music needs none)",
+    )
     parser.add_argument(
         "--variants",
         type=whole(1, MAX_VARIANTS),
@@ -108,10 +117,15 @@ def _check(flags: argparse.Namespace) -> None:
 
         for name in flags.instruments:
             programs_named(name)
+    has_sound = flags.sound
     if flags.output is not None:
         from t5music.inference import output_files
 
-        output_files.music_paths(flags.output, flags.midi, flags.variants, force=flags.force)
+        force, sound = flags.force, flags.sound
+        paths = output_files.paths_with_sound(flags.output, flags.midi, flags.variants, sound=sound, force=force)
+        has_sound = paths[0].sound is not None
+    if flags.sound_font is not None and not has_sound:
+        raise ConfigError("--sound_font needs --sound, or an --output that is sound, such as song.wav")
 
 
 def run(flags: argparse.Namespace) -> None:
@@ -134,6 +148,8 @@ def run(flags: argparse.Namespace) -> None:
         checkpoint=flags.checkpoint,
         variants=flags.variants,
         force=flags.force,
+        sound=flags.sound,
+        sound_font=flags.sound_font,
         words=flags.words,
         temperature=flags.temperature,
         top_k=flags.top_k,
