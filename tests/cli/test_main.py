@@ -23,7 +23,9 @@ from t5music.music.score import METER, NOTE, Score
 
 pytest.importorskip("seqio")
 
-TINY = ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin"]
+MODEL = ["--gin_file=models/t5_1_1/tiny.gin"]
+MODEL += ["--gin.T5Config.num_encoder_layers=1", "--gin.T5Config.num_decoder_layers=1"]
+TINY = ["--gin_file=runs/train.gin", *MODEL]
 LENGTHS = '--gin.TASK_FEATURE_LENGTHS={"inputs": 320, "targets": 320}'
 
 
@@ -110,11 +112,7 @@ def test_an_exported_model_serves_where_a_run_does(
     assert main(["generate", source, *run, "--output", "ours.mid", *sampling]) == 0
     assert main(["generate", source, "--model_dir", model, "--output", "theirs.mid", *sampling]) == 0
     assert (tmp_path / "ours.mid").read_bytes() == (tmp_path / "theirs.mid").read_bytes()
-    restore = [
-        "--gin.InitialModel.restore=['encoder.*']",
-        "--gin_file=runs/finetune.gin",
-        "--gin_file=models/t5_1_1/tiny.gin",
-    ]
+    restore = ["--gin.InitialModel.restore=['encoder.*']", "--gin_file=runs/finetune.gin", *MODEL]
     capsys.readouterr()
     start = ["train", "mine", "--init", model, "--model_dir", "started", "--steps", "1"]
     assert main([*start, *restore, LENGTHS, *data_dir(place)]) == 0

@@ -211,7 +211,7 @@ def test_weights_that_are_not_finite_are_named(make):
         HuggingFaceFolder(folder, VOCABULARY).params()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(fault=faults(["config.json", "model.safetensors", "tokenizer.json"]))
 def test_damaged_folders_are_read_or_refused(fault):
     with tempfile.TemporaryDirectory() as place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -152,19 +152,26 @@ def test_style_names_the_corpus_of_every_piece(data_dir: Path):
     assert answers.count("folk") > answers.count("jazz")  # of two corpora
 
 
-def evaluated(name: str, written: list[str]) -> dict[str, float]:
-    """What seqio's Evaluator says of answers in text to the validation examples."""
-    evaluator = seqio.Evaluator(
+@cache
+def evaluator_of(name: str) -> seqio.Evaluator:
+    """seqio's Evaluator of a task's validation examples, which it reads when it is made."""
+    return seqio.Evaluator(
         name,
         feature_converter=seqio.EncDecFeatureConverter(pack=False),
         eval_split="validation",
         sequence_length=None,  # as long as the examples
     )
+
+
+def evaluated(name: str, written: list[str]) -> dict[str, float]:
+    """What seqio's Evaluator says of answers in text to the validation examples."""
     rows = [np.append(default().encode(text), np.int32(1)) for text in written]
     longest = max(map(len, rows))
     answers = [(number, np.pad(row, (0, longest - len(row)))) for number, row in enumerate(rows)]
-    found, *_ = evaluator.evaluate(compute_metrics=True, step=0, predict_fn=lambda *a, **k: answers, score_fn=None)
-    return {key: float(value) for key, value in found.result()[name].items()}
+    scores, *_ = evaluator_of(name).evaluate(
+        compute_metrics=True, step=0, predict_fn=lambda *a, **k: answers, score_fn=None
+    )
+    return {key: float(value) for key, value in scores.result()[name].items()}
 
 
 def truths(name: str) -> list[str]:
