@@ -27,7 +27,10 @@ Digest = tuple[int, int]  # size in bytes, CRC-32
 
 def seal(folder: Path) -> None:
     """Writes the digests of all files of a folder that is complete."""
-    names = [name for name in sorted(_sizes(folder)) if PurePosixPath(name).name not in (DIGESTS, *_OPEN)]
+    sizes = sorted(_sizes(folder).items())
+    names = [
+        name for name, size in sizes if size is not None and PurePosixPath(name).name not in (DIGESTS, *_OPEN)
+    ]  # a pipe, which nobody writes, would be waited for
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = dict(zip(names, pool.map(lambda name: _digest(folder / name), names), strict=True))
     (folder / DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
