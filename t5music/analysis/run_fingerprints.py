@@ -100,7 +100,11 @@ class RunFingerprints:
 
     @classmethod
     def load(cls, path: Path) -> RunFingerprints:
-        """Reads a file. Raises CheckpointError for one that is missing or damaged."""
+        """Reads a file.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 if sum(member.file_size for member in file.zip.infolist()) > _MAX_BYTES:

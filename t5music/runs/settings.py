@@ -143,8 +143,8 @@ class TrainingData:
     replayed: str = "commons"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.replay < 100:
-            raise ConfigError(f"TrainingData.replay (--replay) is from 0 to less than 100 per cent, not {self.replay}")
+        if not 0 <= self.replay <= 99:
+            raise ConfigError(f"TrainingData.replay (--replay) is from 0 to 99 per cent, not {self.replay}")
 
     def stores(self, *, compile_missing: bool = True) -> list[Member]:
         """Returns the token stores with their rates, as the settings change them.

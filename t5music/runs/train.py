@@ -311,7 +311,8 @@ def _answer_scores(
 ) -> Callable[[T5], dict[str, float]]:
     """Returns a function of the model: "<task>/<metric>" of the answers that `validation` says to write.
 
-    Raises ConfigError where answers are to be written and none can be.
+    Raises:
+        ConfigError: answers are to be written and none can be.
     """
     if not validation.answers:
         return lambda model: {}

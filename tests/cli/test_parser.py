@@ -117,10 +117,10 @@ def test_one_line_says_what_to_do(words, message, capsys):
     assert error.count("\n") == 1
 
 
-def test_the_data_folder_may_not_be_a_bucket(monkeypatch, capsys):
-    monkeypatch.setenv("T5MUSIC_DATA", "gs://bucket")
+def test_the_data_folder_may_not_be_anywhere(monkeypatch, capsys):
+    monkeypatch.setenv("T5MUSIC_DATA", "https://bucket")
     assert main(["corpora"]) == 2
-    assert "--data_dir (environment: T5MUSIC_DATA) gs://bucket: only files" in capsys.readouterr().err
+    assert "--data_dir (environment: T5MUSIC_DATA) https://bucket: only paths of this" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

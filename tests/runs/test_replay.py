@@ -55,5 +55,5 @@ def test_a_task_is_not_replayed_beside_itself():
 
 @pytest.mark.parametrize("percent", [-1, 100, 250, float("nan")])
 def test_a_share_that_cannot_be_is_refused(percent):
-    with pytest.raises(ConfigError, match=r"--replay\) is from 0 to less than 100 per cent, not"):
+    with pytest.raises(ConfigError, match=r"--replay\) is from 0 to 99 per cent, not"):
         TrainingData("mine", LENGTHS, 1, replay=percent)
