@@ -46,7 +46,7 @@ def test_labels_of_pieces_are_judged_as_by_scikit_learn(tmp_path: Path):
         {"train": [("Bar", name) for name in train], "test": [("Bar", name) for name in test]},
         list(COMPOSERS),
     )
-    found, confusion = judge_pieces(store, "test", asked, given, V)
+    found, confusion, _ = judge_pieces(store, "test", asked, given, V)
     true, answered = test[3:27], np.array(COMPOSERS)[given]
     recalls = sklearn_metrics.recall_score(true, answered, labels=COMPOSERS, average=None, zero_division=np.nan)
     dummy = DummyClassifier(strategy="most_frequent").fit(train[:, None], train)
@@ -96,7 +96,7 @@ def test_labels_of_notes_are_judged_as_by_scikit_learn(judge: NoteJudge):
     texts = [melodies(9, 2)[index][1].split() for index in asked]
     rng = np.random.default_rng(3)
     given = [rng.integers(0, 3, len(text)) for text in texts]
-    found, confusion = judge.judge(asked, given)
+    found, confusion, _ = judge.judge(asked, given)
     true = [word for text in texts for word in text]
     answered = [ROLES[index] for answers in given for index in answers]
     recalls = sklearn_metrics.recall_score(true, answered, labels=ROLES, average=None)

@@ -204,7 +204,7 @@ def test_labels_of_notes_under_seqio_s_evaluator_and_ours(name: str, data_dir: P
         "note_macro_f1": pytest.approx(100 * sklearn_metrics.f1_score(*notes, average="macro")),
     }
     store = compiling.compile_task(get_task(name), data_dir, workers=1, progress=False)
-    ours, _ = NoteJudge(store, "validation", store.kind, default()).judge(range(len(echoed)), answers)
+    ours = NoteJudge(store, "validation", store.kind, default()).judge(range(len(echoed)), answers).metrics
     assert {metric: 100 * ours[metric] for metric in found} == pytest.approx(found)
 
 
