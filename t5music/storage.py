@@ -315,7 +315,9 @@ def is_bucket(path: object) -> bool:
 
 
 def require_reachable(path: str, name: str) -> None:
-    """Raises ConfigError as `path_of` does, with the name of the flag or gin binding before it."""
+    """Raises ConfigError as `path_of` does, and for NUL, with the name of the flag or gin binding before it."""
+    if "\0" in path:
+        raise ConfigError(f"{name}: no file or folder can have a NUL character in its name")
     try:
         path_of(path)
     except ConfigError as error:

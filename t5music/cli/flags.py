@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from t5music.cli import inputs
-from t5music.cli.parser import choice, place, real, whole
+from t5music.cli.parser import choice, model, real, whole
 
 if TYPE_CHECKING:
     from t5music.runs.print_plan import Request
@@ -42,7 +42,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a verb that uses a trained model."""
     parser.add_argument(
         "--model_dir",
-        type=place,
+        type=model,
         metavar="MODEL",
         help="the trained model: the folder of a run or of an exported model, pretrained:NAME (see t5music models) or "
         "hf://OWNER/NAME (default: pretrained:commons, which comes with t5music)",

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         what = "write" if error.errno in _NOT_WRITTEN else "read or write"
         name = files.printable_name(error.filename) if isinstance(error.filename, str) else "the output"
-        print(f"t5music: error: cannot {what} {name}: {error.strerror}", file=sys.stderr)
+        print(_printable(f"t5music: error: cannot {what} {name}: {error.strerror}"), file=sys.stderr)
         if error.filename is None:  # what is left of the output is lost with it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave_other_processes(2)

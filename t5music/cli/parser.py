@@ -16,6 +16,7 @@ from t5music import storage
 from t5music.cli.verbs import ASKED_OF_GENERATE
 from t5music.errors import ConfigError, closest, nearest
 from t5music.files import require_local
+from t5music.inference import pretrained
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,6 +60,7 @@ class Parser(argparse.ArgumentParser):
         """Refuses flags that are not the parser's, empty values, and addresses in place of paths of this machine."""
         flags = self._option_string_actions
         takes_places = any(action.type is place for action in self._get_positional_actions())
+        models = {flag for flag, action in flags.items() if action.type is model}
         flag, is_first = "", False  # is the next word the flag's first value?
         for word in itertools.takewhile(lambda word: word != "--", words):
             value = word
@@ -72,7 +74,9 @@ class Parser(argparse.ArgumentParser):
             if not value:
                 raise ConfigError(f"{flag or self.prog}: a value is empty; leave it out, or write one")
             name = flag if is_first else ""
-            if flags[flag].type is place if name in flags else takes_places:
+            if name in models and pretrained.is_name(value):
+                require_local(value.removeprefix(pretrained.HUB), name)
+            elif name in models or (flags[flag].type is place if name in flags else takes_places):
                 storage.require_reachable(value, name)
             elif not (is_first and "--caption".startswith(flag)):
                 require_local(value, name)
@@ -89,6 +93,11 @@ def _no_verb(verb: str | None, verbs: Iterable[str]) -> str:
 
 def place(text: str) -> str:
     """The type of a flag that is a file or a folder, on this machine or in a bucket."""
+    return text
+
+
+def model(text: str) -> str:
+    """The type of a flag that is a trained model: a place, or the name of a pretrained one."""
     return text
 
 

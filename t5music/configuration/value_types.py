@@ -17,6 +17,7 @@ import gin
 from t5music.configuration import limits
 from t5music.errors import ConfigError
 from t5music.files import require_local
+from t5music.inference import pretrained
 from t5music.storage import require_reachable
 
 PLACES = ("initial_checkpoint_path", "model_dir")  # parameters that may be in a bucket
@@ -50,7 +51,9 @@ def check(name: str, selector: str, parameter: str, value: Any) -> None:
         return
     shown = f"{macro} (read by {name})" if macro else name
     for text in _texts(value):
-        if parameter in PLACES:
+        if parameter in PLACES and pretrained.is_name(text):
+            require_local(text.removeprefix(pretrained.HUB), shown)
+        elif parameter in PLACES:
             require_reachable(text, shown)
         else:
             require_local(text, shown)

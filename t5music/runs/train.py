@@ -334,7 +334,7 @@ def _answer_scores(
                 vocabulary=vocab,
                 limit=validation.answers,
             )
-            scores = answer_scores.score(store, store.manifest.metrics, answers, taken=["loss"])
+            scores = answer_scores.score(store, store.manifest.metrics, answers, taken=["loss", "accuracy"])
             figures |= {f"{store.name}/{figure}": value for figure, value in scores.items()}
         return figures
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 import tiny_models
 
+from t5music import storage
+from t5music.analysis import originality
 from t5music.cli import data_verbs
 from t5music.cli import flags as shared
 from t5music.cli.main import build_parser, main
 from t5music.cli.verbs import VERBS
 from t5music.data.examples import Continue
-from t5music.inference import export
+from t5music.inference import export, pretrained
 from t5music.music import midi
 from t5music.studies import quickstart
 from t5music.training.checkpoints import average
@@ -39,6 +41,8 @@ NEEDS = {
     "label": ["{song}", "--model_dir", "{run}"],
     "embed": ["{folder}", "--model_dir", "{run}"],
     "similar": ["{song}", "{folder}", "--model_dir", "{run}"],
+    "models": [],
+    "original": ["{song}", "--model_dir", "{run}"],
     "export": ["--model_dir", "{run}", "--to", "exported"],
     "quickstart": [],
 }
@@ -47,7 +51,7 @@ VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "no
 # Free text, or the name of something that only the data, the model or the study knows: any text may be right.
 TEXTS = {
     "--name", "--label", "--split", "--task", "--caption", "--cell", "--plan_device", "--coordinator", "--beam",
-    "--mixture", "--export", "--build", "--instruments", "names", "mixture",
+    "--mixture", "--export", "--build", "--instruments", "--style", "names", "mixture",
 }  # fmt: skip
 # A file or folder to write, which need not be there.
 NEW_PATHS = {
@@ -83,6 +87,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list
     monkeypatch.chdir(place)
     monkeypatch.setenv("T5MUSIC_DATA", str(place / "data"))
     monkeypatch.setenv("T5MUSIC_MODULES", "")
+    monkeypatch.setattr(storage, "find_spec", lambda name: None)  # no bucket is asked
     monkeypatch.setattr(shared, "prepare_devices", begin)
     for verb in VERBS:  # some have taken it by name
         module = __import__(f"t5music.cli.verbs.{verb}", fromlist=["run"])
@@ -90,7 +95,13 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list
             monkeypatch.setattr(module, "prepare_devices", begin)
     for module, name in (
         *((data_verbs, name) for name in ("build", "export", "compile_", "leakage")),
-        *((average, "average"), (export, "export"), (quickstart, "run")),
+        *(
+            (average, "average"),
+            (export, "export"),
+            (originality, "original"),
+            (pretrained, "table"),
+            (quickstart, "run"),
+        ),
     ):
         monkeypatch.setattr(module, name, begin)
     before = sorted(place.rglob("*"))

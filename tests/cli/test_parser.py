@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from t5music import storage
 from t5music.cli.main import build_parser, main
-from t5music.cli.parser import place
+from t5music.cli.parser import model, place
 from t5music.cli.verbs import VERBS
 from t5music.errors import ConfigError, closest
 
@@ -54,7 +54,7 @@ PLACES = [
     (verb, action.option_strings[0])
     for verb, parser in PARSER.verbs.items()
     for action in parser._actions
-    if action.option_strings and action.type is place
+    if action.option_strings and action.type in (place, model)
 ]
 
 

@@ -198,7 +198,8 @@ def test_validation_answers_as_many_as_it_is_told(tmp_path, calls):
     evaluation = train._validation_losses([store, plain], data, Validation(answers=3), V, CONFIG)
     assert evaluation is not None
     figures = evaluation(model_of())
-    assert set(figures) == {"loss", "mine/loss", "plain/loss", "mine/spied", "mine/accuracy"}
+    ours = {f"{name}{figure}" for name in ("", "mine/", "plain/") for figure in ("loss", "accuracy")}
+    assert set(figures) == ours | {"mine/spied", "mine/answer_accuracy"}
     assert figures["mine/spied"] == 3
     for stores, config, message in (
         ([plain], CONFIG, "no task with a validation split declares metrics of answers"),

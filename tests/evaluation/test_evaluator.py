@@ -240,7 +240,9 @@ def test_what_goes_not_together_is_refused(place: Path, tmp_path: Path, capsys: 
     write_run(tmp_path / "other", 0, dataclasses.replace(CONFIG, architecture=PREFIX_LM, num_encoder_layers=0))
     mixed = ["eval", "both", "--model_dir", a, "--model_dir", str(tmp_path / "other"), *there]
     assert "other: its decoder_only is True and the first model's False" in error(capsys, *mixed)
-    assert "two checkpoints or more" in error(capsys, "average", "--model_dir", a, "--output", str(tmp_path), *there)
+    assert "two checkpoints or more" in error(
+        capsys, "average", "--model_dir", a, "--output", str(tmp_path / "mean"), *there
+    )
 
 
 def test_following_a_finished_run_evaluates_what_is_there_once(place: Path, tmp_path: Path):

@@ -54,7 +54,7 @@ def file_of(architecture: str, config: T5Config) -> str:
 @pytest.mark.parametrize("architecture", EXPECTED)
 def test_every_size_comes_in_every_architecture(version: str, architecture: str):
     for size in SIZES[version]:
-        plain = named(version, size, vocab_size=256)
+        plain = named(version, size, vocab_size=256, dtype="auto")
         model, change = f"models/{MODELS[version]}/{size}.gin", file_of(architecture, plain)
         extra = ["MIXTURE_OR_TASK_NAME = 'task'", "MODEL_DIR = 'run'"]
         configuration.configure(["runs/train.gin", model, f"models/architectures/{change}.gin"], extra)

@@ -6,7 +6,7 @@ import argparse
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
-from t5music.cli.parser import place
+from t5music.cli.parser import model
 
 HELP = "Evaluate a trained model on the held-out pieces of a task or mixture."
 
@@ -27,7 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model_dir",
-        type=place,
+        type=model,
         action="append",
         metavar="RUN",
         help="folder of the run, or pretrained:NAME (gin: MODEL_DIR); several make an ensemble, "

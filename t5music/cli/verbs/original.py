@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
+from t5music.cli.parser import model
 
 HELP = "Find the longest passage that music shares with what a model was trained on, in any key and at any tempo."
 
@@ -14,6 +15,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
     parser.add_argument(
         "--model_dir",
+        type=model,
         metavar="MODEL",
         help="an exported model with fingerprints, or pretrained:NAME (default: pretrained:commons)",
     )
@@ -23,9 +25,9 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     from t5music.inference import pretrained
 
-    model = flags.model_dir or pretrained.DEFAULT
+    name = flags.model_dir or pretrained.DEFAULT
     inputs.require_any(flags.midi)
-    inputs.require_run(model)
+    inputs.require_run(name)
     from t5music.analysis import originality
 
-    originality.original(flags.midi, model)
+    originality.original(flags.midi, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
-from t5music.cli.parser import place, real, whole
+from t5music.cli.parser import model, place, real, whole
 from t5music.errors import ConfigError
 
 HELP = "Train a model on a task or mixture. The same command continues an interrupted run."
@@ -35,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model_dir", type=place, metavar="RUN", help="folder of the run (gin: MODEL_DIR)")
     parser.add_argument(
         "--init",
-        type=place,
+        type=model,
         metavar="RUN",
         help="start from the weights of this run, checkpoint, Hugging Face folder or pretrained:NAME; none begins from "
         "scratch (default: pretrained:commons for a folder of your own, else none; gin: INITIAL_CHECKPOINT_PATH)",
