@@ -22,8 +22,8 @@ from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, write_mixture
 from t5music.data.vocabulary import default
 from t5music.errors import CheckpointError, ConfigError
+from t5music.files import STORES
 from t5music.model.config import T5Config
-from t5music.runs.stores import STORES
 from t5music.training import optimizers, schedules
 from t5music.training.metric_writers import read_metrics
 from t5music.training.note_masking.masker import Masking

@@ -25,13 +25,13 @@ from t5music.data.store.token_store import StoreWriter, TokenStore, write_mixtur
 from t5music.data.vocabulary import ROLES, default
 from t5music.errors import ConfigError
 from t5music.evaluation import likelihood
+from t5music.files import STORES
 from t5music.inference import trained_model
 from t5music.model import parameters, sharding
 from t5music.model.config import PREFIX_LM, T5Config
 from t5music.model.network import T5
 from t5music.runs import initial_weights, print_plan
 from t5music.runs.settings import InitialModel
-from t5music.runs.stores import STORES
 from t5music.training import optimizers, schedules
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.save import Checkpoints

@@ -11,7 +11,6 @@ from t5music.data.mixing_rates import Constant
 from t5music.data.store.token_store import TRAIN, write_mixture
 from t5music.errors import ConfigError
 from t5music.runs.settings import TrainingData
-from t5music.runs.stores import STORES
 
 LENGTHS = {"inputs": 8, "targets": 16}
 
@@ -21,7 +20,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory):
     """`mine`, of two tasks, and `everything`, of two others, one of them three times as frequent."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(tmp_path_factory.mktemp("data")))
-        folder = files.data_dir() / STORES
+        folder = files.data_dir() / files.STORES
         for name, examples in {"a": 1, "b": 3, "c": 2, "d": 2}.items():
             tiny_music.write_music(folder / name, [tiny_music.line(i) for i in range(examples)])
         write_mixture(folder, "mine", {"a": Constant(1.0), "b": Constant(1.0)})

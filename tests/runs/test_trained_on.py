@@ -17,10 +17,10 @@ from safetensors.numpy import save_file
 
 from t5music import files
 from t5music.data.vocabulary import default
+from t5music.files import STORES
 from t5music.inference import export
 from t5music.inference.hf_folder import HuggingFaceFolder
 from t5music.model import huggingface, sharding
-from t5music.runs.stores import STORES
 from t5music.terms import NOT_STATED, Terms, TrainingRun
 from t5music.training import optimizers, schedules
 from t5music.training.checkpoints import average
