@@ -157,13 +157,13 @@ def enable_compilation_cache() -> None:
     """
     import jax
 
+    # A disk that is full, or a file that is cut short: the program is compiled again, and nobody has to do anything.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
     chosen = os.environ.get(CACHE, "")
     if chosen.lower() in ("off", "0", "no") or jax.config.jax_compilation_cache_dir:
         return
     folder = Path(chosen).expanduser() if chosen else files.data_dir() / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder / _processor()))
-    # A disk that is full, or a file that is cut short: the program is compiled again, and nobody has to do anything.
-    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
     # Everything: a training is one large program and dozens of small ones.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -137,12 +137,12 @@ def arguments(root: Path) -> Iterator[Case]:
         [*song, *run, "--region", "nan", "1"],
         [*song, *run, "--output", "x.wav"],
         [*song, "--modle_dir", "run"],
-        [*song],
+        ["generate", "--region", "1", "2"],
         ["contine"],
         ["train", "x", *run, "--steps", "-3"],
         ["train", "x", *run, "--batch_size", "0"],
         ["compile", "x", "--workers", "0"],
-        ["corpora", "--data_dir", "gs://bucket"],
+        ["corpora", "--data_dir", "az://bucket"],
         ["similar", "a.mid", "v.npz", *run, "--top", "0"],
     ]
     for line in lines:
