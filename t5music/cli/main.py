@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for an error of the input, with one line on stderr; 130 when interrupted.
     """
+    # A disk that is full, or a file that is cut short: the program is compiled again, and nobody has to do anything.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show stops no verb
     try:

@@ -11,7 +11,6 @@ import os
 import platform as machine
 import shutil
 import sys
-import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,8 +156,6 @@ def enable_compilation_cache() -> None:
     """
     import jax
 
-    # A disk that is full, or a file that is cut short: the program is compiled again, and nobody has to do anything.
-    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
     chosen = os.environ.get(CACHE, "")
     if chosen.lower() in ("off", "0", "no") or jax.config.jax_compilation_cache_dir:
         return

@@ -38,7 +38,7 @@ def fail_now_and_then(server):
     server.fault = fault
 
 
-@pytest.mark.parametrize("prepare", [fail_now_and_then, pytest.param(lambda server: None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("prepare", [lambda server: None, pytest.param(fail_now_and_then, marks=pytest.mark.slow)])
 def test_a_run_in_a_bucket_is_the_run_on_a_disk(google_bucket, google_server, uninterrupted, prepare):
     prepare(google_server)
     folder = f"{google_bucket}/runs/one"
@@ -73,6 +73,7 @@ def test_killed_and_resumed_is_never_killed(google_bucket, uninterrupted, moment
     assert_same(folder, tiny_runs.train(folder), uninterrupted)
 
 
+@pytest.mark.slow
 def test_runs_in_s3_are_killed_and_resumed_too(s3_bucket, uninterrupted):
     folder = f"{s3_bucket}/run"
     kill(folder, 9)
