@@ -179,7 +179,7 @@ def test_a_slow_step_shows_its_loss(tmp_path, capsys, monkeypatch):
     assert len(set(re.findall(r"loss (\d+\.\d{3})\]", capsys.readouterr().err))) >= 3
 
 
-@pytest.mark.parametrize("kind", ["adafactor", "adamw"])
+@pytest.mark.parametrize("kind", ["adafactor", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_a_run_that_goes_on_with_the_moments_of_another_is_that_one_uninterrupted(tmp_path, kind):
     """Five steps, then three in a run of its own, against eight: the same parameters and optimizer state to the bit."""
     config = dataclasses.replace(tiny_runs.CONFIG, dropout_rate=0.0)
