@@ -211,3 +211,15 @@ def test_every_folder_of_modules_is_installed():
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "t5music").rglob("*.py")}
     folders = {folder for folder in folders if not {"gin", "tasks"} & {*folder.parts}}  # these lie beside t5music/
     assert {".".join(folder.parts) for folder in folders} | set(settings["package-dir"]) == set(settings["packages"])
+
+
+def test_every_file_that_is_no_module_is_installed():
+    """What a wheel takes along is by package: a pattern of a package that is not listed takes nothing."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    patterns = settings["package-data"]
+    assert set(patterns) <= set(settings["packages"])
+    taken = {file for package, globs in patterns.items() if package.split(".")[-1] not in ("gin", "tasks")
+             for pattern in globs for file in ROOT.joinpath(*package.split(".")).glob(pattern)}  # fmt: skip
+    files = {path for path in (ROOT / "t5music").rglob("*") if path.is_file() and not {"gin", "tasks"} & {*path.parts}}
+    assert {path for path in files if path.suffix not in (".py", ".pyc") and path.name != "README.md"} <= taken
+    assert {path for path in files if "pretrained" in path.parts} <= taken
