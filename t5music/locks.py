@@ -69,11 +69,10 @@ def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
     if lock.descriptor is None:
         yield lock.holder
         return
-    _locked_here.add(name)
     try:
-        yield None
+        with _remembered(name):
+            yield None
     finally:
-        _locked_here.discard(name)
         with contextlib.suppress(OSError):
             os.unlink(name)  # while it is locked: who waits for this file sees that it is gone
         os.close(lock.descriptor)
@@ -92,11 +91,18 @@ def _attempt_in_bucket(path: storage.BucketPath) -> Iterator[str | None]:
         if other is not None:
             yield other
             return
-        _locked_here.add(name)
-        try:
+        with _remembered(name):
             yield None
-        finally:
-            _locked_here.discard(name)
+
+
+@contextlib.contextmanager
+def _remembered(name: str) -> Iterator[None]:
+    """While it lasts, this process may enter the lock of this name again."""
+    _locked_here.add(name)
+    try:
+        yield
+    finally:
+        _locked_here.discard(name)
 
 
 @contextlib.contextmanager

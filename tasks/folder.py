@@ -70,6 +70,13 @@ def declare_built(data_dir: Path) -> None:
             warnings.warn(f"tasks of folder {record.folder}: {error}", stacklevel=2)
 
 
+def names_built(data_dir: Path) -> set[str]:
+    """The names of the mixtures and tasks of every folder of music that was compiled in `data_dir`."""
+    declare_built(data_dir)
+    folders = [record.name for record in folder_records.read_all(data_dir) if not record.text]
+    return {name for folder in folders for name in _names.get(folder, ())}
+
+
 def _begin(name: str) -> None:
     """Takes back what was declared for a folder. Raises ConfigError for the name of a catalogued corpus."""
     if name in CATALOGUE:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from t5music.cli import inputs
 from t5music.cli.parser import choice, model, real, whole
+from t5music.inference import pretrained
+from t5music.training.checkpoints import selection
 
 if TYPE_CHECKING:
     from t5music.runs.print_plan import Request
@@ -56,13 +58,11 @@ def choose_model(flags: argparse.Namespace) -> str:
 
     Raises CheckpointError where there is no such model, before anything heavy is imported.
     """
-    from t5music.inference import pretrained
-
     if flags.model_dir is None:
         print(f"no --model_dir: {pretrained.about(pretrained.DEFAULT)}", file=sys.stderr)
-    model = flags.model_dir or pretrained.DEFAULT
-    inputs.require_run(model, flags.checkpoint)
-    return model
+    name = flags.model_dir or pretrained.DEFAULT
+    inputs.require_run(name, getattr(flags, "checkpoint", selection.LATEST))
+    return name
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:

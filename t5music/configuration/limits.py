@@ -49,7 +49,6 @@ _BY_NAME = {
     "count": _STEPS,
     "samples": Limit(0, MOST_ROWS),
     "answers": Limit(0, MOST_ROWS),
-    "replay": Limit(0, 99),
     "words": Limit(1, MOST_TOKENS),
     "prompt_words": Limit(1, MOST_TOKENS),
     "stride": Limit(1, MOST_TOKENS),

@@ -10,6 +10,7 @@ import numpy as np
 
 from t5music.corpora.base import Piece
 from t5music.data.examples import Accompany, Composes, Continue, Harmonise
+from t5music.data.examples.classification import evenly
 from t5music.errors import ConfigError, MidiError, nearest
 from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel, choose_task, encode_prompts, label_ids
 from t5music.model import decoding
@@ -17,8 +18,8 @@ from t5music.music import encodings
 from t5music.music.instruments import programs_named
 from t5music.music.score import Score
 
-# Of the music whose style is to be known: this many places at its end, and the words before and after each.
-PLACES, STYLE_WORDS = 2, 120
+# Of the music whose style is to be known: this many places, evenly spaced, and the words before and after each.
+PLACES, STYLE_WORDS = 6, 120
 # What says how much of the music a prompt shows, and the least that is tried.
 SIZES = {"bars": 1, "context": 1, "words": 2 * encodings.base.MIN_SEGMENT}
 
@@ -53,30 +54,12 @@ def choose(
         ConfigError: no task of that name, or none that goes with these arguments.
         MidiError: music of which no task can make a prompt.
     """
-    request = {key: value for key, value in (("region", region), ("caption", caption)) if value is not None}
-    first = choose_task(trained, name, Composes, model_dir)  # where there is none at all, this says so
-    tasks = [task for task in trained.tasks.values() if isinstance(task, Composes)]
-    if name is not None:
-        tasks = [first] if name in trained.tasks else [task for task in tasks if task.kind == first.kind]
-    kinds = ", ".join(dict.fromkeys(task.kind for task in tasks))
-    asked = first.kind if name is not None else f"any of this model's tasks ({kinds})"
-    for key in request:
-        tasks = [task for task in tasks if hasattr(task, key)]
-        if not tasks:
-            raise ConfigError(f"--{key} does not go with {asked}")
+    additions = {key: value for key, value in (("region", region), ("caption", caption)) if value is not None}
+    tasks = _of_style(_candidates(trained, name, model_dir, score, list(additions)), style)
     if score is None:
-        tasks = [task for task in tasks if not task.needs_music]
-        if not tasks:
-            of_which = f"{first.kind} needs" if name is not None else f"this model's tasks need ({kinds})"
-            raise ConfigError(f"{of_which} a MIDI file")
-    styles = list(dict.fromkeys(task.style for task in tasks if hasattr(task, "style")))
-    if style is not None:
-        if style not in styles:
-            raise ConfigError(f"--style {style}: not one of {', '.join(styles) or 'any'}{nearest(style, styles)}")
-        tasks = [task for task in tasks if getattr(task, "style", "") == style]
-    if score is None:
-        return dataclasses.replace(tasks[0], **request), []  # type: ignore[type-var]
-    likeliest = _likeliest_style(trained, styles, score) if style is None else style
+        return dataclasses.replace(tasks[0], **additions), []  # type: ignore[type-var]
+    styles = _styles(tasks)
+    likeliest = _likeliest_style(trained, styles, score)
     tasks.sort(
         key=lambda task: (
             not task.needs_music,
@@ -86,42 +69,83 @@ def choose(
     )
     errors = []
     for task in tasks:
-        task = dataclasses.replace(task, **request)  # type: ignore[type-var]
+        task = dataclasses.replace(task, **additions)  # type: ignore[type-var]
         try:
             task.prompts(score)
         except MidiError as error:
             errors.append(error)
             continue
-        others = [other for other in styles if other != likeliest]
-        if style is None and getattr(task, "style", None) == likeliest is not None:
-            return task, [f"taken for a {likeliest}; --style chooses another: {', '.join(others)}"]
-        return task, []
+        if likeliest is None or getattr(task, "style", None) != likeliest:
+            return task, []
+        others = ", ".join(other for other in styles if other != likeliest)
+        return task, [f"taken for {likeliest}; --style chooses another style: {others}"]
     raise errors[0]
+
+
+def _candidates(
+    trained: TrainedModel, name: str | None, model_dir: str | Path, score: Score | None, additions: Sequence[str]
+) -> list[Composes]:
+    """The model's tasks of this name or kind that take these additions and, without music, need none.
+
+    Raises ConfigError where there is none; it says what is in the way.
+    """
+    first = choose_task(trained, name, Composes, model_dir)  # where there is none at all, this says so
+    tasks: list[Composes] = [task for task in trained.tasks.values() if isinstance(task, Composes)]
+    if name is not None:
+        tasks = [first] if name in trained.tasks else [task for task in tasks if task.kind == first.kind]
+    kinds = ", ".join(dict.fromkeys(task.kind for task in tasks))
+    for key in additions:
+        tasks = [task for task in tasks if hasattr(task, key)]
+        if not tasks:
+            whose = first.kind if name is not None else f"any of this model's tasks ({kinds})"
+            raise ConfigError(f"--{key} does not go with {whose}")
+    if score is None:
+        tasks = [task for task in tasks if not task.needs_music]
+        if not tasks:
+            need = f"{first.kind} needs" if name is not None else f"this model's tasks ({kinds}) need"
+            raise ConfigError(f"{need} a MIDI file")
+    return tasks
+
+
+def _styles(tasks: Sequence[Composes]) -> list[str]:
+    """The styles of tasks, each once."""
+    return list(dict.fromkeys(task.style for task in tasks if hasattr(task, "style")))
+
+
+def _of_style(tasks: list[Composes], style: str | None) -> list[Composes]:
+    """The tasks of a style, all of them for None. Raises ConfigError where there is none."""
+    styles = _styles(tasks)
+    if style is not None and style not in styles:
+        raise ConfigError(f"--style {style}: not one of {', '.join(styles) or 'any'}{nearest(style, styles)}")
+    return [task for task in tasks if style in (None, getattr(task, "style", None))]
 
 
 def _likeliest_style(trained: TrainedModel, styles: Sequence[str], score: Score) -> str | None:
     """Which of these styles explains best how the music goes on; None where the model continues fewer than two of them.
 
-    Of two places in the music, what comes next is scored as a continuation in each style.
+    Of PLACES in the music, what comes next is scored as a continuation in each style.
     """
     tasks = {task.style: task for task in trained.tasks.values() if isinstance(task, Continue) and task.style in styles}
     if len(tasks) < 2 or len({task.encoding for task in tasks.values()}) > 1:
         return None
     words = min(STYLE_WORDS, *(task.words for task in tasks.values()))
     piece = Piece("", score)
-    pairs = {
-        style: list(dataclasses.replace(task, words=words).examples(piece))[-PLACES:] for style, task in tasks.items()
+    examples = {
+        style: list(evenly(list(dataclasses.replace(task, words=words).examples(piece)), PLACES))
+        for style, task in tasks.items()
     }
-    targets = [example.targets for example in next(iter(pairs.values()))]
+    targets = [example.targets for example in next(iter(examples.values()))]
     if not targets:
         return None
-    prompts = [example.inputs for examples in pairs.values() for example in examples]
-    rows = encode_prompts(trained, prompts, "the music", trim=True)
     answers = label_ids(trained.vocabulary, targets)
     answers = np.pad(answers, ((0, 0), (0, -answers.shape[1] % PROMPT_MULTIPLE)))  # few lengths are compiled
-    likelihoods = np.asarray(decoding.score(trained.model, rows, answers)).reshape(len(pairs), len(targets), -1)
-    totals = likelihoods[:, np.arange(len(targets)), np.arange(len(targets))].sum(axis=1)
-    return list(pairs)[int(totals.argmax())]
+    prompts = [each[place].inputs for place in range(len(targets)) for each in examples.values()]
+    rows = encode_prompts(trained, prompts, "the music", trim=True).reshape(len(targets), len(tasks), -1)
+    likelihoods = [
+        np.asarray(decoding.score(trained.model, prompts_here, answer[None]))[:, 0]  # [styles]
+        for prompts_here, answer in zip(rows, answers, strict=True)
+    ]
+    return list(tasks)[int(np.sum(likelihoods, axis=0).argmax())]
 
 
 def fitted(trained: TrainedModel, task: Composes, score: Score, name: str) -> tuple[Composes, list[str]]:

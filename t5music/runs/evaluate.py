@@ -129,9 +129,9 @@ def evaluate(
     name = split if latest else f"{split}_{checkpoint}"
     kind = "eval" if len(runs) == 1 else "ensemble"
     show(results, split)
+    texts = "\n".join(evaluator.samples(folders[0], samples)) + "\n" if samples else ""
     if pretrained.is_name(models[0]) and output_dir is None:
-        if samples:
-            print("\n".join(evaluator.samples(folders[0], samples)))
+        print(texts, end="")
         return results
     documents = {f"{kind}_{name}.json": json.dumps(to_json(results, folders), indent=2) + "\n"}
     pictures = {}
@@ -143,8 +143,8 @@ def evaluate(
         counts = {task: confusion.to_json() for task, confusion in evaluator.confusions.items()}
         documents[f"{kind}_{name}_confusion.json"] = json.dumps(counts) + "\n"
         pictures[f"{kind}_{name}_confusion.png"] = confusion_png(evaluator.confusions)
-    if samples:
-        documents[f"samples_{name}.txt"] = "\n".join(evaluator.samples(folders[0], samples)) + "\n"
+    if texts:
+        documents[f"samples_{name}.txt"] = texts
     folder = path_of(runs[0] if output_dir is None else output_dir)
     try:
         for file, text in documents.items():
@@ -153,8 +153,7 @@ def evaluate(
             files.write_bytes(folder / file, picture)
     except DataError as error:  # a finished run may be read-only; what was measured stands above
         print(f"{error}; it is not kept in a file", file=sys.stderr)
-        if samples:
-            print(documents[f"samples_{name}.txt"])
+        print(texts, end="")
     return results
 
 

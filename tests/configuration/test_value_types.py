@@ -154,6 +154,7 @@ NEEDS = {
     "warmup_cosine": {"peak": 0.5, "warmup_steps": 5, "total_steps": 10},
     "warmup_linear": {"peak": 0.5, "warmup_steps": 5, "total_steps": 10},
     "warmup_rsqrt": {"peak": 0.5, "warmup_steps": 5},
+    "TrainingData": {"mixture_or_task_name": "a", "task_feature_lengths": {}, "batch_size": 1},
     "Update": {"optimizer": None},
 }
 

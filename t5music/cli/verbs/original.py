@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
+from t5music.cli.flags import choose_model
 from t5music.cli.parser import model
 
 HELP = "Find the longest passage that music shares with what a model was trained on, in any key and at any tempo."
@@ -23,11 +24,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    from t5music.inference import pretrained
-
-    name = flags.model_dir or pretrained.DEFAULT
     inputs.require_any(flags.midi)
-    inputs.require_run(name)
+    name = choose_model(flags)
     from t5music.analysis import originality
 
     originality.original(flags.midi, name)

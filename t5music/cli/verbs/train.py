@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
 from t5music.cli.parser import model, place, real, whole
 from t5music.errors import ConfigError
+from t5music.inference import pretrained
 
 HELP = "Train a model on a task or mixture. The same command continues an interrupted run."
 
@@ -63,7 +63,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    default = _default_file(flags)
+    flags.init, gin_file = _beginning(flags)
     start = gin_flags.literal(flags, "INITIAL_CHECKPOINT_PATH") or flags.init
     if flags.adapters and start is None and not flags.gin_file:
         raise ConfigError("--adapters needs weights to adapt: name them with --init")
@@ -73,8 +73,8 @@ def run(flags: argparse.Namespace) -> None:
     if flags.plan and flags.model_dir is None:
         flags.model_dir = "planned"  # a plan writes nothing
     if flags.adapters:
-        flags.gin_file = [*(flags.gin_file or [default]), _ADAPTERS]
-    gin_flags.configure(flags, default, _MACROS)
+        flags.gin_file = [*(flags.gin_file or [gin_file]), _ADAPTERS]
+    gin_flags.configure(flags, gin_file, _MACROS)
     from t5music.configuration import registry
 
     if flags.plan:
@@ -83,24 +83,24 @@ def run(flags: argparse.Namespace) -> None:
         registry.train()
 
 
-def _default_file(flags: argparse.Namespace) -> str:
-    """The gin file to read where none is named; sets --init to what it stands for."""
+def _beginning(flags: argparse.Namespace) -> tuple[str | None, str]:
+    """Returns (the weights to start from, the gin file to read where none is named), as the flags have them.
+
+    Where they name neither weights nor a gin file, a folder of one's own begins with the model that comes with t5music.
+    """
     if flags.init == _NONE:
-        flags.init = None
-        return _FROM_SCRATCH
-    given = flags.init or flags.gin_file or gin_flags.literal(flags, "INITIAL_CHECKPOINT_PATH")
-    if given or not _of_a_folder(flags.mixture, flags.data_dir):
-        return _FROM_WEIGHTS if flags.init else _FROM_SCRATCH
-    from t5music.inference import pretrained
-
-    flags.init = pretrained.DEFAULT
-    print(f"no --init: from {pretrained.about(flags.init)}; --init none begins from scratch", file=sys.stderr)
-    return _PERSONALISE
+        return None, _FROM_SCRATCH
+    if flags.init is not None:
+        return flags.init, _FROM_WEIGHTS
+    if flags.gin_file or gin_flags.literal(flags, "INITIAL_CHECKPOINT_PATH") or not _of_a_folder(flags.mixture):
+        return None, _FROM_SCRATCH
+    print(f"no --init: from {pretrained.about(pretrained.DEFAULT)}; --init none begins from scratch", file=sys.stderr)
+    return pretrained.DEFAULT, _PERSONALISE
 
 
-def _of_a_folder(name: str | None, data_dir: str) -> bool:
+def _of_a_folder(name: str | None) -> bool:
     """Whether this is the mixture or a task of a folder of one's own music."""
-    from t5music.corpora import folder_records
+    from t5music import files
+    from t5music.tasks import folder
 
-    records = folder_records.read_all(Path(data_dir).expanduser())
-    return any(not record.text and f"{name}_".startswith(f"{record.name}_") for record in records)
+    return name in folder.names_built(files.data_dir())

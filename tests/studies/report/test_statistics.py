@@ -151,9 +151,9 @@ def test_pieces_cannot_be_resampled_where_they_differ_or_are_one():
 
 def test_paired_p_is_scipys_over_the_seeds_in_common():
     ours = {0: 0.71, 1: 0.74, 2: 0.70, 3: 0.73, 4: 0.72, 7: 0.1}
-    theirs = {2: 0.66, 1: 0.69, 0: 0.68, 4: 0.67, 3: 0.68, 5: 0.9}
+    reference = {2: 0.66, 1: 0.69, 0: 0.68, 4: 0.67, 3: 0.68, 5: 0.9}
     expected = stats.ttest_rel([0.71, 0.74, 0.70, 0.73, 0.72], [0.68, 0.69, 0.66, 0.68, 0.67]).pvalue
-    assert statistics.paired_p(ours, theirs) == pytest.approx(expected, rel=1e-12)
+    assert statistics.paired_p(ours, reference) == pytest.approx(expected, rel=1e-12)
 
 
 def test_paired_p_by_hand():
@@ -169,7 +169,7 @@ FIVE = dict(enumerate([1.0, 2.0, 3.0, 5.0, 8.0]))
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "expected"),
+    ("ours", "reference", "expected"),
     [
         ({0: 1.0}, {0: 2.0}, None),
         (FIVE, {seed + 5: value for seed, value in FIVE.items()}, None),
@@ -179,10 +179,12 @@ FIVE = dict(enumerate([1.0, 2.0, 3.0, 5.0, 8.0]))
         ({seed: value + 0.1 for seed, value in FIVE.items()}, FIVE, None),  # the same but for rounding
     ],
 )
-def test_paired_p_where_nothing_can_be_tested(ours: dict[int, float], theirs: dict[int, float], expected: float | None):
+def test_paired_p_where_nothing_can_be_tested(
+    ours: dict[int, float], reference: dict[int, float], expected: float | None
+):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert statistics.paired_p(ours, theirs) == expected
+        assert statistics.paired_p(ours, reference) == expected
 
 
 def test_holm_by_hand():
