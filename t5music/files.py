@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from t5music import bucket_copies, storage
+from t5music import storage
 from t5music.errors import ConfigError, DataError
+from t5music.storage import bucket_copies
 
 DATA_DIR = "~/.cache/t5music"
 WHOLE_FILE_SECONDS = 20.0

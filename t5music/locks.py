@@ -19,8 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from t5music import bucket_locks, storage
+from t5music import storage
 from t5music.errors import DataError
+from t5music.storage import bucket_locks
 
 try:
     import fcntl

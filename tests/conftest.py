@@ -108,10 +108,10 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The address of a new bucket, s3://NAME."""
-    from t5music import storage
+    from t5music.storage import libraries
 
-    name = f"bucket-{len(storage.file_system('s3').ls(''))}"
-    storage.file_system("s3").mkdir(name)
+    name = f"bucket-{len(libraries.file_system('s3').ls(''))}"
+    libraries.file_system("s3").mkdir(name)
     monkeypatch.setenv("T5MUSIC_BUCKET_CACHE", str(tmp_path / "bucket_cache"))
     return f"s3://{name}"
 

@@ -15,14 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from t5music import bucket_copies, files, locks
+from t5music import files, locks
 from t5music.corpora import catalogue, download, folder_records
 from t5music.corpora.base import Corpus, read_report
 from t5music.corpora.folder_records import FolderRecord
 from t5music.corpora.sources import folder, texts
 from t5music.errors import DataError, nearest
 from t5music.files import printable_name
-from t5music.storage import BucketPath, path_of
+from t5music.storage import BucketPath, bucket_copies, path_of
 
 DATA_EXTRA = ("seqio", "tensorflow", "tensorflow_datasets")
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import gin
 
-from t5music import bucket_copies, storage
+from t5music import storage
 from t5music.configuration import value_types
 from t5music.errors import ConfigError, nearest
+from t5music.storage import bucket_copies
 
 _MACRO = "gin.macro"
 _INCLUDE = re.compile(r"""^include\s+['"]([^'"]+)['"]""", re.MULTILINE)

@@ -19,7 +19,7 @@ from flax import nnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from t5music import __version__, bucket_copies
+from t5music import __version__
 from t5music.corpora.listing import relative_id
 from t5music.corpora.sources.folder import find_files
 from t5music.data.vocabulary import EOS_ID, Ids
@@ -31,7 +31,7 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.inference.vector_files import Collection, Settings
 from t5music.model.network import T5
 from t5music.music import encodings, music_files
-from t5music.storage import path_of
+from t5music.storage import bucket_copies, path_of
 from t5music.training.checkpoints import selection
 
 SHORTEST_ROW = 64  # rows are padded to this times a power of two, so that few lengths are compiled

@@ -26,13 +26,13 @@ from flax import nnx
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from t5music import bucket_copies, json_files, terms
+from t5music import json_files, terms
 from t5music.data.vocabulary import FIRST_BYTE, FIRST_EVENT, Vocabulary
 from t5music.errors import CheckpointError, ConfigError
 from t5music.inference import model_card
 from t5music.model import huggingface
 from t5music.model.config import T5Config
-from t5music.storage import path_of
+from t5music.storage import bucket_copies, path_of
 from t5music.terms import Terms, TrainingRun
 from t5music.training.checkpoints.finite import require_finite
 from t5music.training.checkpoints.layout import first_line

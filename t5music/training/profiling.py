@@ -7,9 +7,9 @@ from pathlib import Path
 
 import jax
 
-from t5music.bucket_copies import upload_tree
 from t5music.errors import ConfigError
 from t5music.storage import BucketPath
+from t5music.storage.bucket_copies import upload_tree
 from t5music.training.train_state import TrainState
 
 FOLDER = "profile"

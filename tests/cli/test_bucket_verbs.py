@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tiny_models
 
-from t5music.bucket_copies import cache_dir
 from t5music.cli.main import main
 from t5music.data.examples import Classify, Continue
 from t5music.data.vocabulary import default
 from t5music.inference.model_folder import open_model
 from t5music.music import midi
 from t5music.storage import path_of
+from t5music.storage.bucket_copies import cache_dir
 
 TASKS = {
     "continue": Continue("pop", "remi", words=300),

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import tiny_models
 
-from t5music import storage
 from t5music.analysis import originality
 from t5music.cli import data_verbs
 from t5music.cli import flags as shared
@@ -23,6 +22,7 @@ from t5music.cli.verbs import VERBS
 from t5music.data.examples import Continue
 from t5music.inference import export, pretrained
 from t5music.music import midi
+from t5music.storage import addresses
 from t5music.studies import quickstart
 from t5music.training.checkpoints import average
 
@@ -87,7 +87,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list
     monkeypatch.chdir(place)
     monkeypatch.setenv("T5MUSIC_DATA", str(place / "data"))
     monkeypatch.setenv("T5MUSIC_MODULES", "")
-    monkeypatch.setattr(storage, "find_spec", lambda name: None)  # no bucket is asked
+    monkeypatch.setattr(addresses, "find_spec", lambda name: None)  # no bucket is asked
     monkeypatch.setattr(shared, "prepare_devices", begin)
     for verb in VERBS:  # some have taken it by name
         module = __import__(f"t5music.cli.verbs.{verb}", fromlist=["run"])

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t5music import storage
 from t5music.cli.main import build_parser, main
 from t5music.cli.parser import model, place
 from t5music.cli.verbs import VERBS
 from t5music.errors import ConfigError, closest
+from t5music.storage import addresses
 
 PARSER = build_parser()
 # (verb, flag, whether it is typed) of all flags that take a value.
@@ -80,9 +80,9 @@ def test_buckets_are_refused_by_every_other_flag(verb, flag, address):
 )
 def test_what_no_bucket_is_and_what_is_not_installed_is_refused(verb, flag, address, message, monkeypatch):
     if "installed" in message:
-        monkeypatch.setattr(storage, "find_spec", lambda name: None)
+        monkeypatch.setattr(addresses, "find_spec", lambda name: None)
     elif address == "gs://":
-        monkeypatch.setattr(storage, "find_spec", lambda name: name)
+        monkeypatch.setattr(addresses, "find_spec", lambda name: name)
     for words in ([flag, address], [f"{flag}={address}"]):
         with pytest.raises(ConfigError, match=rf"^{flag} {address}:? {message}"):
             PARSER.parse_line([verb, *words])

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from t5music import bucket_copies, locks
+from t5music import locks
 from t5music.data.store.codec import MANIFEST
 from t5music.errors import DataError
-from t5music.storage import BucketPath
+from t5music.storage import BucketPath, bucket_copies
 
 
 def publish_store(store: Path, stores_dir: BucketPath) -> BucketPath:

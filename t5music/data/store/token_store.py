@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from t5music import bucket_copies, json_files
+from t5music import json_files
 from t5music.data import mixing_rates
 from t5music.data.examples import Examples
 from t5music.data.objectives.base import Example, Objective
@@ -32,7 +32,7 @@ from t5music.data.vocabulary import Vocabulary
 from t5music.errors import ConfigError, DataError, nearest
 from t5music.files import write_text
 from t5music.record_files import RecordFile
-from t5music.storage import BucketPath, path_of
+from t5music.storage import BucketPath, bucket_copies, path_of
 
 __all__ = ["FeatureSpec", "Split", "StoreWriter", "TokenStore", "find", "write_mixture"]
 

@@ -25,10 +25,11 @@ from flax import nnx
 from jax.sharding import Mesh
 from optax import OptState
 
-from t5music import bucket_copies, terms
+from t5music import terms
 from t5music.errors import CheckpointError
 from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
+from t5music.storage import bucket_copies
 from t5music.terms import TrainingRun
 from t5music.training.checkpoints import digests, layout
 from t5music.training.checkpoints.finite import require_finite

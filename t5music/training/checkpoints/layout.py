@@ -15,9 +15,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from t5music import json_files, storage
+from t5music import json_files
 from t5music.errors import CheckpointError
-from t5music.storage import BucketPath
+from t5music.storage import BucketPath, libraries
 
 FOLDER = "checkpoints"
 COMMIT_MARKER = "commit_success.txt"
@@ -83,4 +83,4 @@ def first_line(error: Exception) -> str:
     """Returns what an error says, without the path of a system error and the pages of context that TensorStore adds."""
     while isinstance(error.__cause__, Exception):  # Orbax wraps what TensorStore says
         error = error.__cause__
-    return next(iter((getattr(error, "strerror", None) or "").splitlines()), "") or storage.reason(error)
+    return next(iter((getattr(error, "strerror", None) or "").splitlines()), "") or libraries.reason(error)

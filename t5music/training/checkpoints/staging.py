@@ -14,9 +14,8 @@ from pathlib import Path
 
 import jax
 
-from t5music import bucket_copies
 from t5music.errors import CheckpointError
-from t5music.storage import BucketPath
+from t5music.storage import BucketPath, bucket_copies
 from t5music.training.checkpoints import layout
 
 

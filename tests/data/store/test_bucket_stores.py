@@ -4,13 +4,12 @@ import shutil
 
 import pytest
 
-from t5music import bucket_copies
 from t5music.data.mixing_rates import EQUAL
 from t5music.data.store import publish
 from t5music.data.store.token_store import FeatureSpec, StoreWriter, TokenStore, find, write_mixture
 from t5music.data.vocabulary import default
 from t5music.errors import DataError
-from t5music.storage import path_of
+from t5music.storage import bucket_copies, path_of
 
 
 def write_store(folder, examples=40, name="tunes", offset=0):

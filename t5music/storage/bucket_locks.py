@@ -21,9 +21,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-from t5music import storage
 from t5music.errors import DataError
-from t5music.storage import BucketPath
+from t5music.storage import BucketPath, libraries
 
 LEASE_SECONDS = 30.0
 RENEW_SECONDS = 8.0
@@ -74,7 +73,7 @@ def attempt(path: BucketPath, holder: str) -> Iterator[str | None]:
     try:
         version = _acquire(objects, record)
     except Exception as error:  # of many types
-        raise DataError(f"cannot lock {path}: {storage.reason(error)}") from error
+        raise DataError(f"cannot lock {path}: {libraries.reason(error)}") from error
     if isinstance(version, Record):
         yield version.holder
         return
@@ -90,7 +89,7 @@ def attempt(path: BucketPath, holder: str) -> Iterator[str | None]:
 
 def holder(path: BucketPath) -> str | None:
     """Who holds a lock, or has left it by ending less than its lease ago; None if nobody does. Raises OSError."""
-    with storage.system_errors(path):
+    with libraries.system_errors(path):
         current = conditional_objects(path).read()
     record = None if current is None else _parse(current[0])
     return None if record is None or _has_ended(record) else record.holder
@@ -139,7 +138,7 @@ class _Renewal(threading.Thread):
                 if version is None:
                     version = self._written_before()
             except Exception as error:  # of many types; the next renewal may succeed
-                print(f"t5music: warning: {self._name_of_lock}: {storage.reason(error)}", file=sys.stderr)
+                print(f"t5music: warning: {self._name_of_lock}: {libraries.reason(error)}", file=sys.stderr)
                 continue
             self._version = version
 
@@ -206,7 +205,7 @@ class _GoogleObject:
     """An object in a bucket of Google's, whose versions are generations."""
 
     def __init__(self, path: BucketPath) -> None:
-        storage.file_system(path.scheme)  # which prepares the libraries
+        libraries.file_system(path.scheme)  # which prepares the libraries
         self._bucket, self._key = _google_client(os.getpid()).bucket(path.bucket), path.key
 
     def write(self, content: bytes, version: str | None) -> str | None:
@@ -260,7 +259,7 @@ class _S3Object:
     """An object in a bucket of S3's kind, whose versions are ETags."""
 
     def __init__(self, path: BucketPath) -> None:
-        self._call, self._place = storage.file_system("s3").call_s3, {"Bucket": path.bucket, "Key": path.key}
+        self._call, self._place = libraries.file_system("s3").call_s3, {"Bucket": path.bucket, "Key": path.key}
 
     def write(self, content: bytes, version: str | None) -> str | None:
         """As of `_GoogleObject`."""
@@ -279,7 +278,7 @@ class _S3Object:
     def read(self) -> tuple[bytes, str] | None:
         """As of `_GoogleObject`."""
         path = f"s3://{self._place['Bucket']}/{self._place['Key']}"
-        system = storage.file_system("s3")
+        system = libraries.file_system("s3")
         try:
             version = self._call("head_object", **self._place)["ETag"]
             content = system.cat_file(path)

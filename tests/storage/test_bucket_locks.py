@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from t5music import bucket_locks, locks
-from t5music.bucket_locks import Record, conditional_objects
+from t5music import locks
 from t5music.errors import DataError
-from t5music.storage import path_of
+from t5music.storage import bucket_locks, path_of
+from t5music.storage.bucket_locks import Record, conditional_objects
 
 ELSEWHERE = Record("process 7 on another machine", "1234", "another machine", 7)
 

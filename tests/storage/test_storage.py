@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t5music import bucket_copies, files, storage
+from t5music import files
 from t5music.errors import ConfigError, DataError
 from t5music.files import AppendedFile
-from t5music.storage import BucketPath, is_bucket, path_of
+from t5music.storage import BucketPath, bucket_copies, bucket_path, is_bucket, path_of
 
 
 @pytest.fixture(params=["google_bucket", "s3_bucket"])
@@ -47,7 +47,7 @@ def test_files_are_written_read_listed_and_removed(folder):
 
 
 def test_a_large_object_is_read_in_parts(folder, monkeypatch):
-    monkeypatch.setattr(storage, "READ_BYTES", 1000)
+    monkeypatch.setattr(bucket_path, "READ_BYTES", 1000)
     content = np.random.default_rng(0).bytes(3500)
     (folder / "large.bin").write_bytes(content)
     with (folder / "large.bin").open("rb") as file:

@@ -1,50 +1,20 @@
-"""Storage: buckets (gs://, s3://) beside the disks of this machine, behind the methods of pathlib's paths.
-
-This is the one place that knows schemes. `path_of` gives a pathlib path for a path of this machine, which costs nothing
-and imports nothing more, and a `BucketPath` for an address. What a bucket does differently:
-
-- Nothing can be renamed. One object appears whole or not at all, so a file is written beside and then uploaded
-  (`files.replacing`). What has several files is complete once its last one is there, its commit marker: Orbax's
-  `commit_success.txt` for a checkpoint, the manifest for a token store.
-- Nothing can be appended to. A metrics file is written whole, at most every WHOLE_FILE_SECONDS, and before each
-  checkpoint (`files.AppendedFile`).
-- There is no `flock`. A lock is an object that is written under conditions, with an owner and a lease (`bucket_locks`).
-- Reading is slow. What is read as a whole, a checkpoint or a shard of a store, is copied into a cache on this machine
-  first (`bucket_copies`), which is bounded.
-
-Files go through fsspec (gcsfs, s3fs), which retries what a server may mend. Arrays go through Orbax and TensorStore,
-which know Google's buckets alone; Orbax is told to use fsspec for the rest, since it would import TensorFlow where
-there is one. A `BucketPath` has no `__fspath__`: code that does not know of buckets fails and makes no folder "gs:".
-
-With STORAGE_EMULATOR_HOST or AWS_ENDPOINT_URL set, all of this talks to that server.
-"""
+"""Bucket paths: an object or a folder in a bucket, behind the methods of pathlib's paths."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import io
-import logging
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from t5music.errors import ConfigError
+from t5music.storage.libraries import file_system, system_errors
 
-# Scheme -> (fsspec's package for it, the extra of t5music that installs it).
-SCHEMES = {"gs": ("gcsfs", "gcs"), "s3": ("s3fs", "s3")}
 READ_BYTES = 16 * 2**20  # of an object that is read in parts
-TIMEOUT = 60.0  # seconds for one request
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-
-# Orbax's paths in buckets: by fsspec, since TensorFlow takes seconds to import and knows no emulator. They ask once.
-os.environ.setdefault("EPATH_USE_TF", "false")
 
 if TYPE_CHECKING:
     _Base = Path
@@ -290,98 +260,3 @@ class _Reader(io.RawIOBase):
 def _tag(info: Mapping[str, Any]) -> str:
     """The entity tag of an object, by what its library says of it."""
     return str(info.get("etag") or info.get("ETag"))
-
-
-def path_of(path: str | os.PathLike[str]) -> Path:
-    """A path of this machine, or the path in a bucket that an address names; what is one already, as it is.
-
-    Raises ConfigError for an address of another kind, without a bucket, or whose library is not installed.
-    """
-    if isinstance(path, BucketPath):
-        return path
-    address = _ADDRESS.fullmatch(os.fspath(path))
-    if address is None:
-        return Path(path)
-    scheme, rest = address[1].lower(), PurePosixPath(address[2].strip("/"))
-    require_library(scheme, str(path))
-    if not rest.parts or ".." in rest.parts:
-        raise ConfigError(f"{path} names no bucket: write {scheme}://BUCKET/FOLDER")
-    return BucketPath(scheme, rest)
-
-
-def is_bucket(path: object) -> bool:
-    """Whether this is a path in a bucket, or the address of one."""
-    return isinstance(path, BucketPath) or (isinstance(path, str) and _ADDRESS.fullmatch(path) is not None)
-
-
-def require_reachable(path: str, name: str) -> None:
-    """Raises ConfigError as `path_of` does, and for NUL, with the name of the flag or gin binding before it."""
-    if "\0" in path:
-        raise ConfigError(f"{name}: no file or folder can have a NUL character in its name")
-    try:
-        path_of(path)
-    except ConfigError as error:
-        raise ConfigError(f"{name} {error}".lstrip()) from error
-
-
-def require_library(scheme: str, path: str) -> None:
-    """Raises ConfigError for a scheme that is not read, or whose library is not installed (with the command)."""
-    if scheme not in SCHEMES:
-        raise ConfigError(
-            f"{path}: only paths of this machine, gs:// and s3:// are read and written; copy it here first"
-        )
-    package, extra = SCHEMES[scheme]
-    if find_spec(package) is None:
-        raise ConfigError(f"{path}: {package} is not installed: pip install 't5music[{extra}]'")
-
-
-# ------------------------------------------------------------------------------------------------------- the libraries
-
-
-def prepare_libraries() -> None:
-    """Tells the libraries how to reach buckets; before the first of them is used, and in vain afterwards."""
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    if emulator:
-        address = emulator if "://" in emulator else f"http://{emulator}"
-        os.environ.setdefault("TENSORSTORE_GCS_HTTP_URL", address)
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # asks by gRPC, which no emulator answers
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises
-    import fsspec.config
-
-    # A listing must show what TensorStore and other machines have written.
-    fsspec.config.conf["gs"] = {"use_listings_cache": False, "requests_timeout": TIMEOUT}
-    fsspec.config.conf["s3"] = {"use_listings_cache": False}
-
-
-def file_system(scheme: str) -> Any:
-    """The fsspec file system of a scheme; another one in each process, as its threads do not survive a fork."""
-    return _file_system(scheme, os.getpid())
-
-
-@functools.cache
-def _file_system(scheme: str, process: int) -> Any:
-    prepare_libraries()
-    import fsspec
-
-    return fsspec.filesystem(scheme)
-
-
-@contextlib.contextmanager
-def system_errors(path: BucketPath) -> Iterator[None]:
-    """Raises what the libraries raise, of many types, as OSError that names the path."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "there is no such object, folder or bucket", str(path)) from error
-    except Exception as error:
-        raise OSError(errno.EIO, reason(error), str(path)) from error
-
-
-def reason(error: BaseException) -> str:
-    """Why a bucket could not be reached, in one line."""
-    text = next(iter(str(error).strip(" ,\n").splitlines()), "") or type(error).__name__
-    if isinstance(error, PermissionError) or text.startswith(("Forbidden", "401", "403")):
-        return "access is denied: check the credentials and their rights"
-    if isinstance(error, TimeoutError):
-        return "the server does not answer in time"
-    return text
