@@ -187,6 +187,11 @@ for name in {modules}:
     run_python(code)
 
 
+def test_music_is_written_without_what_sound_needs():
+    """SciPy's filters take as long to import as JAX."""
+    assert run_python("import t5music.inference.generate, sys; print('scipy.signal' in sys.modules)") == "False"
+
+
 def test_the_command_line_imports_nothing_heavy():
     heavy = {"jax", "flax", "numpy", "tensorflow", "symusic", "matplotlib", "fsspec", "gcsfs", "s3fs"}
     code = f"import t5music.cli.main, sys; print(sorted({heavy!r} & set(sys.modules)))"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,11 +25,12 @@ from t5music.music import encodings, midi, music_files, pianoroll
 from t5music.music.encodings.tx1.encoding import TX1
 from t5music.music.midi import insertion
 from t5music.music.score import DRUMS, NOTE, Score
-from t5music.sound import render, sound_files
-from t5music.sound.fonts import find_font
-from t5music.sound.soundfont import SoundFont
+from t5music.sound import sound_files
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection
+
+if TYPE_CHECKING:
+    from t5music.sound.soundfont import SoundFont
 
 
 def answer(
@@ -168,7 +169,7 @@ def generate(
         output or f"{stem}_{chosen.kind}.mid", file, variants, sound=sound, force=force
     )
     if sound and font is None and (instruments or not isinstance(encodings.get(chosen.encoding), TX1)):
-        font = SoundFont(find_font())
+        font = _open_font(None)
     score = score if score is not None else Score(480, np.empty(0, NOTE))
     chosen, remarks = requests.fitted(trained, chosen, score, music_name)
     programs = requests.programs(instruments, chosen, score)
@@ -202,20 +203,32 @@ def _font(sound_font: str | None, score: Score | None) -> SoundFont | None:
 
     Raises ConfigError where there is none, and MidiError for a prompt whose sound would be too long.
     """
+    from t5music.sound import render  # only where there is sound: SciPy's filters take more than a second to import
+
     if score is not None:
         render.require_short(score, "the prompt")
     if sound_font is None and (score is None or not render.needs_font(score)):
         return None
-    return SoundFont(find_font(sound_font))
+    return _open_font(sound_font)
+
+
+def _open_font(path: str | None) -> SoundFont:
+    """The font of this path, or the one that is found on this machine for None. Raises ConfigError for none."""
+    from t5music.sound.fonts import find_font
+    from t5music.sound.soundfont import SoundFont
+
+    return SoundFont(find_font(path))
 
 
 def _write_sound(path: Path, data: bytes, font: SoundFont | None) -> None:
     """Writes the sound of a MIDI file, and prints what it is."""
-    score = midi.read(data)
+    from t5music.sound import render
+
     samples = render.render(data, font)
     sound_files.write(path, samples, render.RATE)
     remarks = []
     player = "the NES's own waveforms"
+    score = midi.read(data)
     if font is not None and render.needs_font(score):
         player, remarks = font.name, font.substitutes(np.unique(score.notes["program"]).tolist())
     print(f"{path}: {samples.shape[1] / render.RATE:.1f} s of sound, by {player}")
