@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -19,28 +18,23 @@ from t5music.inference import pretrained
 from t5music.inference.model_folder import open_model
 from t5music.music import music_files
 from t5music.music.score import Score
+from t5music.storage import path_of
 from t5music.terms import TrainingRun
 
 TRAIN = "train"
 
 
-def write_fingerprints(folder: Path, trained_on: Sequence[TrainingRun]) -> Path:
-    """Writes the fingerprints of all music that a model was trained on into its folder.
+def training_fingerprints(trained_on: Sequence[TrainingRun]) -> RunFingerprints:
+    """The fingerprints of all music that a model was trained on.
 
     Args:
-        folder: of the exported model.
         trained_on: the runs that its weights went through; the corpora that they read must be built.
-
-    Returns:
-        The file.
 
     Raises:
         DataError: a corpus is not built.
     """
     corpora = dict.fromkeys(terms.corpus for run in trained_on for terms in run.data)
-    fingerprints = RunFingerprints.of(_pieces(list(corpora)))
-    fingerprints.save(folder / FILE)
-    return folder / FILE
+    return RunFingerprints.of(_pieces(list(corpora)))
 
 
 def _pieces(corpora: Sequence[str]) -> Iterator[tuple[str, Score]]:
@@ -66,7 +60,7 @@ def original(paths: Sequence[str], model: str) -> list[int]:
         CheckpointError: the model has no fingerprints, or they are damaged.
         MidiError: a file cannot be read.
     """
-    folder = Path(pretrained.locate(model))
+    folder = path_of(pretrained.locate(model))
     if not (folder / FILE).is_file():
         raise CheckpointError(
             f"{model} has no {FILE}: export it with --fingerprints, on a machine that has its corpora"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music import files
 from t5music.analysis.longest_run import steps
 from t5music.errors import CheckpointError
 from t5music.music.score import Score
@@ -88,8 +89,8 @@ class RunFingerprints:
         return best
 
     def save(self, path: Path) -> None:
-        """Writes a file: 7 bytes for each hash, and the names."""
-        with path.open("wb") as file:
+        """Writes a file, whole or not at all: 7 bytes for each hash, and the names."""
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
                 hashes=(self._hashes >> np.uint64(8)).astype("<u4"),

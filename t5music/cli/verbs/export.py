@@ -36,13 +36,15 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_run(flags.model_dir, flags.checkpoint)
     require_free(flags.to, "--to", force=flags.force)
+    from t5music.analysis import originality
+    from t5music.analysis.run_fingerprints import FILE
     from t5music.data import vocabulary
     from t5music.inference import export
     from t5music.training.checkpoints.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.open(flags.model_dir, flags.checkpoint)
+    fingerprints = originality.training_fingerprints(checkpoint.trained_on) if flags.fingerprints else None
     folder = export.export(checkpoint, flags.to, vocabulary.default(), flags.dtype, force=flags.force)
-    if flags.fingerprints:
-        from t5music.analysis import originality
-
-        print(originality.write_fingerprints(folder, checkpoint.trained_on))
+    if fingerprints is not None:
+        fingerprints.save(folder / FILE)
+        print(folder / FILE)
