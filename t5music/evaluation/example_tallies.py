@@ -19,11 +19,11 @@ ENDING = "_examples.json"
 
 
 class Tallies(NamedTuple):
-    """A figure as sums over examples.
+    """A figure as sums over examples: right answers by answers, bits by notes.
 
     Attributes:
         parts: of each example.
-        wholes: of each example.
+        wholes: of each example, not all zero.
     """
 
     parts: list[float]

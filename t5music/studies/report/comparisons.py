@@ -68,12 +68,9 @@ def _interval(entry: Entry, rival: Entry) -> statistics.Interval | None:
     return interval or statistics.seed_interval(_differences(entry, rival))
 
 
-def _tallies(value: Value, column: Column) -> statistics.Tallies | None:
+def _tallies(value: Value, column: Column) -> example_tallies.Tallies | None:
     """The figure of a seed as sums over examples; None where its stage has not written them."""
-    if value.record is None:
-        return None
-    tallies = example_tallies.read(value.record.folder, column.task, column.metric)
-    return None if tallies is None else statistics.Tallies(*tallies)
+    return None if value.record is None else example_tallies.read(value.record.folder, column.task, column.metric)
 
 
 def row_chosen(entries: Mapping[str, Entry], settings: Sequence[str]) -> Entry:

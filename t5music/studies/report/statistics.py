@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music.evaluation.example_tallies import Tallies
+
 SIGNIFICANT = 0.05  # a p value below it, after Holm's correction
 FEWEST_SEEDS = 5  # with fewer there is neither a test nor a deviation to compare by
 BOLD_DEVIATIONS = 2.0  # of the baseline, from the best: T5's rule
@@ -34,18 +36,6 @@ class Interval(NamedTuple):
     low: float
     high: float
     pieces: bool
-
-
-class Tallies(NamedTuple):
-    """A figure of one seed that is a sum over pieces divided by another: right answers by answers, bits by notes.
-
-    Attributes:
-        parts: of each piece, [pieces].
-        wholes: of each piece, [pieces], not all zero.
-    """
-
-    parts: Sequence[float]
-    wholes: Sequence[float]
 
 
 def mean(values: Sequence[float]) -> float:

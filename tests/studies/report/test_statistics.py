@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from t5music.evaluation.example_tallies import Tallies
 from t5music.studies.report import statistics
 
 
@@ -92,8 +93,8 @@ def test_an_interval_over_seeds_lies_within_them(values: list[float]):
     assert min(values) - 1e-9 <= interval.low <= interval.high <= max(values) + 1e-9
 
 
-def tallies(right: list[float]) -> statistics.Tallies:
-    return statistics.Tallies(right, [1.0] * len(right))
+def tallies(right: list[float]) -> Tallies:
+    return Tallies(right, [1.0] * len(right))
 
 
 def test_the_interval_over_pieces_by_hand():
@@ -137,7 +138,7 @@ def test_the_interval_over_seeds_and_pieces_is_wider_than_over_seeds():
 @settings(max_examples=20, deadline=None)
 def test_a_difference_that_all_pieces_and_seeds_have_is_the_interval(wholes: list[int], seeds: int, random):
     """Figures of 3/4 and 1/2 on every piece, of whatever weight."""
-    pair = [statistics.Tallies([share * whole for whole in wholes], list(wholes)) for share in (0.75, 0.5)]
+    pair = [Tallies([share * whole for whole in wholes], list(wholes)) for share in (0.75, 0.5)]
     interval = statistics.piece_interval([tuple(pair)] * seeds)
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((0.25, 0.25))
