@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tarfile
@@ -27,6 +28,13 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100
 hypothesis.settings.load_profile("t5music")
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_finish() -> None:
+    """Tests and imported modules stay to the end, so the collector of garbage need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # Python's 700, 10, 10 took a fifteenth of the time of all tests
 
 
 @pytest.fixture(scope="session", autouse=True)

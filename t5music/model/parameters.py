@@ -58,6 +58,12 @@ def _programs(
 
 def abstract(config: T5Config) -> tuple[nnx.GraphDef, nnx.State]:
     """Returns (graphdef, params) with shapes in place of arrays: nothing is allocated, whatever the size."""
+    graphdef, params = _abstract(config)
+    return graphdef, jax.tree.map(lambda shape: shape, params)  # a copy, which the caller may change
+
+
+@functools.lru_cache(maxsize=64)
+def _abstract(config: T5Config) -> tuple[nnx.GraphDef, nnx.State]:
     return nnx.split(nnx.eval_shape(lambda: T5(config, rngs=nnx.Rngs(0))))
 
 

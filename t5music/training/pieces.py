@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -41,7 +42,23 @@ class Pieces(NamedTuple):
 
 
 def make_pieces(config: T5Config, update: Update, mesh: Mesh, masker: Masker | None) -> Pieces:
-    """Returns the step and what belongs to it; nothing is allocated, compiled or run."""
+    """Returns the step and what belongs to it; nothing is allocated, compiled or run.
+
+    Trainings of one process with equal settings have the same step, which is traced and compiled once: those of a
+    study that differ in their seeds or their data, and a run that goes on.
+    """
+    if masker is not None or update.masking is not None:
+        return _make_pieces(config, update, mesh, masker)
+    trainable = None if update.trainable is None else tuple(update.trainable)
+    return _shared_pieces(config, dataclasses.replace(update, trainable=trainable), mesh)
+
+
+@functools.lru_cache(maxsize=8)
+def _shared_pieces(config: T5Config, update: Update, mesh: Mesh) -> Pieces:
+    return _make_pieces(config, update, mesh, None)
+
+
+def _make_pieces(config: T5Config, update: Update, mesh: Mesh, masker: Masker | None) -> Pieces:
     graphdef, abstract = parameters.abstract(config)
     trainable = freezing.choose(abstract, update.trainable, update.unfreezing)
     transformation = update.optimizer.transformation(trainable.select(train_state.logical_axes(abstract)))

@@ -52,7 +52,7 @@ def test_the_likeliest_word_at_every_answer(batch: dict[str, np.ndarray], seeds:
     assert len({index for answers in expected for index in answers}) > 1
 
 
-@pytest.mark.parametrize("head", ["notes", "sequence"])
+@pytest.mark.parametrize("head", [pytest.param("notes", marks=pytest.mark.slow), "sequence"])
 def test_a_classifier_s_likeliest_class_wherever_it_is_asked(batch: dict[str, np.ndarray], head: str):
     model = model_of(3, architecture="encoder", num_decoder_layers=0, head=head, num_labels=4)
     size = 9 if head == "notes" else 1

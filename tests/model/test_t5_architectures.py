@@ -309,6 +309,7 @@ def test_a_language_model_writes_what_it_would_choose(answered, apply):
 # ------------------------------------------------------------------------------------------ layers in either form
 
 
+@pytest.mark.slow
 def test_scanning_and_rematerialising_change_no_number_of_a_decoder_only_model(decoder_only, tokens):
     rows, prefix = tokens
 

@@ -238,7 +238,13 @@ def check_sampled_music(composer, name, samples, max_length, key, **form):
     return notes
 
 
-@pytest.mark.parametrize("name", encodings.ENCODINGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("remi", "performance", "tx1") else [pytest.mark.slow])
+        for name in encodings.ENCODINGS
+    ],
+)
 def test_sampled_music_is_playable(composer, name):
     assert check_sampled_music(composer, name, 50, 80, jax.random.key(0), fill=True) > 200
 

@@ -44,7 +44,7 @@ def test_turned_exchanges_the_last_two_dimensions(shape):
     np.testing.assert_array_equal(products.turned(x), np.swapaxes(x, -1, -2))
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_attention_with_bfloat16_products_is_that_in_float32_to_rounding(packed):
     arrays = [normal(i, 2, 3, length, 8) for i, length in enumerate((10, 14, 14))]
     bias, gradient = normal(3, 1, 3, 10, 14), normal(4, 2, 3, 10, 8)

@@ -36,6 +36,7 @@ def check(results: list[dict], verbs: list[str]) -> None:
         assert result["later"] == 0, result
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_one_line_and_is_written_later(tmp_path: Path):
     check(outcomes(tmp_path, "limit", *QUICK), QUICK)
 

@@ -16,6 +16,7 @@ from t5music.data.vocabulary import FIRST_EVENT, default
 from t5music.runs import print_plan
 
 PODS = sorted((Path(__file__).resolve().parents[2] / "gin" / "pods").glob("*.gin"))
+ENDS = ("tpu_v5e_16_base", "tpu_v4_256_11b")
 SET = ["MIXTURE_OR_TASK_NAME = 'some_task'", "MODEL_DIR = 'run'"]
 
 
@@ -26,7 +27,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     gin.clear_config()
 
 
-@pytest.mark.parametrize("path", PODS, ids=lambda path: path.stem)
+# The smallest and the largest stand for the others.
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[] if path.stem in ENDS else [pytest.mark.slow]) for path in PODS],
+)
 def test_the_trainings_for_pods_fit(path: Path, capsys: pytest.CaptureFixture[str]):
     gin_files.configure([f"pods/{path.name}"], SET)
     training_plan = registry.train(plan=print_plan.Request())

@@ -53,10 +53,7 @@ def pairs(seed, count):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        name if name in ("encoder_decoder", "prefix_lm") else pytest.param(name, marks=pytest.mark.slow)
-        for name in ARCHITECTURES
-    ],
+    [name if name == "encoder_decoder" else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES],
 )
 def test_it_learns_to_copy_from_packed_rows(name):
     config = ARCHITECTURES[name]

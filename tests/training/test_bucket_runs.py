@@ -65,7 +65,8 @@ def kill(folder, at):
     return process.stdout.decode()
 
 
-@pytest.mark.parametrize("moments", [(6,), pytest.param((1, 2, 3, 5, 5, 6, 8, 9, 10, 11), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("moments", [(6,), (1, 2, 3, 5, 5, 6, 8, 9, 10, 11)])
 def test_killed_and_resumed_is_never_killed(google_bucket, uninterrupted, moments):
     folder = f"{google_bucket}/run"
     for at in moments:

@@ -9,7 +9,6 @@ time and peak) compares runs that save memory in different ways.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 
@@ -21,9 +20,6 @@ from t5music.model.heads import ASPECTS
 from t5music.training import freezing
 from t5music.training.freezing import Path
 
-# Plans need the same few shapes again and again; nothing changes them.
-abstract_parameters = functools.lru_cache(maxsize=64)(parameters.abstract)
-
 BACKWARD = 2  # products in the backward pass for each one in the forward pass
 
 
@@ -33,7 +29,7 @@ def _forward(config: T5Config, inputs: int, targets: int) -> tuple[dict[Path, fl
         inputs, targets = 0, inputs + targets
     elif config.encoder_only:
         targets = inputs
-    _, params = abstract_parameters(dataclasses.replace(config, scan_layers=True))
+    _, params = parameters.abstract(dataclasses.replace(config, scan_layers=True))
     attention = 0.0
     products: dict[Path, float] = {}
     if config.head == WORDS:  # the logits, from a head or from the embedding
@@ -79,6 +75,6 @@ def train_flops(
     """
     products, attention = _forward(config, inputs, targets)
     scanned = dataclasses.replace(config, scan_layers=True)
-    frozen = freezing.choose(abstract_parameters(scanned)[1], trainable).frozen
+    frozen = freezing.choose(parameters.abstract(scanned)[1], trainable).frozen
     frozen_flops = sum(flops for path, flops in products.items() if path in frozen)
     return rows * ((1 + BACKWARD) * (sum(products.values()) + attention) - frozen_flops)

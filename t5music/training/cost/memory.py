@@ -23,11 +23,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import AbstractMesh, Mesh
 
-from t5music.model import sharding
+from t5music.model import parameters, sharding
 from t5music.model.config import SEQUENCE, T5Config
 from t5music.training import freezing, train_step
 from t5music.training import train_state as states
-from t5music.training.cost.flops import abstract_parameters
 from t5music.training.losses import teacher_forced
 from t5music.training.optimizers import Optimizer
 
@@ -83,7 +82,7 @@ def of_step(
         microbatches: see `train_step.make_train_step`.
         trainable: see `freezing.choose`.
     """
-    _, abstract = abstract_parameters(config)
+    _, abstract = parameters.abstract(config)
     trains = freezing.choose(abstract, trainable)
     transformation = optimizer.transformation(trains.select(states.logical_axes(abstract)))
     target = states.abstract_state(abstract, transformation, mesh, trains)
@@ -181,7 +180,7 @@ def _residuals(
     Layers are always scanned here, because tracing them one by one takes long. Unrolled layers have at most as many
     residuals; how many fewer depends on what XLA can fuse.
     """
-    graphdef, abstract = abstract_parameters(dataclasses.replace(config, scan_layers=True))
+    graphdef, abstract = parameters.abstract(dataclasses.replace(config, scan_layers=True))
     params = nnx.to_pure_dict(abstract)
     trains = freezing.choose(abstract, trainable)
 
@@ -207,7 +206,7 @@ def _gathered(config: T5Config) -> tuple[int, int]:
     """(bytes of the largest layer's parameters, bytes of the parameters outside the layers)."""
     layers: collections.Counter[freezing.Path] = collections.Counter()
     ends = 0
-    for path, param in nnx.to_flat_state(abstract_parameters(config)[1]):
+    for path, param in nnx.to_flat_state(parameters.abstract(config)[1]):
         axes = param.get_metadata()["axes"]
         size = _bytes([param])
         if axes[0] == "layers":

@@ -21,11 +21,11 @@ from jax.sharding import AbstractMesh
 
 from t5music.devices.chips import GIB, Chip
 from t5music.errors import ConfigError
-from t5music.model import sharding
+from t5music.model import parameters, sharding
 from t5music.model.config import T5Config
 from t5music.training import freezing
 from t5music.training.cost import memory
-from t5music.training.cost.flops import abstract_parameters, train_flops
+from t5music.training.cost.flops import train_flops
 from t5music.training.optimizers import Optimizer
 
 UTILISATION = 0.4  # share of the peak that well-tuned T5 trainings reach
@@ -115,7 +115,7 @@ class Plan:
             "memory     of one device, estimated",
         ]
         if training.trainable is not None:
-            params = abstract_parameters(config)[1]
+            params = parameters.abstract(config)[1]
             lines.insert(3, f"           {freezing.describe(params, freezing.choose(params, training.trainable))}")
         for kind, size in dataclasses.asdict(self.memory).items():
             lines.append(f"    {kind:<12} {size / GIB:10.3f} GiB")
@@ -191,7 +191,7 @@ def suggest(plan: Plan) -> tuple[Plan, list[str]] | None:
 def parameter_counts(config: T5Config) -> dict[str, int]:
     """Returns the number of parameters by part: embedding, encoder, decoder, head."""
     counts: collections.Counter[str] = collections.Counter()
-    for path, param in nnx.to_flat_state(abstract_parameters(config)[1]):
+    for path, param in nnx.to_flat_state(parameters.abstract(config)[1]):
         counts[str(path[0])] += math.prod(param.shape)
     return dict(counts)
 

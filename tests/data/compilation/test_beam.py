@@ -64,6 +64,7 @@ def read(entry: Entry) -> Iterator[Piece]:
     yield Piece(entry.id, Score(480, notes))
 
 
+@pytest.mark.slow
 def test_several_workers_give_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("apache_beam")
     from t5music.corpora import build

@@ -52,6 +52,7 @@ def a_task(**changes) -> seqio.Task:
     return seqio.TaskRegistry.add("a_plain_task", **(arguments | changes))
 
 
+@pytest.mark.slow
 def test_it_is_compiled_and_trained_on_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

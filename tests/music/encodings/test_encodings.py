@@ -232,18 +232,28 @@ def test_anything_decodes(encoding, data):
         encoding.decode(piece)
 
 
+def _seconds(encoding: encodings.Encoding, events: np.ndarray) -> tuple[float, encodings.Decoded]:
+    """The least processor time that decoding took in three times, and what came of it."""
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        decoded = encoding.decode(events)
+        times.append(time.process_time() - began)
+    return min(times), decoded
+
+
 @every_encoding
 @pytest.mark.parametrize("favoured", ["waits", "notes", "all"])
-def test_a_hundred_thousand_random_events_take_less_than_a_second(encoding, favoured):
+def test_a_hundred_thousand_random_events_take_time_in_proportion(encoding, favoured):
     rng = np.random.default_rng(7)
     events = rng.integers(len(encoding.words), size=100_001)
     if favoured != "all":
         starts = ("WT", "TIME_SHIFT", "Bar", "Cell_rest")
         chosen = encoding.is_note if favoured == "notes" else [word.startswith(starts) for word in encoding.words]
         events = np.where(rng.random(len(events)) < 0.9, rng.choice(np.flatnonzero(chosen), len(events)), events)
-    began = time.process_time()
-    score, repairs = encoding.decode(events)
-    assert time.process_time() - began < 1
+    few, _ = _seconds(encoding, events[:10_000])
+    many, (score, repairs) = _seconds(encoding, events)
+    assert many < 40 * few  # about 10 times as long; as long again as there are events would be 100 times
     assert repairs > 0
     assert score.end_tick < 2**28  # a MIDI file can hold it
     if encoding.name != "remi":
