@@ -70,7 +70,11 @@ def compare(
 
 
 def require_kind(output: str) -> None:
-    """Raises ConfigError for a file whose ending says no kind of WRITERS."""
+    """Refuses a file whose ending says no kind of WRITERS.
+
+    Raises:
+        ConfigError: another ending.
+    """
     if path_of(output).suffix.lower() not in WRITERS:
         raise ConfigError(
             f"--output {files.printable_name(output)}: its name must end in {', '.join(WRITERS)}, which say what is "

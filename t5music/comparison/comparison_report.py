@@ -118,8 +118,8 @@ def to_html(comparison: Comparison) -> str:
 
 
 def _heading(comparison: Comparison) -> str:
-    ours, reference = (f"{part.name} ({len(part.scores)} pieces)" for part in comparison.sets)
-    return f"{ours} beside {reference}"
+    candidate, reference = (f"{part.name} ({len(part.scores)} pieces)" for part in comparison.sets)
+    return f"{candidate} beside {reference}"
 
 
 def _legend(comparison: Comparison) -> str:

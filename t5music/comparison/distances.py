@@ -51,14 +51,14 @@ class SetDistances:
     """
 
     def __init__(self, features: NDArray[np.float64], reference: NDArray[np.float64]) -> None:
-        ours, theirs = (_rows(part) for part in (features, reference))
-        upper = np.triu_indices(len(theirs), 1)
-        self._pairs = [upper, tuple(axis.ravel() for axis in np.indices((len(ours), len(theirs))))]
-        intra, inter = cdist(theirs, theirs)[upper], cdist(ours, theirs).ravel()
-        self._keep = [~np.isnan(intra), ~np.isnan(inter)]
-        self._distances = [intra[self._keep[0]], inter[self._keep[1]]]
+        rows, reference_rows = (_rows(part) for part in (features, reference))
+        upper = np.triu_indices(len(reference_rows), 1)
+        self._pairs = [upper, tuple(axis.ravel() for axis in np.indices((len(rows), len(reference_rows))))]
+        intra, inter = cdist(reference_rows, reference_rows)[upper], cdist(rows, reference_rows).ravel()
+        self._measured = [~np.isnan(intra), ~np.isnan(inter)]
+        self._distances = [intra[self._measured[0]], inter[self._measured[1]]]
         self.is_measured = all(
-            np.count_nonzero(~np.isnan(rows).any(axis=1)) >= FEWEST for rows in (ours, theirs)
+            np.count_nonzero(~np.isnan(part).any(axis=1)) >= FEWEST for part in (rows, reference_rows)
         )  # enough pieces have the feature
 
     def likeness(self) -> Likeness | None:
@@ -85,7 +85,9 @@ class SetDistances:
             drawn, reference = weights[first : first + step], reference_weights[first : first + step]
             (one, other), (left, right) = self._pairs
             pairs = [reference[:, one] * reference[:, other], drawn[:, left] * reference[:, right]]
-            parts.append(self._compared([pair[:, keep] for pair, keep in zip(pairs, self._keep, strict=True)]))
+            parts.append(
+                self._compared([pair[:, is_measured] for pair, is_measured in zip(pairs, self._measured, strict=True)])
+            )
         overlaps, divergences = (np.concatenate(column) for column in zip(*parts, strict=True))
         return overlaps, divergences
 

@@ -78,7 +78,11 @@ def write_test(
 
 
 def key_path(output: str) -> Path:
-    """The key's file beside a page: test.key.json for test.html. Raises ConfigError for a name that is no page's."""
+    """The key's file beside a page: test.key.json for test.html.
+
+    Raises:
+        ConfigError: a name that is no page's.
+    """
     path = path_of(output)
     if path.suffix.lower() != PAGE:
         raise ConfigError(f"--output {printable_name(output)}: a listening test is a page: its name must end in {PAGE}")
@@ -86,7 +90,11 @@ def key_path(output: str) -> Path:
 
 
 def require_kind(output: str) -> None:
-    """Raises ConfigError for a file of results whose ending says no kind of WRITERS."""
+    """Refuses a file of results whose ending says no kind of WRITERS.
+
+    Raises:
+        ConfigError: another ending.
+    """
     if path_of(output).suffix.lower() not in WRITERS:
         raise ConfigError(
             f"--output {printable_name(output)}: results are written as {', '.join(WRITERS)}, by the name's ending"
@@ -119,7 +127,11 @@ def evaluate(folder: str, key: str | None, *, output: str | None = None, seed: i
 
 
 def _only_key(folder: Path) -> Path:
-    """The key in a folder of answers. Raises ConfigError where there is not exactly one."""
+    """The key in a folder of answers.
+
+    Raises:
+        ConfigError: there is not exactly one.
+    """
     keys = sorted(folder.glob(f"*{KEY_ENDING}"))
     if len(keys) != 1:
         names = ", ".join(printable_name(path.name) for path in keys) or "none"

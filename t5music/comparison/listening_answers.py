@@ -88,7 +88,8 @@ class Answers:
 def read(folder: Path, key: Key) -> Answers:
     """Reads all .json files below a folder but for keys.
 
-    Raises DataError for a folder without a file of answers that can be used.
+    Raises:
+        DataError: no file of answers that can be used.
     """
     listing = list_files(folder, (".json",))
     paths = [path for path in listing.files if not path.name.endswith(KEY_ENDING)]
@@ -116,7 +117,11 @@ def read(folder: Path, key: Key) -> Answers:
 
 
 def _parsed(path: Path) -> ListenerAnswers:
-    """Raises ValueError or OSError for a file that is not one of answers."""
+    """Reads a file of answers.
+
+    Raises:
+        OSError, ValueError: it is none, or is damaged.
+    """
     try:
         content = json_files.read_json(path)
     except ValueError as error:
@@ -130,7 +135,11 @@ def _parsed(path: Path) -> ListenerAnswers:
 
 
 def _checked(listener: ListenerAnswers, key: Key) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(grades, answers as given), [pairs, questions] each. Raises ValueError for answers that do not fit the key."""
+    """Returns (grades, answers as they stand in the file), [pairs, questions] each.
+
+    Raises:
+        ValueError: answers that do not fit the key.
+    """
     if listener.test != key.test:
         raise ValueError(f"foreign: of the test {listener.test}, and the key is of {key.test}")
     shape = (len(key.pairs), len(key.questions))

@@ -216,7 +216,11 @@ def key_json(key: Key) -> str:
 
 
 def read_key(path: Path) -> Key:
-    """Reads a key. Raises DataError for a file that is none, or is damaged."""
+    """Reads a key.
+
+    Raises:
+        DataError: the file is none, or is damaged.
+    """
     try:
         key = json_files.parse(Key, json_files.read_json(path), complete=True)
         if key.format != KEY_FORMAT:

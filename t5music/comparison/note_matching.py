@@ -42,14 +42,14 @@ def match(score: Score, reference: Score, region: tuple[float, float] | None = N
     Returns:
         Precision and recall with respect to the reference, and their harmonic mean; 0 where only one side has notes.
     """
-    ours, theirs = (_notes(part, region) for part in (score, reference))
-    if not len(ours) and not len(theirs):
+    notes, reference_notes = (_notes(part, region) for part in (score, reference))
+    if not len(notes) and not len(reference_notes):
         return Match(math.nan, math.nan, math.nan)
-    if not len(ours) or not len(theirs):
+    if not len(notes) or not len(reference_notes):
         return Match(0.0, 0.0, 0.0)
-    matched = _count(ours, theirs, offsets=offsets)
-    precision, recall = matched / len(ours), matched / len(theirs)
-    return Match(precision, recall, 2 * matched / (len(ours) + len(theirs)))
+    matched = _count(notes, reference_notes, offsets=offsets)
+    precision, recall = matched / len(notes), matched / len(reference_notes)
+    return Match(precision, recall, 2 * matched / (len(notes) + len(reference_notes)))
 
 
 def _notes(score: Score, region: tuple[float, float] | None) -> NDArray[np.float64]:
@@ -60,21 +60,23 @@ def _notes(score: Score, region: tuple[float, float] | None) -> NDArray[np.float
     return rows if region is None else rows[(onsets >= region[0]) & (onsets < region[1])]
 
 
-def _count(ours: NDArray[np.float64], theirs: NDArray[np.float64], *, offsets: bool) -> int:
+def _count(notes: NDArray[np.float64], reference_notes: NDArray[np.float64], *, offsets: bool) -> int:
     """The size of the greatest matching of notes, each at most once."""
     pairs: list[tuple[int, int]] = []
-    for pitch in np.unique(theirs[:, 2]):
-        rows, columns = np.flatnonzero(ours[:, 2] == pitch), np.flatnonzero(theirs[:, 2] == pitch)
-        onsets = ours[rows, 0]
-        first = np.searchsorted(onsets, theirs[columns, 0] - ONSET_TOLERANCE - ROUNDING)
-        last = np.searchsorted(onsets, theirs[columns, 0] + ONSET_TOLERANCE + ROUNDING, side="right")
+    for pitch in np.unique(reference_notes[:, 2]):
+        rows, columns = np.flatnonzero(notes[:, 2] == pitch), np.flatnonzero(reference_notes[:, 2] == pitch)
+        onsets = notes[rows, 0]
+        first = np.searchsorted(onsets, reference_notes[columns, 0] - ONSET_TOLERANCE - ROUNDING)
+        last = np.searchsorted(onsets, reference_notes[columns, 0] + ONSET_TOLERANCE + ROUNDING, side="right")
         for column, begin, stop in zip(columns.tolist(), first.tolist(), last.tolist(), strict=True):
-            near = [row for row in rows[begin:stop].tolist() if _is_near(ours[row], theirs[column], offsets)]
+            near = [row for row in rows[begin:stop].tolist() if _is_near(notes[row], reference_notes[column], offsets)]
             pairs += [(row, column) for row in near]
     if not pairs:
         return 0
     rows, columns = np.array(pairs).T
-    graph = scipy.sparse.csr_array((np.ones(len(pairs), bool), (rows, columns)), shape=(len(ours), len(theirs)))
+    graph = scipy.sparse.csr_array(
+        (np.ones(len(pairs), bool), (rows, columns)), shape=(len(notes), len(reference_notes))
+    )
     return int(np.count_nonzero(maximum_bipartite_matching(graph, perm_type="column") >= 0))
 
 

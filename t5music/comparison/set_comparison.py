@@ -6,6 +6,7 @@ counterpart together. Else each set is resampled on its own.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ class Comparison:
 
 
 def compare(
-    ours: MusicSet,
+    candidate: MusicSet,
     reference: MusicSet,
     *,
     vectors: Callable[[MusicSet], NDArray[np.float32]] | None = None,
@@ -105,28 +106,26 @@ def compare(
     """Compares a set of music with a reference.
 
     Args:
-        ours: the set that is judged; at least two pieces, as of the reference.
+        candidate: the set that is judged; at least two pieces, as of the reference.
         reference: what it should be like.
         vectors: gives a vector for each piece of a set, [pieces, n]; no distances of vectors if None.
         region: (begin, end) in seconds, of the notes that count where pieces are paired; all if None.
         seed: of the resamples.
     """
-    sets = (ours, reference)
+    sets = (candidate, reference)
     remarks: list[str] = []
-    stems = (ours.by_stem(), reference.by_stem())
+    stems = (candidate.by_stem(), reference.by_stem())
     is_paired = set(stems[0]) == set(stems[1]) and all(
         len(stem) == len(part.names) for stem, part in zip(stems, sets, strict=True)
     )
     if is_paired:  # in the same order
-        order = {stem: place for place, stem in enumerate(stems[0])}
-        places = sorted(range(len(stems[1])), key=lambda place: order[list(stems[1])[place]])
-        reference = MusicSet(
-            reference.name,
-            tuple(reference.names[place] for place in places),
-            tuple(reference.scores[place] for place in places),
-            reference.left_out,
+        names = dict(zip(stems[1], reference.names, strict=True))
+        reference = dataclasses.replace(
+            reference,
+            names=tuple(names[stem] for stem in stems[0]),
+            scores=tuple(stems[1][stem] for stem in stems[0]),
         )
-        sets = (ours, reference)
+        sets = (candidate, reference)
     counts = [len(part.scores) for part in sets]
     draws = _draws(counts, is_paired=is_paired, seed=seed)
     if draws is None:
@@ -134,7 +133,7 @@ def compare(
     measures, repeats = _measures(sets, draws, seed, remarks)
     of_sets = {"similarity_error": _similarity_error(repeats, draws)}
     if vectors is not None:
-        of_sets |= _in_encoder_space((vectors(ours), vectors(reference)), seed, remarks)
+        of_sets |= _in_encoder_space((vectors(candidate), vectors(reference)), seed, remarks)
     of_sets |= _pairs(stems, region, seed, remarks)
     return Comparison(sets, is_paired, seed, measures, of_sets, remarks)
 
@@ -180,13 +179,15 @@ def _measures(
     measures = []
     names = MEANINGS | HISTOGRAMS
     for name in tqdm(names, desc="compare", unit="measure", dynamic_ncols=True, disable=None):
-        ours, theirs = tables[0][name], tables[1][name]
-        likeness = _likeness(ours[chosen[0]], theirs[chosen[1]], distance_draws)
+        candidate, reference = tables[0][name], tables[1][name]
+        likeness = _likeness(candidate[chosen[0]], reference[chosen[1]], distance_draws)
         if name in HISTOGRAMS:
             measures.append(Measure(name, names[name], None, None, NOTHING, NOTHING, *likeness))
         else:
-            figures = _difference(ours, theirs, draws)
-            measures.append(Measure(name, names[name], *figures, *likeness, values=(ours.tolist(), theirs.tolist())))
+            figures = _difference(candidate, reference, draws)
+            measures.append(
+                Measure(name, names[name], *figures, *likeness, values=(candidate.tolist(), reference.tolist()))
+            )
     return measures, (repeats[0], repeats[1])
 
 
@@ -198,26 +199,28 @@ def _few(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def _difference(
-    ours: NDArray[np.float64], theirs: NDArray[np.float64], draws: Draws | None
+    candidate: NDArray[np.float64], reference: NDArray[np.float64], draws: Draws | None
 ) -> tuple[float | None, float | None, Estimate, Estimate]:
     """(mean, the reference's, their difference, the difference over the reference's mean)."""
-    means = [None if np.isnan(part).all() else float(np.nanmean(part)) for part in (ours, theirs)]
-    mean, reference = means
-    if mean is None or reference is None:
-        return mean, reference, NOTHING, NOTHING
+    means = [None if np.isnan(part).all() else float(np.nanmean(part)) for part in (candidate, reference)]
+    mean, reference_mean = means
+    if mean is None or reference_mean is None:
+        return mean, reference_mean, NOTHING, NOTHING
     difference, relative = None, None
     if draws is not None:
-        left, right = (resampling.means(part, drawn) for part, drawn in zip((ours, theirs), draws, strict=True))
+        left, right = (resampling.means(part, drawn) for part, drawn in zip((candidate, reference), draws, strict=True))
         difference = resampling.interval(left - right)
         ratio = np.divide(left, right, out=np.full(len(left), math.nan), where=right > 0) - 1
         relative = resampling.interval(ratio)
-    share = Estimate(mean / reference - 1, relative) if reference > 0 else NOTHING
-    return mean, reference, Estimate(mean - reference, difference), share
+    share = Estimate(mean / reference_mean - 1, relative) if reference_mean > 0 else NOTHING
+    return mean, reference_mean, Estimate(mean - reference_mean, difference), share
 
 
-def _likeness(ours: NDArray[np.float64], theirs: NDArray[np.float64], draws: Draws | None) -> tuple[Estimate, Estimate]:
+def _likeness(
+    candidate: NDArray[np.float64], reference: NDArray[np.float64], draws: Draws | None
+) -> tuple[Estimate, Estimate]:
     """(overlap, divergence) of the distances of a feature."""
-    pairs = SetDistances(ours, theirs)
+    pairs = SetDistances(candidate, reference)
     likeness = pairs.likeness()
     if likeness is None:
         return NOTHING, NOTHING

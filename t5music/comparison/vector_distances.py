@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 def frechet(vectors: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
     """The squared Fréchet distance of the normal distributions of two sets, [pieces, n] each.
 
-    Raises ValueError where a set has no more pieces than a vector has numbers.
+    Raises:
+        ValueError: a set has no more pieces than a vector has numbers.
     """
     width = vectors.shape[1]
     if min(len(vectors), len(reference)) <= width:
@@ -61,10 +62,11 @@ class KernelDistance:
 
     def __init__(self, vectors: NDArray[np.floating], reference: NDArray[np.floating]) -> None:
         mean, scale = reference.mean(axis=0), max(float(reference.std(axis=0).mean()), np.finfo(float).tiny)
-        ours, theirs = ((part - mean).astype(np.float64) / scale for part in (vectors, reference))
+        scaled, scaled_reference = ((part - mean).astype(np.float64) / scale for part in (vectors, reference))
         width = vectors.shape[1]
         self._within, self._reference, self._between = (
-            (one @ other.T / width + 1) ** 3 for one, other in ((ours, ours), (theirs, theirs), (ours, theirs))
+            (one @ other.T / width + 1) ** 3
+            for one, other in ((scaled, scaled), (scaled_reference, scaled_reference), (scaled, scaled_reference))
         )
         np.fill_diagonal(self._within, 0)
         np.fill_diagonal(self._reference, 0)

@@ -18,11 +18,11 @@ from t5music.comparison.distances import SetDistances
 RNG = np.random.default_rng(5)
 
 
-def peer(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+def peer(candidate: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     """(overlap, divergence) by scipy.stats.gaussian_kde and integration."""
-    ours, theirs = (part.reshape(len(part), -1) for part in (ours, theirs))
-    intra = scipy_stats.gaussian_kde(spatial.distance.pdist(theirs))
-    inter = scipy_stats.gaussian_kde(spatial.distance.cdist(ours, theirs).ravel())
+    candidate, reference = (part.reshape(len(part), -1) for part in (candidate, reference))
+    intra = scipy_stats.gaussian_kde(spatial.distance.pdist(reference))
+    inter = scipy_stats.gaussian_kde(spatial.distance.cdist(candidate, reference).ravel())
     places = np.linspace(-5, 40, 20_001)
     one, other = intra(places), inter(places)
     there = (one > 1e-10 * one.max()) | (other > 1e-10 * other.max())
@@ -31,17 +31,17 @@ def peer(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("candidate", "reference"),
     [
         (RNG.normal(0, 1, 20), RNG.normal(0.5, 1.5, 25)),
         (RNG.normal(0, 1, (12, 5)), RNG.normal(0.3, 1, (15, 5))),
         (RNG.uniform(0, 4, 30), RNG.exponential(1, 8)),
     ],
 )
-def test_as_scipy_has_it(ours: np.ndarray, theirs: np.ndarray):
-    likeness = SetDistances(ours, theirs).likeness()
+def test_as_scipy_has_it(candidate: np.ndarray, reference: np.ndarray):
+    likeness = SetDistances(candidate, reference).likeness()
     assert likeness is not None
-    overlap, divergence = peer(ours, theirs)
+    overlap, divergence = peer(candidate, reference)
     assert likeness.overlap == pytest.approx(overlap, abs=2e-3)
     assert likeness.divergence == pytest.approx(divergence, abs=2e-3)
 
@@ -73,46 +73,46 @@ def test_too_few_pieces_and_pieces_without_the_feature():
 
 
 def test_a_resample_is_the_set_that_was_drawn():
-    ours, theirs = RNG.normal(0, 1, 7), RNG.normal(1, 1, 6)
+    candidate, reference = RNG.normal(0, 1, 7), RNG.normal(1, 1, 6)
     ones = (np.ones((3, 7)), np.ones((3, 6)))
-    pairs = SetDistances(ours, theirs)
+    pairs = SetDistances(candidate, reference)
     whole = pairs.likeness()
     assert whole is not None
     assert pairs.resampled(*ones)[0] == pytest.approx([whole.overlap] * 3)
     # Without a piece, distances are those of the others.
     weights = ones[0].copy(), ones[1].copy()
     weights[0][0, 2] = weights[1][0, 3] = 0
-    without = peer(np.delete(ours, 2), np.delete(theirs, 3))[0]
+    without = peer(np.delete(candidate, 2), np.delete(reference, 3))[0]
     assert pairs.resampled(*weights)[0][0] == pytest.approx(without, abs=2e-3)
     # A piece that is drawn twice counts twice in distances from others, and has none from itself.
     weights[0][1], weights[1][1, 0] = 2, 2
     rows = [0, 0, *range(1, 6)]
-    distances = np.abs(theirs[rows][:, None] - theirs[rows])[np.triu_indices(7, 1)]
+    distances = np.abs(reference[rows][:, None] - reference[rows])[np.triu_indices(7, 1)]
     intra = scipy_stats.gaussian_kde(distances[distances > 0])
-    inter = scipy_stats.gaussian_kde(np.abs(ours[:, None] - theirs[rows]).ravel())
+    inter = scipy_stats.gaussian_kde(np.abs(candidate[:, None] - reference[rows]).ravel())
     places = np.linspace(-10, 20, 20_001)
-    # The bandwidth of the inter distances is that of twice as many, as each piece of ours was drawn twice.
+    # The bandwidth of the inter distances is that of twice as many, as each piece of candidate was drawn twice.
     inter.set_bandwidth((2 * 7 * 7) ** -0.2 * np.sqrt((98 / 97) / (49 / 48)))
     expected = integrate.simpson(np.minimum(intra(places), inter(places)), x=places)
     assert pairs.resampled(*weights)[0][1] == pytest.approx(float(expected), abs=2e-3)
 
 
 @given(
-    ours=hnp.arrays(float, st.integers(4, 9), elements=st.integers(-5, 5).map(float)),
-    theirs=hnp.arrays(float, st.integers(4, 9), elements=st.integers(-5, 5).map(float)),
+    candidate=hnp.arrays(float, st.integers(4, 9), elements=st.integers(-5, 5).map(float)),
+    reference=hnp.arrays(float, st.integers(4, 9), elements=st.integers(-5, 5).map(float)),
     scale=st.sampled_from([0.001, 7.0]),
     shift=st.integers(-9, 9),
 )
-def test_any_sets(ours: np.ndarray, theirs: np.ndarray, scale: float, shift: int):
-    likeness = SetDistances(ours, theirs).likeness()
+def test_any_sets(candidate: np.ndarray, reference: np.ndarray, scale: float, shift: int):
+    likeness = SetDistances(candidate, reference).likeness()
     assert likeness is not None
     assert 0 <= likeness.overlap <= 1 + 1e-9
     assert likeness.divergence >= -1e-9
-    moved = SetDistances(scale * (ours + shift), scale * (theirs + shift)).likeness()
+    moved = SetDistances(scale * (candidate + shift), scale * (reference + shift)).likeness()
     assert moved is not None
     assert moved.overlap == pytest.approx(likeness.overlap, abs=1e-6)
-    weights = (resampling.draws(len(part), np.random.default_rng(0), 20) for part in (ours, theirs))
-    overlaps, divergences = SetDistances(ours, theirs).resampled(*weights)
+    weights = (resampling.draws(len(part), np.random.default_rng(0), 20) for part in (candidate, reference))
+    overlaps, divergences = SetDistances(candidate, reference).resampled(*weights)
     there = ~np.isnan(overlaps)
     assert ((overlaps[there] >= 0) & (overlaps[there] <= 1 + 1e-9)).all()
     assert (divergences[there] >= -1e-9).all()

@@ -40,15 +40,15 @@ def test_by_hand(notes, precision: float, recall: float, with_ends: float):
 
 def test_as_many_match_as_can():
     """The first of two notes could take the only note that the second can have."""
-    ours, theirs = score((0.04, 1, 60), (0.08, 1, 60)), score((0, 1, 60), (0.06, 1, 60))
-    assert match(ours, theirs).f1 == 1
+    candidate, reference = score((0.04, 1, 60), (0.08, 1, 60)), score((0, 1, 60), (0.06, 1, 60))
+    assert match(candidate, reference).f1 == 1
 
 
 def test_only_a_region():
-    ours = score((0, 1, 50), (1, 2, 62), (2, 4, 50))
-    assert match(ours, REFERENCE, (1, 2)) == (1, 1, 1)
-    assert match(ours, REFERENCE, (0, 1)).f1 == 0
-    assert math.isnan(match(ours, REFERENCE, (8, 9)).f1)
+    candidate = score((0, 1, 50), (1, 2, 62), (2, 4, 50))
+    assert match(candidate, REFERENCE, (1, 2)) == (1, 1, 1)
+    assert match(candidate, REFERENCE, (0, 1)).f1 == 0
+    assert math.isnan(match(candidate, REFERENCE, (8, 9)).f1)
 
 
 def test_percussion_is_not_a_pitch():
@@ -65,7 +65,7 @@ def test_as_mir_eval_has_it(seed: int):
         begins = rng.integers(0, 60, 40) * 0.02
         return score(*((b, b + 0.02 * rng.integers(1, 30), int(rng.integers(60, 64))) for b in begins))
 
-    ours, theirs = drawn(), drawn()
+    candidate, reference = drawn(), drawn()
 
     def of(music: Score) -> tuple[np.ndarray, np.ndarray]:
         onsets, ends = (music.notes["onset"] / 1000, (music.notes["onset"] + music.notes["duration"]) / 1000)
@@ -73,6 +73,6 @@ def test_as_mir_eval_has_it(seed: int):
 
     for offsets, ratio in ((False, None), (True, 0.2)):
         precision, recall, f1, _ = mir_eval.transcription.precision_recall_f1_overlap(
-            *of(theirs), *of(ours), offset_ratio=ratio
+            *of(reference), *of(candidate), offset_ratio=ratio
         )
-        assert match(ours, theirs, offsets=offsets) == pytest.approx((precision, recall, f1))
+        assert match(candidate, reference, offsets=offsets) == pytest.approx((precision, recall, f1))

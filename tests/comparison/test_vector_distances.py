@@ -10,45 +10,45 @@ from t5music.comparison import resampling
 from t5music.comparison.vector_distances import KernelDistance, frechet, frechet_resampled
 
 RNG = np.random.default_rng(2)
-OURS, THEIRS = RNG.normal(0.2, 1.5, (40, 6)), RNG.normal(0, 1, (30, 6)) @ RNG.normal(0, 1, (6, 6))
+CANDIDATE, REFERENCE = RNG.normal(0.2, 1.5, (40, 6)), RNG.normal(0, 1, (30, 6)) @ RNG.normal(0, 1, (6, 6))
 
 
 def test_frechet_by_its_formula():
-    one, other = np.cov(OURS.T), np.cov(THEIRS.T)
+    one, other = np.cov(CANDIDATE.T), np.cov(REFERENCE.T)
     root = scipy.linalg.sqrtm(one @ other).real
-    expected = np.square(OURS.mean(0) - THEIRS.mean(0)).sum() + np.trace(one + other - 2 * root)
-    assert frechet(OURS, THEIRS) == pytest.approx(expected)
-    assert frechet(OURS, OURS) == pytest.approx(0, abs=1e-9)
-    assert frechet(OURS, OURS + 3) == pytest.approx(6 * 9)
+    expected = np.square(CANDIDATE.mean(0) - REFERENCE.mean(0)).sum() + np.trace(one + other - 2 * root)
+    assert frechet(CANDIDATE, REFERENCE) == pytest.approx(expected)
+    assert frechet(CANDIDATE, CANDIDATE) == pytest.approx(0, abs=1e-9)
+    assert frechet(CANDIDATE, CANDIDATE + 3) == pytest.approx(6 * 9)
 
 
 def test_frechet_of_a_resample_is_that_of_the_pieces_drawn():
     weights = resampling.draws(40, RNG, 3), resampling.draws(30, RNG, 3)
     expected = [
-        frechet(np.repeat(OURS, a.astype(int), axis=0), np.repeat(THEIRS, b.astype(int), axis=0))
+        frechet(np.repeat(CANDIDATE, a.astype(int), axis=0), np.repeat(REFERENCE, b.astype(int), axis=0))
         for a, b in zip(*weights, strict=True)
     ]
-    assert frechet_resampled(OURS, THEIRS, *weights) == pytest.approx(expected)
+    assert frechet_resampled(CANDIDATE, REFERENCE, *weights) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("pieces", [2, 6])
 def test_frechet_needs_more_pieces_than_numbers(pieces: int):
     with pytest.raises(ValueError, match="needs more than 6 pieces"):
-        frechet(OURS[:pieces], THEIRS)
-    frechet(OURS[:7], THEIRS)
+        frechet(CANDIDATE[:pieces], REFERENCE)
+    frechet(CANDIDATE[:7], REFERENCE)
 
 
 def test_the_kernel_distance_by_its_formula():
-    ours, theirs = OURS[:5], THEIRS[:4]
-    mean, scale = theirs.mean(0), theirs.std(0).mean()
+    candidate, reference = CANDIDATE[:5], REFERENCE[:4]
+    mean, scale = reference.mean(0), reference.std(0).mean()
 
     def kernel(x: np.ndarray, y: np.ndarray) -> float:
         return float(((x - mean) / scale @ ((y - mean) / scale) / 6 + 1) ** 3)
 
-    expected = sum(kernel(x, y) for i, x in enumerate(ours) for j, y in enumerate(ours) if i != j) / 20
-    expected += sum(kernel(x, y) for i, x in enumerate(theirs) for j, y in enumerate(theirs) if i != j) / 12
-    expected -= 2 * sum(kernel(x, y) for x in ours for y in theirs) / 20
-    assert KernelDistance(ours, theirs).distance() == pytest.approx(expected)
+    expected = sum(kernel(x, y) for i, x in enumerate(candidate) for j, y in enumerate(candidate) if i != j) / 20
+    expected += sum(kernel(x, y) for i, x in enumerate(reference) for j, y in enumerate(reference) if i != j) / 12
+    expected -= 2 * sum(kernel(x, y) for x in candidate for y in reference) / 20
+    assert KernelDistance(candidate, reference).distance() == pytest.approx(expected)
 
 
 def test_the_kernel_distance_of_alike_sets_is_about_zero_and_of_others_above():
@@ -59,7 +59,7 @@ def test_the_kernel_distance_of_alike_sets_is_about_zero_and_of_others_above():
 
 
 def test_intervals_of_a_distance_hold_it():
-    kernel = KernelDistance(OURS, THEIRS)
+    kernel = KernelDistance(CANDIDATE, REFERENCE)
     value = kernel.distance()
     figures = kernel.resampled(resampling.draws(40, RNG), resampling.draws(30, RNG))
     within = resampling.centred_interval(value, figures)
