@@ -20,8 +20,9 @@ TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorflow_text", "seqio", "
 
 # Room -> the rooms it may import, beside itself and the leaves; from the top to the ground.
 MAY_IMPORT = {
-    "cli": {"studies", "configuration", "analysis", "runs", "evaluation", "inference", "tasks", "data", "training",
-            "corpora", "devices", "music", "model"},
+    "cli": {"comparison", "studies", "configuration", "analysis", "runs", "evaluation", "inference", "tasks", "data",
+            "training", "corpora", "devices", "music", "model"},
+    "comparison": {"studies", "analysis", "inference", "training", "corpora", "sound", "music"},
     "studies": {"configuration", "analysis", "runs", "evaluation", "inference", "data", "training", "devices", "music",
                 "model"},
     "configuration": {"analysis", "runs", "evaluation", "inference", "data", "training", "model"},

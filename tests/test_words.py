@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "t5music"
-ROOMS = ("studies", "configuration", "analysis", "runs", "training")
+ROOMS = ("comparison", "studies", "configuration", "analysis", "runs", "training")
 OTHERS = ("training/checkpoints/", "runs/initial_weights.py")  # written by other rules so far
 # What happened to a thing says nothing of what it is.
 VAGUE = {"found", "made", "kept", "own", "asked", "said", "told", "known", "theirs", "given"}

@@ -31,6 +31,7 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.inference.vector_files import Collection, Settings
 from t5music.model.network import T5
 from t5music.music import encodings, music_files
+from t5music.music.score import Score
 from t5music.storage import bucket_copies, path_of
 from t5music.training.checkpoints import selection
 
@@ -125,7 +126,11 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
 
 def segments_of(path: str | os.PathLike[str], trained: TrainedModel, settings: Settings, name: str) -> list[Ids]:
     """The words of a MIDI file or a score in segments, int32 [n] each. Raises MidiError that calls the file `name`."""
-    score = music_files.read(path, name=name)
+    return score_segments(music_files.read(path, name=name), trained, settings, name)
+
+
+def score_segments(score: Score, trained: TrainedModel, settings: Settings, name: str) -> list[Ids]:
+    """The same of music that was read."""
     encoding = encodings.get(settings.encoding)
     try:
         segments = encoding.segments(encoding.encode(score), settings.words)

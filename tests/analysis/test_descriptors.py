@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from t5music.analysis.descriptors import describe
+from t5music.analysis.descriptors import MEANINGS, describe, describe_piece
 from t5music.music.score import DRUMS, NOTE, Score
 
 
@@ -64,3 +66,89 @@ def test_where_there_is_nothing_to_measure(times: tuple[float, float]):
     if times[1] > times[0]:
         assert description["silence"] == 1
         assert description["notes_per_second"] == 0
+
+
+# What MusPy 0.5.0 says of `three_voices` of seeds 0, 1 and 2 (its polyphony counts unisons once; there are none).
+MUSPY = (
+    {
+        "pitches": 33,
+        "pitch_range": 48,
+        "pitch_entropy": 4.909368063943884,
+        "pitch_class_entropy": 3.4509683842205963,
+        "scale_consistency": 0.6379310344827587,
+        "polyphony": 2.574468085106383,
+        "groove_consistency": 0.8625,
+    },
+    {
+        "pitches": 33,
+        "pitch_range": 48,
+        "pitch_entropy": 4.819114154689793,
+        "pitch_class_entropy": 3.4070802980925174,
+        "scale_consistency": 0.6944444444444444,
+        "polyphony": 2.7127659574468086,
+        "groove_consistency": 0.8625,
+    },
+    {
+        "pitches": 35,
+        "pitch_range": 49,
+        "pitch_entropy": 4.947159723424148,
+        "pitch_class_entropy": 3.467363370035478,
+        "scale_consistency": 0.6944444444444444,
+        "polyphony": 2.5531914893617023,
+        "groove_consistency": 0.825,
+    },
+)
+
+
+def three_voices(seed: int, bars: int = 6) -> Score:
+    """Voices that do not meet, in 4/4 of 12 ticks a quarter; the last bar is not full."""
+    rng = np.random.default_rng(seed)
+    notes = []
+    for track, (low, high) in enumerate([(60, 80), (45, 59), (30, 44)]):
+        tick = 0
+        while tick < bars * 48 - 8:
+            length = min(int(rng.choice([3, 6, 6, 12, 12, 24])), bars * 48 - 6 - tick)
+            if tick == 0 or rng.random() < 0.85:
+                notes.append((tick, length, int(rng.integers(low, high)), 64, 0, track))
+            tick += length
+    return Score(12, np.array(notes, NOTE))
+
+
+@pytest.mark.parametrize("seed", range(len(MUSPY)))
+def test_as_muspy_has_it(seed: int):
+    description = describe_piece(three_voices(seed))
+    assert {name: description[name] for name in MUSPY[seed]} == pytest.approx(MUSPY[seed])
+
+
+def test_a_piece_by_hand():
+    music = score((4, 5, 60), (5, 6, 64), (4, 6, 48), (6, 8, 72))  # a bar lasts two seconds; it begins in the third
+    description = describe_piece(music)
+    assert list(description) == list(MEANINGS)
+    assert description["notes"] == 4
+    assert description["bars"] == 2
+    assert description["notes_per_bar"] == 2
+    assert description["notes_per_second"] == 1  # from the first onset on
+    assert description["pitch_interval"] == (4 + 8) / 2
+    assert description["inter_onset"] == 1
+    assert description["silence"] == 0
+    assert description["longest_loop"] == 0
+
+
+@given(seed=st.integers(0, 50), semitones=st.integers(-12, 12), factor=st.integers(1, 40))
+def test_what_a_piece_is_called_and_divided_into_counts_for_nothing(seed: int, semitones: int, factor: int):
+    music = three_voices(seed)
+    moved = music.transpose(semitones).notes.copy()
+    for name in ("onset", "duration"):
+        moved[name] *= factor
+    moved["track"] = 0
+    moved["velocity"] = 100
+    other = describe_piece(Score(12 * factor, moved))
+    assert other == pytest.approx(describe_piece(music), nan_ok=True)
+
+
+def test_a_piece_without_notes_or_of_percussion_alone():
+    nothing = describe_piece(Score(480, np.empty(0, NOTE)))
+    assert {name for name, value in nothing.items() if not math.isnan(value)} == {"notes", "bars"}
+    drums = describe_piece(score((0, 1, 36), (2, 3, 36), (4, 5, 36), program=DRUMS))
+    assert math.isnan(drums["scale_consistency"])
+    assert drums["longest_loop"] == 3

@@ -19,6 +19,7 @@ from t5music.cli import data_verbs
 from t5music.cli import flags as shared
 from t5music.cli.main import build_parser, main
 from t5music.cli.verbs import VERBS
+from t5music.comparison import listen
 from t5music.data.examples import Continue
 from t5music.inference import export, pretrained
 from t5music.music import midi
@@ -43,6 +44,8 @@ NEEDS = {
     "similar": ["{song}", "{folder}", "--model_dir", "{run}"],
     "models": [],
     "original": ["{song}", "--model_dir", "{run}"],
+    "compare": ["{folder}", "{folder}", "--model_dir", "{run}"],
+    "listen": ["{folder}", "{folder}"],
     "export": ["--model_dir", "{run}", "--to", "exported"],
     "quickstart": [],
 }
@@ -51,7 +54,7 @@ VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "no
 # Free text, or the name of something that only the data, the model or the study knows: any text may be right.
 TEXTS = {
     "--name", "--label", "--split", "--task", "--caption", "--cell", "--plan_device", "--coordinator", "--beam",
-    "--mixture", "--export", "--build", "--instruments", "--style", "names", "mixture",
+    "--mixture", "--export", "--build", "--instruments", "--style", "--question", "--title", "names", "mixture",
 }  # fmt: skip
 # A file or folder to write, which need not be there.
 NEW_PATHS = {
@@ -99,6 +102,8 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list
             (average, "average"),
             (export, "export"),
             (originality, "original"),
+            (listen, "write_test"),
+            (listen, "evaluate"),
             (pretrained, "table"),
             (quickstart, "run"),
         ),

@@ -26,6 +26,8 @@ VERBS = (
     "embed",
     "similar",
     "original",
+    "compare",
+    "listen",
     "export",
     "quickstart",
 )
