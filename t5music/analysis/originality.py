@@ -12,9 +12,9 @@ from t5music.analysis.longest_run import ordered
 from t5music.analysis.run_fingerprints import FILE, GUARANTEED, RUN, RunFingerprints
 from t5music.corpora import datasets
 from t5music.data import vocabulary
-from t5music.errors import CheckpointError
-from t5music.files import printable_name
+from t5music.errors import CheckpointError, MidiError
 from t5music.inference import pretrained
+from t5music.inference.left_out import LeftOut, by_name
 from t5music.inference.model_folder import open_model
 from t5music.music import music_files
 from t5music.music.score import Score
@@ -46,19 +46,21 @@ def _pieces(corpora: Sequence[str]) -> Iterator[tuple[str, Score]]:
             yield f"{corpus}/{piece.id}", piece.score
 
 
-def original(paths: Sequence[str], model: str) -> list[int]:
+def original(paths: Sequence[str], model: str) -> dict[str, int]:
     """`t5music original`: prints the longest passage that each file shares with what a model was trained on.
+
+    A file that cannot be read is left out and named on stderr.
 
     Args:
         paths: MIDI files or scores.
         model: the folder of an exported model that has fingerprints, or a pretrained model's name.
 
     Returns:
-        The notes of each passage, 0 where none of RUN + 1 notes or more is known.
+        file, as it is printed -> the notes of its passage, 0 where none of RUN + 1 notes or more is known.
 
     Raises:
         CheckpointError: the model has no fingerprints, or they are damaged.
-        MidiError: a file cannot be read.
+        DataError: none of the files can be read.
     """
     folder = path_of(pretrained.locate(model))
     if not (folder / FILE).is_file():
@@ -72,12 +74,17 @@ def original(paths: Sequence[str], model: str) -> list[int]:
         f"{model} was trained on {len(fingerprints.names):,} pieces; passages of {GUARANTEED} notes or more are found,"
     )
     print(f"in any key and at any tempo, and shorter ones of more than {RUN} notes most of the time")
-    shared_notes = []
-    for path in paths:
-        score = music_files.read(path)
+    paths_by_name = by_name(paths)
+    left_out = LeftOut(len(paths_by_name))
+    shared_notes = {}
+    for name, path in paths_by_name.items():
+        try:
+            score = music_files.read(path, name=name)
+        except MidiError as error:
+            left_out.add(name, error)
+            continue
         shared = fingerprints.longest(score)
-        shared_notes.append(shared.notes)
-        name = printable_name(path)
+        shared_notes[name] = shared.notes
         if not shared.notes:
             print(f"{name}: nothing of more than {RUN} notes")
             continue
@@ -87,4 +94,6 @@ def original(paths: Sequence[str], model: str) -> list[int]:
             f"{name}: {shared.notes} notes or more, {begin:.1f} to {end:.1f} s, are also in {shared.piece} "
             f"({licences.get(corpus, 'terms not known')})"
         )
+    left_out.check()
+    left_out.count()
     return shared_notes

@@ -17,7 +17,7 @@ from typing import Any
 
 from t5music import files, locks
 from t5music.corpora import catalogue, download, folder_records
-from t5music.corpora.base import Corpus, read_report
+from t5music.corpora.base import Corpus, read_report, report_path
 from t5music.corpora.folder_records import FolderRecord
 from t5music.corpora.sources import folder, texts
 from t5music.errors import DataError, nearest
@@ -25,6 +25,7 @@ from t5music.files import printable_name
 from t5music.storage import BucketPath, bucket_copies, path_of
 
 DATA_EXTRA = ("seqio", "tensorflow", "tensorflow_datasets")
+MOST_REASONS = 5  # why files are left out, that are printed
 
 
 def _has_data_extra() -> bool:
@@ -165,9 +166,13 @@ def _build(
     )
     for line in report["remarks"]:
         print(f"  {line}")
-    for reason, count in Counter(report["skipped"].values()).most_common(5):
+    reasons = Counter(report["skipped"].values()).most_common(MOST_REASONS)
+    for reason, count in reasons:
         example = next(name for name, why in report["skipped"].items() if why == reason)
         print(f"  {count} left out: {reason} (for example {example})")
+    if len(report["skipped"]) > len(reasons):  # some are not named above
+        path = report_path(corpus.name, files.data_dir())
+        print(f"  all {len(report['skipped'])} by name, each with its reason: 'skipped' in {path}")
     return report
 
 

@@ -15,9 +15,9 @@ import lzma
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from tqdm import tqdm
 
@@ -161,10 +161,65 @@ def _decompressed(file: BinaryIO, beginning: bytes) -> BinaryIO:
     if beginning.startswith(b"\x1f\x8b"):
         return io.BufferedReader(gzip.GzipFile(fileobj=file))  # type: ignore[arg-type]
     if beginning.startswith(b"BZh"):
-        return io.BufferedReader(bz2.BZ2File(file))  # type: ignore[arg-type]
+        return io.BufferedReader(_Streams(file, bz2.BZ2Decompressor))
     if beginning.startswith(b"\xfd7zXZ\0"):
-        return io.BufferedReader(lzma.LZMAFile(file))  # type: ignore[arg-type]
+        return io.BufferedReader(_Streams(file, lzma.LZMADecompressor))
     return file
+
+
+class _Streams(io.RawIOBase):
+    """What the compressed streams of a file hold, one after another; between and after them may be zeros alone.
+
+    `BZ2File` and `LZMAFile` take whatever is no stream for the end of the file.
+    """
+
+    def __init__(self, file: BinaryIO, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:
+        self._file, self._new = file, new
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._file.seek(0)
+        self._stream = self._new()
+        self._begun = False  # whether the stream has
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Goes to a byte, counted from the beginning, by reading up to it."""
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("only a place counted from the beginning")
+        if offset < self._place:
+            self._rewind()
+        while self._place < offset and self.read(min(_BLOCK, offset - self._place)):
+            pass
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        while not data and len(buffer):
+            block = b""
+            if self._stream.eof:
+                block, self._stream, self._begun = self._stream.unused_data, self._new(), False
+            if not block and self._stream.needs_input:
+                block = self._file.read(_BLOCK)
+                if not block and self._begun:
+                    raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+                if not block:
+                    return 0
+            block = block if self._begun else block.lstrip(b"\0")
+            self._begun = self._begun or bool(block)
+            data = self._stream.decompress(block, len(buffer))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
 
 
 class _Member(tarfile.TarInfo):

@@ -261,5 +261,11 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
         'labels': {label: {value: n}}, 'others': [name], 'terms': {field of Terms: ...}, 'reading_rules': ...,
         'digest': of all pieces, their groups and splits}.
     """
+    path = report_path(corpus_name, data_dir)
+    return None if path is None else json.loads(path.read_text("utf-8"))
+
+
+def report_path(corpus_name: str, data_dir: Path) -> Path | None:
+    """The file of a built corpus' report, or None if it is not built."""
     folder = built_folder(corpus_name, data_dir)
-    return None if folder is None else json.loads((folder / "metadata.json").read_text("utf-8"))
+    return None if folder is None else folder / "metadata.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,26 @@ def test_the_music_it_was_trained_on_is_known_in_another_key_and_other_music_is_
     assert f"are also in mine/{name} (" in lines[2]
     assert lines[2].startswith(f"{copy}: ")
     assert lines[3] == f"{other}: nothing of more than {RUN} notes"
+
+
+def test_one_bad_file_stops_no_others(model, music, tmp_path, capsys):
+    bad, latin, good = tmp_path / "bad.mid", tmp_path / os.fsdecode(b"Caf\xe9.mid"), music / "0.mid"
+    bad.write_bytes(b"<html>no music</html>")
+    midi.write(tiny_models.band(99, bars=20), latin)
+    missing = tmp_path / "none.mid"
+    assert main(["original", *map(str, (bad, latin, missing, good)), "--model_dir", str(model)]) == 0
+    printed = capsys.readouterr()
+    names = [line.rpartition(".mid: ")[0] for line in printed.out.splitlines()[2:]]
+    assert names == [rf"{tmp_path}/Caf\xe9", str(good.with_suffix(""))]
+    assert printed.err.splitlines() == [
+        f"left out: {bad}: not a standard MIDI file but a web page: there is no MIDI header in it",
+        f"left out: {missing}: no such file",
+        "2 of 4 files left out",
+    ]
+    assert main(["original", str(bad), str(bad), "--model_dir", str(model)]) == 2
+    assert capsys.readouterr().err == (
+        f"t5music: error: {bad}: not a standard MIDI file but a web page: there is no MIDI header in it\n"
+    )
 
 
 def test_pieces_that_were_held_out_are_not_in_it(music):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_models
 
 from t5music.cli import data_verbs
 from t5music.corpora import catalogue
+from t5music.corpora.sources import folder
 from t5music.errors import DataError
+from t5music.music import midi
 
 
 def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -50,6 +54,23 @@ def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch
         data_verbs.compile_([], str(tmp_path / "other"), "changing")
     assert compile_again() == [False, False], "the other folder's corpus is as it was"
     data_verbs.compile_([], str(tmp_path / "other"), "changing", force=True)
+
+
+def test_a_folder_s_report_names_every_file_that_is_left_out(tmp_path: Path, monkeypatch, capsys):
+    """Several files of one reason are printed as one line, which says where all of them stand."""
+    monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path / "data"))
+    midi.write(tiny_models.band(), tmp_path / "music" / "good.mid")
+    names = ["a.mid", os.fsdecode(b"Caf\xe9.mid"), "empty.mid"]
+    for name in names:
+        (tmp_path / "music" / name).write_bytes(b"" if name == "empty.mid" else b"<html>")
+    corpus = folder.corpus(tmp_path / "music", "mine")
+    report = data_verbs._build(corpus, source=str(tmp_path / "music"), workers=1)
+    assert sorted(report["skipped"]) == [r"Caf\xe9.mid", "a.mid", "empty.mid"]
+    *_, page, empty, place = capsys.readouterr().out.splitlines()
+    assert page.startswith("  2 left out: not a standard MIDI file but a web page")
+    assert empty == "  1 left out: the file is empty (for example empty.mid)"
+    assert place.startswith("  all 3 by name, each with its reason: 'skipped' in ")
+    assert json.loads(Path(place.partition("'skipped' in ")[2]).read_text("utf-8"))["skipped"] == report["skipped"]
 
 
 class Terminal(io.StringIO):

@@ -6,14 +6,14 @@ import argparse
 
 from t5music.cli import inputs
 from t5music.cli.flags import choose_model
-from t5music.cli.parser import model
+from t5music.cli.parser import model, place
 
 HELP = "Find the longest passage that music shares with what a model was trained on, in any key and at any tempo."
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
-    parser.add_argument("midi", nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
+    parser.add_argument("midi", type=place, nargs="+", metavar="FILE", help="MIDI files or scores (MusicXML)")
     parser.add_argument(
         "--model_dir",
         type=model,

@@ -12,6 +12,7 @@ from t5music.corpora import datasets
 from t5music.corpora.base import Corpus, Entry, Piece, Skipped, read_file
 from t5music.corpora.listing import MUSIC_SUFFIXES, Listing, list_files, relative_id
 from t5music.corpora.sources import folder_table
+from t5music.corpora.sources.folder_table import LabelledFiles
 from t5music.errors import DataError, nearest
 from t5music.files import printable_name
 
@@ -77,14 +78,21 @@ def corpus(
         raise DataError(f"--name {name}: a corpus' name is lower-case letters, digits and _, beginning with a letter")
     root = root.expanduser().resolve()
     table = table_of(root, table)
-    entries, columns, remarks = _by_table(table, root) if table else _all_files(root)
+    files = folder_table.read(table, root) if table else _all_files(root)
+    entries, columns, values = files.entries, files.columns, files.values
+    faults: list[str] = []
     if folders_are_labels:
         if LABEL in columns:
-            raise DataError(f"{table}: column {columns[LABEL]!r} and --labels folders: rename the column or do without")
+            faults.append(f"column {columns[LABEL]!r} and --labels folders: rename the column or do without")
         columns = {LABEL: "the sub-folders", **columns}
         entries = [replace(entry, labels={LABEL: _sub_folder(entry.path, root), **entry.labels}) for entry in entries]
-    values = {label: {entry.labels.get(label, "") for entry in entries} - {""} for label in columns}
-    chosen = [_chosen(label, columns, table or root) for label in labels] or _label_sets(values, columns, table or root)
+        values = {LABEL: {entry.labels[LABEL] for entry in entries} - {""}, **values}
+    chosen = [_chosen(label, columns, table or root) for label in labels] or _label_sets(values)
+    if len(chosen) > max(MOST_LABELS, len(labels)):
+        faults.append(f"{len(chosen)} columns may be labels: name some with --label")
+    else:
+        faults += [fault for label in chosen if (fault := _fault(label, columns[label]))]
+    files.check(faults)
     if folders_are_labels and LABEL not in chosen:
         chosen.insert(0, LABEL)
     chosen = [label for label in chosen if label != LABEL or len(values[label]) > 1]
@@ -101,7 +109,7 @@ def corpus(
         labels={label: tuple(sorted(values[label])) for label in chosen},
         splits="those of its table, else ours: 80/10/10 by piece, near-duplicates on one side",
         files=len(entries),
-        remarks=(*remarks, *_remarks(chosen, values), *_on_folders(root, table, folders_are_labels)),
+        remarks=(*files.remarks, *_remarks(chosen, values), *_on_folders(root, table, folders_are_labels)),
     )
 
 
@@ -113,18 +121,12 @@ def read(entry: Entry) -> Iterator[Piece | Skipped]:
         yield from read_file(entry)
 
 
-_Files = tuple[list[Entry], dict[str, str], tuple[str, ...]]  # with the columns of their labels, and remarks
-
-
-def _by_table(table: Path, root: Path) -> _Files:
-    files = folder_table.read(table, root)
-    return files.entries, files.columns, files.remarks
-
-
-def _all_files(root: Path) -> _Files:
+def _all_files(root: Path) -> LabelledFiles:
+    """The files of a folder without a table."""
     listing = find_files(root)
     unreadable = [Entry(name, root / name, more={"unreadable": why}) for name, why in listing.unreadable.items()]
-    return [*(Entry(relative_id(path, root), path) for path in listing.files), *unreadable], {}, ()
+    entries = [*(Entry(relative_id(path, root), path) for path in listing.files), *unreadable]
+    return LabelledFiles(entries, {}, {}, (), printable_name(root), ())
 
 
 def _chosen(name: str, columns: Mapping[str, str], where: Path) -> str:
@@ -132,37 +134,28 @@ def _chosen(name: str, columns: Mapping[str, str], where: Path) -> str:
     label = folder_table.label_name(name)
     if label not in columns:
         raise DataError(f"--label {name}: not a column of {printable_name(where)}{nearest(label, columns)}")
-    _check_label(label, columns[label], where)
     return label
 
 
-def _label_sets(values: Mapping[str, set[str]], columns: Mapping[str, str], where: Path) -> list[str]:
+def _label_sets(values: Mapping[str, set[str]]) -> list[str]:
     """The columns that are label sets: of few values, not all of them numbers."""
-    labels = [
+    return [
         label
         for label, texts in values.items()
         if 2 <= len(texts) <= MOST_VALUES and not all(re.fullmatch(r"[-+]?\d*\.?\d+", text) for text in texts)
     ]
-    if len(labels) > MOST_LABELS:
-        raise DataError(f"{printable_name(where)}: {len(labels)} columns may be labels: name some with --label")
-    for label in labels:
-        _check_label(label, columns[label], where)
-    return labels
 
 
-def _check_label(label: str, column: str, where: Path) -> None:
-    """Raises DataError for a column whose name no label can have."""
+def _fault(label: str, column: str) -> str:
+    """What is wrong with a column whose name no label can have; '' for any other."""
     if not _LABEL_NAME.fullmatch(label):
         better = re.sub(r"[^\w.:#]+", "_", label).strip("_") or "label"
         why = f"has characters that are neither letters, digits nor _ . : #: call it {better!r}"
     elif label in datasets.FIELDS or label.endswith(datasets.OTHER):
         why = f"is a field that every piece has: call it {label + '_label'!r}"
     else:
-        return
-    raise DataError(
-        f"{printable_name(where)}: column {column!r} cannot be a label: its name {why}, "
-        "or name the columns to take with --label"
-    )
+        return ""
+    return f"column {column!r} cannot be a label: its name {why}, or name the columns to take with --label"
 
 
 def _remarks(chosen: Sequence[str], values: Mapping[str, set[str]]) -> Iterator[str]:

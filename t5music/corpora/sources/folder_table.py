@@ -40,12 +40,32 @@ class LabelledFiles:
     Attributes:
         entries: its files, by id; their labels are the table's other columns, by `label_name`.
         columns: label -> its column as the table writes it.
+        values: label -> its values in all rows, those at fault too.
         remarks: how the table was read, and what it leaves out.
+        where: what the table is called in errors.
+        faults: what is wrong with its columns, and with its rows, each with its line.
     """
 
     entries: list[Entry]
     columns: dict[str, str]
+    values: dict[str, set[str]]
     remarks: tuple[str, ...]
+    where: str
+    faults: tuple[str, ...]
+
+    def check(self, faults: Iterable[str] = ()) -> None:
+        """Raises DataError that tells all faults of the table at once, and these before them; or that no file is in it.
+
+        Args:
+            faults: what else is wrong with its columns.
+        """
+        told = [*faults, *self.faults]
+        if told:
+            more = f"; and {len(told) - MOST_FAULTS} faults more" if len(told) > MOST_FAULTS else ""
+            after = ", " if told[0].startswith("line ") else ": "
+            raise DataError(f"{self.where}{after}{'; '.join(told[:MOST_FAULTS])}{more}")
+        if not self.entries:
+            raise DataError(f"{self.where}: no file in it")
 
 
 def label_name(column: str) -> str:
@@ -54,73 +74,81 @@ def label_name(column: str) -> str:
 
 
 def read(path: Path, root: Path) -> LabelledFiles:
-    """Reads the table of a folder. No file of music is opened.
+    """Reads the table of a folder. No file of music is opened. What does not fit the folder is told by `check`.
 
     Raises:
-        DataError: it is no table, or does not fit the folder: all faults at once, each with its line.
+        DataError: it is no table, or has no column of files.
     """
     table = csv_tables.read(path, (*FILE, SPLIT, GROUP))
     where = printable_name(path)
-    file_column, columns = _columns(table, where)
+    faults: list[str] = []
+    file_column, columns = _columns(table, where, faults)
     listing = list_files(root)
     names = _Names(listing, _CODECS.get(table.encoding, "utf-8"))
     entries: dict[str, Entry] = {}
     lines: dict[str, int] = {}
-    faults: list[str] = []
+    values: dict[str, set[str]] = {label: set() for label in columns}
     for row in table.rows:
-        try:
-            file = names.resolve(_cell(table, row, file_column))
-            entry = _entry(row, file, root, columns)
-            if entry.id in lines:
-                raise DataError(f"{entry.id!r} is there twice, in line {lines[entry.id]} too")
-        except DataError as error:
-            faults.append(f"line {row.line}: {error}")
-        else:
+        texts = _texts(row, columns)
+        for label, text in texts.items():
+            values[label].add(text)
+        entry, reasons = _entry(table, row, file_column, texts, names)
+        if entry and entry.id in lines:
+            reasons.append(f"{entry.id!r} is there twice, in line {lines[entry.id]} too")
+        faults += [f"line {row.line}: {reason}" for reason in reasons]
+        if entry and not reasons:
             entries[entry.id], lines[entry.id] = entry, row.line
-    if faults:
-        more = f"; and {len(faults) - MOST_FAULTS} faults more" if len(faults) > MOST_FAULTS else ""
-        raise DataError(f"{where}, {'; '.join(faults[:MOST_FAULTS])}{more}")
-    if not entries:
-        raise DataError(f"{where}: no file in it")
     labels = {label: table.columns[place] for label, place in columns.items() if label not in (SPLIT, GROUP)}
-    remarks = (f"{printable_name(path.name)}: {len(entries)} files, read as {table.dialect()}",)
-    return LabelledFiles(
-        [entries[name] for name in sorted(entries)], labels, (*remarks, *_others(path, listing, entries.keys()))
-    )
+    dialect = f"{printable_name(path.name)}: {len(entries)} files, read as {table.dialect()}"
+    remarks = (dialect, *_others(path, listing, entries.keys()))
+    of_labels = {label: values[label] - {""} for label in labels}
+    return LabelledFiles([entries[name] for name in sorted(entries)], labels, of_labels, remarks, where, tuple(faults))
 
 
-def _columns(table: Table, where: str) -> tuple[int, dict[str, int]]:
-    """The place of the column of files, and of every other column by its label's name."""
+def _columns(table: Table, where: str, faults: list[str]) -> tuple[int, dict[str, int]]:
+    """The place of the column of files, and of every other column by its label's name; of two alike the first."""
     places: dict[str, int] = {}
     for place, column in enumerate(table.columns):
         name = label_name(column)
         if name in places:
-            raise DataError(f"{where}: two columns are called {name!r}: rename or remove one")
-        if name:
+            faults.append(f"two columns are called {name!r}: rename or remove one")
+        elif name:
             places[name] = place
     file_columns = [name for name in FILE if name in places]
     if not file_columns:
         listed = ", ".join(table.columns[:20]) + (", ..." if len(table.columns) > 20 else "")
-        raise DataError(f"{where}: no column 'file' (its columns: {listed})")
+        no_file = f"no column 'file' (its columns: {listed})"
+        raise DataError(f"{where}: {'; '.join([*faults, no_file])}")
     return places.pop(file_columns[0]), places
 
 
-def _cell(table: Table, row: Row, place: int) -> str:
-    """The file a row names. Raises DataError for a row without one, or that has more cells than there are columns."""
-    if any(row.cells[len(table.columns) :]):
+def _texts(row: Row, columns: dict[str, int]) -> dict[str, str]:
+    """The cells of a row but for the file, each in one line and in one Unicode form, lest one label becomes two."""
+    return {label: " ".join(unicodedata.normalize("NFC", row.cell(place)).split()) for label, place in columns.items()}
+
+
+def _entry(
+    table: Table, row: Row, file_column: int, texts: dict[str, str], names: _Names
+) -> tuple[Entry | None, list[str]]:
+    """What a row says of its file, None where the file cannot be told; and all that is wrong with the row."""
+    if any(row.cells[len(table.columns) :]):  # so nobody can say which cell belongs to which column
         counts = f"{len(row.cells)} cells and {len(table.columns)} columns"
-        raise DataError(f"{counts}: put a cell that holds a separator in quotation marks")
-    if not row.cell(place):
-        raise DataError(f"nothing in column {table.columns[place]!r}")
-    return row.cell(place)
-
-
-def _entry(row: Row, file: Path, root: Path, columns: dict[str, int]) -> Entry:
-    # A value is one line, and in one Unicode form, lest one label becomes two.
-    texts = {label: unicodedata.normalize("NFC", row.cell(place)) for label, place in columns.items()}
-    values = {label: " ".join(text.split()) for label, text in texts.items()}
-    split, group = values.pop(SPLIT, ""), values.pop(GROUP, "")
-    return Entry(relative_id(file, root), file, values, group, as_split(split) if split else None)
+        return None, [f"{counts}: put a cell that holds a separator in quotation marks"]
+    values = {label: text for label, text in texts.items() if label not in (SPLIT, GROUP)}
+    named_split, group = texts.get(SPLIT, ""), texts.get(GROUP, "")
+    faults: list[str] = []
+    file = split = None
+    try:
+        if not row.cell(file_column):
+            raise DataError(f"nothing in column {table.columns[file_column]!r}")
+        file = names.resolve(row.cell(file_column))
+    except DataError as error:
+        faults.append(str(error))
+    try:
+        split = as_split(named_split) if named_split else None
+    except DataError as error:
+        faults.append(str(error))
+    return Entry(relative_id(file, names.root), file, values, group, split) if file else None, faults
 
 
 def _others(path: Path, listing: Listing, names: Iterable[str]) -> list[str]:

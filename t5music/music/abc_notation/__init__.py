@@ -24,6 +24,7 @@ Where abc2midi 4.84 plays something else, and why this does not:
 - Ties go into the note that is played next, in every ending; abc2midi takes the next one in the text.
 - (5, (7 and (9 are in the time of two but for 6/8, 9/8, 12/8 ...; abc2midi takes 3/4 and 3/8 for compound.
 - Broken rhythm changes notes of unequal lengths too. [C2E2]/2 is half as long as [C2E2].
+- A clef takes the place of the one before, with its octave: after treble-8, K:C clef=bass is an octave higher again.
 - Accidentals directly after a tonic or exp (K:D^g), added meters of two fractions (M:2/4+3/8), octaves of voices in the
   header (V:1 clef=treble-8) and of clefs without a key (K:clef=treble-8), fields M: and L: before the first tune, +CE+
   as a chord, and [|] as an invisible line are read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,20 @@ def test_columns_whose_names_no_label_can_have(music: Path, column: str, message
     with pytest.raises(DataError, match=message):
         folder.corpus(music, "mine", [column])
     assert folder.corpus(music, "mine", ["composer"]).labels == {"composer": ("Abba", "Bach")}
+
+
+def test_columns_and_rows_at_fault_are_told_at_once(music: Path):
+    table(music, "file,sub-genre,split,id,mood,Mood\nd.mid,a,train,x,m,\npop/c.midi,b,half,y,n,\nzzz,c,,z,o,\n")
+    with pytest.raises(DataError) as refused:
+        folder.corpus(music, "mine", folders_are_labels=True)
+    told = str(refused.value).split("; ")
+    assert [re.sub(r" (cannot|is|below) .*|, or name.*", "", fault) for fault in told] == [
+        f"{music}/labels.csv: column 'sub-genre'",
+        "column 'id'",
+        "two columns are called 'mood': rename or remove one",
+        "line 3: split 'half'",
+        "line 4: no file 'zzz'",
+    ]
 
 
 @pytest.mark.parametrize("column", ["Genre", "key.mode", "a:b", "a#b", "stimmung_ä", "label 1"])

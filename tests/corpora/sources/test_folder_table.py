@@ -33,7 +33,9 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(root: Path, text: str | bytes, tmp_path: Path) -> folder_table.LabelledFiles:
     table = tmp_path / "labels.csv"
     table.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return folder_table.read(table, root)
+    files = folder_table.read(table, root)
+    files.check()
+    return files
 
 
 @pytest.mark.parametrize(
@@ -95,15 +97,16 @@ def test_files_that_are_not_there(music: Path, tmp_path: Path, cell: str, fault:
 
 def test_all_faults_are_told_at_once(music: Path, tmp_path: Path):
     rows = ["file,split,genre", "a.mid,train,x", "none.mid,,", ',,"no file"', "", "x.mid,half,", "./a.mid,,",
-            "x.mid,,,,y", ",,", '"rock/\nb.mid",,', "X.mid,Dev,"]  # fmt: skip
+            "x.mid,,,,y", ",,", '"rock/\nb.mid",most,', "X.mid,Dev,"]  # fmt: skip
     with pytest.raises(DataError) as refused:
         read(music, "\n".join(rows), tmp_path)
     faults = str(refused.value).partition("labels.csv, ")[2].replace("; line", "\nline").splitlines()
-    assert [fault.split(":")[0] for fault in faults] == ["line 3", "line 4", "line 6", "line 7", "line 8", "line 10"]
+    assert [fault.split(":")[0] for fault in faults] == [f"line {number}" for number in (3, 4, 6, 7, 8, 10, 10)]
     for fault, text in zip(
         faults,
         ["no file 'none.mid'", "nothing in column 'file'", "split 'half' is none of train, validation, test",
-         "'a.mid' is there twice, in line 2 too", "5 cells and 3 columns", "no file 'rock/\\nb.mid'"],
+         "'a.mid' is there twice, in line 2 too", "5 cells and 3 columns", "no file 'rock/\\nb.mid'",
+         "split 'most' is none of"],
         strict=True,
     ):  # fmt: skip
         assert text in fault
@@ -118,6 +121,8 @@ def test_all_faults_are_told_at_once(music: Path, tmp_path: Path):
         ("path,genre\na.mid,jazz\n", r"no column 'file' \(its columns: path, genre\)"),
         ("file,file\na.mid,a.mid\n", "two columns are called 'file'"),
         ("file,Genre,genre \na.mid,x,y\n", "two columns are called 'genre'"),
+        ("file,a,A,b,B\nnone.mid\n", "labels.csv: two columns are called 'a'.*; two .* called 'b'.*; line 2: no"),
+        ("name,a,A\na.mid\n", "labels.csv: two columns are called 'a'.*; no column 'file'"),
         ("file\n", "no file in it"),
         ("file,genre\n,,\n", "no file in it"),
     ],
