@@ -6,7 +6,6 @@ What a model says about music is asked in `labels` (labels) and `embed` (vectors
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +18,7 @@ from t5music.data import answer_formats
 from t5music.data.examples import Answer, Composes
 from t5music.errors import ConfigError
 from t5music.inference import output_files, placement, requests
+from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.trained_model import TrainedModel, encode_prompts, load
 from t5music.model import decoding
 from t5music.music import encodings, midi, music_files, pianoroll
@@ -115,7 +115,7 @@ def generate(
     region: tuple[float, float] | None = None,
     caption: str | None = None,
     style: str | None = None,
-    instruments: Sequence[str] | None = None,
+    promises: Promises = NOTHING,
     checkpoint: str = selection.LATEST,
     variants: int = 1,
     force: bool = False,
@@ -136,7 +136,7 @@ def generate(
         region: (begin, end) in seconds, for tasks that fill a gap.
         caption: for tasks that compose by a description.
         style: of the new music, one of those of the model's tasks; the style that the file has if None.
-        instruments: names or numbers of the instruments for new notes; those of the file if None.
+        promises: what the new notes are bound to.
         checkpoint: of the run: "latest", "best" or a step.
         variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on.
         force: whether files that exist may be replaced.
@@ -168,11 +168,12 @@ def generate(
     paths = output_files.paths_with_sound(
         output or f"{stem}_{chosen.kind}.mid", file, variants, sound=sound, force=force
     )
-    if sound and font is None and (instruments or not isinstance(encodings.get(chosen.encoding), TX1)):
+    if sound and font is None and (promises.instruments or not isinstance(encodings.get(chosen.encoding), TX1)):
         font = _open_font(None)
     score = score if score is not None else Score(480, np.empty(0, NOTE))
     chosen, remarks = requests.fitted(trained, chosen, score, music_name)
-    programs = requests.programs(instruments, chosen, score)
+    promises.require_meaning(chosen.encoding)
+    programs = requests.programs(promises.instruments, chosen, score)
     for number, (path, sound_path) in enumerate(paths):
         music = answer(trained, chosen, score, music_name, seed=seed + number, programs=programs, **sampling)
         if file is not None and chosen.extends:
