@@ -17,7 +17,7 @@ from t5music import files
 from t5music.data import answer_formats
 from t5music.data.examples import Answer, Composes
 from t5music.errors import ConfigError
-from t5music.inference import output_files, placement, requests
+from t5music.inference import bounds, output_files, placement, requests
 from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.trained_model import TrainedModel, encode_prompts, load
 from t5music.model import decoding
@@ -45,6 +45,7 @@ def answer(
     top_p: float = 0.95,
     seed: int = 0,
     programs: tuple[int, ...] | None = None,
+    promises: Promises = NOTHING,
 ) -> Answer:
     """Returns the music of a score and of the model's answer to it.
 
@@ -60,9 +61,10 @@ def answer(
         seed: of what is drawn.
         programs: that the answer's notes may have, DRUMS for percussion; None for all. It binds encodings that say
             programs.
+        promises: what the answer's notes are bound to beside their programs.
 
     Raises:
-        ConfigError: a setting that cannot be.
+        ConfigError: a setting that cannot be, or promises that cannot be kept.
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
     if words is not None and words < 1:
@@ -70,6 +72,9 @@ def answer(
     tokens = encode_prompts(trained, task.prompts(score), name)  # [windows, source]
     longest = trained.lengths["targets"]
     length = longest if words is None else min(words, longest)
+    promised, rows = None, None
+    if set(promises.names) - {"instruments"}:
+        promised, rows = bounds.of_answers(promises, task, score, programs)
     # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
     form = answer_formats.Music(
         trained.vocabulary,
@@ -78,6 +83,7 @@ def answer(
         begins=task.begins,
         fill=not task.ends,
         programs=programs,
+        promised=promised,
     )
     written = decoding.generate(
         trained.model,
@@ -87,10 +93,13 @@ def answer(
         top_k=top_k,
         top_p=top_p,
         key=jax.random.key(seed),
-        grammar=(form, form.start(tokens, length, prompts=task.before(score))),
+        grammar=(form, form.start(tokens, length, prompts=task.before(score), bounds=rows)),
         prefix=_prefix(trained, task, score, length),
     )  # [windows, length]
-    return task.music(score, [trained.vocabulary.decode_events(task.encoding, row) for row in np.asarray(written)])
+    answers = [trained.vocabulary.decode_events(task.encoding, row) for row in np.asarray(written)]
+    if promised is not None:
+        answers = [promised.without_closing(events) for events in answers]
+    return task.music(score, answers)
 
 
 def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:
@@ -175,7 +184,9 @@ def generate(
     promises.require_meaning(chosen.encoding)
     programs = requests.programs(promises.instruments, chosen, score)
     for number, (path, sound_path) in enumerate(paths):
-        music = answer(trained, chosen, score, music_name, seed=seed + number, programs=programs, **sampling)
+        music = answer(
+            trained, chosen, score, music_name, seed=seed + number, programs=programs, promises=promises, **sampling
+        )
         if file is not None and chosen.extends:
             result = _extended(file, score, music, chosen, programs)
         else:
