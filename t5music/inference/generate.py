@@ -6,7 +6,6 @@ What a model says about music is asked in `labels` (labels) and `embed` (vectors
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,8 @@ from t5music import files
 from t5music.data import answer_formats
 from t5music.data.examples import Answer, Composes
 from t5music.errors import ConfigError
-from t5music.inference import output_files, placement, requests
+from t5music.inference import bounds, output_files, placement, requests
+from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.trained_model import TrainedModel, encode_prompts, load
 from t5music.model import decoding
 from t5music.music import encodings, midi, music_files, pianoroll
@@ -45,6 +45,7 @@ def answer(
     top_p: float = 0.95,
     seed: int = 0,
     programs: tuple[int, ...] | None = None,
+    promises: Promises = NOTHING,
 ) -> Answer:
     """Returns the music of a score and of the model's answer to it.
 
@@ -60,9 +61,10 @@ def answer(
         seed: of what is drawn.
         programs: that the answer's notes may have, DRUMS for percussion; None for all. It binds encodings that say
             programs.
+        promises: what the answer's notes are bound to beside their programs.
 
     Raises:
-        ConfigError: a setting that cannot be.
+        ConfigError: a setting that cannot be, or promises that cannot be kept.
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
     if words is not None and words < 1:
@@ -70,6 +72,9 @@ def answer(
     tokens = encode_prompts(trained, task.prompts(score), name)  # [windows, source]
     longest = trained.lengths["targets"]
     length = longest if words is None else min(words, longest)
+    promised, rows = None, None
+    if set(promises.names) - {"instruments"}:
+        promised, rows = bounds.of_answers(promises, task, score, programs)
     # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
     form = answer_formats.Music(
         trained.vocabulary,
@@ -78,6 +83,7 @@ def answer(
         begins=task.begins,
         fill=not task.ends,
         programs=programs,
+        promised=promised,
     )
     written = decoding.generate(
         trained.model,
@@ -87,10 +93,13 @@ def answer(
         top_k=top_k,
         top_p=top_p,
         key=jax.random.key(seed),
-        grammar=(form, form.start(tokens, length, prompts=task.before(score))),
+        grammar=(form, form.start(tokens, length, prompts=task.before(score), bounds=rows)),
         prefix=_prefix(trained, task, score, length),
     )  # [windows, length]
-    return task.music(score, [trained.vocabulary.decode_events(task.encoding, row) for row in np.asarray(written)])
+    answers = [trained.vocabulary.decode_events(task.encoding, row) for row in np.asarray(written)]
+    if promised is not None:
+        answers = [promised.without_closing(events) for events in answers]
+    return task.music(score, answers)
 
 
 def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:
@@ -115,7 +124,7 @@ def generate(
     region: tuple[float, float] | None = None,
     caption: str | None = None,
     style: str | None = None,
-    instruments: Sequence[str] | None = None,
+    promises: Promises = NOTHING,
     checkpoint: str = selection.LATEST,
     variants: int = 1,
     force: bool = False,
@@ -136,7 +145,7 @@ def generate(
         region: (begin, end) in seconds, for tasks that fill a gap.
         caption: for tasks that compose by a description.
         style: of the new music, one of those of the model's tasks; the style that the file has if None.
-        instruments: names or numbers of the instruments for new notes; those of the file if None.
+        promises: what the new notes are bound to.
         checkpoint: of the run: "latest", "best" or a step.
         variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on.
         force: whether files that exist may be replaced.
@@ -168,13 +177,16 @@ def generate(
     paths = output_files.paths_with_sound(
         output or f"{stem}_{chosen.kind}.mid", file, variants, sound=sound, force=force
     )
-    if sound and font is None and (instruments or not isinstance(encodings.get(chosen.encoding), TX1)):
+    if sound and font is None and (promises.instruments or not isinstance(encodings.get(chosen.encoding), TX1)):
         font = _open_font(None)
     score = score if score is not None else Score(480, np.empty(0, NOTE))
     chosen, remarks = requests.fitted(trained, chosen, score, music_name)
-    programs = requests.programs(instruments, chosen, score)
+    promises.require_meaning(chosen.encoding)
+    programs = requests.programs(promises.instruments, chosen, score)
     for number, (path, sound_path) in enumerate(paths):
-        music = answer(trained, chosen, score, music_name, seed=seed + number, programs=programs, **sampling)
+        music = answer(
+            trained, chosen, score, music_name, seed=seed + number, programs=programs, promises=promises, **sampling
+        )
         if file is not None and chosen.extends:
             result = _extended(file, score, music, chosen, programs)
         else:
