@@ -31,6 +31,7 @@ from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel
 from t5music.model import decoding
 from t5music.model.config import ENCODER
 from t5music.music import midi, music_files, pianoroll
+from t5music.music.roll_layout import DRUM_COLOUR, Classes
 from t5music.music.score import Score
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection
@@ -299,11 +300,11 @@ def _write_labelled(
     print(f"{printable_name(picture)}: piano roll")
 
 
-def _shown(labelling: LabelNotes, classes: NDArray[np.int64]) -> pianoroll.Classes:
+def _shown(labelling: LabelNotes, classes: NDArray[np.int64]) -> Classes:
     """The classes as a person reads them, with percussion, which has no label, after all others."""
     names = [value.partition("_")[2] for value in labelling.values]
-    return pianoroll.Classes(
+    return Classes(
         (*names, "percussion"),
-        (*_COLOURS[labelling.label], pianoroll.DRUM_COLOUR),
+        (*_COLOURS[labelling.label], DRUM_COLOUR),
         np.where(classes < 0, len(names), classes),
     )

@@ -9,7 +9,7 @@ from t5music.cli.flags import add_force, add_model, choose_model, prepare_device
 from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
 
-HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, and sound."
+HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, sound, a page."
 MAX_SEED = 2**63 - 1
 MAX_VARIANTS = 100
 
@@ -30,8 +30,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=place,
         metavar="FILE",
-        help="the MIDI file (.mid), score (.musicxml, .mxl) or sound (.wav; .flac, .ogg, .mp3 with the [sound] "
-        "extra) to write; beside sound there is MIDI (default: FILE_TASK.mid in the current folder)",
+        help="the MIDI file (.mid), score (.musicxml, .mxl), page (.html: sound, piano roll and score of all variants "
+        "in one file), sound (.wav; .flac, .ogg, .mp3 with the [sound] extra) or sheet music (.svg, .pdf with the "
+        "[score] extra) to write; beside sound and sheet music there is MIDI (default: FILE_TASK.mid in the current "
+        "folder)",
     )
     add_force(parser)
     parser.add_argument("--sound", action="store_true", help="write sound, too: FILE_TASK.wav")
@@ -120,12 +122,13 @@ def _check(flags: argparse.Namespace) -> None:
     has_sound = flags.sound
     if flags.output is not None:
         from t5music.inference import output_files
+        from t5music.sound import sound_files
 
         force, sound = flags.force, flags.sound
-        paths = output_files.paths_with_sound(flags.output, flags.midi, flags.variants, sound=sound, force=force)
-        has_sound = paths[0].sound is not None
+        first, *_ = output_files.outputs(flags.output, flags.midi, flags.variants, sound=sound, force=force)
+        has_sound = first.music.suffix.lower() == output_files.PAGE or any(map(sound_files.is_sound, first.beside))
     if flags.sound_font is not None and not has_sound:
-        raise ConfigError("--sound_font needs --sound, or an --output that is sound, such as song.wav")
+        raise ConfigError("--sound_font needs --sound, or an --output that has sound, such as song.wav or song.html")
 
 
 def run(flags: argparse.Namespace) -> None:
