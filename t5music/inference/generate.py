@@ -5,7 +5,6 @@ What a model says about music is asked in `labels` (labels) and `embed` (vectors
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from t5music import files
 from t5music.inference import output_files, playing
 from t5music.inference.given_music import given_music
 from t5music.inference.player import page
+from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.question import ask
 from t5music.inference.result import Result
 from t5music.inference.trained_model import load
@@ -34,7 +34,7 @@ def generate(
     region: tuple[float, float] | None = None,
     caption: str | None = None,
     style: str | None = None,
-    instruments: Sequence[str] | None = None,
+    promises: Promises = NOTHING,
     checkpoint: str = selection.LATEST,
     variants: int = 1,
     force: bool = False,
@@ -55,7 +55,7 @@ def generate(
         region: (begin, end) in seconds, for tasks that fill a gap.
         caption: for tasks that compose by a description.
         style: of the new music, one of those of the model's tasks; the style that the file has if None.
-        instruments: names or numbers of the instruments for new notes; those of the file if None.
+        promises: what the new notes are bound to.
         checkpoint: of the run: "latest", "best" or a step.
         variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on.
         force: whether files that exist may be replaced.
@@ -79,13 +79,11 @@ def generate(
     given = given_music(file) if file is not None else None
     font = playing.font_for(sound_font, None if given is None else given.score) if sound or sound_font else None
     trained = load(model_dir, checkpoint)
-    question = ask(
-        trained, given, model_dir, task=task, region=region, caption=caption, style=style, instruments=instruments
-    )
+    question = ask(trained, given, model_dir, task=task, region=region, caption=caption, style=style, promises=promises)
     paths = output_files.outputs(
         output or f"{question.stem}_{question.task.kind}.mid", file, variants, sound=sound, force=force
     )
-    if sound and font is None and (instruments or not isinstance(encodings.get(question.task.encoding), TX1)):
+    if sound and font is None and (promises.instruments or not isinstance(encodings.get(question.task.encoding), TX1)):
         font = playing.open_font(None)
     answers = (question.write(seed=seed + number, **sampling) for number in range(variants))
     if paths[0].music.suffix.lower() == output_files.PAGE:

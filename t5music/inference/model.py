@@ -1,27 +1,26 @@
 """Models in Python: what `t5music.load()` gives. The same answers as the command line's, without files.
 
-    import t5music
-    model = t5music.load()
-    music = model.continue_("song.mid")
-    music.play()
-    music.save("new.mid")
+import t5music
+model = t5music.load()
+music = model.continue_("song.mid")
+music.play()
+music.save("new.mid")
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.examples import Classify, Composes, LabelNotes
-from t5music.devices import platforms
-from t5music.inference import embed, labels, pretrained, trained_model
+from t5music.inference import embed, labels, pretrained, question, trained_model
 from t5music.inference.bars import Bars
 from t5music.inference.given_music import Source, given_music
-from t5music.inference.question import Question, ask
+from t5music.inference.promises import Promises
+from t5music.inference.question import Question
 from t5music.inference.result import Result
 from t5music.inference.trained_model import TrainedModel
 from t5music.training.checkpoints import selection
@@ -41,13 +40,12 @@ def load(model: str | os.PathLike[str] | None = None, checkpoint: str | int = se
     Raises:
         CheckpointError: a model that is missing, damaged or of another vocabulary.
     """
-    platforms.enable_compilation_cache()
     name = os.fspath(model) if model is not None else pretrained.DEFAULT
     return Model(trained_model.load(name, checkpoint), name)
 
 
 class Model:
-    """A trained model, and what it can be asked.
+    """A trained model, and what it can be request.
 
     Music is given as a path, as the bytes of a file, or as a Score. What is written comes back as a `Result`.
 
@@ -64,7 +62,7 @@ class Model:
 
     @property
     def kinds(self) -> list[str]:
-        """What the model can be asked: kinds of tasks, each once, such as "continue", "infill" and "classify"."""
+        """What the model can be request: kinds of tasks, each once, such as "continue", "infill" and "classify"."""
         kinds = (Composes, Classify, LabelNotes)
         return list(dict.fromkeys(task.kind for task in self.trained.tasks.values() if isinstance(task, kinds)))
 
@@ -104,7 +102,7 @@ class Model:
 
     def compose(self, caption: str | None = None, **settings: Any) -> Result:
         """Begins a new piece, by a description where the model knows captions; settings as of `continue_`."""
-        return self.write(None, task=self._composing(caption), caption=caption, **settings)
+        return self.write(None, task=self.composing(caption), caption=caption, **settings)
 
     def write(self, music: Source | None, *, task: str | None = None, seed: int = 0, **settings: Any) -> Result:
         """Asks any task that writes music; the one that fits if `task` is None. See `ask` and `continue_`."""
@@ -114,8 +112,8 @@ class Model:
     def variants(self, music: Source | None, count: int, *, seed: int = 0, **settings: Any) -> list[Result]:
         """So many answers as `write` gives them, by the seeds `seed`, `seed` + 1 and so on."""
         sampling = {name: settings.pop(name) for name in _SAMPLING if name in settings}
-        question = self.ask(music, **settings)
-        return [question.write(seed=seed + number, **sampling) for number in range(count)]
+        request = self.ask(music, **settings)
+        return [request.write(seed=seed + number, **sampling) for number in range(count)]
 
     def stream(self, music: Source | None = None, *, task: str | None = None, seed: int = 0, **settings: Any) -> Bars:
         """As `write`, bar by bar as they are written; at the end the iterator's `result` is what `write` gives."""
@@ -130,8 +128,8 @@ class Model:
         region: tuple[float, float] | None = None,
         caption: str | None = None,
         style: str | None = None,
-        instruments: Sequence[str] | None = None,
         name: str | None = None,
+        **promises: str | None,
     ) -> Question:
         """A question that can be answered with several seeds.
 
@@ -141,15 +139,16 @@ class Model:
             region: (begin, end) in seconds, for tasks that fill a gap.
             caption: for tasks that compose by a description.
             style: one of `styles`; the one that the music has if None.
-            instruments: names or numbers of General MIDI; those of the music if None.
             name: what music is called that is given as bytes or as a Score.
+            promises: what the new notes are bound to, as text: key="A minor", instruments="violin, cello" (see
+                `inference.promises`).
 
         Raises:
             ConfigError: a task the model was not trained on, or that does not go with these arguments.
             MidiError: music that cannot be read, or that gives nothing to ask.
         """
         given = None if music is None else given_music(music, name)
-        return ask(
+        return question.ask(
             self.trained,
             given,
             self.name,
@@ -157,14 +156,15 @@ class Model:
             region=region,
             caption=caption,
             style=style,
-            instruments=instruments,
+            promises=Promises.from_text(**promises),
         )
 
-    def _composing(self, caption: str | None) -> str | None:
+    def composing(self, caption: str | None) -> str | None:
         """The first kind of task that begins a piece; for a caption, the one that takes it."""
         if caption is not None:
             return None
-        kinds = {task.kind for task in self.trained.tasks.values() if isinstance(task, Composes) and not task.needs_music}
+        tasks = [task for task in self.trained.tasks.values() if isinstance(task, Composes) and not task.needs_music]
+        kinds = {task.kind for task in tasks}
         return next((kind for kind in COMPOSING if kind in kinds), None)
 
     # ------------------------------------------------------------------------------------- what a model says
@@ -203,7 +203,7 @@ class Model:
         """
         settings = embed.settings_of(self.trained, self.name, layer)
         given = given_music(music, name)
-        segments = embed.segments_in(given.score, self.trained, settings, given.name)
+        segments = embed.segments_of(given.score, self.trained, settings, given.name)
         return embed.vectors_of(self.trained, settings, [segments])[0]
 
     def similar(
@@ -226,7 +226,7 @@ class Model:
             MidiError: music that cannot be read.
         """
         given = given_music(music)
-        return embed.ranked(self.trained, given.score, given.name, collection, self.name, top=top, layer=layer)
+        return embed.ranking(self.trained, given.score, given.name, collection, self.name, top=top, layer=layer)
 
 
 _SAMPLING = ("words", "temperature", "top_k", "top_p")

@@ -69,6 +69,13 @@ def outputs(
     return [Outputs(*pair) for pair in zip(music, beside, strict=True)]
 
 
+def has_sound(paths: list[Outputs]) -> bool:
+    """Whether there is sound among the files, or in them: a page has its own."""
+    return any(
+        path.music.suffix.lower() == PAGE or any(sound_files.is_sound(other) for other in path.beside) for path in paths
+    )
+
+
 def music_paths(output: str | os.PathLike[str], file: str | None, variants: int, *, force: bool) -> list[Path]:
     """Returns the files to write, one for each variant: `output`, or with several output_1, output_2 and so on.
 

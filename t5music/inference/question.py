@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from t5music.data.examples import Answer, Composes
 from t5music.inference import placement, requests
 from t5music.inference.answering import answer
 from t5music.inference.given_music import GivenMusic
+from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.result import Result
 from t5music.inference.trained_model import TrainedModel
 from t5music.music import encodings, midi
@@ -80,7 +80,7 @@ def ask(
     region: tuple[float, float] | None = None,
     caption: str | None = None,
     style: str | None = None,
-    instruments: Sequence[str] | None = None,
+    promises: Promises = NOTHING,
 ) -> Question:
     """Chooses the task that fits, and as much of the music as the model can read; arguments as of `generate`.
 
@@ -95,7 +95,8 @@ def ask(
     name, stem = (given.name, given.stem) if given is not None and chosen.needs_music else (chosen.kind, "music")
     score = score if score is not None else Score(480, np.empty(0, NOTE))
     chosen, remarks = requests.fitted(trained, chosen, score, name)
-    programs = requests.programs(instruments, chosen, score)
+    promises.require_meaning(chosen.encoding)
+    programs = requests.programs(promises.instruments, chosen, score)
     return Question(trained, chosen, given, score, name, stem, programs, (*style_remarks, *remarks))
 
 

@@ -15,7 +15,6 @@ from t5music.errors import ConfigError, MidiError, nearest
 from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel, choose_task, encode_prompts, label_ids
 from t5music.model import decoding
 from t5music.music import encodings
-from t5music.music.instruments import programs_named
 from t5music.music.score import Score
 
 # Of the music whose style is to be known: this many places, evenly spaced, and the words before and after each.
@@ -190,17 +189,13 @@ def fitted(trained: TrainedModel, task: Composes, score: Score, name: str) -> tu
     return task, remarks
 
 
-def programs(instruments: Sequence[str] | None, task: Composes, score: Score) -> tuple[int, ...] | None:
+def programs(instruments: tuple[int, ...], task: Composes, score: Score) -> tuple[int, ...] | None:
     """The programs that new notes may have (DRUMS for percussion); None for all.
 
-    Those of `instruments` (names or numbers), or else those of the music. Music of a single part may be accompanied by
-    any instrument.
-
-    Raises:
-        ConfigError: an instrument that does not exist.
+    Those of `instruments`, or else those of the music. Music of a single part may be accompanied by any instrument.
     """
-    if instruments is not None:
-        return tuple(sorted({program for name in instruments for program in programs_named(name)}))
+    if instruments:
+        return instruments
     parts = np.unique(score.notes[["track", "program"]])
     if not task.needs_music or not len(parts) or (isinstance(task, Accompany) and len(parts) == 1):
         return None

@@ -20,7 +20,7 @@ from t5music import files
 from t5music.errors import ConfigError
 from t5music.files import printable_name
 from t5music.inference import playing
-from t5music.music import engraving, music_files, pianoroll, roll_svg
+from t5music.music import engraving, midi, music_files, pianoroll, roll_svg
 from t5music.music.roll_layout import Classes
 from t5music.music.roll_svg import Roll
 from t5music.music.score import Score
@@ -120,7 +120,9 @@ class Result:
         """The bytes of a file of this name, as `save` writes it; not of a .png."""
         suffix = path_of(path).suffix.lower()
         if suffix in music_files.OUTPUT_SUFFIXES:
-            return music_files.to_bytes(self.score, path) if music_files.is_score(path) else self.data
+            # The notes of labelled music lie in other tracks, or are as loud as their labels, in its MIDI file alone.
+            score = self.score if self.classes is None else midi.read(self.data)
+            return music_files.to_bytes(score, path) if music_files.is_score(path) else self.data
         if suffix in sound_files.SUFFIXES:
             sound_files.require_writable(path, "the file")
             return sound_files.to_bytes(*playing.play(self.data, playing.font_for(sound_font, self.score)), path)

@@ -82,7 +82,7 @@ class Sampler:
         for prompt in self.prompts:
             trained = TrainedModel(model, self._vocabulary, {}, self._lengths, step)
             try:
-                programs = requests.programs(None, prompt.task, prompt.score)  # as `t5music generate` has them
+                programs = requests.programs((), prompt.task, prompt.score)  # as `t5music generate` has them
                 music = answer(
                     trained, prompt.task, prompt.score, prompt.name, words=WORDS, seed=SEED, programs=programs
                 )

@@ -191,7 +191,7 @@ def test_instruments_are_those_that_are_allowed(run, song):
         (["--region", "8", "4"], "--region must be BEGIN and END in seconds"),
         (["--instruments", "flut"], None),
         (["--instruments", "kazoo"], "--instruments kazoo: not an instrument"),
-        (["--output", "x.pdf"], "--output x.pdf: its name must end in .mid, .midi"),
+        (["--output", "x.doc"], "--output x.doc: its name must end in .mid, .midi"),
         (["--output", "song.mid"], "is the prompt itself"),
         (["--output", "taken.mid"], "taken.mid exists"),
     ],

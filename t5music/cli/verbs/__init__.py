@@ -27,6 +27,7 @@ VERBS = (
     "similar",
     "original",
     "export",
+    "serve",
     "quickstart",
 )
 

@@ -8,6 +8,7 @@ from t5music.cli import inputs
 from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
 from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
+from t5music.inference import promises
 
 HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, sound, a page."
 MAX_SEED = 2**63 - 1
@@ -65,13 +66,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="style of the new music, of those that the model knows: chorale, lied ... (default: that of the file)",
     )
     parser.add_argument(
-        "--instruments",
-        nargs="+",
-        metavar="NAME",
-        help="instruments for the new notes: names or numbers of General MIDI, from 0, and drums "
-        "(default: those of the file; for an accompaniment of a single part, all)",
-    )
-    parser.add_argument(
         "--temperature",
         type=real(0),
         default=0.9,
@@ -100,10 +94,23 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="words to write (default: as many as the model was trained to write)",
     )
+    _add_promises(parser)
 
 
-def _check(flags: argparse.Namespace) -> None:
-    """Raises ConfigError for values that no model and no file can make right."""
+def _add_promises(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of the promises, in a group of their own."""
+    group = parser.add_argument_group("promises", "What every new note is bound to while the model writes.")
+    for promise in promises.PROMISES:
+        group.add_argument(
+            f"--{promise.name}",
+            nargs="+" if promise.many else None,
+            metavar=promise.metavar,
+            help=promise.help.replace("%", "%%"),
+        )
+
+
+def _check(flags: argparse.Namespace) -> promises.Promises:
+    """Returns the promises. Raises ConfigError for values that no model and no file can make right."""
     last = flags.seed + flags.variants - 1
     if last > MAX_SEED:
         raise ConfigError(
@@ -114,26 +121,21 @@ def _check(flags: argparse.Namespace) -> None:
         raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
     if flags.region and not flags.midi:
         raise ConfigError("--region needs a MIDI file or a score to fill in")
-    if flags.instruments:
-        from t5music.music.instruments import programs_named
-
-        for name in flags.instruments:
-            programs_named(name)
     has_sound = flags.sound
     if flags.output is not None:
         from t5music.inference import output_files
-        from t5music.sound import sound_files
 
         force, sound = flags.force, flags.sound
-        first, *_ = output_files.outputs(flags.output, flags.midi, flags.variants, sound=sound, force=force)
-        has_sound = first.music.suffix.lower() == output_files.PAGE or any(map(sound_files.is_sound, first.beside))
+        paths = output_files.outputs(flags.output, flags.midi, flags.variants, sound=sound, force=force)
+        has_sound = output_files.has_sound(paths)
     if flags.sound_font is not None and not has_sound:
         raise ConfigError("--sound_font needs --sound, or an --output that has sound, such as song.wav or song.html")
+    return promises.Promises.from_text(**promises.joined(vars(flags)))
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    _check(flags)
+    bound = _check(flags)
     inputs.require_path(flags.midi)
     model_dir = choose_model(flags)
     prepare_devices(flags)
@@ -147,7 +149,7 @@ def run(flags: argparse.Namespace) -> None:
         region=tuple(flags.region) if flags.region else None,
         caption=flags.caption,
         style=flags.style,
-        instruments=flags.instruments,
+        promises=bound,
         checkpoint=flags.checkpoint,
         variants=flags.variants,
         force=flags.force,
