@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from t5music.errors import ConfigError, MidiError
@@ -33,6 +34,7 @@ _OPTIONS = {
 }
 # Of the metronome marks that we write, all of them in quarters.
 _METRONOME = re.compile(r'<tspan font-family="Leipzig" font-size="\d+px">[\ue000-\uf8ff]')
+_HEIGHT = re.compile(rf'viewBox="0 0 {PAGE_WIDTH} (\d+)"')
 _LOCK = threading.Lock()  # Verovio keeps its resources in one place for all threads
 
 
@@ -55,8 +57,8 @@ def require_writable(path: str | os.PathLike[str], flag: str) -> None:
         )
 
 
-def pages(score: Score) -> list[str]:
-    """The pages of a score, A4, an SVG document each.
+def pages(score: Score, *, cropped: bool = False) -> list[str]:
+    """The pages of a score, an SVG document each: A4, or `cropped` to the height of what is on them.
 
     Raises:
         ConfigError: Verovio is not installed.
@@ -64,7 +66,7 @@ def pages(score: Score) -> list[str]:
     """
     require_writable("score.svg", "the score")
     with _LOCK:
-        toolkit = _loaded(score, _OPTIONS)
+        toolkit = _loaded(score, {**_OPTIONS, "adjustPageHeight": cropped})
         return [_at_home(toolkit.renderToSVG(number)) for number in range(1, toolkit.getPageCount() + 1)]
 
 
@@ -83,16 +85,16 @@ def to_bytes(score: Score, path: str | os.PathLike[str]) -> bytes:
         return engraved_pdf.to_bytes(pages(score))
     if suffix != SVG:
         raise ConfigError(f"--output {printable_name(path)}: sheet music is written as {', '.join(SUFFIXES)}")
-    return one_svg(pages(score)).encode()
+    return one_svg(pages(score, cropped=True)).encode()
 
 
 def one_svg(documents: list[str]) -> str:
     """Pages below each other in one SVG document."""
-    parts = [
-        document.replace("<svg ", f'<svg y="{number * PAGE_HEIGHT}" width="{PAGE_WIDTH}" height="{PAGE_HEIGHT}" ', 1)
-        for number, document in enumerate(documents)
-    ]
-    height = len(documents) * PAGE_HEIGHT
+    parts, height = [], 0
+    for document in documents:
+        size = int(_HEIGHT.search(document)[1])  # type: ignore[index] # Verovio's pages have a viewBox
+        parts.append(document.replace("<svg ", f'<svg y="{height}" width="{PAGE_WIDTH}" height="{size}" ', 1))
+        height += size
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{PAGE_WIDTH / 10:g}mm" height="{height / 10:g}mm" '
         f'viewBox="0 0 {PAGE_WIDTH} {height}"><rect width="{PAGE_WIDTH}" height="{height}" fill="#ffffff"/>'
@@ -109,6 +111,8 @@ def _loaded(score: Score, options: dict[str, Any]) -> Any:
         raise MidiError(f"the score has {score.bar_count:,} bars: sheet music is made of at most {MAX_BARS:,}; cut it")
     document = musicxml.to_bytes(score).decode()
     verovio.enableLog(verovio.LOG_OFF)
+    # Each thread has a path of its own to Verovio's fonts, and importing sets that of one thread.
+    verovio.setDefaultResourcePath(str(Path(verovio.__file__).parent / "data"))
     toolkit = verovio.toolkit()
     toolkit.setOptions(options)
     if not toolkit.loadData(document) or not toolkit.getPageCount():

@@ -167,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         except BusyError as error:
             self._send_error(HTTPStatus.TOO_MANY_REQUESTS, str(error))
         except T5MusicError as error:
-            self._send_error(HTTPStatus.UNPROCESSABLE_ENTITY, str(error).removeprefix("--"))
+            self._send_error(HTTPStatus.UNPROCESSABLE_ENTITY, work.without_dashes(str(error)))
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         except Exception:
@@ -253,7 +253,7 @@ class Handler(BaseHTTPRequestHandler):
             "words_at_most": job.words[1],
             "variants": job.fields.get("variants", 1),
             "seconds": round(job.seconds_worked, 2),
-            "error": job.error,
+            "error": work.without_dashes(job.error),
             "labels": job.labels,
             "results": [work.about_result(result) for result in job.results],
         }

@@ -165,8 +165,6 @@ def serve(
     print(f"{server.url}  (Ctrl-C ends it)", flush=True)
     try:
         (until or _wait_for_a_signal)()
-    except KeyboardInterrupt:
-        pass
     finally:
         server.shutdown()
         server.close()
@@ -177,9 +175,10 @@ def serve(
 def _wait_for_a_signal() -> None:
     """Waits for Ctrl-C or SIGTERM."""
     ended = threading.Event()
-    former = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    former = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         while not ended.wait(0.5):  # a wait without an end cannot be interrupted everywhere
             pass
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -166,14 +167,21 @@ class Worker:
             return content
 
 
+def without_dashes(words: str) -> str:
+    """Words that name flags, for who has controls instead."""
+    return re.sub(r"--(?=\w)", "", words)
+
+
 def about_result(result: Result) -> dict[str, Any]:
     """A result as JSON."""
+    begin = result.score.seconds(int(result.notes["onset"][0])) if len(result.notes) else 0.0
     return {
         "facts": page.facts(result),
-        "remarks": list(result.remarks),
+        "remarks": [without_dashes(remark) for remark in result.remarks],
         "legend": result.roll.legend,
         "notes": len(result.score.notes),
         "new": 0 if result.is_new is None else int(result.is_new.sum()),
         "seconds": round(result.seconds, 3),
+        "begin": round(float(begin), 3),
         "stem": f"{result.stem}_{result.kind}",
     }

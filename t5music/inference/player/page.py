@@ -159,9 +159,8 @@ def _sheet(result: Result) -> str | Missing:
     if not engraving.is_installed():
         return Missing("no score: pip install 't5music[score]'")
     try:
-        pages = engraving.pages(result.score)
+        address = data_address(engraving.to_bytes(result.score, "score.svg"), "image/svg+xml")
     except MidiError as error:
         return Missing(f"no score: {error}")
     # As a picture, so that the style sheets of several stay apart.
-    address = data_address(engraving.one_svg(pages).encode(), "image/svg+xml")
     return f'<details class="score"><summary>Score</summary><img alt="score" src="{address}"></details>\n'

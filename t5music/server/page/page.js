@@ -214,7 +214,8 @@ async function showResult(state, number) {
   }
   if (!over || place.dataset.over) return;
   place.dataset.over = "yes";
-  place.querySelector(".scroll").scrollLeft = 0;
+  const svg = place.querySelector("svg.roll");
+  if (svg) place.querySelector(".scroll").scrollLeft = clockOf(svg).pixel(result.begin) - 120;
   place.querySelector(".remarks").replaceChildren(...result.remarks.map((remark) => make("li", { textContent: remark })));
   const files = place.querySelector(".files");
   files.replaceChildren("Keep it as ");
