@@ -20,9 +20,10 @@ TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorflow_text", "seqio", "
 
 # Room -> the rooms it may import, beside itself and the leaves; from the top to the ground.
 MAY_IMPORT = {
-    "cli": {"comparison", "studies", "configuration", "analysis", "runs", "evaluation", "inference", "tasks", "data",
-            "training", "corpora", "devices", "music", "model"},
+    "cli": {"comparison", "server", "studies", "configuration", "analysis", "runs", "evaluation", "inference", "tasks",
+            "data", "training", "corpora", "devices", "music", "model"},
     "comparison": {"studies", "analysis", "inference", "training", "corpora", "sound", "music"},
+    "server": {"inference", "data", "sound", "music"},
     "studies": {"configuration", "analysis", "runs", "evaluation", "inference", "data", "training", "devices", "music",
                 "model"},
     "configuration": {"analysis", "runs", "evaluation", "inference", "data", "training", "model"},
@@ -164,7 +165,10 @@ def test_only_the_bridges_need_tensorflow():
 
 @pytest.mark.parametrize(
     ("room", "libraries"),
-    [("music", {"numpy", "symusic", "mido", "matplotlib", "note_seq", "music21"}), ("model", {"numpy", "jax", "flax"})],
+    [
+        ("music", {"numpy", "symusic", "mido", "matplotlib", "note_seq", "music21", "verovio"}),
+        ("model", {"numpy", "jax", "flax"}),
+    ],
 )
 def test_music_and_model_need_little(room: str, libraries: set[str]):
     for name in MODULES:

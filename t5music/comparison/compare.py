@@ -96,7 +96,7 @@ def _encoder(model_dir: str, checkpoint: str) -> Callable[[MusicSet], NDArray[np
                 segments = []
                 for name, score in some:
                     try:
-                        segments.append(embed.score_segments(score, trained, settings, name))
+                        segments.append(embed.segments_of(score, trained, settings, name))
                     except MidiError as error:
                         tqdm.write(f"no vector: {error}")
                 if segments:

@@ -124,13 +124,8 @@ def settings_of(trained: TrainedModel, model_dir: str, layer: int | None = None)
     )
 
 
-def segments_of(path: str | os.PathLike[str], trained: TrainedModel, settings: Settings, name: str) -> list[Ids]:
-    """The words of a MIDI file or a score in segments, int32 [n] each. Raises MidiError that calls the file `name`."""
-    return score_segments(music_files.read(path, name=name), trained, settings, name)
-
-
-def score_segments(score: Score, trained: TrainedModel, settings: Settings, name: str) -> list[Ids]:
-    """The same of music that was read."""
+def segments_of(score: Score, trained: TrainedModel, settings: Settings, name: str) -> list[Ids]:
+    """The words of music in segments, int32 [n] each. Raises MidiError that calls the music `name`."""
     encoding = encodings.get(settings.encoding)
     try:
         segments = encoding.segments(encoding.encode(score), settings.words)
@@ -170,7 +165,7 @@ def collect(folder: str | os.PathLike[str], trained: TrainedModel, settings: Set
             for path in part:
                 name = relative_id(path, root)
                 try:
-                    pieces.append(segments_of(path, trained, settings, name))
+                    pieces.append(segments_of(music_files.read(path, name=name), trained, settings, name))
                 except MidiError as error:
                     left_out.add(name, error)
                 else:
@@ -242,24 +237,42 @@ def similar(
         DataError: a collection that cannot be read, or of fewer than two pieces.
         MidiError: the file cannot be read.
     """
+    trained = trained_model.load(model_dir, checkpoint)
+    score, name = music_files.read(file), printable_name(file)
+    ranked = ranking(trained, score, name, collection, model_dir, top=top, layer=layer)
+    for piece, value in ranked:
+        print(f"{value:6.3f}  {piece}")
+    return ranked
+
+
+def ranking(
+    trained: TrainedModel,
+    score: Score,
+    name: str,
+    collection: str | os.PathLike[str],
+    model_dir: str,
+    *,
+    top: int = 10,
+    layer: int | None = None,
+) -> list[tuple[str, float]]:
+    """The pieces of a collection that are most like music; arguments, what it returns and errors as of `similar`.
+
+    `name` is what the music is called in errors.
+    """
     if top < 1:
         raise ConfigError(f"--top {top}: at least one piece must be asked for")
     path = path_of(collection)
     stored = None if path.is_dir() else vector_files.read(vector_files.check_path(path, "the collection"))
-    trained = trained_model.load(model_dir, checkpoint)
     settings = settings_of(trained, model_dir, stored.settings.layer if stored and layer is None else layer)
     if stored:
         _require_same(stored, settings, trained.model.config.d_model, path)
         settings = stored.settings
-    segments = segments_of(file, trained, settings, printable_name(file))
+    segments = segments_of(score, trained, settings, name)
     pieces = stored or collect(path, trained, settings)
     if len(pieces.files) < 2:
         raise DataError(f"{printable_name(path)} has a single piece, so there is nothing to rank")
     likeness = similarities(vectors_of(trained, settings, [segments])[0], pieces.vectors)
-    ranked = [(pieces.files[index], float(likeness[index])) for index in np.argsort(-likeness, kind="stable")[:top]]
-    for name, value in ranked:
-        print(f"{value:6.3f}  {name}")
-    return ranked
+    return [(pieces.files[index], float(likeness[index])) for index in np.argsort(-likeness, kind="stable")[:top]]
 
 
 def similarities(vector: NDArray, vectors: NDArray) -> NDArray[np.float64]:

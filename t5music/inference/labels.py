@@ -26,11 +26,14 @@ from t5music.data.vocabulary import EOS_ID, PAD_ID
 from t5music.errors import ConfigError, MidiError
 from t5music.files import printable_name, require_free_file, write_text
 from t5music.inference import output_files, trained_model
+from t5music.inference.given_music import GivenMusic
 from t5music.inference.left_out import LeftOut, by_name
+from t5music.inference.result import Result
 from t5music.inference.trained_model import PROMPT_MULTIPLE, TrainedModel
 from t5music.model import decoding
 from t5music.model.config import ENCODER
-from t5music.music import midi, music_files, pianoroll
+from t5music.music import midi, music_files
+from t5music.music.roll_layout import DRUM_COLOUR, Classes
 from t5music.music.score import Score
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection
@@ -66,6 +69,25 @@ def piece_probabilities(trained: TrainedModel, task: Classify, score: Score, nam
             logs.append(np.asarray(decoding.score(trained.model, rows, labels)))  # [rows, values]
     likelihoods = np.concatenate(logs)[: len(prompts)]
     return special.softmax(likelihoods.astype(np.float64).mean(axis=0))
+
+
+def ranked(trained: TrainedModel, task: Classify, score: Score, name: str) -> dict[str, float]:
+    """label -> probability, the likeliest first; see `piece_probabilities`."""
+    shares = piece_probabilities(trained, task, score, name)
+    return {task.values[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
+
+
+def labelled(trained: TrainedModel, task: LabelNotes, given: GivenMusic) -> Result:
+    """Somebody's music with its notes labelled (`LabelNotes.labelled`), and their classes to colour them by.
+
+    Raises MidiError that names the music where it has no pitched notes.
+    """
+    classes = note_classes(trained, task, given.score, given.name)
+    score = task.labelled(given.score, classes)
+    return Result(
+        midi.to_bytes(score), given.score, None, len(given.score.notes), kind=task.label, stem=given.stem,
+        classes=_shown(task, classes),
+    )  # fmt: skip
 
 
 def note_classes(trained: TrainedModel, task: LabelNotes, score: Score, name: str) -> NDArray[np.int64]:
@@ -169,13 +191,12 @@ def classify(
     results = {}
     for name, score in scores.items():
         try:
-            shares = piece_probabilities(trained, classifying, score, name)
+            results[name] = ranked(trained, classifying, score, name)
         except MidiError as error:
             left_out.add(name, error)
             continue
-        results[name] = {classifying.values[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
-        ranked = "  ".join(f"{label} {share:.1%}" for label, share in results[name].items())
-        print(f"{name}: {classifying.label}: {ranked}", flush=True)
+        shares = "  ".join(f"{label} {share:.1%}" for label, share in results[name].items())
+        print(f"{name}: {classifying.label}: {shares}", flush=True)
     left_out.check()
     if table is not None:
         write_text(table, _as_csv(paths, results, left_out.reasons, classifying))
@@ -253,12 +274,11 @@ def label(
     written = []
     for name, score in scores.items():
         try:
-            classes = note_classes(trained, labelling, score, name)
+            result = labelled(trained, labelling, GivenMusic(score, name, path_of(paths[name]).stem, paths[name]))
         except MidiError as error:
             left_out.add(name, error)
             continue
-        picture = output_files.picture_path(outputs[name], force=force)
-        _write_labelled(outputs[name], picture, path_of(paths[name]).stem, labelling, score, classes)
+        _write_labelled(result, outputs[name], output_files.picture_path(outputs[name], force=force))
         written.append(outputs[name])
     left_out.check()
     left_out.count()
@@ -286,24 +306,23 @@ def _outputs(paths: Mapping[str, str], label_name: str, output: str | None, *, f
     return outputs
 
 
-def _write_labelled(
-    path: Path, picture: Path, name: str, labelling: LabelNotes, score: Score, classes: NDArray[np.int64]
-) -> None:
+def _write_labelled(result: Result, path: Path, picture: Path) -> None:
     """Writes the labelled music and its picture, and prints how many notes have each label."""
-    midi.write(labelling.labelled(score, classes), path)
-    shown = _shown(labelling, classes)
-    pianoroll.draw(score, picture, classes=shown, title=f"{printable_name(name)}: {labelling.label}")
+    result.save(path)
+    result.save(picture)
+    shown = result.classes
+    assert shown is not None
     counts = np.bincount(shown.of_notes, minlength=len(shown.names))
     parts = (f"{part} {count}" for part, count in zip(shown.names, counts, strict=True) if count)
     print(f"{printable_name(path)}: {', '.join(parts)}")
     print(f"{printable_name(picture)}: piano roll")
 
 
-def _shown(labelling: LabelNotes, classes: NDArray[np.int64]) -> pianoroll.Classes:
+def _shown(labelling: LabelNotes, classes: NDArray[np.int64]) -> Classes:
     """The classes as a person reads them, with percussion, which has no label, after all others."""
     names = [value.partition("_")[2] for value in labelling.values]
-    return pianoroll.Classes(
+    return Classes(
         (*names, "percussion"),
-        (*_COLOURS[labelling.label], pianoroll.DRUM_COLOUR),
+        (*_COLOURS[labelling.label], DRUM_COLOUR),
         np.where(classes < 0, len(names), classes),
     )

@@ -12,49 +12,68 @@ from typing import NamedTuple
 
 from t5music.errors import ConfigError
 from t5music.files import is_there, require_free_file
+from t5music.music import engraving
 from t5music.music.music_files import OUTPUT_SUFFIXES
 from t5music.sound import sound_files
 from t5music.storage import path_of
 
+PAGE = ".html"
 
-class MusicAndSound(NamedTuple):
-    """The files of an answer: its music, and its sound, None where there is none."""
+
+class Outputs(NamedTuple):
+    """The files of an answer: its music, or the page that holds it, and what lies beside: sound, sheet music."""
 
     music: Path
-    sound: Path | None
+    beside: list[Path]
 
 
-def paths_with_sound(
+def outputs(
     output: str | os.PathLike[str], file: str | None, variants: int, *, sound: bool, force: bool
-) -> list[MusicAndSound]:
-    """Returns the files to write, for each variant: song.mid, and song.wav where there is sound.
+) -> list[Outputs]:
+    """Returns the files to write, for each variant: song.mid, and song.wav where there is sound. All share a page.
 
     Args:
-        output: the name of the music or of the sound; the other one has the same name but for its ending.
+        output: the name of the music, of its sound, of its sheet music, or of a page; beside sound and sheet music
+            there is MIDI of the same name but for its ending.
         file: as for `music_paths`, as variants and force.
         variants: likewise.
         sound: whether there is sound beside music; where `output` is sound's, there always is.
         force: likewise.
 
     Raises:
-        ConfigError: as `music_paths`, or sound in a format that needs soundfile, which is not installed.
+        ConfigError: as `music_paths`, or a format that needs a package that is not installed.
     """
     path = path_of(output)
-    is_sound = sound_files.is_sound(path)
-    if not is_sound and path.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise ConfigError(
-            f"--output {path}: its name must end in {', '.join(OUTPUT_SUFFIXES)} (music), or in "
-            f"{', '.join(sound_files.SUFFIXES)} (sound, beside music)"
-        )
-    music = music_paths(path.with_suffix(".mid") if is_sound else path, file, variants, force=force)
-    if not (sound or is_sound):
-        return [MusicAndSound(path, None) for path in music]
-    suffix = path.suffix if is_sound else sound_files.WAV
-    sounds = [path.with_suffix(suffix) for path in music]
-    for path in sounds:
-        sound_files.require_writable(path, "--output")
+    suffix = path.suffix.lower()
+    if suffix == PAGE:
         require_free_file(path, "--output", force=force)
-    return [MusicAndSound(*pair) for pair in zip(music, sounds, strict=True)]
+        return [Outputs(path, [])]
+    is_sound, is_sheet = sound_files.is_sound(path), engraving.is_picture(path)
+    if not is_sound and not is_sheet and suffix not in OUTPUT_SUFFIXES:
+        raise ConfigError(
+            f"--output {path}: its name must end in {', '.join(OUTPUT_SUFFIXES)} (music), in "
+            f"{', '.join(sound_files.SUFFIXES)} (sound, beside music), in {', '.join(engraving.SUFFIXES)} "
+            f"(sheet music, beside music), or in {PAGE} (a page)"
+        )
+    if is_sheet:
+        engraving.require_writable(path, "--output")
+    music = music_paths(path.with_suffix(".mid") if is_sound or is_sheet else path, file, variants, force=force)
+    suffixes = [path.suffix] if is_sheet else []
+    if sound or is_sound:
+        suffixes.append(path.suffix if is_sound else sound_files.WAV)
+    beside = [[song.with_suffix(ending) for ending in suffixes] for song in music]
+    for other in (other for others in beside for other in others):
+        if sound_files.is_sound(other):
+            sound_files.require_writable(other, "--output")
+        require_free_file(other, "--output", force=force)
+    return [Outputs(*pair) for pair in zip(music, beside, strict=True)]
+
+
+def has_sound(paths: list[Outputs]) -> bool:
+    """Whether there is sound among the files, or in them: a page has its own."""
+    return any(
+        path.music.suffix.lower() == PAGE or any(sound_files.is_sound(other) for other in path.beside) for path in paths
+    )
 
 
 def music_paths(output: str | os.PathLike[str], file: str | None, variants: int, *, force: bool) -> list[Path]:

@@ -1,8 +1,9 @@
 """Decoding: generating targets with a trained T5, and scoring given ones.
 
 `generate` reads the prompts once and then loops inside one compiled program, one token a step, over caches of keys and
-values (`decoding_steps`). `score` gives the log-likelihood of given answers, to rank labels. Both compile once per
-shape of their arguments; sampling settings are arguments of the compiled program, so changing them compiles nothing.
+values (`decoding_steps`). `streaming` does the same a few tokens at a time. `score` gives the log-likelihood of given
+answers, to rank labels. All compile once per shape of their arguments; sampling settings are arguments of the compiled
+program, so changing them compiles nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from numpy.typing import ArrayLike, NDArray
 from t5music.errors import ConfigError
 from t5music.model import sampling
 from t5music.model.config import EOS_ID, PAD_ID
-from t5music.model.decoding_steps import Caches, decode, longer_caches, next_logits, prepare, prepare_steps, stages
+from t5music.model.decoding_steps import (
+    Caches,
+    Prepared,
+    decode,
+    longer_caches,
+    next_logits,
+    prepare,
+    prepare_steps,
+    stages,
+)
 from t5music.model.network import T5
 from t5music.model.sampling import SamplingSettings
 
@@ -77,6 +87,64 @@ def generate(
     Raises:
         ConfigError: a setting that cannot be.
     """
+    call = call_of(
+        model,
+        encoder_input_tokens,
+        max_length=max_length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        key=key,
+        allowed=allowed,
+        grammar=grammar,
+        prefix=prefix,
+    )
+    graphdef, params = nnx.split(model)
+    return _generate(graphdef, params, call.inputs, mode=call.mode, rules=call.rules)
+
+
+class Inputs(NamedTuple):
+    """The arrays that a compiled program of decoding takes.
+
+    Attributes:
+        tokens: int [batch, source], the prompts.
+        forced: int [batch, max_length], ids to write come what may, 0 where the model decides.
+        allowed: bool [vocab_size], the ids that may be written where there is no grammar.
+        grammar: the grammar's state before the first id; () without one.
+        key: of what is drawn.
+        settings: of the sampling.
+    """
+
+    tokens: Any
+    forced: Any
+    allowed: Any
+    grammar: GrammarState
+    key: jax.Array
+    settings: SamplingSettings
+
+
+class Call(NamedTuple):
+    """What `generate` was given, checked: the arrays, and what is compiled in: the sampling's mode, and the grammar."""
+
+    inputs: Inputs
+    mode: str
+    rules: Grammar | None
+
+
+def call_of(
+    model: T5,
+    encoder_input_tokens: ArrayLike,
+    *,
+    max_length: int,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    key: jax.Array | None = None,
+    allowed: ArrayLike | None = None,
+    grammar: tuple[Grammar, GrammarState] | None = None,
+    prefix: ArrayLike | None = None,
+) -> Call:
+    """Checks what `generate` takes, and makes arrays of it. Raises ConfigError for a setting that cannot be."""
     tokens = np.asarray(encoder_input_tokens, np.int32)
     vocab_size = model.config.vocab_size
     if max_length < 1:
@@ -94,19 +162,15 @@ def generate(
     else:
         mode = sampling.FILTERED if top_k or top_p < 1 else sampling.SAMPLE
     rules, state = _grammar(grammar, len(tokens), allowed)
-    graphdef, params = nnx.split(model)
-    return _generate(
-        graphdef,
-        params,
+    inputs = Inputs(
         tokens,
         _forced(prefix, len(tokens), max_length),
         _allowed(allowed, vocab_size),
         state,
         key,
         SamplingSettings(np.float32(temperature or 1.0), np.int32(top_k or vocab_size), np.float32(top_p)),
-        mode=mode,
-        rules=rules,
     )
+    return Call(inputs, mode, rules)
 
 
 def _grammar(
@@ -170,32 +234,52 @@ class DecodingState(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("mode", "rules"))
 def _generate(
-    graphdef: nnx.GraphDef,
-    params: nnx.State,
-    tokens: jax.Array,  # int [batch, source]
-    forced: jax.Array,  # int [batch, max_length]
-    allowed: jax.Array,  # bool [vocab_size]
-    grammar_state: GrammarState,
-    key: jax.Array,
-    settings: SamplingSettings,
-    *,
-    mode: str,
-    rules: Grammar | None,
+    graphdef: nnx.GraphDef, params: nnx.State, inputs: Inputs, *, mode: str, rules: Grammar | None
 ) -> jax.Array:
     model: T5 = nnx.merge(graphdef, params)
-    batch, max_length = forced.shape
-    prepared = prepare_steps(model, tokens)
-    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))  # [batch]
+    batch, max_length = inputs.forced.shape
+    prepared = prepare_steps(model, inputs.tokens)
+    state = first_state(prepared, inputs)
+    for room in stages(max_length, batch):
+        state = state._replace(caches=longer_caches(state.caches, prepared.offset + room))
+        state = write_until(room, model, prepared, inputs, state, mode, rules)
+    return state.written
 
-    def unfinished(state: DecodingState, room: int) -> jax.Array:
-        return (state.step < room) & ~jnp.all(state.finished)
+
+def first_state(prepared: Prepared, inputs: Inputs) -> DecodingState:
+    """The state before the first token."""
+    return DecodingState(
+        step=0,
+        written=jnp.zeros_like(inputs.forced),
+        last=prepared.first,
+        finished=jnp.zeros(len(inputs.forced), bool),
+        caches=prepared.caches,
+        grammar=inputs.grammar,
+    )
+
+
+def write_until(
+    step: jax.Array | int,
+    model: T5,
+    prepared: Prepared,
+    inputs: Inputs,
+    state: DecodingState,
+    mode: str,
+    rules: Grammar | None,
+) -> DecodingState:
+    """Writes tokens until so many are written, or all rows are finished; the caches have room for them."""
+    batch = len(inputs.forced)
+    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(inputs.key, jnp.arange(batch))  # [batch]
+
+    def unfinished(state: DecodingState) -> jax.Array:
+        return (state.step < step) & ~jnp.all(state.finished)
 
     def write(state: DecodingState) -> DecodingState:
         logits, caches = next_logits(model, prepared, state.last, state.step, state.caches)  # [batch, vocab_size]
-        legal = allowed if rules is None else _legal(rules, state.grammar, logits)
+        legal = inputs.allowed if rules is None else _legal(rules, state.grammar, logits)
         logits = jnp.where(legal, logits, -jnp.inf)
-        chosen = sampling.next_tokens(logits, row_keys, state.step, settings, mode)  # [batch]
-        prefix = jax.lax.dynamic_index_in_dim(forced, state.step, axis=1, keepdims=False)  # [batch]
+        chosen = sampling.next_tokens(logits, row_keys, state.step, inputs.settings, mode)  # [batch]
+        prefix = jax.lax.dynamic_index_in_dim(inputs.forced, state.step, axis=1, keepdims=False)  # [batch]
         chosen = jnp.where(prefix != PAD_ID, prefix, chosen)
         chosen = jnp.where(state.finished, PAD_ID, chosen)
         return DecodingState(
@@ -207,18 +291,7 @@ def _generate(
             grammar=state.grammar if rules is None else rules.advance(state.grammar, chosen, jnp),
         )
 
-    state = DecodingState(
-        step=0,
-        written=jnp.zeros_like(forced),
-        last=prepared.first,
-        finished=jnp.zeros(batch, bool),
-        caches=prepared.caches,
-        grammar=grammar_state,
-    )
-    for room in stages(max_length, batch):
-        state = state._replace(caches=longer_caches(state.caches, prepared.offset + room))
-        state = jax.lax.while_loop(functools.partial(unfinished, room=room), write, state)
-    return state.written
+    return jax.lax.while_loop(unfinished, write, state)
 
 
 def _legal(rules: Grammar, state: GrammarState, logits: jax.Array) -> jax.Array:

@@ -96,8 +96,13 @@ def _read(model: T5, tokens: jax.Array) -> Prepared:
 
 def prepare_steps(model: T5, tokens: jax.Array) -> Prepared:
     """As `prepare`, with kernels laid out for `next_logits`, whose numbers stay the same up to rounding."""
-    prepared = prepare(model, tokens)
-    return prepared._replace(layers=[for_steps(layer, len(tokens)) for layer in prepared.layers])
+    return with_kernels(model, prepare(model, tokens))
+
+
+def with_kernels(model: T5, prepared: Prepared) -> Prepared:
+    """Prompts that have been read, with the decoder's layers as `next_logits` runs fastest on them."""
+    layers: list[DecoderLayer] = model.decoder.unstacked()
+    return prepared._replace(layers=[for_steps(layer, len(prepared.first)) for layer in layers])
 
 
 def longer_caches(caches: Caches, length: int) -> Caches:

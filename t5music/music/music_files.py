@@ -37,6 +37,17 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> Score:
     return read_mended(path, name=name).score
 
 
+def is_score_data(data: bytes) -> bool:
+    """Whether bytes are a score's, XML or a compressed file; everything else is read as MIDI."""
+    return data.startswith((b"PK", b"\xff\xfe", b"\xfe\xff")) or data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+
+
+def read_data(data: bytes, name: str) -> Score:
+    """Reads the bytes of a MIDI file or of a score in MusicXML. Raises MidiError, which calls them `name`."""
+    reader = musicxml.read_mended if is_score_data(data) else midi.read_mended
+    return reader(data, name=name).score
+
+
 def midi_bytes(path: str | os.PathLike[str], score: Score) -> bytes:
     """A file as MIDI: its own bytes, or those of the score that was read from it."""
     return midi.to_bytes(score) if is_score(path) else files.read_bytes(path)

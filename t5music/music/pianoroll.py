@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,39 +15,25 @@ from numpy.typing import NDArray
 from t5music import files
 from t5music.errors import MidiError
 from t5music.music.fonts import fonts_for
-from t5music.music.instruments import family_name, instrument_name, percussion_name
+from t5music.music.instruments import percussion_name
+from t5music.music.roll_layout import (
+    DRUM_COLOUR,
+    NEW_DRUM_COLOUR,
+    PROMPT_COLOUR,
+    Classes,
+    note_rows,
+    parts_of,
+    printable,
+)
 from t5music.music.score import DRUMS, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that stay apart on white, for colour-blind eyes too where there are few (Okabe and Ito's first, without
-# their yellow); drums are grey and so is whatever is given rather than made.
-COLOURS = [
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FBF", "#8C6D31"),
-    *("#B22222", "#2F4B7C", "#6B8E23", "#C71585", "#008B8B", "#A0522D", "#4169E1", "#708238"),
-]
-DRUM_COLOUR, NEW_DRUM_COLOUR, PROMPT_COLOUR = "#7F7F7F", "#332288", "#4D4D4D"  # beside a prompt, grey is given
 PROMPT_BACKGROUND = "#FFF3D6"
-MAX_TRACKS_SHOWN = 8  # more tracks are shown by instrument, more instruments than colours by family
 MAX_BAR_LINES = 120
 AROUND = 4  # bars before and after the new notes
-DRUMS_GAP = 3  # rows between the lowest pitch and percussion
 DPI = 150
-
-
-class Classes(NamedTuple):
-    """What the notes of a score are coloured by in place of their parts: roles, degrees of loudness.
-
-    Attributes:
-        names: of the classes, in the order of the legend; notes of the first lie above all others.
-        colours: one each.
-        of_notes: int [notes], the class of each note of the score.
-    """
-
-    names: Sequence[str]
-    colours: Sequence[str]
-    of_notes: NDArray[np.int64]
 
 
 def draw(
@@ -93,7 +78,7 @@ def draw(
         inside = (onsets < end) & (score.seconds(score.notes["onset"] + score.notes["duration"]) > begin)
         inside |= new_notes
         score, is_prompt = score.with_notes(score.notes[inside]), is_prompt[inside]
-    seconds, rows = end - begin, _rows(score.notes)
+    seconds, rows = end - begin, note_rows(score.notes)
     width, height = np.clip(5 + 0.15 * seconds, 10, 20), np.clip(2 + 0.06 * np.ptp(rows), 4, 7)
     figure = Figure(figsize=(float(width), float(height)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -104,7 +89,7 @@ def draw(
     if prompt_seconds is not None:
         _mark_prompt(axes, min(prompt_seconds, seconds))
     if title:
-        text = _printable(title, 100)
+        text = printable(title, 100)
         axes.set_title(text, loc="left", fontsize=11, parse_math=False, fontfamily=fonts_for(text))
     with files.replacing(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a script that no font here has
@@ -122,16 +107,6 @@ def _part_with(score: Score, new_notes: NDArray[np.bool_]) -> tuple[float, float
     end = int(starts[last]) if last < len(starts) else score.end_tick
     begin, end = score.seconds(np.array([starts[max(0, first - AROUND)], end])).tolist()
     return begin, end
-
-
-def _rows(notes: NDArray) -> NDArray:
-    """The height of each note: its pitch; for percussion one row for each sound in use, below all pitches."""
-    drums = notes["program"] == DRUMS
-    rows = notes["pitch"].astype(np.int64)
-    sounds, sound = np.unique(rows[drums], return_inverse=True)
-    lowest = 0 if drums.all() else rows[~drums].min()
-    rows[drums] = lowest - DRUMS_GAP - len(sounds) + sound
-    return rows
 
 
 def _draw_axes(axes: Axes, score: Score, rows: NDArray, begin: float, end: float) -> None:
@@ -172,7 +147,7 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, is_prompt: NDArray, cla
     from matplotlib.patches import Patch
 
     notes = score.notes
-    labels, colours, part = _parts(score) if classes is None else classes
+    labels, colours, part = parts_of(score) if classes is None else classes
     if is_prompt.any():
         part = np.where(is_prompt, 0, part + 1)
         new_colours = [NEW_DRUM_COLOUR if colour == DRUM_COLOUR else colour for colour in colours]
@@ -201,28 +176,6 @@ def _draw_notes(axes: Axes, score: Score, rows: NDArray, is_prompt: NDArray, cla
             text.set_fontfamily(fonts_for(text.get_text()))
 
 
-def _parts(score: Score) -> tuple[Sequence[str], Sequence[str], NDArray]:
-    """What gets a colour: the names of the parts, their colours, and the part of each note (int [notes])."""
-    tracks, part = np.unique(score.notes[["track", "program"]], return_inverse=True)
-    programs = tracks["program"].tolist()
-    if len(tracks) <= MAX_TRACKS_SHOWN:
-        labels = [instrument_name(program) for program in programs]
-        names = [_printable(score.track_names[track], 28) for track in tracks["track"].tolist()]
-        if len(set(labels)) < len(tracks):
-            told_apart = all(names) and len(set(names)) == len(names)
-            labels = names if told_apart else [f"{index}: {label}" for index, label in enumerate(labels, 1)]
-        drums = [program == DRUMS for program in programs]
-    else:
-        pitched = {program for program in programs if program != DRUMS}
-        name_of = instrument_name if len(pitched) <= len(COLOURS) else family_name
-        names = [name_of(program) for program in programs]
-        labels = list(dict.fromkeys(names))
-        part = np.array([labels.index(name) for name in names])[part]
-        drums = [label == instrument_name(DRUMS) for label in labels]
-    colours = iter(COLOURS)
-    return labels, [DRUM_COLOUR if drum else next(colours) for drum in drums], part
-
-
 def _mark_prompt(axes: Axes, seconds: float) -> None:
     axes.axvspan(0, seconds, color=PROMPT_BACKGROUND, zorder=-1, linewidth=0)
     axes.axvline(seconds, color=PROMPT_COLOUR, linewidth=1.2)
@@ -237,9 +190,3 @@ def _mark_prompt(axes: Axes, seconds: float) -> None:
         fontsize=9,
         color=PROMPT_COLOUR,
     )
-
-
-def _printable(text: str, longest: int) -> str:
-    """The text on one line without control characters, cut to a length."""
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,15 @@ def is_sound(path: str | os.PathLike[str]) -> bool:
     return path_of(path).suffix.lower() in SUFFIXES
 
 
+def can_write(suffix: str) -> bool:
+    """Whether sound can be written in a format: WAV always, the others with soundfile."""
+    return suffix == WAV or (suffix in FORMATS and find_spec("soundfile") is not None)
+
+
 def require_writable(path: str | os.PathLike[str], flag: str) -> None:
     """Raises ConfigError where a format needs soundfile, and that is not installed."""
     suffix = path_of(path).suffix.lower()
-    if suffix in FORMATS and find_spec("soundfile") is None:
+    if suffix in FORMATS and not can_write(suffix):
         raise ConfigError(
             f"{flag} {printable_name(path)}: {suffix} needs soundfile, which is not installed: "
             "pip install 't5music[sound]', or name a .wav file"
@@ -37,16 +42,25 @@ def require_writable(path: str | os.PathLike[str], flag: str) -> None:
 
 
 def write(path: str | os.PathLike[str], sound: NDArray[np.float32], rate: int) -> None:
-    """Writes sound, 16 bits a sample, whole or not at all.
-
-    Args:
-        path: of the file; its ending says the format, one of SUFFIXES.
-        sound: float32 [channels, samples] within -1..1.
-        rate: samples a second.
+    """Writes sound as `to_bytes` gives it, whole or not at all.
 
     Raises:
         ConfigError: a format that cannot be written.
         DataError: the file system refuses.
+    """
+    files.write_bytes(path, to_bytes(sound, rate, path))
+
+
+def to_bytes(sound: NDArray[np.float32], rate: int, path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a sound file, 16 bits a sample.
+
+    Args:
+        sound: float32 [channels, samples] within -1..1.
+        rate: samples a second.
+        path: the file's name; its ending says the format, one of SUFFIXES.
+
+    Raises:
+        ConfigError: a format that cannot be written.
     """
     require_writable(path, "--output")
     suffix = path_of(path).suffix.lower()
@@ -55,19 +69,14 @@ def write(path: str | os.PathLike[str], sound: NDArray[np.float32], rate: int) -
     if suffix == ".mp3" and rate not in MP3_RATES:
         raise ConfigError(f"--output {printable_name(path)}: MP3 cannot hold {rate:,} samples a second")
     samples = np.rint(np.clip(sound.T, -1, 1) * LOUDEST).astype(np.int16)  # [samples, channels]
-    with files.replacing(path) as temporary:
-        if suffix == WAV:
-            import scipy.io.wavfile  # takes a while, and not all who ask about names write sound
+    content = io.BytesIO()
+    if suffix == WAV:
+        import scipy.io.wavfile  # takes a while, and not all who ask about names write sound
 
-            scipy.io.wavfile.write(temporary, rate, samples)
-        else:
-            _soundfile_write(temporary, samples, rate, *FORMATS[suffix])
+        scipy.io.wavfile.write(content, rate, samples)
+    else:
+        import soundfile
 
-
-def _soundfile_write(path: Any, samples: NDArray[np.int16], rate: int, kind: str, subtype: str) -> None:
-    import soundfile
-
-    try:
-        soundfile.write(path, samples, rate, format=kind, subtype=subtype)
-    except soundfile.LibsndfileError as error:
-        raise OSError(str(error)) from error
+        kind, subtype = FORMATS[suffix]
+        soundfile.write(content, samples, rate, format=kind, subtype=subtype)
+    return content.getvalue()

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from t5music.errors import DataError, MidiError
-from t5music.music import pianoroll
+from t5music.music import pianoroll, roll_layout
 from t5music.music.instruments import FAMILIES, INSTRUMENTS, family_name, instrument_name, percussion_name
 from t5music.music.score import DRUMS, METER, NOTE, Score
 
@@ -34,7 +34,7 @@ def where(picture: np.ndarray, colour: str) -> tuple[np.ndarray, np.ndarray]:
 
 def test_notes_lie_at_their_seconds_and_pitches(tmp_path):
     picture = drawn(tmp_path / "roll.png", score_of((0, 10, 60, 0, 0), (30, 10, 72, 0, 0)))
-    rows, columns = where(picture, pianoroll.COLOURS[0])
+    rows, columns = where(picture, roll_layout.COLOURS[0])
     width = columns.max() - columns.min()
     left = columns < columns.min() + width / 2
     assert rows[left].min() > rows[~left].max()  # the later note is higher
@@ -47,21 +47,21 @@ def test_notes_lie_at_their_seconds_and_pitches(tmp_path):
 def test_louder_is_darker(tmp_path):
     notes = np.array([(0, 10, 60, 127, 0, 0), (10, 10, 60, 10, 0, 0)], NOTE)
     picture = drawn(tmp_path / "roll.png", Score(1, notes))
-    row = where(picture, pianoroll.COLOURS[0])[0].mean().astype(int)
+    row = where(picture, roll_layout.COLOURS[0])[0].mean().astype(int)
     shades = picture[row].sum(axis=1)
     loud, soft = shades[len(shades) // 4], shades[3 * len(shades) // 4]
     assert loud < soft < 3 * 255
 
 
 def test_parts_have_colours_and_a_legend_where_there_are_several(tmp_path):
-    first, second, third = pianoroll.COLOURS[:3]
+    first, second, third = roll_layout.COLOURS[:3]
     alone = drawn(tmp_path / "roll.png", score_of((0, 10, 60, 0, 0)))
     assert len(where(alone, second)[0]) == 0
     several = drawn(tmp_path / "roll.png", score_of((0, 10, 30, 0, 0), (0, 10, 34, 40, 1), (0, 10, 81, DRUMS, 2)))
     edges = [where(several, colour)[1].max() for colour in (first, second)]
     assert edges[0] == edges[1] > where(alone, first)[1].max() * 0.8  # the legend's patches, one below the other
     assert len(where(several, third)[0]) == 0
-    drums = where(several, pianoroll.DRUM_COLOUR)
+    drums = where(several, roll_layout.DRUM_COLOUR)
     assert (drums[0].max() > where(several, first)[0]).all()  # percussion below all pitches
 
 
@@ -69,7 +69,7 @@ def test_many_parts_are_shown_by_instrument_or_family(tmp_path):
     def colours(programs) -> int:
         notes = [(index, 1, 60, program, index) for index, program in enumerate(programs)]
         picture = drawn(tmp_path / "roll.png", score_of(*notes))
-        return sum(len(where(picture, colour)[0]) > 0 for colour in pianoroll.COLOURS)
+        return sum(len(where(picture, colour)[0]) > 0 for colour in roll_layout.COLOURS)
 
     assert colours([0] * 8) == 8
     assert colours([0, 1, 2] * 3) == 3
@@ -84,19 +84,19 @@ def test_the_prompt_is_marked(tmp_path):
     assert len(where(plain, pianoroll.PROMPT_BACKGROUND)[0]) == 0
     picture = drawn(tmp_path / "roll.png", score, prompt_seconds=5.0)
     background = where(picture, pianoroll.PROMPT_BACKGROUND)[1]
-    notes = where(picture, pianoroll.COLOURS[0])[1]
+    notes = where(picture, roll_layout.COLOURS[0])[1]
     quarter = notes.min() + np.ptp(notes) / 4
     assert background.max() == pytest.approx(quarter, abs=8)
     everything = drawn(tmp_path / "roll.png", score, prompt_seconds=500.0)
-    edge = where(everything, pianoroll.COLOURS[0])[1].max()
+    edge = where(everything, roll_layout.COLOURS[0])[1].max()
     assert where(everything, pianoroll.PROMPT_BACKGROUND)[1].max() == pytest.approx(edge, abs=8)
 
 
 def test_given_notes_have_a_colour_of_their_own(tmp_path):
     score = score_of((0, 20, 60, 0, 0), (0, 20, 48, 0, 1))
     picture = drawn(tmp_path / "roll.png", score, new_notes=score.notes["track"] == 1)
-    given, made = (where(picture, colour)[0] for colour in (pianoroll.PROMPT_COLOUR, pianoroll.COLOURS[1]))
-    assert len(where(picture, pianoroll.COLOURS[0])[0]) == 0
+    given, made = (where(picture, colour)[0] for colour in (roll_layout.PROMPT_COLOUR, roll_layout.COLOURS[1]))
+    assert len(where(picture, roll_layout.COLOURS[0])[0]) == 0
     assert len(made) > 0
     assert given.min() < made.min()
 
@@ -106,11 +106,11 @@ def test_only_the_part_with_new_notes_is_drawn(tmp_path):
     score = score_of(*long, (1600, 16, 72, 0, 1))
     new = score.notes["track"] == 1
     picture = drawn(tmp_path / "roll.png", score, new_notes=new)
-    colours = [len(where(picture, colour)[0]) for colour in pianoroll.COLOURS[:2]]
+    colours = [len(where(picture, colour)[0]) for colour in roll_layout.COLOURS[:2]]
     assert colours[0] == 0  # what was given has the prompt's colour
     assert colours[1] > 0
-    assert len(np.unique(where(picture, pianoroll.COLOURS[1])[1])) > picture.shape[1] / 4
-    assert len(where(picture, pianoroll.PROMPT_COLOUR)[1]) > 0
+    assert len(np.unique(where(picture, roll_layout.COLOURS[1])[1])) > picture.shape[1] / 4
+    assert len(where(picture, roll_layout.PROMPT_COLOUR)[1]) > 0
 
 
 def test_percussion_is_named(tmp_path):
@@ -135,9 +135,9 @@ def test_classes_have_their_colours_and_the_first_lies_on_top(tmp_path):
     score = Score(1, notes)  # soft or loud, whoever plays
 
     def colours(of_notes) -> list[int]:
-        classes = pianoroll.Classes(("top", "middle", "none"), pianoroll.COLOURS[3:6], np.array(of_notes))
+        classes = roll_layout.Classes(("top", "middle", "none"), roll_layout.COLOURS[3:6], np.array(of_notes))
         picture = drawn(tmp_path / "roll.png", score, classes=classes)
-        return [len(where(picture, colour)[0]) for colour in pianoroll.COLOURS[:6]]
+        return [len(where(picture, colour)[0]) for colour in roll_layout.COLOURS[:6]]
 
     first, second = colours([0, 1, 1]), colours([1, 0, 1])
     assert first == second

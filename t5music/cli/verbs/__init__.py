@@ -29,6 +29,7 @@ VERBS = (
     "compare",
     "listen",
     "export",
+    "serve",
     "quickstart",
 )
 

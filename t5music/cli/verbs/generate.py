@@ -10,7 +10,7 @@ from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
 from t5music.inference import promises
 
-HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, and sound."
+HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, sound, a page."
 MAX_SEED = 2**63 - 1
 MAX_VARIANTS = 100
 
@@ -31,8 +31,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=place,
         metavar="FILE",
-        help="the MIDI file (.mid), score (.musicxml, .mxl) or sound (.wav; .flac, .ogg, .mp3 with the [sound] "
-        "extra) to write; beside sound there is MIDI (default: FILE_TASK.mid in the current folder)",
+        help="the MIDI file (.mid), score (.musicxml, .mxl), page (.html: sound, piano roll and score of all variants "
+        "in one file), sound (.wav; .flac, .ogg, .mp3 with the [sound] extra) or sheet music (.svg, .pdf with the "
+        "[score] extra) to write; beside sound and sheet music there is MIDI (default: FILE_TASK.mid in the current "
+        "folder)",
     )
     add_force(parser)
     parser.add_argument("--sound", action="store_true", help="write sound, too: FILE_TASK.wav")
@@ -124,10 +126,10 @@ def _check(flags: argparse.Namespace) -> promises.Promises:
         from t5music.inference import output_files
 
         force, sound = flags.force, flags.sound
-        paths = output_files.paths_with_sound(flags.output, flags.midi, flags.variants, sound=sound, force=force)
-        has_sound = paths[0].sound is not None
+        paths = output_files.outputs(flags.output, flags.midi, flags.variants, sound=sound, force=force)
+        has_sound = output_files.has_sound(paths)
     if flags.sound_font is not None and not has_sound:
-        raise ConfigError("--sound_font needs --sound, or an --output that is sound, such as song.wav")
+        raise ConfigError("--sound_font needs --sound, or an --output that has sound, such as song.wav or song.html")
     return promises.Promises.from_text(**promises.joined(vars(flags)))
 
 
