@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from importlib.util import find_spec
 from typing import Any
@@ -54,14 +55,25 @@ def write(path: str | os.PathLike[str], sound: NDArray[np.float32], rate: int) -
         raise ConfigError(f"--output {printable_name(path)}: sound is written as {', '.join(SUFFIXES)}")
     if suffix == ".mp3" and rate not in MP3_RATES:
         raise ConfigError(f"--output {printable_name(path)}: MP3 cannot hold {rate:,} samples a second")
-    samples = np.rint(np.clip(sound.T, -1, 1) * LOUDEST).astype(np.int16)  # [samples, channels]
     with files.replacing(path) as temporary:
         if suffix == WAV:
-            import scipy.io.wavfile  # takes a while, and not all who ask about names write sound
-
-            scipy.io.wavfile.write(temporary, rate, samples)
+            temporary.write_bytes(wav_bytes(sound, rate))
         else:
-            _soundfile_write(temporary, samples, rate, *FORMATS[suffix])
+            _soundfile_write(temporary, _samples(sound), rate, *FORMATS[suffix])
+
+
+def wav_bytes(sound: NDArray[np.float32], rate: int) -> bytes:
+    """The bytes of a WAV file, 16 bits a sample; for arguments see `write`."""
+    import scipy.io.wavfile  # takes a while, and not all who ask about names write sound
+
+    content = io.BytesIO()
+    scipy.io.wavfile.write(content, rate, _samples(sound))
+    return content.getvalue()
+
+
+def _samples(sound: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Of 16 bits, [samples, channels]."""
+    return np.rint(np.clip(sound.T, -1, 1) * LOUDEST).astype(np.int16)
 
 
 def _soundfile_write(path: Any, samples: NDArray[np.int16], rate: int, kind: str, subtype: str) -> None:

@@ -35,6 +35,7 @@ NEEDS = {
     "train": ["mine", "--model_dir", "new"],
     "eval": ["mine", "--model_dir", "{run}"],
     "study": ["--gin_file", "studies/spans.gin"],
+    "launch": ["slurm", "--command", "train mine"],
     "average": ["--model_dir", "{run}", "--model_dir", "{run}", "--output", "mean"],
     "generate": ["{song}", "--model_dir", "{run}"],
     "classify": ["{song}", "--model_dir", "{run}"],
@@ -51,7 +52,8 @@ VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "no
 # Free text, or the name of something that only the data, the model or the study knows: any text may be right.
 TEXTS = {
     "--name", "--label", "--split", "--task", "--caption", "--cell", "--plan_device", "--coordinator", "--beam",
-    "--mixture", "--export", "--build", "--instruments", "--style", "names", "mixture",
+    "--mixture", "--export", "--build", "--instruments", "--style", "names", "mixture", "--zone", "--project",
+    "--accelerator", "--image", "--mount",
 }  # fmt: skip
 # A file or folder to write, which need not be there.
 NEW_PATHS = {

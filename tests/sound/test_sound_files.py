@@ -32,12 +32,14 @@ def test_other_formats(tmp_path: Path, suffix: str):
 
 
 def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(path, rate, samples):
-        Path(path).write_bytes(b"RIFF")
+    (tmp_path / "a.wav").write_bytes(b"old")
+    write_bytes = Path.write_bytes
+
+    def full(path, content):
+        write_bytes(path, content[:4])
         raise OSError(28, "No space left on device")
 
-    (tmp_path / "a.wav").write_bytes(b"old")
-    monkeypatch.setattr(scipy.io.wavfile, "write", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DataError, match=r"cannot write .*a\.wav: No space left"):
         sound_files.write(tmp_path / "a.wav", SOUND, 8_000)
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
