@@ -41,7 +41,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
+def attempt(path: str | os.PathLike[str], *, patient: bool = True) -> Iterator[str | None]:
     """Locks a path for this process, unless another process has it.
 
     The file and the folders that it needs are made, and are removed again if nothing else was put there. Where the
@@ -49,6 +49,7 @@ def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
 
     Args:
         path: of the lock's file.
+        patient: see `bucket_locks.attempt`; no other file system makes one wait.
 
     Yields:
         None while this process holds the lock, else who does: "process 12 on anna, since 2026-01-31 12:00:00+01:00".
@@ -58,7 +59,7 @@ def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
     """
     place = storage.path_of(path)
     if isinstance(place, storage.BucketPath):
-        with _attempt_in_bucket(place) as other:
+        with _attempt_in_bucket(place, patient) as other:
             yield other
         return
     name = os.path.realpath(path)
@@ -83,12 +84,12 @@ def attempt(path: str | os.PathLike[str]) -> Iterator[str | None]:
 
 
 @contextlib.contextmanager
-def _attempt_in_bucket(path: storage.BucketPath) -> Iterator[str | None]:
+def _attempt_in_bucket(path: storage.BucketPath, patient: bool) -> Iterator[str | None]:
     name = str(path)
     if name in _locked_here:
         yield None
         return
-    with bucket_locks.attempt(path, _this_process()) as other:
+    with bucket_locks.attempt(path, _this_process(), patient=patient) as other:
         if other is not None:
             yield other
             return

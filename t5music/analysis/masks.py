@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -26,6 +25,7 @@ from t5music.evaluation.results import Results, show
 from t5music.inference import trained_model
 from t5music.model.network import T5
 from t5music.runs.stores import open_stores
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.note_masking import note_masks
@@ -85,11 +85,12 @@ def masks(
     counts = {name: _counts(rows, notes, masked, words, family) for name, family in VALUES.items()}
     results: Results = {name: agreement(*pair) for name, pair in counts.items()}
     if output_dir is not None:
+        folder = path_of(output_dir)
         document = {
             name: {"every": every.tolist(), "masked": masked.tolist()} for name, (every, masked) in counts.items()
         }
-        files.write_text(Path(output_dir) / "masks.json", json.dumps({"results": results, "counts": document}) + "\n")
-        files.write_bytes(Path(output_dir) / "masks.png", picture(counts))
+        files.write_text(folder / "masks.json", json.dumps({"results": results, "counts": document}) + "\n")
+        files.write_bytes(folder / "masks.png", picture(counts))
     show(results, split)
     return results
 

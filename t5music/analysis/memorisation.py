@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -112,7 +111,7 @@ def memorisation(
             details[f"{name}_runs"] = [run._asdict() for run in runs]
             results[name] = _run_metrics(group, runs)
     if output_dir is not None:
-        files.write_text(Path(output_dir) / "memorisation.json", json.dumps(details) + "\n")
+        files.write_text(path_of(output_dir) / "memorisation.json", json.dumps(details) + "\n")
     show(results, "memorisation")
     return results
 

@@ -33,6 +33,7 @@ from t5music.inference import trained_model
 from t5music.model import parameters
 from t5music.model.network import T5
 from t5music.runs.stores import open_stores
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 from t5music.training.train_state import initial_key
 
@@ -96,7 +97,7 @@ def probe(
     for store in stores:
         material = Material.of(model, store, segments=segments, limit=limit, batch_size=batch_size, prompted=prompted)
         if output_dir is not None:
-            save(Path(output_dir) / f"{store.name}.npz", material)
+            save(path_of(output_dir) / f"{store.name}.npz", material)
         results[store.name] = measure(material)
     show(results, "test, frozen features")
     return results

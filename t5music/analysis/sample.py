@@ -30,6 +30,7 @@ from t5music.inference import trained_model
 from t5music.model import decoding
 from t5music.music import encodings, midi, pianoroll
 from t5music.runs.stores import open_stores
+from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 Events = NDArray[np.int32]
@@ -120,7 +121,7 @@ def sample(
                 continue  # from nothing, a language model writes the same for every corpus
             samples = _write(trained, request, words, temperature, top_p, seed)
             for number, music in enumerate(samples, 1):
-                _save(music, request.encoding, Path(output_dir) / f"{request.group}_{number}")
+                _save(music, request.encoding, path_of(output_dir) / f"{request.group}_{number}")
             groups[request.group] = figures(samples, request.encoding)
             groups.setdefault(f"held_out_{store.name}", figures(held_out, request.encoding))
     for group, means in groups.items():

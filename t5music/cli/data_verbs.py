@@ -318,11 +318,7 @@ def compile_names(
     from t5music.tasks import folder as folder_tasks
     from t5music.tasks import study_mixtures  # noqa: F401  (declares the tasks and mixtures of the catalogue)
 
-    if beam is not None and isinstance(files.stores_dir(), BucketPath):
-        raise DataError(
-            f"--beam: its workers write into the data folder, and {files.stores_dir().parent} is in a bucket: give a "
-            "folder that all of them see (--data_dir)"
-        )
+    place = files.stores_dir().parent
     folder_tasks.declare_built(files.data_dir())
     if cache:
         _import_tensorflow()
@@ -350,6 +346,7 @@ def compile_names(
                 files.data_dir(),
                 workers=workers,
                 beam_options=None if beam is None else shlex.split(beam),
+                bucket=place if isinstance(place, BucketPath) else None,
                 force=force,
             )
             _publish(store.path)

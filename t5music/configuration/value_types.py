@@ -20,7 +20,7 @@ from t5music.files import require_local
 from t5music.inference import pretrained
 from t5music.storage import require_reachable
 
-PLACES = ("initial_checkpoint_path", "model_dir")  # parameters that may be in a bucket
+PLACES = ("initial_checkpoint_path", "model_dir", "output_dir")  # parameters that may be in a bucket
 MAX_INTEGER = 2**63 - 1  # what seeds, steps and sizes are stored in
 MAX_FLOAT = sys.float_info.max
 

@@ -239,9 +239,12 @@ def assign_splits(groups: Sequence[str], validation: float = 0.1, test: float = 
     }
 
 
+CORPORA = "corpora"  # in a data folder
+
+
 def corpora_dir(data_dir: Path) -> Path:
     """Where built corpora lie: TFDS's data_dir."""
-    return data_dir / "corpora"
+    return data_dir / CORPORA
 
 
 def built_folder(corpus_name: str, data_dir: Path) -> Path | None:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from t5music.data.examples import Compose, Composes
+from t5music.data.examples.base import Answer
 from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Ids, Vocabulary
 from t5music.errors import T5MusicError
@@ -20,12 +21,17 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.model.network import T5
 from t5music.music import encodings, midi, pianoroll
 from t5music.music.score import NOTE, Score
+from t5music.sound import sound_files
+from t5music.sound.fonts import find_font
+from t5music.sound.soundfont import SoundFont
 from t5music.storage import path_of
 from t5music.training.checkpoints.layout import first_line
+from t5music.training.trackers import Sample
 
 FOLDER = "samples"  # in a run's folder
 WORDS = 256  # of an answer, at most: a sample is to cost little
 SEED = 0
+SOUND_RATE, SOUND_SECONDS = 22_050, 60  # of what trackers play: 2.6 MB a sample at most
 SPLITS = ("validation", "test", TRAIN)  # a prompt is of the first one that a task has
 
 
@@ -69,6 +75,7 @@ class Sampler:
             count: tasks to write samples of, at most.
         """
         self._vocabulary, self._lengths, self._folder = vocabulary, lengths, path_of(model_dir) / FOLDER
+        self._font: SoundFont | None = None  # read once
         self.prompts: list[Prompt] = []
         for store in stores if count else ():
             prompt = _prompt(store, vocabulary, lengths["inputs"] - 1)
@@ -77,8 +84,9 @@ class Sampler:
             if len(self.prompts) == count:
                 break
 
-    def write(self, model: T5, step: int) -> None:
-        """Writes a sample of each task. One that cannot be written is said, and stops nothing."""
+    def write(self, model: T5, step: int) -> list[Sample]:
+        """Writes a sample of each task, and returns those that were written. What fails is said, and stops nothing."""
+        samples = []
         for prompt in self.prompts:
             trained = TrainedModel(model, self._vocabulary, {}, self._lengths, step)
             try:
@@ -88,12 +96,37 @@ class Sampler:
                 )
                 path = self._folder / f"{prompt.name}_{step:06d}.mid"
                 midi.write(music.score, path)
+                picture = None
                 if len(music.score.notes):
                     title = f"{prompt.name}, step {step}"
                     pianoroll.draw(music.score, path.with_suffix(".png"), new_notes=music.is_new, title=title)
+                    picture = path.with_suffix(".png").read_bytes()
+                samples.append(Sample(prompt.name, _text(prompt, music), picture, self._sound(music.score)))
             except (T5MusicError, jax.errors.JaxRuntimeError) as error:  # the latter where memory is short
                 reason = str(error) if isinstance(error, T5MusicError) else first_line(error)
                 print(f"t5music: warning: no sample of {prompt.name} at step {step}: {reason}", file=sys.stderr)
+        return samples
+
+    def _sound(self, score: Score) -> bytes | None:
+        """The first minute of music as a WAV file; None where there is no music, or no sound font to play it."""
+        if not len(score.notes):
+            return None
+        from t5music.sound import render  # SciPy's filters take as long to import as JAX
+
+        try:
+            if self._font is None and render.needs_font(score):
+                self._font = SoundFont(find_font())
+            sound = render.render(score, self._font, SOUND_RATE)[:, : SOUND_SECONDS * SOUND_RATE]
+        except T5MusicError:  # `t5music generate --output sample.wav` says why
+            return None
+        return sound_files.to_bytes(sound.mean(axis=0, keepdims=True), SOUND_RATE, "sample.wav")
+
+
+def _text(prompt: Prompt, music: Answer) -> str:
+    """What was asked, and all of the music in the task's words."""
+    encoding = encodings.get(prompt.task.encoding)
+    answer = f"-> {encoding.to_text(encoding.encode(music.score))}"
+    return "\n\n".join([*prompt.task.prompts(prompt.score), answer])
 
 
 def _prompt(store: TokenStore, vocabulary: Vocabulary, room: int) -> Prompt | None:

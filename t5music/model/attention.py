@@ -16,7 +16,6 @@ is taken. v1.1's pre-training (dropout 0) and all evaluation are fused.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -25,7 +24,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from t5music.model import products
-from t5music.model.sharding import BATCH_AXES, MESH_AXES
+from t5music.model.sharding import batch_axes, batch_parts, is_ours
 
 MASKED = -1e10  # logit of a masked position: exp() is 0 beside any other, and a row that is all masked stays finite
 CUDNN_MASKED = -(2.0**41)  # the same for cuDNN in bfloat16: jax.nn's own number
@@ -96,10 +95,10 @@ def choose(queries: Array, keys: Array, *, dropping: bool, device: jax.Device) -
 def _divisible(queries: Array) -> bool:
     """Whether each device can attend for its own examples and heads."""
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.axis_names != MESH_AXES:
+    if not is_ours(mesh):
         return jax.device_count() == 1  # where arrays lie is unknown, and a kernel is not divided by itself
     batch, heads = queries.shape[:2]
-    return batch % math.prod(mesh.shape[axis] for axis in BATCH_AXES) == 0 and heads % mesh.shape[HEADS_AXIS] == 0
+    return batch % batch_parts(mesh) == 0 and heads % mesh.shape[HEADS_AXIS] == 0
 
 
 @jax.custom_vjp
@@ -288,14 +287,14 @@ def over_mesh(
 ) -> jax.Array:
     """Applies a kernel that XLA cannot divide to each device's own examples and heads; `choose` knows it may."""
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.axis_names != MESH_AXES or mesh.size == 1:
+    if not is_ours(mesh) or mesh.size == 1:
         return kernel(queries, keys, values, bias=bias, mask=mask)
 
     def spec(x: jax.Array | None) -> PartitionSpec:
         if x is None:
             return PartitionSpec()
         batch, heads = ((1,) * (4 - x.ndim) + x.shape)[:2]  # 1: the same for all
-        axes = (BATCH_AXES if batch > 1 else None, HEADS_AXIS if heads > 1 else None, None, None)
+        axes = (batch_axes(mesh) if batch > 1 else None, HEADS_AXIS if heads > 1 else None, None, None)
         return PartitionSpec(*axes[4 - x.ndim :])
 
     def on_one_device(
@@ -307,7 +306,7 @@ def over_mesh(
     divided = jax.shard_map(
         on_one_device,
         in_specs=tuple(spec(x) for x in arrays),
-        out_specs=PartitionSpec(BATCH_AXES, HEADS_AXIS),
+        out_specs=PartitionSpec(batch_axes(mesh), HEADS_AXIS),
         check_vma=False,  # a kernel says nothing of it
     )
     return divided(*arrays)

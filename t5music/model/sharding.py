@@ -1,9 +1,12 @@
 """Sharding: where parameters and batches lie on many devices, by one table from logical axis names to mesh axes.
 
-A mesh has three axes: `data` (each slice holds other examples), `fsdp` (other examples as well, and the parameters are
-spread over it) and `tensor` (the work inside a layer is divided over it). Parameters carry the logical names of their
-dimensions as `axes` metadata; `RULES` says which mesh axis divides which name. Everything else is left to XLA under
-plain `jax.jit`:
+A mesh has three axes: `data` (each part holds other examples), `fsdp` (other examples as well, and the parameters are
+spread over it) and `tensor` (the work inside a layer is divided over it). Where devices are in several slices of a TPU,
+with fast links inside a slice and the data centre's network between them, a fourth axis comes first: `dcn`, whose parts
+are the slices. Each holds other examples and all parameters, so that only gradients cross the network.
+
+Parameters carry the logical names of their dimensions as `axes` metadata; `RULES` says which mesh axis divides which
+name. Everything else is left to XLA under plain `jax.jit`:
 
     mesh = make_mesh(fsdp=4, tensor=2)
     graphdef, params = parameters.initialise(config, jax.random.key(0), mesh)
@@ -19,13 +22,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from t5music.errors import ConfigError
 
 MESH_AXES = ("data", "fsdp", "tensor")
-BATCH_AXES = ("data", "fsdp")
+SLICES = "dcn"  # the axis before them in a mesh of several slices
+BATCH_AXES = (SLICES, "data", "fsdp")
 
 # Logical axis of a parameter -> mesh axis that divides it (None: every device holds all of it).
 RULES: Mapping[str, str | None] = {
@@ -46,24 +51,28 @@ def make_mesh(
     fsdp: int | None = 1,
     tensor: int | None = 1,
     *,
+    dcn: int = 1,
     devices: Sequence[jax.Device] | int | None = None,
 ) -> Mesh | AbstractMesh:
     """Returns a mesh with axes `data`, `fsdp`, `tensor`; one size may be None and takes what the others leave.
+
+    With several slices, `dcn` is its first axis, and the sizes of the others are those of one slice.
 
     Args:
         data: parts of the batch whose devices hold all parameters.
         fsdp: parts of the batch whose devices share the parameters.
         tensor: devices that share the work inside a layer.
+        dcn: slices. Devices that do not say in which one they are, as simulated ones, are divided in their order.
         devices: what to build it of, by default all there are; a number gives an abstract mesh, which takes no device
             and serves for working out shapes and places.
 
     Raises:
-        ConfigError: the sizes do not multiply to the number of devices.
+        ConfigError: the sizes do not multiply to the number of devices, or the devices are in other slices.
     """
     if devices is None:
         devices = jax.devices()
-    count = devices if isinstance(devices, int) else len(devices)
-    sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
+    total = devices if isinstance(devices, int) else len(devices)
+    sizes = {SLICES: dcn, "data": data, "fsdp": fsdp, "tensor": tensor}
     for name, size in sizes.items():
         if size is not None and size < 1:
             raise ConfigError(f"mesh axis {name} must be at least 1, not {size}")
@@ -71,15 +80,57 @@ def make_mesh(
     free = [name for name, size in sizes.items() if size is None]
     if len(free) > 1:
         raise ConfigError(f"one mesh axis may be None, not {' and '.join(free)}")
-    shape = tuple(max(count // fixed, 1) if size is None else size for size in sizes.values())
-    if math.prod(shape) != count:
-        named = ", ".join(f"{name}={size}" for name, size in zip(MESH_AXES, shape, strict=True))
-        raise ConfigError(f"a mesh of {named} needs {math.prod(shape)} devices; there are {count}")
+    axes = {name: max(total // fixed, 1) if size is None else size for name, size in sizes.items()}
+    if dcn == 1:
+        del axes[SLICES]
+    shape = tuple(axes.values())
+    if math.prod(shape) != total:
+        named = ", ".join(f"{name}={size}" for name, size in axes.items())
+        raise ConfigError(f"a mesh of {named} needs {math.prod(shape)} devices; there are {total}")
     # Auto: the compiler places activations. (jax.make_mesh's own default, Explicit, types every array by its place.)
-    types = (AxisType.Auto,) * len(MESH_AXES)
+    types = (AxisType.Auto,) * len(axes)
     if isinstance(devices, int):
-        return AbstractMesh(shape, MESH_AXES, axis_types=types)
-    return jax.make_mesh(shape, MESH_AXES, axis_types=types, devices=list(devices))
+        return AbstractMesh(shape, tuple(axes), axis_types=types)
+    parts = slices(devices, dcn)
+    if dcn == 1:
+        return jax.make_mesh(shape, tuple(axes), axis_types=types, devices=parts[0])
+    placed = [jax.make_mesh(shape[1:], MESH_AXES, axis_types=types[1:], devices=part).devices for part in parts]
+    return Mesh(np.stack(placed), tuple(axes), axis_types=types)
+
+
+def slices(devices: Sequence[jax.Device], count: int) -> list[list[jax.Device]]:
+    """Returns the devices of each of `count` slices, in order.
+
+    Raises:
+        ConfigError: the devices say that they are in several slices, and not in so many.
+    """
+    groups: dict[int, list[jax.Device]] = {}
+    for device in devices:
+        groups.setdefault(getattr(device, "slice_index", 0), []).append(device)
+    if len(groups) == 1:
+        size = len(devices) // count
+        return [list(devices[place * size : (place + 1) * size]) for place in range(count)]
+    if len(groups) != count:
+        raise ConfigError(
+            f"the devices are in {len(groups)} slices, and the mesh is of {count}: --gin_file=mesh/slices.gin "
+            f"--gin.SLICES={len(groups)}"
+        )
+    return [groups[number] for number in sorted(groups)]
+
+
+def is_ours(mesh: Mesh | AbstractMesh) -> bool:
+    """Returns whether a mesh has the axes that `make_mesh` gives."""
+    return mesh.axis_names[-len(MESH_AXES) :] == MESH_AXES
+
+
+def batch_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
+    """Returns the axes of a mesh over which a batch is divided."""
+    return tuple(axis for axis in BATCH_AXES if axis in mesh.shape)
+
+
+def batch_parts(mesh: Mesh | AbstractMesh) -> int:
+    """Returns into how many parts a mesh divides a batch."""
+    return math.prod(mesh.shape[axis] for axis in batch_axes(mesh))
 
 
 def partition_spec(axes: Sequence[str], shape: Sequence[int], mesh: Mesh) -> PartitionSpec:
@@ -122,8 +173,8 @@ def shardings(state: Any, mesh: Mesh) -> Any:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Returns where every array of a batch lies: the first dimension divided over `data` and `fsdp`."""
-    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+    """Returns where every array of a batch lies: the first dimension divided over slices, `data` and `fsdp`."""
+    return NamedSharding(mesh, PartitionSpec(batch_axes(mesh)))
 
 
 def constrain_batch(x: jax.Array) -> jax.Array:
@@ -134,9 +185,9 @@ def constrain_batch(x: jax.Array) -> jax.Array:
     a batch the mesh cannot divide.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.axis_names != MESH_AXES or x.shape[0] % math.prod(mesh.shape[axis] for axis in BATCH_AXES):
+    if not is_ours(mesh) or x.shape[0] % batch_parts(mesh):
         return x
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES))
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(batch_axes(mesh)))
 
 
 def gather_table(table: jax.Array, rows: str = "vocab") -> jax.Array:
@@ -148,7 +199,7 @@ def gather_table(table: jax.Array, rows: str = "vocab") -> jax.Array:
     division by example by replicating them.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.axis_names != MESH_AXES:
+    if not is_ours(mesh):
         return table
     rows_axis, _ = partition_spec((rows, "embed"), table.shape, mesh)
     return jax.lax.with_sharding_constraint(table, PartitionSpec(rows_axis, None))

@@ -32,6 +32,7 @@ from t5music.training.coordination import only_run
 from t5music.training.cost.plan import Plan, Training
 from t5music.training.note_masking.masker import Masker
 from t5music.training.settings import Records, Update, Validation
+from t5music.training.trackers import Sample
 
 CONFIG_FILE = "config.gin"
 SHARDING_FILE = "sharding.txt"
@@ -170,14 +171,14 @@ def _illustration(
     model_dir: str,
     vocab: Vocabulary,
     config: T5Config,
-) -> Callable[[T5, int], None]:
+) -> loop.Illustration:
     """Returns a function of the model and its step that draws the losses so far and writes samples of its music."""
     writes = jax.process_count() == 1 and config.encoder_head is None and not config.encoder_only
     sampler = Sampler(stores, vocab, data.task_feature_lengths, model_dir, records.samples if writes else 0)
 
-    def illustrate(model: T5, step: int) -> None:
+    def illustrate(model: T5, step: int) -> list[Sample]:
         _draw_losses(model_dir)
-        sampler.write(model, step)
+        return sampler.write(model, step)
 
     return illustrate
 

@@ -53,14 +53,14 @@ class Record(NamedTuple):
 
 
 @contextlib.contextmanager
-def attempt(path: BucketPath, holder: str) -> Iterator[str | None]:
+def attempt(path: BucketPath, holder: str, *, patient: bool = True) -> Iterator[str | None]:
     """Takes a lock, renews it in the background and gives it back, unless another process has it.
-
-    It may take LEASE_SECONDS to find out that another process has it no longer.
 
     Args:
         path: of the lock's object.
         holder: who this is, for others.
+        patient: wait for up to LEASE_SECONDS to find out whether another process has it still. Otherwise it is looked
+            at once, and what has lapsed is taken over by an attempt that comes LEASE_SECONDS after the first.
 
     Yields:
         None while this process holds the lock, else who does.
@@ -71,7 +71,7 @@ def attempt(path: BucketPath, holder: str) -> Iterator[str | None]:
     record = Record(holder, uuid.uuid4().hex, _machine(), os.getpid())
     objects = conditional_objects(path)
     try:
-        version = _acquire(objects, record)
+        version = _acquire(objects, record, str(path), patient)
     except Exception as error:  # of many types
         raise DataError(f"cannot lock {path}: {libraries.reason(error)}") from error
     if isinstance(version, Record):
@@ -95,9 +95,14 @@ def holder(path: BucketPath) -> str | None:
     return None if record is None or _has_ended(record) else record.holder
 
 
-def _acquire(objects: Any, record: Record) -> str | Record:
+# Of locks that other processes have: the version of the object, and when it was first seen here.
+_sightings: dict[str, tuple[str, float]] = {}
+
+
+def _acquire(objects: Any, record: Record, name: str, patient: bool) -> str | Record:
     """Takes a lock; returns the version of its object, or the record of the process that has it."""
-    seen, since = "", 0.0
+    if patient:
+        _sightings.pop(name, None)  # which may be long ago
     while True:
         version = objects.write(record.to_bytes(), None)
         if version is not None:
@@ -109,15 +114,18 @@ def _acquire(objects: Any, record: Record) -> str | Record:
         other = _parse(content)
         if other.token == record.token:  # written by a request that was repeated since its answer was lost
             return version
-        lapsed = version == seen and time.monotonic() - since > LEASE_SECONDS
+        seen, since = _sightings.get(name, ("", 0.0))
+        lapsed = seen == version != "" and time.monotonic() - since > LEASE_SECONDS
         if lapsed or _has_ended(other):
             version = objects.write(record.to_bytes(), version)
             if version is not None:
                 return version
         elif version != seen:
+            _sightings[name] = version, time.monotonic()
             if seen:
                 return other  # it was renewed while we looked
-            seen, since = version, time.monotonic()
+        if not patient:
+            return other
         time.sleep(POLL_SECONDS)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ import jax
 from t5music.devices.chips import GIB
 from t5music.errors import ConfigError
 from t5music.runs import print_plan
-from t5music.studies import runner, stage_folders
+from t5music.storage import path_of
+from t5music.studies import queues, runner, stage_folders
 from t5music.studies.grid import TRAIN, Study
 from t5music.studies.preparation import prepare_stores
 from t5music.studies.report import table, write
@@ -37,11 +37,11 @@ def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_p
         raise ConfigError("study: say which with --gin_file=studies/NAME.gin")
     search_paths = [path for path in arguments.gin_search_paths.split(",") if path]
     study = runner.read(arguments.gin_file, bindings, search_paths)
-    root = Path(arguments.dir)
+    root = path_of(arguments.dir)
     if request is not None:
         print(plan(study, request, search_paths))
     elif arguments.print_commands:
-        print("\n".join(commands(study, arguments.command_line)))
+        print(queues.FORMS[arguments.print_commands](study, arguments.command_line))
     elif arguments.cells:
         print("\n".join(states(study, root)))
     elif arguments.collect is not None:
@@ -75,7 +75,7 @@ def collect(study: Study, root: Path, folders: Sequence[str]) -> None:
         root: the studies' folder; the report goes into the folder in it that has the study's name.
         folders: further folders that hold the folders of stages.
     """
-    records = stage_folders.collect(study, [root / runner.RUNS, *map(Path, folders)])
+    records = stage_folders.collect(study, [root / runner.RUNS, *map(path_of, folders)])
     folder = root / study.name
     print(f"\n{write.write(study, records, folder)}\n")
     failed = [record for record in records.values() if record.status == "failed"]
@@ -93,17 +93,6 @@ def states(study: Study, root: Path) -> list[str]:
         counts = Counter(records[fingerprint].status for fingerprint in needs)
         lines.append(f"{cell.name}  ({', '.join(f'{count} {status}' for status, count in sorted(counts.items()))})")
     return lines
-
-
-def commands(study: Study, arguments: Sequence[str]) -> list[str]:
-    """A shell command for every cell, for a cluster's queue; they share stages and may run at the same time.
-
-    Args:
-        study: the study.
-        arguments: the arguments of this call.
-    """
-    flags = [argument for argument in arguments if argument != "--print_commands"]
-    return [shlex.join(["t5music", *flags, "--quiet", "--cell", cell.name]) for cell in study.cells]
 
 
 def plan(study: Study, request: print_plan.Request, search_paths: Sequence[str]) -> str:

@@ -1,8 +1,9 @@
 """Runner: runs the stages of a study, each once, in one process or in several that share the work.
 
-Stages run in an order that finishes cells early. Processes share the work through the file system alone: a stage
-belongs to the process that holds the lock of its folder, and the lock ends with the process. So the same command on
-several machines works on one study, and a killed study goes on where it stopped.
+Stages run in an order that finishes cells early. Processes share the work through the studies' folder alone, which may
+be in a bucket: a stage belongs to the process that holds the lock of its folder, and the lock ends with the process, in
+a bucket soon after it. So the same command on several machines works on one study, and a killed study goes on where it
+stopped.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import jax
 from t5music import files, locks
 from t5music.configuration import gin_files, registry
 from t5music.errors import ConfigError, T5MusicError, nearest
+from t5music.storage import BucketPath, bucket_copies
 from t5music.studies import grid, stage_folders
 from t5music.studies.expand import expand, place_bindings
 from t5music.studies.grid import TRAIN, Cell, Stage, Study
@@ -75,7 +77,8 @@ def choose(study: Study, names: Sequence[str]) -> list[Cell]:
 
 def unfinished(cells: Sequence[Cell], root: Path) -> list[Stage]:
     """The stages of some cells that are not finished, each once, in the order to run them."""
-    return [stage for stage in _first_cells(cells) if not _is_finished(stage, root / RUNS)]
+    stages = _first_cells(cells)
+    return [stage for stage in stages if not _is(stage_folders.read(root / RUNS / stage.folder), "finished")]
 
 
 def _first_cells(cells: Sequence[Cell]) -> dict[Stage, Cell]:
@@ -105,25 +108,36 @@ def run(
     Raises:
         KeyboardInterrupt: stopped by a signal; the same call goes on.
     """
-    start = time.time()
     folder = root / RUNS
     stages = _first_cells(cells)
     clock = _Clock(stages, folder)
+    documents = {stage: stage_folders.read(folder / stage.folder) for stage in stages}
+    failures = {stage: document["attempt"] for stage, document in documents.items() if _is(document, "failed")}
+
+    def has_failed(stage: Stage) -> bool:
+        """Whether a stage has failed since the beginning, here or elsewhere; what failed before is tried again."""
+        document = documents[stage]
+        return _is(document, "failed") and document["attempt"] != failures.get(stage)
+
     while True:
         worked = waiting = False
         for stage, cell in stages.items():
-            if _is_finished(stage, folder) or _has_failed(stage, folder, start):
+            if not _is(documents[stage], "finished"):  # it stays so
+                documents[stage] = stage_folders.read(folder / stage.folder)
+            if _is(documents[stage], "finished") or has_failed(stage):
                 continue
-            if not all(_is_finished(parent, folder) for parent in stage.parents):
+            if not all(_is(documents[parent], "finished") for parent in stage.parents):
                 # A stage waits for its parents, unless one that it needs has failed.
-                waiting = waiting or not any(_has_failed(need, folder, start) for need in stage.all()[:-1])
+                waiting = waiting or not any(has_failed(need) for need in stage.all()[:-1])
                 continue
-            with locks.attempt(folder / stage.folder / locks.FILE) as holder:
+            with locks.attempt(folder / stage.folder / locks.FILE, patient=False) as holder:
                 if holder is not None:
                     waiting = True
                     continue
-                if _is_finished(stage, folder):  # another process has just finished it
-                    continue
+                documents[stage] = stage_folders.read(folder / stage.folder)
+                if _is(documents[stage], "finished") or has_failed(stage):  # in another process, just now
+                    worked = True
+                    break
                 reason = next((missing[name] for name in stage.tasks if name in missing), None)
                 if reason is None:
                     print(clock.line(stage, cell), flush=True)
@@ -139,15 +153,8 @@ def run(
             time.sleep(WAIT_SECONDS)
 
 
-def _is_finished(stage: Stage, root: Path) -> bool:
-    return stage_folders.read(root / stage.folder).get("status") == "finished"
-
-
-def _has_failed(stage: Stage, root: Path, start: float) -> bool:
-    """Whether a stage has failed since `start`, here or in another process; a later call tries it again."""
-    folder = root / stage.folder
-    failed = stage_folders.read(folder).get("status") == "failed"
-    return failed and (folder / stage_folders.STAGE_FILE).stat().st_mtime >= start
+def _is(document: Mapping[str, Any], status: str) -> bool:
+    return document.get("status") == status
 
 
 def _run(stage: Stage, root: Path, search_paths: Sequence[str]) -> None:
@@ -225,10 +232,11 @@ class _Clock:
 
 
 def start_workers(command: Sequence[str], root: Path, count: int) -> list[subprocess.Popen[bytes]]:
-    """Starts processes that run a command, each with a log file in `root`."""
+    """Starts processes that run a command, each with a log file in `root`, or in the cache where that is a bucket."""
     workers: list[subprocess.Popen[bytes]] = []
+    logs = bucket_copies.cache_dir() / LOGS / root.name if isinstance(root, BucketPath) else root / LOGS
     for number in range(1, count + 1):
-        path = root / LOGS / f"worker_{number}.log"
+        path = logs / f"worker_{number}.log"
         files.write_text(path, "")
         with open(path, "w") as log:
             workers.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))

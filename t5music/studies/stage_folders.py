@@ -86,6 +86,7 @@ def write(folder: Path, document: dict[str, Any]) -> None:
 
 def begin(stage: Stage, folder: Path) -> dict[str, Any]:
     """The stage.json of a stage that begins or goes on: its definition, the code and machine, and the time so far."""
+    earlier = read(folder)
     return {
         "name": stage.name,
         "kind": stage.kind,
@@ -96,7 +97,8 @@ def begin(stage: Stage, folder: Path) -> dict[str, Any]:
         "gin_bindings": list(stage.bindings),
         "configuration": stage.configuration,
         "status": "begun",
-        "seconds": read(folder).get("seconds", 0.0),
+        "attempt": earlier.get("attempt", 0) + 1,
+        "seconds": earlier.get("seconds", 0.0),
         "git": git_state(),
         "version": t5music.__version__,
         "machine": machine(),

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from t5music.training.pieces import Pieces, before_divergence, with_empty_window
 from t5music.training.profiling import Profile
 from t5music.training.progress import Best, Clock, count_examples, postfix, summarise
 from t5music.training.settings import Update
+from t5music.training.trackers.base import Sample
 from t5music.training.train_state import TrainState
 from t5music.training.train_step import put_batch
 
@@ -39,7 +40,7 @@ STEPS_IN_FLIGHT = 2  # dispatched and not waited for: enough to keep a device bu
 LOSS_SECONDS = 20.0  # after so long without a line of metrics, the progress bar has the loss of a single step
 
 Evaluation = Callable[[T5], Mapping[str, float]]
-Illustration = Callable[[T5, int], None]  # of the model after a step
+Illustration = Callable[[T5, int], Sequence[Sample]]  # of the model after a step
 
 
 @dataclasses.dataclass
@@ -193,7 +194,9 @@ class ActiveRun:
         if self.writer is not None:
             self.writer.sync()
         with self.doing("drawing"):
-            illustration(nnx.merge(self.pieces.graphdef, self.state.params), self.step)
+            samples = illustration(nnx.merge(self.pieces.graphdef, self.state.params), self.step)
+            if self.writer is not None:
+                self.writer.show(self.step, samples)
         self._clock.restart(self.step)
 
     def write(self, line: Mapping[str, float]) -> None:

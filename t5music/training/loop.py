@@ -24,6 +24,7 @@ from t5music import files
 from t5music.model import network, sharding
 from t5music.model.config import T5Config
 from t5music.storage import path_of
+from t5music.training import trackers
 from t5music.training.active_run import ActiveRun, Evaluation, Illustration
 from t5music.training.batches import Batches
 from t5music.training.checkpoints.save import Checkpoints
@@ -97,7 +98,7 @@ def train(
         evaluations: name -> function of the model that returns metrics. Unless `validation` names a metric, the best
             evaluation is the one with the least loss of the first function.
         illustration: called with the model and its step after each evaluation, when its metrics are written, for
-            pictures and samples. It must not change anything the run depends on.
+            pictures and samples; returns the samples for trackers. It must not change anything the run depends on.
         initial_params: returns parameters to start from instead of random ones; called only when the run begins.
         initial_opt_state: given the shapes of the optimizer's state, returns one to start from instead of an empty one;
             called only when the run begins.
@@ -140,7 +141,10 @@ def train(
         best = Best(validation.higher_is_better, **checkpoint.position["best"])
     if is_first:
         _write_documents(model_dir, documents or {})
-    writer = MetricWriter(model_dir, resume_step=int(state.step)) if is_first else None
+    writer = None
+    if is_first:
+        further = [trackers.open_tracker(records.tracker, model_dir, metadata)] if records.tracker else []
+        writer = MetricWriter(model_dir, resume_step=int(state.step), further=further)
     bar = progress_bar(steps, int(state.step), show=progress and is_first)
     run = ActiveRun(
         update, masker, pieces, mesh, batches, model_dir, metadata, checkpoints, writer, bar, profile, state, best

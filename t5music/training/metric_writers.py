@@ -1,9 +1,8 @@
-"""Metric writers: a run's metrics as JSON lines and as TensorBoard event files.
+"""Metric writers: a run's metrics as JSON lines, and in what tracks it.
 
 `metrics.jsonl` holds what depends only on the run's arguments, one object per line, so it is the same byte for byte
-whether or not the run was interrupted; `timing.jsonl` holds measurements of time. TensorBoard shows both.
-
-Event files are written by `event_files`: TensorBoard is needed to look at them, and not to train.
+whether or not the run was interrupted; `timing.jsonl` holds measurements of time. Trackers show both, and samples:
+TensorBoard's event files, and whatever --track adds.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from t5music import files
 from t5music.errors import DataError
 from t5music.files import AppendedFile
 from t5music.storage import path_of
-from t5music.training.event_files import EventFile
+from t5music.training import trackers
+from t5music.training.trackers.base import Sample, Tracker
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
@@ -29,12 +29,15 @@ TIMING_FILE = "timing.jsonl"
 class MetricWriter:
     """Appends metrics to a run's folder so that a killed run loses no line up to its last checkpoint."""
 
-    def __init__(self, folder: str | os.PathLike[str], *, resume_step: int = 0) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], *, resume_step: int = 0, further: Sequence[Tracker] = ()
+    ) -> None:
         """Opens the files, after dropping the lines of later steps.
 
         Args:
             folder: the run's folder.
             resume_step: the step from which the run goes on.
+            further: trackers beside TensorBoard; they raise nothing.
 
         Raises:
             DataError: the folder cannot be written.
@@ -44,9 +47,9 @@ class MetricWriter:
             _drop_after(self._folder / name, resume_step)
         try:
             self._lines = {name: AppendedFile(self._folder / name) for name in (METRICS_FILE, TIMING_FILE)}
-            self._events = EventFile(self._folder, first_step=resume_step + 1)
         except OSError as error:
             raise self._error(error) from error
+        self._trackers = [trackers.tensorboard(self._folder, first_step=resume_step + 1), *further]
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes reproducible metrics; a number that is not finite becomes null, because JSON has no such numbers."""
@@ -56,17 +59,26 @@ class MetricWriter:
         """Writes metrics that depend on the machine and its clock."""
         self._write(TIMING_FILE, step, metrics)
 
+    def show(self, step: int, samples: Sequence[Sample]) -> None:
+        """Has trackers show samples of a step; they are files of the run already."""
+        for tracker in self._trackers if samples else ():
+            tracker.show(step, samples)
+
     def sync(self) -> None:
         """Writes what a bucket does not have yet (`files.AppendedFile`): before each checkpoint."""
         try:
-            for file in (*self._lines.values(), self._events.file):
+            for file in self._lines.values():
                 file.sync()
         except OSError as error:
             raise self._error(error) from error
+        for tracker in self._trackers:
+            tracker.sync()
 
     def close(self) -> None:
         """Closes all files; the writer cannot be used afterwards."""
-        for file in (*self._lines.values(), self._events.file):
+        for tracker in self._trackers:
+            tracker.close()
+        for file in self._lines.values():
             # Every write is flushed and reports its failure; on a full disk, closing must not hide that report.
             with contextlib.suppress(OSError):
                 file.close()
@@ -75,9 +87,10 @@ class MetricWriter:
         line = {key: value if math.isfinite(value) else None for key, value in metrics.items()}
         try:
             self._lines[name].write((json.dumps({"step": step, **line}, allow_nan=False) + "\n").encode())
-            self._events.write(step, metrics)
         except OSError as error:
             raise self._error(error) from error
+        for tracker in self._trackers:
+            tracker.write(step, metrics)
 
     def _error(self, error: OSError) -> DataError:
         return DataError(f"cannot write metrics into {self._folder}: {error.strerror or error}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from t5music.errors import ConfigError
+from t5music.training import trackers
 from t5music.training.freezing import GradualUnfreezing
 from t5music.training.losses import Z_LOSS
 from t5music.training.note_masking.settings import Masking
@@ -93,6 +94,7 @@ class Records:
             `training.profiling`.
         samples: number of tasks that write music of which a sample is written into MODEL_DIR/samples at each evaluation
             (`inference.training_samples`), by a run of one process; 0 writes none.
+        tracker: what shows the run beside TensorBoard: "wandb" or "trackio", with its extra; None for nothing.
     """
 
     log_period: int = 50
@@ -100,8 +102,10 @@ class Records:
     keep: int = 2
     profile_steps: tuple[int, int] | None = None
     samples: int = 1
+    tracker: str | None = None
 
     def __post_init__(self) -> None:
+        trackers.require(self.tracker)
         _require_whole("Records.samples", self.samples)
         _require_at_least_one("Records", log_period=self.log_period, save_period=self.save_period, keep=self.keep)
 

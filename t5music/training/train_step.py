@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,7 @@ def require_divisible(rows: int, mesh: Mesh) -> None:
     Raises:
         ConfigError: the number of devices does not divide the rows.
     """
-    devices = math.prod(mesh.shape[axis] for axis in sharding.BATCH_AXES)
+    devices = sharding.batch_parts(mesh)
     if rows % devices:
         raise ConfigError(f"a batch of {rows} examples cannot be divided over the {devices} devices that share it")
 

@@ -36,6 +36,7 @@ NEEDS = {
     "train": ["mine", "--model_dir", "new"],
     "eval": ["mine", "--model_dir", "{run}"],
     "study": ["--gin_file", "studies/spans.gin"],
+    "launch": ["slurm", "--command", "train mine"],
     "average": ["--model_dir", "{run}", "--model_dir", "{run}", "--output", "mean"],
     "generate": ["{song}", "--model_dir", "{run}"],
     "classify": ["{song}", "--model_dir", "{run}"],
@@ -55,6 +56,7 @@ VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "no
 TEXTS = {
     "--name", "--label", "--split", "--task", "--caption", "--cell", "--plan_device", "--coordinator", "--beam",
     "--mixture", "--export", "--build", "--instruments", "--style", "--question", "--title", "names", "mixture",
+    "--zone", "--project", "--accelerator", "--image", "--mount",
 }  # fmt: skip
 # A file or folder to write, which need not be there.
 NEW_PATHS = {

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 
 import jax
 import numpy as np
@@ -17,8 +18,9 @@ from t5music.model import parameters, sharding
 from t5music.model.config import named
 
 # (data, fsdp, tensor); with the slow ones every axis by itself, every pair, and all three.
-MESHES = [(1, 8, 1), (2, 2, 2)]
-SLOW_MESHES = [(8, 1, 1), (1, 1, 8), (4, 2, 1), (2, 1, 4), (1, 4, 2)]
+# (data, fsdp, tensor), with the number of slices before them where there are several.
+MESHES = [(1, 8, 1), (2, 2, 2), (2, 1, 2, 2)]
+SLOW_MESHES = [(8, 1, 1), (1, 1, 8), (4, 2, 1), (2, 1, 4), (1, 4, 2), (2, 1, 4, 1), (4, 2, 1, 1), (2, 2, 2, 1)]
 
 PROGRAM = """
     import dataclasses, json, sys, tempfile
@@ -83,7 +85,8 @@ PROGRAM = """
     _, params, expected, loss = step(plain, one)
     reports = []
     for shape in json.loads(sys.argv[1]):
-        mesh = sharding.make_mesh(*shape)
+        *slices, data, fsdp, tensor = shape
+        mesh = sharding.make_mesh(data, fsdp, tensor, dcn=slices[0] if slices else 1)
         # All axes at once: scanned, and with parameters made where they belong.
         config = dataclasses.replace(plain, scan_layers=min(shape) > 1)
         report, begun, updated, other_loss = step(config, mesh, None if config.scan_layers else params)
@@ -171,6 +174,13 @@ def test_parameters_and_batches_are_divided_as_the_table_says(reports):
     assert mixed["local"]["encoder.relative_bias.table"] == [4, 32]
 
 
+def test_slices_hold_all_parameters_and_examples_of_their_own(reports):
+    two, one = reports[2, 1, 2, 2], reports[2, 2, 2]
+    assert two["tokens"] == one["tokens"] == [2, 12]
+    assert two["local"]["encoder.layers.0.mlp.wi_0"] == [64, 128], "spread over the devices of one slice"
+    assert two["table"].split()[-1] == one["table"].split()[-1], "as many bytes on a device"
+
+
 def test_the_description_adds_up(reports):
     rows = [line.split("  ") for line in reports[2, 2, 2]["table"].splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
@@ -225,6 +235,34 @@ def test_a_mesh_must_fit_the_devices():
         sharding.make_mesh(tensor=0, devices=device)
     with pytest.raises(ConfigError, match="one mesh axis may be None, not data and fsdp"):
         sharding.make_mesh(fsdp=None, devices=device)
+
+
+def in_slices(*numbers: int) -> list[types.SimpleNamespace]:
+    """Devices that say in which slice they are."""
+    return [types.SimpleNamespace(id=place, slice_index=number) for place, number in enumerate(numbers)]
+
+
+def test_slices_are_those_that_devices_name():
+    def numbers(devices, count):
+        return [[device.id for device in part] for part in sharding.slices(devices, count)]
+
+    assert numbers(in_slices(1, 0, 0, 1), 2) == [[1, 2], [0, 3]]
+    assert numbers(in_slices(0, 0, 0, 0), 2) == [[0, 1], [2, 3]]
+    assert numbers(in_slices(0, 0), 1) == [[0, 1]]
+    for devices, count in ((in_slices(0, 1, 0, 1), 1), (in_slices(0, 1, 2, 3), 2)):
+        with pytest.raises(ConfigError, match=r"--gin\.SLICES="):
+            sharding.slices(devices, count)
+
+
+def test_the_slices_are_the_first_axis_where_there_are_several():
+    shape = dict(sharding.make_mesh(1, None, 2, dcn=4, devices=32).shape)
+    assert shape == {"dcn": 4, "data": 1, "fsdp": 4, "tensor": 2}
+    assert list(shape) == ["dcn", "data", "fsdp", "tensor"]
+    assert "dcn" not in sharding.make_mesh(dcn=1, devices=4).shape
+    with pytest.raises(ConfigError, match="a mesh of dcn=3, data=1, fsdp=1, tensor=1 needs 3 devices; there are 8"):
+        sharding.make_mesh(1, dcn=3, devices=8)
+    with pytest.raises(ConfigError, match="mesh axis dcn must be at least 1"):
+        sharding.make_mesh(dcn=0, devices=8)
 
 
 def test_one_axis_takes_what_the_others_leave():

@@ -64,6 +64,34 @@ def test_what_lapses_is_taken_over(path):
         assert locks.holder(path).startswith(f"process {os.getpid()} on ")
 
 
+def test_who_is_not_patient_learns_at_once_and_takes_over_what_has_lapsed_later(path):
+    lock, version = leave(path)
+    start = time.monotonic()
+    while True:
+        with locks.attempt(path, patient=False) as holder:
+            if holder is None:
+                break
+            assert holder == ELSEWHERE.holder
+        if version is not None and time.monotonic() - start > 0.5:  # it is renewed once, and then no more
+            lock.write(ELSEWHERE._replace(renewals=1).to_bytes(), version)
+            version, start = None, time.monotonic()
+        time.sleep(0.05)
+    assert time.monotonic() - start >= bucket_locks.LEASE_SECONDS
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_what_was_seen_long_ago_does_not_count_for_who_is_patient(path):
+    leave(path)
+    with locks.attempt(path, patient=False) as holder:
+        assert holder == ELSEWHERE.holder
+    time.sleep(bucket_locks.LEASE_SECONDS)
+    start = time.monotonic()
+    with locks.attempt(path) as holder:
+        assert holder is None
+    assert time.monotonic() - start >= bucket_locks.LEASE_SECONDS
+
+
 def test_what_a_process_here_left_is_taken_over_at_once(path, monkeypatch):
     monkeypatch.setattr(bucket_locks, "LEASE_SECONDS", 1000.0)
     process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)

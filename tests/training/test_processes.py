@@ -27,17 +27,21 @@ from t5music.training.metric_writers import read_metrics
 
 pytestmark = pytest.mark.slow
 
-# Notes what this process was given, batch by batch, beside what the run writes.
+# Notes what this process was given, batch by batch, beside what the run writes. SLOW, "process seconds", is a process
+# that waits before each batch.
 PROGRAM = """
-import json, sys
+import json, os, sys, time
 import jax
 from t5music.cli.main import main
 from t5music.data.loading.loader import TrainBatches
 
 given = TrainBatches.__next__
+slow, seconds = map(float, os.environ.get("SLOW", "-1 0").split())
 
 def noting(batches):
     batch = given(batches)
+    if jax.process_index() == slow:
+        time.sleep(seconds)
     with open(f"{sys.argv[1]}.{jax.process_count()}.{jax.process_index()}", "a") as file:
         file.write(json.dumps([batch[side].tolist() for side in ("encoder_input_tokens", "decoder_target_tokens")]))
         file.write(chr(10))
@@ -64,7 +68,7 @@ def start(data_dir: Path, run: Path, steps: int, processes: int = 1, *, batches:
     """Starts a run; its processes note their batches in files whose names begin with `batches` or the run's."""
     command = [sys.executable, "-c", PROGRAM, batches or f"{run}.given", "train", "pairs", "--data_dir", str(data_dir)]
     command += ["--gin_file=runs/train.gin", "--gin_file=models/t5_1_1/tiny.gin", "--model_dir", str(run)]
-    command += ["--steps", str(steps), "--platform", "cpu", "--gin.Records.log_period=3"]
+    command += ["--steps", str(steps), "--platform", "cpu", "--gin.Records.log_period=3", "--gin.Records.save_period=3"]
     command += ['--gin.TASK_FEATURE_LENGTHS={"inputs": 32, "targets": 32}']
     with socket.socket() as found:
         found.bind(("localhost", 0))
@@ -126,28 +130,60 @@ def test_one_goes_on_as_two_and_as_four_and_as_one(data_dir: Path, alone: Path, 
     assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
 
 
-def test_one_goes_on_as_two_in_a_bucket(data_dir: Path, alone: Path, google_bucket: str, tmp_path: Path):
-    bucket = path_of(google_bucket)
+def test_four_go_on_as_two_and_as_four(data_dir: Path, alone: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    seen = []
+    for steps, processes in ((4, 4), (8, 2)):
+        finish(start(data_dir, run, steps, processes))
+        seen += given(run, processes)
+    for number in range(4):
+        Path(f"{run}.given.4.{number}").unlink()
+    finish(start(data_dir, run, 12, 4))
+    assert seen + given(run, 4) == given(alone, 1), "every example once, in the same order"
+    assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
+
+
+def test_the_others_wait_for_one_that_is_slower(
+    data_dir: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SLOW", "1 0.7")
+    finish(start(data_dir, tmp_path / "run", 12, processes=2))
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["google_bucket", "s3_bucket"])
+def test_one_goes_on_as_two_and_as_one_in_a_bucket(
+    request: pytest.FixtureRequest, data_dir: Path, alone: Path, tmp_path: Path, kind: str
+):
+    bucket = path_of(request.getfixturevalue(kind))
     publish_store(data_dir / "stores" / "pairs", bucket / "data" / "stores")
-    for steps, processes in ((6, 1), (12, 2)):
-        finish(start(bucket / "data", bucket / "run", steps, processes, batches=str(tmp_path / "batches")))
+    for number, (steps, processes) in enumerate(((3, 1), (9, 2), (12, 1))):
+        finish(start(bucket / "data", bucket / "run", steps, processes, batches=str(tmp_path / f"batches_{number}")))
     assert losses(bucket / "run") == pytest.approx(losses(alone), rel=1e-5)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_when_one_dies_the_other_ends_with_a_line_that_says_which(data_dir: Path, tmp_path: Path, victim: int):
-    processes = start(data_dir, tmp_path / "run", 10**6, processes=2)
+@pytest.mark.parametrize(("count", "victim"), [(2, 0), (2, 1), (4, 0), (4, 2)])
+def test_when_one_dies_the_others_end_with_a_line_that_says_which_and_go_on(
+    data_dir: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, victim: int
+):
+    monkeypatch.setenv("SLOW", f"{count - 1} 0.5")
+    processes = start(data_dir, tmp_path / "run", 12, processes=count)
     deadline = time.monotonic() + 300
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+    while not list((tmp_path / "run").glob("checkpoints/3/_CHECKPOINT_METADATA")) and time.monotonic() < deadline:
         time.sleep(0.1)
     processes[victim].send_signal(signal.SIGKILL)
-    _, stderr = processes[1 - victim].communicate(timeout=30)
-    processes[victim].communicate()
-    assert processes[1 - victim].returncode == 2
-    *_, line = stderr.splitlines()
-    assert line.startswith(f"t5music: error: process {victim} of 2 (on ")
-    assert stderr.count("error") == 1, "and no stack of JAX's"
+    began = time.monotonic()
+    for number, process in enumerate(processes):
+        _, stderr = process.communicate(timeout=30)
+        if number != victim:
+            assert process.returncode == 2
+            *_, line = stderr.splitlines()
+            assert line.startswith(f"t5music: error: process {victim} of {count} (on ")
+            assert stderr.count("error") == 1, "and no stack of JAX's"
+    assert time.monotonic() - began < 30
+    monkeypatch.delenv("SLOW")
+    finish(start(data_dir, tmp_path / "run", 12, processes=2, batches=str(tmp_path / "batches")))
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone), rel=1e-5)
 
 
 def test_a_second_run_in_the_folder_is_refused_by_all_its_processes(data_dir: Path, alone: Path):

@@ -19,6 +19,7 @@ VERBS = (
     "train",
     "eval",
     "study",
+    "launch",
     "average",
     "generate",
     "classify",

@@ -6,7 +6,7 @@ import argparse
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
-from t5music.cli.parser import whole
+from t5music.cli.parser import choice, place, whole
 from t5music.errors import ConfigError
 
 HELP = "Run a study, a grid of settings and seeds, and make its table. The same command goes on where it stopped."
@@ -16,7 +16,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's flags."""
     gin_flags.add(parser)
     parser.add_argument(
-        "--dir", default="studies", metavar="FOLDER", help="folder of all studies' runs and tables (default: studies)"
+        "--dir",
+        type=place,
+        default="studies",
+        metavar="FOLDER",
+        help="folder of all studies' runs and tables, which several machines may share (default: studies)",
     )
     parser.add_argument(
         "--cell", action="append", default=[], metavar="SETTING:SEED", help="run only this cell; may be repeated"
@@ -29,7 +33,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="run nothing; make the table of the runs that are there, and of the runs in these folders",
     )
     parser.add_argument(
-        "--print_commands", action="store_true", help="print one command for each cell, for a cluster's queue"
+        "--print_commands",
+        nargs="?",
+        const="cells",
+        type=choice("cells", "slurm", "workers"),
+        metavar="cells|slurm|workers",
+        help="print commands for a cluster: one for each cell (default), a script for a SLURM array, or the "
+        "script of a worker that takes cells until there are none, for any number of machines",
     )
     parser.add_argument("--quiet", action="store_true", help="run the cells, and leave the table to a later --collect")
     parser.add_argument(

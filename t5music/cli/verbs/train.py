@@ -7,7 +7,7 @@ import sys
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
-from t5music.cli.parser import model, place, real, whole
+from t5music.cli.parser import choice, model, place, real, whole
 from t5music.errors import ConfigError
 from t5music.inference import pretrained
 
@@ -21,6 +21,7 @@ _MACROS = {
     "init": "INITIAL_CHECKPOINT_PATH",
     "dropout": "DROPOUT_RATE",
     "replay": "TrainingData.replay",
+    "track": "Records.tracker",
 }
 _FROM_SCRATCH, _FROM_WEIGHTS, _PERSONALISE = "runs/train.gin", "runs/finetune.gin", "runs/personalise.gin"
 _ADAPTERS = "models/adapters.gin"
@@ -57,6 +58,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     gin_flags.add(parser, f"{_FROM_SCRATCH}, with --init {_FROM_WEIGHTS}, for a folder of your own {_PERSONALISE}")
     shared.add_platform(parser)
+    parser.add_argument(
+        "--track",
+        type=choice("wandb", "trackio"),
+        metavar="wandb|trackio",
+        help="also show the run there; needs the extra of that name (gin: Records.tracker)",
+    )
     shared.add_processes(parser)
     shared.add_plan(parser)
 

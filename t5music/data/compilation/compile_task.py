@@ -18,13 +18,14 @@ from t5music import files, locks, parallel
 from t5music.corpora import datasets
 from t5music.corpora.base import SPLITS, read_report
 from t5music.data import vocabulary
-from t5music.data.compilation import beam, shards
+from t5music.data.compilation import beam, bucket_parts, shards
 from t5music.data.compilation import report as reports
 from t5music.data.declaration import Declaration
 from t5music.data.examples import Classify, to_config
 from t5music.data.store.token_store import TokenStore
 from t5music.data.store.writer import check_replaceable, describe
 from t5music.errors import DataError
+from t5music.storage import BucketPath
 from t5music.terms import Terms
 
 
@@ -89,6 +90,7 @@ def compile_task(
     force: bool = False,
     progress: bool = True,
     beam_options: Sequence[str] | None = None,
+    bucket: BucketPath | None = None,
 ) -> TokenStore:
     """Compiles a task into `<data_dir>/stores/<task>`, unless its store is there already.
 
@@ -103,6 +105,8 @@ def compile_task(
         force: compile even if a fitting store is there.
         progress: show a progress bar.
         beam_options: run the parts as an Apache Beam pipeline with these options (data.compilation.beam).
+        bucket: a data folder in a bucket, through which Beam's workers read corpora and give back parts where they do
+            not see `data_dir` (data.compilation.bucket_parts).
 
     Raises:
         ConfigError: fewer than one worker.
@@ -117,7 +121,7 @@ def compile_task(
         store = compiled(task, data_dir)  # by the process that had the lock
         if store is not None and not force:
             return store
-        return _compile(task, data_dir, path, workers, force, progress, beam_options)
+        return _compile(task, data_dir, path, workers, force, progress, beam_options, bucket)
 
 
 def _compile(
@@ -128,6 +132,7 @@ def _compile(
     force: bool,
     progress: bool,
     beam_options: Sequence[str] | None,
+    bucket: BucketPath | None,
 ) -> TokenStore:
     """Compiles a task into a store at `path`, which no other process writes meanwhile; see `compile_task`."""
     description = _description(task, data_dir)
@@ -143,8 +148,10 @@ def _compile(
             full_parts = -(-sum(counts.values()) // shards.PIECES_PER_PART)  # little work is not worth processes
             workers = min(workers or os.cpu_count() or 1, max(1, full_parts))
             parallel.run(work, parts, workers=workers, description=task.name, unit="piece", progress=progress)
-        else:
+        elif bucket is None:
             beam.run(work, parts, beam_options)
+        else:
+            bucket_parts.run(job, parts, bucket, partial(beam.run, options=beam_options))
         splits = shards.entries(job, shards.total(parts))
     manifest = {**description, **splits}
     if "train" not in manifest["splits"]:

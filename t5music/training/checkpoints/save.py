@@ -24,7 +24,7 @@ from orbax.checkpoint import checkpoint_managers
 from t5music import files
 from t5music.errors import CheckpointError
 from t5music.storage import BucketPath, path_of
-from t5music.training.checkpoints import digests
+from t5music.training.checkpoints import digests, staging
 from t5music.training.checkpoints.layout import (
     FOLDER,
     METADATA,
@@ -83,6 +83,7 @@ class Checkpoints:
             self._set_damaged_aside()
             if isinstance(self.folder, BucketPath) and self.folder.scheme not in ORBAX_SCHEMES:
                 self._staging = Staging(self.folder)
+                options.multiprocessing_options = staging.alone()
             written = self.folder if self._staging is None else self._staging.folder
             self._manager = ocp.CheckpointManager(str(written), options=options)
         except OSError as error:
@@ -100,6 +101,10 @@ class Checkpoints:
         self.wait()
         if step in (self._manager.all_steps() if self._staging is None else steps_of(self.folder)):
             return
+        if self._staging is not None and jax.process_count() > 1:
+            state = staging.gathered(state)
+            if jax.process_index() > 0:
+                return
         self._require_space(state)
         self._keep.best = best_step
         self._saving = step
@@ -155,6 +160,8 @@ class Checkpoints:
             self._manager.check_for_errors()
         except Exception as error:
             raise self._save_error(first_line(error)) from error
+        if self._staging is not None and jax.process_count() > 1:
+            multihost_utils.sync_global_devices("the first process has saved")
 
     def close(self) -> None:
         """Waits, and ends the background threads."""

@@ -1,8 +1,8 @@
 """Staging: the checkpoints of a run in a bucket that TensorStore does not write to (S3), saved on this machine first.
 
 Orbax writes a step into a folder of this machine, and in the same background thread it is copied to the bucket, its
-commit marker last. A run that goes on copies its latest step back. One process alone can do so: the processes of a run
-on several machines write their arrays into one folder.
+commit marker last. A run that goes on copies its latest step back. The machines of several processes share no folder:
+the first process writes all arrays, which are gathered in its memory, and each copies what it reads.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
-from t5music.errors import CheckpointError
 from t5music.storage import BucketPath, bucket_copies
 from t5music.training.checkpoints import layout
+from t5music.training.train_state import TrainState
 
 
 class Staging:
@@ -30,15 +33,10 @@ class Staging:
         """Copies the latest step of `target` to this machine.
 
         Raises:
-            CheckpointError: there are several processes.
             OSError: the bucket cannot be read, or there is no room.
         """
-        if jax.process_count() > 1:
-            raise CheckpointError(
-                f"{target}: several processes cannot write into an S3 bucket; take gs://, or a folder that all see"
-            )
         self._target = target
-        key = hashlib.sha256(str(target).encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{target} {jax.process_index()}".encode()).hexdigest()[:16]
         self.folder = bucket_copies.cache_dir() / "staging" / key
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -68,3 +66,22 @@ class Staging:
     def close(self) -> None:
         """Removes the folder of this machine."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def alone() -> ocp.options.MultiprocessingOptions:
+    """Orbax's options for a process that reads and writes by itself, on its own disk."""
+    process = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
+    )
+
+
+def gathered(state: TrainState) -> TrainState:
+    """The state with whole arrays in this machine's memory; all processes call it together."""
+    return jax.tree.map(_whole, state)
+
+
+def _whole(array: jax.Array) -> np.ndarray:
+    if array.is_fully_replicated:
+        return np.asarray(array.addressable_data(0))
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))

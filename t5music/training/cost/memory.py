@@ -87,7 +87,7 @@ def of_step(
     transformation = optimizer.transformation(trains.select(states.logical_axes(abstract)))
     target = states.abstract_state(abstract, transformation, mesh, trains)
     gradients = _sharded_bytes(jax.tree.leaves(trains.select(target.params)))
-    device_rows = math.ceil(rows / _size(mesh, *sharding.BATCH_AXES))
+    device_rows = math.ceil(rows / sharding.batch_parts(mesh))
     step_rows = math.ceil(device_rows / microbatches)
 
     local = _local(config, mesh)

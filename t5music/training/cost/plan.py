@@ -156,7 +156,7 @@ def make_plan(
         raise ConfigError(f"--plan_utilisation must be above 0 and at most 1, not {utilisation:g}")
     if throughput is not None and throughput <= 0:
         raise ConfigError(f"--plan_throughput must be above 0, not {throughput:g}")
-    shares = math.prod(mesh.shape[axis] for axis in sharding.BATCH_AXES) * training.microbatches
+    shares = sharding.batch_parts(mesh) * training.microbatches
     if training.rows % shares:
         raise ConfigError(
             f"BATCH_SIZE {training.rows} cannot be divided over the {shares} parts of data, fsdp and microbatches: "
@@ -206,9 +206,8 @@ def _alternatives(plan: Plan) -> Iterator[tuple[Training, AbstractMesh]]:
             configs.append(remat_config)
     counts = [training.microbatches << power for power in range(8)]
     for sizes, count, alternative in itertools.product(_meshes(plan.mesh), counts, configs):
-        mesh = sharding.make_mesh(*sizes, devices=plan.mesh.size)
-        shares = math.prod(mesh.shape[axis] for axis in sharding.BATCH_AXES)
-        if training.rows % (shares * count) == 0:
+        mesh = sharding.make_mesh(*sizes, dcn=plan.mesh.shape.get(sharding.SLICES, 1), devices=plan.mesh.size)
+        if training.rows % (sharding.batch_parts(mesh) * count) == 0:
             yield dataclasses.replace(training, config=alternative, microbatches=count), mesh
 
 
