@@ -114,6 +114,8 @@ class Music(Format):
         fill: answers are as long as they can be: EOS only where no word is legal any more, or where so little room is
             left that no whole note need fit. There they end, and no stray note is squeezed in.
         programs: see `grammar.Grammar`.
+        promised: the encoding's grammar within bounds, in place of `complete`, `inside` and `programs`; `start` takes
+            the bounds. None for none.
     """
 
     encoding: str
@@ -123,6 +125,7 @@ class Music(Format):
     begins: str = ""
     fill: bool = False
     programs: tuple[int, ...] | None = None
+    promised: encodings.Promised | None = None
 
     def __post_init__(self) -> None:
         if self.encoding not in self.vocabulary.encodings:
@@ -133,7 +136,9 @@ class Music(Format):
         _single(self.vocabulary, [self.begins] if self.begins else [])
 
     @functools.cached_property
-    def _rules(self) -> encodings.Grammar:
+    def _rules(self) -> encodings.Grammar | encodings.Promised:
+        if self.promised is not None:
+            return self.promised
         return encodings.grammar_of(self.encoding, complete=self.complete, inside=self.inside, programs=self.programs)
 
     @functools.cached_property
@@ -149,13 +154,34 @@ class Music(Format):
         """bool [size], True at `begins`."""
         return _mask_of(self.vocabulary, [self.begins] if self.begins else [])
 
-    def start(self, inputs: ArrayLike, max_length: int, *, prompts: Sequence[ArrayLike] | None = None) -> MusicState:
-        """As `Format.start`; `prompts` are event ids to continue, one array a row, in place of those of the inputs."""
+    def start(
+        self,
+        inputs: ArrayLike,
+        max_length: int,
+        *,
+        prompts: Sequence[ArrayLike] | None = None,
+        bounds: Sequence[Any] | None = None,
+    ) -> MusicState:
+        """As `Format.start`.
+
+        Args:
+            inputs: int [batch, source].
+            max_length: ids of an answer, at most, EOS included.
+            prompts: event ids to continue, one array a row, in place of those of the inputs.
+            bounds: of each row, where the format is `promised`.
+
+        Raises:
+            ConfigError: bounds that can never be met.
+        """
         inputs = np.asarray(inputs)
         room = max_length - 1 - bool(self.begins)
         if prompts is None and self.continues:
             prompts = [self.vocabulary.decode_events(self.encoding, row) for row in self._before(inputs)]
-        words = self._rules.start(len(inputs), room) if prompts is None else self._rules.after(prompts, room)
+        if isinstance(self._rules, encodings.Promised):
+            assert bounds is not None
+            words = self._rules.after(prompts or [[]] * len(inputs), room, bounds)
+        else:
+            words = self._rules.start(len(inputs), room) if prompts is None else self._rules.after(prompts, room)
         closing = int32s(len(inputs), min(CLOSING, max(0, room // 2)))
         return MusicState(int32s(len(inputs), int(not self.begins)), words, closing)
 

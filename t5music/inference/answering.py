@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from t5music.data import answer_formats
 from t5music.data.examples import Answer, Composes
 from t5music.errors import ConfigError
+from t5music.inference import bounds
+from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.trained_model import TrainedModel, encode_prompts
 from t5music.model import decoding
 from t5music.music.score import Score
@@ -33,12 +35,17 @@ def answer(trained: TrainedModel, task: Composes, score: Score, name: str, *, se
     """
     tokens, settings = decoding_settings(trained, task, score, name, seed=seed, **settings)
     written = decoding.generate(trained.model, tokens, **settings)  # [windows, length]
-    return answer_of(trained, task, score, np.asarray(written))
+    return answer_of(trained, task, score, np.asarray(written), settings["grammar"][0])
 
 
-def answer_of(trained: TrainedModel, task: Composes, score: Score, written: NDArray[np.int32]) -> Answer:
-    """The music of a score and of what was written for it, int32 [windows, length]."""
-    return task.music(score, [trained.vocabulary.decode_events(task.encoding, row) for row in written])
+def answer_of(
+    trained: TrainedModel, task: Composes, score: Score, written: NDArray[np.int32], form: answer_formats.Music
+) -> Answer:
+    """The music of a score and of what was written for it in a form, int32 [windows, length]."""
+    answers = [trained.vocabulary.decode_events(task.encoding, row) for row in written]
+    if form.promised is not None:
+        answers = [form.promised.without_closing(events) for events in answers]
+    return task.music(score, answers)
 
 
 def decoding_settings(
@@ -53,6 +60,7 @@ def decoding_settings(
     top_p: float = 0.95,
     seed: int = 0,
     programs: tuple[int, ...] | None = None,
+    promises: Promises = NOTHING,
 ) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Returns a question's prompts, int32 [windows, source], and what `decoding.generate` takes beside them.
 
@@ -68,9 +76,10 @@ def decoding_settings(
         seed: of what is drawn.
         programs: that the answer's notes may have, DRUMS for percussion; None for all. It binds encodings that say
             programs.
+        promises: what the answer's notes are bound to beside their programs.
 
     Raises:
-        ConfigError: a setting that cannot be.
+        ConfigError: a setting that cannot be, or promises that cannot be kept.
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
     if words is not None and words < 1:
@@ -78,6 +87,9 @@ def decoding_settings(
     tokens = encode_prompts(trained, task.prompts(score), name)  # [windows, source]
     longest = trained.lengths["targets"]
     length = longest if words is None else min(words, longest)
+    promised, rows = None, None
+    if set(promises.names) - {"instruments"}:
+        promised, rows = bounds.of_answers(promises, task, score, programs)
     # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
     form = answer_formats.Music(
         trained.vocabulary,
@@ -86,6 +98,7 @@ def decoding_settings(
         begins=task.begins,
         fill=not task.ends,
         programs=programs,
+        promised=promised,
     )
     return tokens, {
         "max_length": length,
@@ -93,7 +106,7 @@ def decoding_settings(
         "top_k": top_k,
         "top_p": top_p,
         "key": jax.random.key(seed),
-        "grammar": (form, form.start(tokens, length, prompts=task.before(score))),
+        "grammar": (form, form.start(tokens, length, prompts=task.before(score), bounds=rows)),
         "prefix": _prefix(trained, task, score, length),
     }
 

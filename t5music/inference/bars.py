@@ -61,9 +61,8 @@ class Bars:
             ConfigError: a setting that cannot be.
             MidiError: music that gives nothing to ask.
         """
-        settings = {"seed": seed, "programs": question.programs, **sampling}
         self._tokens, self._settings = decoding_settings(
-            question.trained, question.task, question.score, question.name, **settings
+            question.trained, question.task, question.score, question.name, seed=seed, **question.bounds, **sampling
         )
         self._question, self._seed, self._is_stopped = question, seed, is_stopped
         self.words, self.words_at_most = 0, int(self._settings["max_length"])
@@ -96,7 +95,8 @@ class Bars:
     def _result(self, rows: NDArray[np.int32]) -> Result:
         """What the person gets of rows of ids."""
         question = self._question
-        return question.result(answer_of(question.trained, question.task, question.score, rows), self._seed)
+        form, _ = self._settings["grammar"]
+        return question.result(answer_of(question.trained, question.task, question.score, rows, form), self._seed)
 
 
 def _in_order(rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], bool]:

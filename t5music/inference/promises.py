@@ -164,7 +164,10 @@ class Promises:
 
 NOTHING = Promises()
 # The promises that each encoding's words can keep; those of an encoding that is not here, instruments alone.
-MEANINGFUL: dict[str, tuple[str, ...]] = {"remi": ("instruments",), "performance": ("instruments",)}
+MEANINGFUL: dict[str, tuple[str, ...]] = {
+    "remi": tuple(field.name for field in fields(Promises)),
+    "performance": ("instruments", "key", "range", "polyphony", "length"),
+}
 
 
 class Promise(NamedTuple):

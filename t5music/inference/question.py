@@ -33,6 +33,7 @@ class Question:
         name: the music's name in errors.
         stem: what the files of the answers are named after.
         programs: that new notes may have; None for all.
+        promises: what they are bound to beside that.
         remarks: what the person should know, a sentence each.
     """
 
@@ -43,12 +44,18 @@ class Question:
     name: str
     stem: str
     programs: tuple[int, ...] | None
+    promises: Promises
     remarks: tuple[str, ...]
 
     def write(self, *, seed: int = 0, **sampling: Any) -> Result:
         """Answers, with what is drawn by a seed; `sampling` as of `decoding_settings`."""
-        settings = {"seed": seed, "programs": self.programs, **sampling}
-        return self.result(answer(self.trained, self.task, self.score, self.name, **settings), seed)
+        music = answer(self.trained, self.task, self.score, self.name, seed=seed, **self.bounds, **sampling)
+        return self.result(music, seed)
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """What `answering.decoding_settings` takes of a question."""
+        return {"programs": self.programs, "promises": self.promises}
 
     def result(self, music: Answer, seed: int) -> Result:
         """What the person gets of an answer: their own file with the new notes in it, or new music."""
@@ -97,7 +104,7 @@ def ask(
     chosen, remarks = requests.fitted(trained, chosen, score, name)
     promises.require_meaning(chosen.encoding)
     programs = requests.programs(promises.instruments, chosen, score)
-    return Question(trained, chosen, given, score, name, stem, programs, (*style_remarks, *remarks))
+    return Question(trained, chosen, given, score, name, stem, programs, promises, (*style_remarks, *remarks))
 
 
 def _extended(given: GivenMusic, music: Answer, task: Composes, programs: tuple[int, ...] | None) -> Result:

@@ -247,8 +247,8 @@ def test_a_link_of_another_page_opens_the_page_but_no_answer(client: Client):
 
 
 def test_addresses_lead_nowhere_else(client: Client):
-    for path in ("/../pyproject.toml", "/page/../http_api.py", "/%2e%2e/x", "/api/jobs/../../etc", "//evil.example/", "/x",
-                 "/api/jobs/unknown", "/api/jobs/unknown/0/roll", "/page.css/../page.js"):  # fmt: skip
+    for path in ("/../pyproject.toml", "/page/../http_api.py", "/%2e%2e/x", "/api/jobs/../../etc", "//evil.example/",
+                 "/x", "/api/jobs/unknown", "/api/jobs/unknown/0/roll", "/page.css/../page.js"):  # fmt: skip
         assert client.raw("GET", path)[0] == 404, path
     assert client.raw("PUT", "/api")[0] == 501
     assert client.json("POST", "/api/paint", {})[0] == 404

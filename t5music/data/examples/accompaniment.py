@@ -95,6 +95,13 @@ class Accompany(Composes):
         bars = len(bars_of(self._encoding().encode(score)))
         return [self._ask(window) for window in self._windows(score, prompt_notes, bars) if len(window)]
 
+    def windows(self, score: Score) -> list[tuple[int, list[NDArray[np.int32]]]]:
+        """The bars of each window in which the parts to accompany have notes."""
+        bars = bars_of(self._encoding().encode(score))
+        windows = self._windows(score, self._prompt_notes(score), len(bars))
+        firsts = [number * self.bars for number, window in enumerate(windows) if len(window)]
+        return [(first, bars[first : first + self.bars]) for first in firsts]
+
     def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
         """The parts of the prompt with every window's answer added, on tracks of its own, one for each program.
 

@@ -108,6 +108,14 @@ class Composes(abc.ABC):
         del score
         return None
 
+    def windows(self, score: Score) -> list[tuple[int, list[NDArray[np.int32]]]] | None:
+        """The bars whose place each answer takes: the number of the first, and the events of each.
+
+        None where answers are as long as they like, or have no bars.
+        """
+        del score
+        return None
+
     @abc.abstractmethod
     def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
         """Music of a score and the model's answer to each of its prompts (event ids of the encoding)."""

@@ -15,6 +15,7 @@ from t5music.data.examples.cutting import nearest
 from t5music.errors import ConfigError, MidiError
 from t5music.music import encodings
 from t5music.music.encodings import Encoding
+from t5music.music.encodings.remi.bars import bars_of
 from t5music.music.encodings.remi.encoding import Remi
 from t5music.music.score import Score
 
@@ -133,6 +134,13 @@ class Infill(Composes):
         """The score up to the gap."""
         events, first, _ = self._gap(score)
         return [events[:first]]
+
+    def windows(self, score: Score) -> list[tuple[int, list[NDArray[np.int32]]]] | None:
+        """The bars of the gap; None in an encoding without bars."""
+        if not isinstance(encodings.get(self.encoding), Remi):
+            return None
+        events, first, last = self._gap(score)
+        return [(len(bars_of(events[:first])), bars_of(events[first:last]))]
 
     def music(self, score: Score, answers: Sequence[NDArray[np.int32]]) -> Answer:
         """The whole score with the one answer (event ids of the encoding) in the gap.

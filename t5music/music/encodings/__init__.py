@@ -22,9 +22,10 @@ from importlib import import_module
 
 from t5music.errors import ConfigError, nearest
 from t5music.music.encodings.base import Decoded, Encoding
-from t5music.music.encodings.grammar import Grammar, Illegal, Report
+from t5music.music.encodings.grammar import Grammar, Illegal, Promised, Report
 
-__all__ = ["ENCODINGS", "GRAMMARS", "Decoded", "Encoding", "Grammar", "Illegal", "Report", "get", "grammar_of"]
+__all__ = ["ENCODINGS", "GRAMMARS", "Decoded", "Encoding", "Grammar", "Illegal", "Promised", "Report", "get"]
+__all__ += ["grammar_of"]
 
 _FOLDERS = ("tx1", "performance", "remi", "tx2", "satb")
 

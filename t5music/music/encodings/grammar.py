@@ -219,6 +219,36 @@ class Grammar(abc.ABC):
         return f"word {illegal.place + 1}, {illegal.word!r}: {self.RULES[illegal.rule]}"
 
 
+class Promised(abc.ABC):
+    """The grammar of an encoding within bounds on every new note: it writes, as a `Grammar` does.
+
+    It is hashable, and equal where its rules are: what is promised is in its state.
+    """
+
+    @abc.abstractmethod
+    def after(self, prompts: Sequence[ArrayLike], room: ArrayLike, rows: Sequence[Any]) -> State:
+        """The state behind each row's prompt (NumPy), within its bounds; `room` words may be written.
+
+        Raises ConfigError for bounds that cannot be met, or not in this room.
+        """
+
+    @abc.abstractmethod
+    def allowed(self, state: State, xp: Any) -> Array:
+        """bool [batch, words]: the words that may come next."""
+
+    @abc.abstractmethod
+    def advance(self, state: State, ids: Array, xp: Any) -> State:
+        """The state after one more word a row, int [batch]. An id beyond the words changes nothing."""
+
+    @abc.abstractmethod
+    def end(self, state: State, xp: Any) -> Array:
+        """bool [batch]: whether the words may end here."""
+
+    def without_closing(self, events: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The events of an answer without a last one that only says that the answer is over."""
+        return events
+
+
 def int32s(batch: int, value: ArrayLike) -> NDArray[np.int32]:
     """int32 [batch] of one value, or of one for each row."""
     return np.array(np.broadcast_to(np.asarray(value), batch), np.int32)

@@ -1,0 +1,453 @@
+"""Promised remi: the grammar of remi with bounds on every new note, for NumPy and JAX alike.
+
+Beside the state of the grammar stand counts (what has been written) and tables (what is promised). A word is
+legal where the grammar and every bound allow it, and where what is owed can still be written: the fewest notes of the
+bar, the notes of a rhythm, the notes that are locked, the bars to come. How a dead end is seen ahead:
+
+- A position or a program is legal only where a note may follow there.
+- While notes are owed to the bar, what is left of it must have keys, voices and positions for them, even in the
+  shortest notes; and no more new notes than `Tables.held` sound on into the next bar.
+- Locked notes come in their order: no word passes the next one by.
+- Where the room is as small as what is owed, only what is owed is written.
+
+Answers begin with a Bar and may end with one more than they have, which is no music and is left out: where no bar may
+follow, a model's Bar says that it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from t5music.errors import ConfigError
+from t5music.music.encodings.grammar import Array, Promised, int32s
+from t5music.music.encodings.remi.bounds import CLASSES, NEVER, PITCHES, UNBOUNDED_BARS, Bounds, Tables, tables
+from t5music.music.encodings.remi.encoding import Remi
+from t5music.music.encodings.remi.grammar import TABLE, RemiGrammar
+from t5music.music.encodings.remi.grammar import State as Words
+from t5music.music.encodings.remi.grid import DURATIONS, METERS, POSITION, POSITIONS
+from t5music.music.encodings.remi.words import BAR, DRUM, DURATION, KINDS, PITCH, POS, TEMPO_WORD, TIMESIG
+from t5music.music.encodings.remi.words import VELOCITY as VELOCITY_WORD
+from t5music.music.score import DRUMS
+
+PLACES = np.arange(POSITIONS, dtype=np.int32)
+TICKS = PLACES * POSITION
+CLASS_OF = np.arange(PITCHES) % CLASSES
+IN_CLASS = (CLASS_OF[:, None] == np.arange(CLASSES)).astype(np.int32)  # [128, 12]
+ABOVE = (np.arange(PITCHES)[:, None] > np.arange(PITCHES)).astype(np.int32)  # [128, 128], 1 where row > column
+LENGTHS = (DURATIONS * POSITION).astype(np.int32)  # ticks
+TEMPO_OPENING = 2  # words
+NOTE_WORDS = 5  # Pos Program Velocity Pitch Duration
+SPARE = 8  # words beyond what is owed, with which anything may be written; a tempo or a note take six at most
+_BOUNDARIES = (1 << TIMESIG) | (1 << TEMPO_WORD) | (1 << DRUM) | (1 << DURATION)
+
+
+class Counts(NamedTuple):
+    """What has been written, int32 [batch] each, but for `ends`."""
+
+    bar: Array  # of the answer, -1 before its first
+    bars: Array  # that the answer will have
+    closed: Array  # 1 after the Bar behind the last bar
+    origin: Array  # tick of the answer's first bar line
+    meter: Array  # index into METERS of the bar, -1 before the first
+    in_bar: Array  # new notes begun in the bar
+    here: Array  # new notes begun at the position
+    pitched: Array  # new pitched notes
+    in_key: Array  # of these, in the key
+    lock: Array  # the next lock
+    locked: Array  # 1 from a locked pitch until its duration
+    tight: Array  # 1 where there is no room but for what is owed
+    used: Array  # words so far
+    ends: Array  # [batch, voices], the ticks at which the last new notes end
+
+
+class State(NamedTuple):
+    """The grammar's state, the counts, and the tables, which never change."""
+
+    words: Words
+    counts: Counts
+    tables: Tables
+
+    @property
+    def room(self) -> Array:
+        """int32 [batch], words that may still be written."""
+        return self.words.room
+
+
+class Moment(NamedTuple):
+    """What several rules need of a state."""
+
+    tick: Array  # [batch]
+    rhythm_here: Array  # [batch], new notes that the rhythm still has here; a great number without a rhythm
+    owed: Array  # [batch], notes that the bar must still have, locked ones apart
+    lock: Array  # [batch, 6], the next one
+    lock_in_bar: Array  # bool [batch]
+    lock_here: Array  # bool [batch]
+    new: Array  # bool [batch, 128, 128], pitched notes that may begin here
+    sure: Array  # bool [batch, 128, 128], of these, those that may whatever else is written
+    drums: Array  # bool [batch, 128]
+    later: Array  # [batch, 145], notes that can still begin in the bar from each position on
+    startable: Array  # bool [batch, 144], positions at which a new note can begin
+    voices: Array  # [batch], more pitched notes that may begin here
+
+
+@dataclass(frozen=True)
+class PromisedRemi(Promised):
+    """The grammar of remi within bounds; its methods are those of `Grammar` that write.
+
+    Attributes:
+        voices: places to count polyphony with, 0 where none is promised.
+    """
+
+    voices: int = 0
+
+    encoding = Remi()
+
+    @property
+    def _rules(self) -> RemiGrammar:
+        return RemiGrammar(complete=False)
+
+    # --------------------------------------------------------------------------------------------------- the machine
+
+    def after(self, prompts: Sequence[ArrayLike], room: ArrayLike, rows: Sequence[Bounds]) -> State:
+        """The state behind each row's prompt, within its bounds; `room` is what there is for the answer.
+
+        Raises ConfigError for bounds that cannot be met, or not in this room.
+        """
+        words = self._rules.after(prompts, room)
+        line = (words.begin + words.length)[:, None, None]
+        keys = np.stack([bounds.keys[:DRUMS] for bounds in rows])
+        sounding = (keys & (words.free[:, :DRUMS] > line)).sum(axis=(1, 2))
+        table = tables(rows, sounding.tolist())
+        batch = len(rows)
+        zero = int32s(batch, 0)
+        counts = Counts(
+            bar=zero - 1,
+            bars=int32s(batch, [bounds.bars for bounds in rows]),
+            closed=zero,
+            origin=zero,
+            meter=zero - 1,
+            in_bar=zero,
+            here=zero,
+            pitched=zero,
+            in_key=zero,
+            lock=zero,
+            locked=zero,
+            tight=zero,
+            used=zero,
+            ends=np.zeros((batch, self.voices), np.int32),
+        )
+        state = State(words, counts, table)
+        self._require_room(state, np.broadcast_to(np.asarray(room), batch))
+        return state
+
+    def _require_room(self, state: State, room: NDArray) -> None:
+        owed = self.owed_words(state, np) + TEMPO_OPENING + 1
+        for words, limit in zip(owed.tolist(), room.tolist(), strict=True):
+            if words > limit:
+                raise ConfigError(
+                    f"the promises take up to {words} words and an answer of this model has {limit}: promise less "
+                    "length, density, rhythm or fewer locked notes"
+                )
+
+    def owed_words(self, state: State, xp: Any) -> Array:
+        """int [batch], the words that it takes at most to write all that is owed, from the end of a note on."""
+        counts, table = state.counts, state.tables
+        bounded = counts.bars < UNBOUNDED_BARS
+        to_come = xp.where(bounded, counts.bars - 1 - counts.bar, counts.bar < 0)
+        locks = xp.sum(table.locks[:, :, 0] < NEVER, axis=1) - counts.lock
+        owed = xp.maximum(table.least - counts.in_bar, 0) * (counts.bar >= 0) + self._rhythm_left(state, xp)
+        return to_come * table.bar_words + NOTE_WORDS * (locks + owed) + 2 * bounded
+
+    def _rhythm_left(self, state: State, xp: Any) -> Array:
+        """int [batch], notes of the rhythm that the bar still needs."""
+        notes = xp.maximum(_of_bar(state.tables.rhythm, state.counts.bar, state.tables.rhythm_bars, xp), 0)
+        left = xp.sum(xp.where(state.words.position[:, None] <= PLACES, notes, 0), axis=1)
+        return xp.where(state.counts.bar >= 0, left - state.counts.here * (left > 0), 0)
+
+    def end(self, state: State, xp: Any) -> Array:
+        """bool [batch]: whether the answer may end here."""
+        counts = state.counts
+        locks = xp.sum(state.tables.locks[:, :, 0] < NEVER, axis=1) - counts.lock
+        owed = xp.maximum(state.tables.least - counts.in_bar, 0) + self._rhythm_left(state, xp) + locks
+        boundary = ((_BOUNDARIES >> state.words.last) & 1 == 1) & self._rules.end(state.words, xp)
+        last = (counts.bars >= UNBOUNDED_BARS) | (counts.bar == counts.bars - 1)
+        return (counts.closed == 1) | (boundary & (counts.bar >= 0) & last & (owed <= 0))
+
+    def allowed(self, state: State, xp: Any) -> Array:
+        """bool [batch, words]: the words that may come next."""
+        now = self._moment(state, xp)
+        programs, drums, pitches = self._notes(state, now, xp)
+        parts = [
+            self._bar(state, now, xp)[:, None],
+            self._meters(state, xp),
+            self._positions(state, now, xp),
+            self._tempi(state, xp)[:, None] & xp.ones((1, _size(TEMPO_WORD)), bool),
+            programs,
+            (xp.any(pitches, axis=1) | xp.any(drums, axis=1))[:, None] & xp.ones((1, _size(VELOCITY_WORD)), bool),
+            pitches,
+            drums,
+            self._durations(state, now, xp),
+        ]
+        open_ = (state.counts.closed == 0) & ((state.counts.bar >= 0) | (state.words.last == BAR))
+        first = np.arange(len(TABLE) - 1) == 0
+        started = open_[:, None] | (first & (state.counts.closed == 0)[:, None])
+        return self._rules.allowed(state.words, xp) & xp.concatenate(parts, axis=1) & started
+
+    def without_closing(self, events: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The events without a last Bar that nothing follows."""
+        return events[:-1] if len(events) and TABLE[events[-1], 0] == BAR else events
+
+    def advance(self, state: State, ids: Array, xp: Any) -> State:
+        """The state after one more word a row, int [batch]."""
+        words = self._rules.advance(state.words, ids, xp)
+        table, counts = state.tables, state.counts
+        rows = xp.asarray(TABLE)[ids]
+        kind, value = rows[:, 0], rows[:, 1]
+        bar, placed, pitch, drum, ended = (kind == each for each in (BAR, POS, PITCH, DRUM, DURATION))
+        lock = _take(table.locks, counts.lock, xp)
+        here = (lock[:, 0] == counts.bar) & (lock[:, 1] == state.words.position)
+        program = xp.where(drum, DRUMS, state.words.program)
+        is_lock = (pitch | drum) & here & (lock[:, 2] == program) & (lock[:, 3] == value)
+        new = (pitch | drum) & ~is_lock
+
+        last_bar = counts.bar == counts.bars - 1
+        phrases = xp.maximum(counts.bars // xp.maximum(table.phrase, 1), 1)
+        more = bar & last_bar & (table.phrase > 0) & (words.room * phrases >= counts.used + 2 * SPARE * phrases)
+        more = more & (words.room >= table.phrase * table.bar_words + 2 * SPARE)
+        bars = counts.bars + xp.where(more, table.phrase, 0)
+        closed = counts.closed | (bar & last_bar & ~more)
+
+        ends = counts.ends
+        if self.voices:
+            at = words.begin + xp.maximum(words.position, 0) * POSITION
+            until = at + xp.asarray(LENGTHS)[xp.clip(value, 0, len(LENGTHS) - 1)]
+            oldest = xp.argmin(ends, axis=1)[:, None] == np.arange(self.voices)
+            written = (ended & (counts.locked == 0))[:, None]
+            ends = xp.where(oldest & written, until[:, None], ends)
+        after = counts._replace(
+            bar=counts.bar + bar,
+            bars=bars,
+            closed=closed,
+            origin=xp.where(bar & (counts.bar < 0), words.begin, counts.origin),
+            meter=xp.where(kind == TIMESIG, value, counts.meter),
+            in_bar=xp.where(bar, 0, counts.in_bar + new),
+            here=xp.where(bar | placed, 0, counts.here + new),
+            pitched=counts.pitched + (new & pitch),
+            in_key=counts.in_key + (new & pitch & _take(table.classes, value % CLASSES, xp)),
+            lock=counts.lock + (is_lock & drum) + (ended & (counts.locked == 1)),
+            locked=xp.where(pitch, is_lock, counts.locked & ~ended) * 1,
+            used=counts.used + (kind < len(KINDS)),
+            ends=ends,
+        )
+        boundary = (_BOUNDARIES >> kind) & 1 == 1
+        moved = State(words, after, table)
+        tight = words.room < self.owed_words(moved, xp) + SPARE
+        return moved._replace(counts=after._replace(tight=xp.where(boundary, tight, counts.tight) * 1))
+
+    # ---------------------------------------------------------------------------------------------------- the moment
+
+    def _moment(self, state: State, xp: Any) -> Moment:
+        words, counts, table = state.words, state.counts, state.tables
+        position = xp.maximum(words.position, 0)
+        tick = words.begin + position * POSITION
+        rhythm = _of_bar(table.rhythm, counts.bar, table.rhythm_bars, xp)  # [batch, 144]
+        owed = xp.maximum(table.least - counts.in_bar, 0)
+
+        lock = _take(table.locks, counts.lock, xp)  # [batch, 6]
+        in_bar = lock[:, 0] == counts.bar
+        lock_here = in_bar & (lock[:, 1] == words.position)
+        # Without room but for what is owed, a note that is not owed may not begin.
+        idle = (counts.tight == 1) & (owed + self._rhythm_left(state, xp) <= 0)
+        full = (counts.in_bar >= table.most) | idle
+
+        chord, binding = self._chords(state, xp)  # [batch, 144, 12], [batch, 144, 1]
+        classes = table.classes[:, None, :]
+        within = ~binding | chord  # what the chords allow
+        sure_classes = within & classes
+        out = (counts.in_key * 1000 >= table.share * (counts.pitched + 1))[:, None]
+        here_sure = _take(sure_classes, position, xp)  # [batch, 12]
+        here_all = _take(within, position, xp) & (table.classes | out)
+
+        free = words.free[:, :DRUMS] <= tick[:, None, None]
+        struck = table.keys[:, :DRUMS] & free  # [batch, 128, 128]
+        on_grid = table.grid & (words.length[:, None] >= TICKS + POSITION)  # [batch, 144]
+        voices = xp.full_like(tick, PITCHES)
+        held = 0
+        if self.voices:
+            most = self.voices
+            held = xp.sum(counts.ends[:, None, :] > (words.begin[:, None] + TICKS)[:, :, None], axis=2)  # [batch, 144]
+            voices = most - _take(held, position, xp)
+        rhythm_here = _take(rhythm, position, xp)
+        rhythm_left = xp.where(rhythm_here < 0, PITCHES * 2, rhythm_here - counts.here)
+        possible = (_take(on_grid, position, xp) & ~full & (rhythm_left > 0))[:, None]  # [batch, 1]
+        pitched = possible & (voices > 0)[:, None]
+        new = struck & (pitched & here_all[:, CLASS_OF])[:, None, :]
+        sure = table.sure[:, :DRUMS] & free & (pitched & here_sure[:, CLASS_OF])[:, None, :]
+        drums = table.keys[:, DRUMS] & possible
+
+        # What can surely begin at each later position: keys that are free by now, voices that are, and percussion.
+        by_pitch = xp.sum(table.sure[:, :DRUMS] & free, axis=1, dtype=np.int32)  # [batch, 128]
+        by_class = by_pitch @ IN_CLASS  # [batch, 12]
+        can = xp.sum(sure_classes * by_class[:, None, :], axis=2)  # [batch, 144]
+        if self.voices:
+            can = xp.minimum(can, xp.maximum(self.voices - held, 0))
+        percussion = xp.sum(table.sure[:, DRUMS], axis=1)
+        can = (can + percussion[:, None]) * (on_grid & (rhythm != 0))
+        later = xp.concatenate([can @ LATER, xp.zeros((len(tick), 1), np.int32)], axis=1)
+
+        # Where a note can begin, to the tick: keys that will be free by then.
+        soonest = xp.min(xp.where(table.keys[:, :DRUMS], words.free[:, :DRUMS], NEVER), axis=1)  # [batch, 128]
+        soonest = xp.min(xp.where(IN_CLASS.T == 1, soonest[:, None, :], NEVER), axis=2)  # [batch, 12]
+        at = words.begin[:, None] + TICKS  # [batch, 144]
+        startable = xp.any(sure_classes & (soonest[:, None, :] <= at[:, :, None]), axis=2)
+        if self.voices:
+            startable = startable & (held < self.voices)
+        startable = (
+            (startable | xp.any(table.keys[:, DRUMS], axis=1)[:, None]) & on_grid & (rhythm != 0) & ~full[:, None]
+        )
+        return Moment(tick, rhythm_left, owed, lock, in_bar, lock_here, new, sure, drums, later, startable, voices)
+
+    def _chords(self, state: State, xp: Any) -> tuple[Array, Array]:
+        """The chord at each position, bool [batch, 144, 12], and where it binds, bool [batch, 144, 1]."""
+        table, words = state.tables, state.words
+        chords = _of_bar(table.chords, state.counts.bar, table.chord_bars, xp)  # [batch, chords, 12]
+        count = _of_bar(table.chord_counts, state.counts.bar, table.chord_bars, xp)[:, None]
+        length = xp.maximum(words.length, 1)[:, None]
+        index = xp.minimum(TICKS * count // length, count - 1)  # [batch, 144]
+        before = xp.minimum(np.maximum(TICKS - POSITION, 0) * count // length, count - 1)
+        meter = xp.maximum(state.counts.meter, 0)
+        middle = (length == TICKS * 2) & xp.asarray(EVEN)[meter][:, None]
+        strong = (PLACES == 0) | (index != before) | middle
+        rows = xp.arange(len(chords))[:, None]
+        return chords[rows, index], (strong | table.always[:, None])[:, :, None]
+
+    # ----------------------------------------------------------------------------------------------- kinds of words
+
+    def _bar(self, state: State, now: Moment, xp: Any) -> Array:
+        """bool [batch]: whether a Bar may come."""
+        counts, table = state.counts, state.tables
+        begun = counts.bar >= 0
+        done = (now.owed <= 0) & ~now.lock_in_bar & (self._rhythm_left(state, xp) <= 0)
+        room = (counts.bars < UNBOUNDED_BARS) | ((state.words.room >= table.bar_words + 2) & (counts.tight == 0))
+        return xp.where(begun, done, True) & room
+
+    def _meters(self, state: State, xp: Any) -> Array:
+        """bool [batch, meters]."""
+        counts, table = state.counts, state.tables
+        last = xp.minimum(xp.maximum(counts.bar, 0), table.meter_bars - 1)
+        given = _take(table.meters, last, xp)
+        given = xp.where(given < 0, counts.meter, given)[:, None]
+        return xp.where(given < 0, table.meter_is_free, np.arange(len(METERS)) == given)
+
+    def _positions(self, state: State, now: Moment, xp: Any) -> Array:
+        """bool [batch, 144]."""
+        counts, table = state.counts, state.tables
+        opening = (state.words.tempo < 0)[:, None]  # where only a tempo may come
+        locked = now.lock_in_bar[:, None] & (now.lock[:, 1:2] == PLACES)
+        not_past = ~now.lock_in_bar[:, None] | (now.lock[:, 1:2] >= PLACES)
+        rhythm = _of_bar(table.rhythm, counts.bar, table.rhythm_bars, xp)
+        coming = xp.where((rhythm > 0) & (state.words.position[:, None] < PLACES), PLACES, POSITIONS)
+        next_one = xp.min(coming, axis=1)[:, None]
+        left = (now.rhythm_here > 0) & (now.rhythm_here < PITCHES) & (state.words.position >= 0)
+        enough = now.later[:, :-1] >= now.owed[:, None]
+        return opening | ((now.startable | locked) & not_past & (next_one >= PLACES) & enough & ~left[:, None])
+
+    def _tempi(self, state: State, xp: Any) -> Array:
+        """bool [batch]."""
+        free = ~state.tables.hold_tempo & (state.counts.tight == 0)
+        return (state.words.tempo < 0) | free
+
+    def _notes(self, state: State, now: Moment, xp: Any) -> tuple[Array, Array, Array]:
+        """The programs, the percussion and the pitches that may come, bool [batch, 128] each."""
+        words = state.words
+        here = (now.rhythm_here < PITCHES) * xp.maximum(now.rhythm_here, 0)  # owed at the position
+        owed = xp.maximum(now.owed - _take(now.later, xp.maximum(words.position, 0) + 1, xp), here)[:, None]
+        named = words.named == 1
+        above = xp.where(named, -1, words.pitch)[:, None]
+        keys = np.arange(PITCHES)
+        in_force = xp.clip(words.program, 0, PITCHES - 1)
+        fits_lock = ~now.lock_here | (now.lock[:, 2] > words.program)
+        last_row = now.lock_here & (now.lock[:, 2] == words.program)
+        stated = (words.program >= 0)[:, None]
+
+        def in_order(row: Array) -> Array:
+            allowed = fits_lock[:, None] | (last_row[:, None] & (keys < now.lock[:, 3:4]))
+            return row & (keys > above) & allowed & stated
+
+        row = in_order(_take(now.new, in_force, xp))
+        rows_sure = xp.sum(now.sure, axis=2, dtype=np.int32)  # [batch, 128]
+        rows_above = rows_sure @ ABOVE  # of greater programs
+        of_row = (_take(now.sure, in_force, xp) & (keys > above)) * 1
+        after_pitch = of_row @ ABOVE + _take(rows_above, in_force, xp)[:, None]
+        drums = now.drums & (keys > words.drum[:, None])
+        sure_drums = drums & state.tables.sure[:, DRUMS]
+        percussion = xp.sum(sure_drums, axis=1)[:, None]
+
+        def enough(pitched: Array, voices: Array) -> Array:
+            return owed - 1 <= xp.maximum(xp.minimum(pitched, voices[:, None]) + percussion, 0)
+
+        pitches = row & enough(after_pitch, now.voices - 1)
+        lock_pitch = last_row[:, None] & (keys == now.lock[:, 3:4]) & stated
+        programs = (
+            xp.any(now.new, axis=2)
+            & (~now.lock_here[:, None] | (keys < now.lock[:, 2:3]))
+            & enough(rows_sure - 1 + rows_above, now.voices - 1)
+        )
+        lock_program = now.lock_here[:, None] & (keys == now.lock[:, 2:3])
+        is_drum = (now.lock[:, 2] == DRUMS)[:, None]
+        drum_order = ~now.lock_here[:, None] | (is_drum & (keys < now.lock[:, 3:4]))
+        new_drums = drums & drum_order & (owed - 1 <= (sure_drums * 1) @ ABOVE)
+        lock_drum = now.lock_here[:, None] & is_drum & (keys == now.lock[:, 3:4])
+        return programs | lock_program, new_drums | lock_drum, pitches | lock_pitch
+
+    def _durations(self, state: State, now: Moment, xp: Any) -> Array:
+        """bool [batch, durations]."""
+        words, counts, table = state.words, state.counts, state.tables
+        position = xp.maximum(words.position, 0)
+        numbers = np.arange(len(DURATIONS))
+        until = now.tick[:, None] + LENGTHS  # [batch, durations]
+        # A key that is locked later must be free by then.
+        same = (table.locks[:, :, 2] == words.program[:, None]) & (table.locks[:, :, 3] == words.pitch[:, None])
+        coming = same & (np.arange(table.locks.shape[1]) >= counts.lock[:, None])
+        limit = xp.min(xp.where(coming, table.locks[:, :, 5] + counts.origin[:, None], NEVER), axis=1)[:, None]
+        shortest = numbers == 0
+        allowed = (until <= limit) | shortest
+        given = _take(_of_bar(table.durations, counts.bar, table.rhythm_bars, xp), position, xp)[:, None]
+        allowed = allowed & ((given < 0) | (numbers == given))
+        # Where notes are owed: few notes sound on into the next bar, and each takes a voice or a key from this one.
+        line = (words.begin + words.length)[:, None]
+        owes = (table.least > 0)[:, None]
+        if self.voices:
+            over = xp.sum(counts.ends > line, axis=1)
+        else:
+            over = xp.sum((words.free[:, :DRUMS] > line[:, :, None]) & table.keys[:, :DRUMS], axis=(1, 2))
+        allowed = allowed & (~owes | (until <= line) | (over < table.held)[:, None])
+        last = xp.minimum(position[:, None] + DURATIONS, POSITIONS)  # the first position that it leaves free
+        lost = last - position[:, None] - 1
+        spare = _take(now.later, position + 1, xp)[:, None] - now.owed[:, None]
+        allowed = allowed & (~owes | shortest | (lost <= spare))
+        locked = (counts.locked == 1)[:, None]
+        return xp.where(locked, numbers == now.lock[:, 4:5], allowed)
+
+
+LATER = (PLACES[:, None] >= PLACES).astype(np.int32)  # [144, 144]: sums over this and later positions
+EVEN = np.array([numerator % 2 == 0 for numerator, _ in METERS])
+
+
+def _size(kind: int) -> int:
+    return int((TABLE[:-1, 0] == kind).sum())
+
+
+def _take(table: Array, index: Array, xp: Any) -> Array:
+    """table[row, index[row]] of each row."""
+    return table[xp.arange(len(table)), index]
+
+
+def _of_bar(table: Array, bar: Array, bars: Array, xp: Any) -> Array:
+    """The entry of `table` [batch, bars, ...] for the bar of each row, of so many that come over and over."""
+    return _take(table, xp.maximum(bar, 0) % bars, xp)
