@@ -44,6 +44,7 @@ NEEDS = {
     "models": [],
     "original": ["{song}", "--model_dir", "{run}"],
     "export": ["--model_dir", "{run}", "--to", "exported"],
+    "serve": ["--model_dir", "{run}"],
     "quickstart": [],
 }
 VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "none/at/all", "{song}", "{folder}",
@@ -51,7 +52,7 @@ VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "no
 # Free text, or the name of something that only the data, the model or the study knows: any text may be right.
 TEXTS = {
     "--name", "--label", "--split", "--task", "--caption", "--cell", "--plan_device", "--coordinator", "--beam",
-    "--mixture", "--export", "--build", "--instruments", "--style", "names", "mixture",
+    "--mixture", "--host", "--export", "--build", "--instruments", "--style", "names", "mixture",
 }  # fmt: skip
 # A file or folder to write, which need not be there.
 NEW_PATHS = {
