@@ -35,14 +35,12 @@ def answer(trained: TrainedModel, task: Composes, score: Score, name: str, *, se
     """
     tokens, settings = decoding_settings(trained, task, score, name, seed=seed, **settings)
     written = decoding.generate(trained.model, tokens, **settings)  # [windows, length]
-    return answer_of(trained, task, score, np.asarray(written), settings["grammar"][0])
+    return answer_of(task, score, settings["grammar"][0], np.asarray(written))
 
 
-def answer_of(
-    trained: TrainedModel, task: Composes, score: Score, written: NDArray[np.int32], form: answer_formats.Music
-) -> Answer:
+def answer_of(task: Composes, score: Score, form: answer_formats.Music, written: NDArray[np.int32]) -> Answer:
     """The music of a score and of what was written for it in a form, int32 [windows, length]."""
-    answers = [trained.vocabulary.decode_events(task.encoding, row) for row in written]
+    answers = [form.vocabulary.decode_events(task.encoding, row) for row in written]
     if form.promised is not None:
         answers = [form.promised.without_closing(events) for events in answers]
     return task.music(score, answers)

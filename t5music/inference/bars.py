@@ -61,8 +61,9 @@ class Bars:
             ConfigError: a setting that cannot be.
             MidiError: music that gives nothing to ask.
         """
+        settings = {**question.settings(seed), **sampling}
         self._tokens, self._settings = decoding_settings(
-            question.trained, question.task, question.score, question.name, seed=seed, **question.bounds, **sampling
+            question.trained, question.task, question.score, question.name, **settings
         )
         self._question, self._seed, self._is_stopped = question, seed, is_stopped
         self.words, self.words_at_most = 0, int(self._settings["max_length"])
@@ -95,8 +96,7 @@ class Bars:
     def _result(self, rows: NDArray[np.int32]) -> Result:
         """What the person gets of rows of ids."""
         question = self._question
-        form, _ = self._settings["grammar"]
-        return question.result(answer_of(question.trained, question.task, question.score, rows, form), self._seed)
+        return question.result(answer_of(question.task, question.score, self._settings["grammar"][0], rows), self._seed)
 
 
 def _in_order(rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], bool]:

@@ -33,7 +33,7 @@ class Question:
         name: the music's name in errors.
         stem: what the files of the answers are named after.
         programs: that new notes may have; None for all.
-        promises: what they are bound to beside that.
+        promises: what new notes are bound to beside their programs.
         remarks: what the person should know, a sentence each.
     """
 
@@ -49,13 +49,12 @@ class Question:
 
     def write(self, *, seed: int = 0, **sampling: Any) -> Result:
         """Answers, with what is drawn by a seed; `sampling` as of `decoding_settings`."""
-        music = answer(self.trained, self.task, self.score, self.name, seed=seed, **self.bounds, **sampling)
-        return self.result(music, seed)
+        settings = {**self.settings(seed), **sampling}
+        return self.result(answer(self.trained, self.task, self.score, self.name, **settings), seed)
 
-    @property
-    def bounds(self) -> dict[str, Any]:
-        """What `answering.decoding_settings` takes of a question."""
-        return {"programs": self.programs, "promises": self.promises}
+    def settings(self, seed: int) -> dict[str, Any]:
+        """What `decoding_settings` takes of a question and a seed."""
+        return {"seed": seed, "programs": self.programs, "promises": self.promises}
 
     def result(self, music: Answer, seed: int) -> Result:
         """What the person gets of an answer: their own file with the new notes in it, or new music."""

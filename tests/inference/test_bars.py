@@ -35,8 +35,13 @@ def notes_of(task: str) -> Score | None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@settings(max_examples=6)
-@given(seed=st.integers(0, 1000), words=st.integers(1, 40), weights=st.integers(0, 1), at_once=st.sampled_from([1, 5]))
+@settings(max_examples=5)
+@given(
+    seed=st.integers(0, 1000),
+    words=st.sampled_from([1, 24]),
+    weights=st.integers(0, 1),
+    at_once=st.sampled_from([1, 5]),
+)
 def test_the_bars_together_are_the_result(models, task, seed, words, weights, at_once):
     model = models[weights]
     sampling = {"seed": seed, "words": words, "temperature": 1.0}
