@@ -168,6 +168,10 @@ def test_a_region_is_drawn_with_the_pointer(page: Any, song: Path):
     begin, end = page.evaluate("region")
     assert 0 < begin < end
     assert words == f"From {begin:.1f} to {end:.1f} s is written anew."
+    assert page.input_value("#begin") == f"{begin:.2f}"
+    page.fill("#begin", "1")
+    page.fill("#end", "3.5")
+    assert page.evaluate("region") == [1, 3.5]
     go(page)
 
 
@@ -187,6 +191,7 @@ def test_labels(page: Any, song: Path):
     page.wait_for_selector("#labels .label-row", timeout=WAIT)
     assert {"calm", "wild"} == set(page.locator("#labels .label-row span:first-child").all_inner_texts())
     choose(page, "label")
+    assert page.input_value("[name=task]") == "melody"
     page.click("#go")
     page.wait_for_selector("#result-0 svg.roll", timeout=WAIT)
 
