@@ -48,6 +48,7 @@ NEEDS = {
     "compare": ["{folder}", "{folder}", "--model_dir", "{run}"],
     "listen": ["{folder}", "{folder}"],
     "export": ["--model_dir", "{run}", "--to", "exported"],
+    "serve": ["--model_dir", "{run}"],
     "quickstart": [],
 }
 VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "none/at/all", "{song}", "{folder}",
@@ -56,7 +57,7 @@ VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "no
 TEXTS = {
     "--name", "--label", "--split", "--task", "--caption", "--cell", "--plan_device", "--coordinator", "--beam",
     "--mixture", "--export", "--build", "--instruments", "--style", "--question", "--title", "names", "mixture",
-    "--zone", "--project", "--accelerator", "--image", "--mount",
+    "--zone", "--project", "--accelerator", "--image", "--mount", "--host",
 }  # fmt: skip
 # A file or folder to write, which need not be there.
 NEW_PATHS = {

@@ -59,6 +59,8 @@ MISSING = {
     "listen --key": ["listen", "--answers", "{run}", "--key", NOWHERE],
     "generate, a model's name": ["generate", "{song}", "--model_dir", f"pretrained:{NOWHERE}"],
     "train --init, a model's name": ["train", "mine", "--model_dir", "{run}", "--init", f"pretrained:{NOWHERE}"],
+    "serve --model_dir": ["serve", "--model_dir", NOWHERE],
+    "serve --sound_font": ["serve", "--sound_font", NOWHERE],
     "export --model_dir": ["export", "--model_dir", NOWHERE, "--to", "{run}"],
 }  # fmt: skip
 WITHOUT_INPUT = {"models", "quickstart"}  # they read what comes with t5music, and what they build

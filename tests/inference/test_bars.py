@@ -31,12 +31,21 @@ def models() -> dict[int, Model]:
 
 
 def notes_of(task: str) -> Score | None:
-    return None if task == "improvise" else tiny_models.band(bars=3)
+    """Music for a task; that of the NES has one note at a time."""
+    score = tiny_models.band(bars=3)
+    if task == "tx1":
+        return score.with_notes(score.notes[score.notes["track"] == 0])
+    return None if task == "improvise" else score
 
 
 @pytest.mark.parametrize("task", TASKS)
-@settings(max_examples=6)
-@given(seed=st.integers(0, 1000), words=st.integers(1, 40), weights=st.integers(0, 1), at_once=st.sampled_from([1, 5]))
+@settings(max_examples=5)
+@given(
+    seed=st.integers(0, 1000),
+    words=st.sampled_from([1, 24]),
+    weights=st.integers(0, 1),
+    at_once=st.sampled_from([1, 5]),
+)
 def test_the_bars_together_are_the_result(models, task, seed, words, weights, at_once):
     model = models[weights]
     sampling = {"seed": seed, "words": words, "temperature": 1.0}
@@ -60,9 +69,12 @@ def test_the_bars_together_are_the_result(models, task, seed, words, weights, at
 
 def test_bars_come_before_the_end(models, monkeypatch):
     monkeypatch.setattr(bars_module, "WORDS_AT_ONCE", 4)
-    bars = models[0].stream(None, task="improvise", words=60, temperature=1.0)
-    steps = [bars.words for _ in bars]
-    assert steps[0] < steps[-1]
+    begins_early = False
+    for seed in range(8):
+        bars = models[0].stream(None, task="improvise", words=60, temperature=1.0, seed=seed)
+        steps = [bars.words for _ in bars]
+        begins_early |= len(steps) > 1 and steps[0] < bars.words
+    assert begins_early
 
 
 def test_it_stops_where_it_is_told_to(models):

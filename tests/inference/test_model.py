@@ -117,7 +117,7 @@ def test_vectors(model: Model, song: Path, tmp_path: Path):
     for seed in range(3):
         midi.write(tiny_models.band(seed, bars=4), tmp_path / "folder" / f"{seed}.mid")
     ranked = model.similar(song, tmp_path / "folder", top=2)
-    assert ranked[0][0] == "0"
+    assert ranked[0][0] == "0.mid"
     assert ranked[0][1] == pytest.approx(1)
     with pytest.raises(ConfigError, match="--layer 9"):
         model.embed(song, layer=9)

@@ -69,7 +69,9 @@ function drawControls() {
   for (const [name, rule] of Object.entries(chosen.schema.properties)) {
     if (name === "music" || name === "name" || name === "region") continue;
     const control = controlOf(name, rule);
-    if (typed[name]) control.querySelector("[name]").value = typed[name];
+    const input = control.querySelector("[name]");
+    const fits = !rule.enum || rule.enum.includes(typed[name]);
+    if (typed[name] && fits) input.value = typed[name];
     places[rule.promise ? "promise" : DRAWING.has(name) ? "drawing" : "plain"].append(control);
   }
   $("#promises").hidden = !places.promise.children.length;
@@ -166,13 +168,22 @@ function chooseRegion() {
   };
   stage.addEventListener("pointerup", end);
   stage.addEventListener("pointercancel", end);
+  $("#region-fields").oninput = () => {
+    const [begin, finish] = [$("#begin"), $("#end")].map((input) => (input.value === "" ? NaN : Number(input.value)));
+    region = begin < finish ? [begin, finish] : null;
+    showRegion();
+  };
 }
 
 function showRegion() {
   const shade = $("#own .region"), svg = $("#own .stage svg"), words = $("#region-words");
   const infills = ability() === "infill";
   shade.hidden = !(infills && region && svg);
-  words.hidden = !infills;
+  words.hidden = $("#region-fields").hidden = !infills;
+  if (document.activeElement !== $("#begin") && document.activeElement !== $("#end")) {
+    $("#begin").value = region ? region[0].toFixed(2) : "";
+    $("#end").value = region ? region[1].toFixed(2) : "";
+  }
   words.textContent = region ? `From ${region[0].toFixed(1)} to ${region[1].toFixed(1)} s is written anew.`
     : "Draw over the part that is to be written anew; without a region, the middle is.";
   if (shade.hidden) return;
@@ -184,14 +195,15 @@ function showRegion() {
 // ------------------------------------------------------------------------------------------------------------- answers
 
 function card(number, several) {
-  const found = $(`#result-${number}`);
-  if (found) return found;
+  const former = $(`#result-${number}`);
+  if (former) return former;
   const result = make("article", { className: "card", id: `result-${number}` });
   result.innerHTML = `<h2></h2><p class="facts"></p><div class="sound"></div><p class="legend"></p>
     <div class="scroll"><div class="stage"><div class="picture"></div><div class="cursor" hidden></div></div></div>
     <ul class="remarks"></ul><p class="files"></p>
     <details class="score" hidden><summary>Score</summary></details>`;
-  result.querySelector("h2").textContent = several ? `Variant ${number + 1}` : "The new music";
+  const alone = ability() === "label" ? "With its labels" : "The new music";
+  result.querySelector("h2").textContent = several ? `Variant ${number + 1}` : alone;
   $("#results").append(result);
   return result;
 }
