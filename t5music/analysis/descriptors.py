@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.analysis import repetition
+from t5music.music import note_classes
 from t5music.music.score import DRUMS, Score
 
 # Of `describe_piece`, in the order of tables: name -> what it is.
@@ -75,10 +76,9 @@ def describe_piece(score: Score) -> dict[str, float]:
 
 
 def highest_line(score: Score) -> NDArray[np.int64]:
-    """The pitches of the highest line, int64 [onsets]: the highest note of each onset, without percussion."""
-    notes = score.notes[score.notes["program"] != DRUMS]
-    order = np.lexsort((notes["pitch"], notes["onset"]))
-    return notes["pitch"][order][np.diff(notes["onset"][order], append=-1) != 0].astype(np.int64)
+    """The pitches of the skyline, int64 [notes]: pitched notes that are the highest sounding where they begin."""
+    pitched = score.with_notes(score.notes[score.notes["program"] != DRUMS])
+    return pitched.notes["pitch"][note_classes.skyline(pitched) == note_classes.MELODY].astype(np.int64)
 
 
 def describe(score: Score, begin: float, end: float) -> dict[str, float]:

@@ -121,15 +121,16 @@ def test_as_muspy_has_it(seed: int):
 
 
 def test_a_piece_by_hand():
-    music = score((4, 5, 60), (5, 6, 64), (4, 6, 48), (6, 8, 72))  # a bar lasts two seconds; it begins in the third
+    # A bar lasts two seconds, and the music begins in the third; what begins below a held note is not the highest line.
+    music = score((4, 5, 60), (5, 6, 64), (4, 5.5, 48), (5.5, 6, 50), (6, 8, 72))
     description = describe_piece(music)
     assert list(description) == list(MEANINGS)
-    assert description["notes"] == 4
+    assert description["notes"] == 5
     assert description["bars"] == 2
-    assert description["notes_per_bar"] == 2
-    assert description["notes_per_second"] == 1  # from the first onset on
+    assert description["notes_per_bar"] == 5 / 2
+    assert description["notes_per_second"] == 5 / 4  # from the first onset on
     assert description["pitch_interval"] == (4 + 8) / 2
-    assert description["inter_onset"] == 1
+    assert description["inter_onset"] == 2 / 3
     assert description["silence"] == 0
     assert description["longest_loop"] == 0
 
