@@ -83,7 +83,8 @@ class Checkpoints:
             self._set_damaged_aside()
             if isinstance(self.folder, BucketPath) and self.folder.scheme not in ORBAX_SCHEMES:
                 self._staging = Staging(self.folder)
-                options.multiprocessing_options = staging.alone()
+                if jax.process_count() > 1:
+                    options.multiprocessing_options, options.create = staging.alone(), False
             written = self.folder if self._staging is None else self._staging.folder
             self._manager = ocp.CheckpointManager(str(written), options=options)
         except OSError as error:
