@@ -6,21 +6,20 @@ What a model says about music is asked in `labels` (labels) and `embed` (vectors
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from t5music import files
-from t5music.data import answer_formats
-from t5music.data.examples import Answer, Composes
+from t5music.data.examples import Answer, Composes, Infill
 from t5music.errors import ConfigError
-from t5music.inference import bounds, output_files, placement, requests
-from t5music.inference.promises import NOTHING, Promises
-from t5music.inference.trained_model import TrainedModel, encode_prompts, load
-from t5music.model import decoding
+from t5music.inference import gaps, output_files, placement, requests
+from t5music.inference.answers import answer
+from t5music.inference.promises import NOTHING, Part, Promises
+from t5music.inference.trained_model import TrainedModel, load
 from t5music.music import encodings, midi, music_files, pianoroll
 from t5music.music.encodings.tx1.encoding import TX1
 from t5music.music.midi import insertion
@@ -33,88 +32,6 @@ if TYPE_CHECKING:
     from t5music.sound.soundfont import SoundFont
 
 
-def answer(
-    trained: TrainedModel,
-    task: Composes,
-    score: Score,
-    name: str,
-    *,
-    words: int | None = None,
-    temperature: float = 0.9,
-    top_k: int = 0,
-    top_p: float = 0.95,
-    seed: int = 0,
-    programs: tuple[int, ...] | None = None,
-    promises: Promises = NOTHING,
-) -> Answer:
-    """Returns the music of a score and of the model's answer to it.
-
-    Args:
-        trained: the model.
-        task: one of its tasks.
-        score: the music.
-        name: the music's name in errors.
-        words: length of the answer (of each window's), at most that of training; that of training if None.
-        temperature: see `decoding.generate`, as for top_k and top_p.
-        top_k: likewise.
-        top_p: likewise.
-        seed: of what is drawn.
-        programs: that the answer's notes may have, DRUMS for percussion; None for all. It binds encodings that say
-            programs.
-        promises: what the answer's notes are bound to beside their programs.
-
-    Raises:
-        ConfigError: a setting that cannot be, or promises that cannot be kept.
-        MidiError: music that gives nothing to ask, or more than the model was trained for.
-    """
-    if words is not None and words < 1:
-        raise ConfigError(f"words must be at least 1, not {words}")
-    tokens = encode_prompts(trained, task.prompts(score), name)  # [windows, source]
-    longest = trained.lengths["targets"]
-    length = longest if words is None else min(words, longest)
-    promised, rows = None, None
-    if set(promises.names) - {"instruments"}:
-        promised, rows = bounds.of_answers(promises, task, score, programs)
-    # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
-    form = answer_formats.Music(
-        trained.vocabulary,
-        task.encoding,
-        complete=not task.begins,
-        begins=task.begins,
-        fill=not task.ends,
-        programs=programs,
-        promised=promised,
-    )
-    written = decoding.generate(
-        trained.model,
-        tokens,
-        max_length=length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        key=jax.random.key(seed),
-        grammar=(form, form.start(tokens, length, prompts=task.before(score), bounds=rows)),
-        prefix=_prefix(trained, task, score, length),
-    )  # [windows, length]
-    answers = [trained.vocabulary.decode_events(task.encoding, row) for row in np.asarray(written)]
-    if promised is not None:
-        answers = [promised.without_closing(events) for events in answers]
-    return task.music(score, answers)
-
-
-def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:
-    """The ids that are given of the answers, int32 [windows, at most length], 0 where the model decides."""
-    given = task.given(score)
-    if given is None:
-        return None
-    prefix = np.zeros((len(given), min(length, max(map(len, given)))), np.int32)
-    ids = trained.vocabulary.event_ids(task.encoding)
-    for row, events in zip(prefix, given, strict=True):
-        events = events[: len(row)]
-        row[: len(events)] = np.where(events < 0, 0, ids[events])
-    return prefix
-
-
 def generate(
     file: str | None,
     model_dir: str,
@@ -122,6 +39,7 @@ def generate(
     task: str | None = None,
     output: str | None = None,
     region: tuple[float, float] | None = None,
+    infill: Sequence[Part] = (),
     caption: str | None = None,
     style: str | None = None,
     promises: Promises = NOTHING,
@@ -143,6 +61,7 @@ def generate(
         output: the file to write, MIDI or MusicXML by its name, or sound, beside which there is MIDI then; named after
             `file` and the task if None.
         region: (begin, end) in seconds, for tasks that fill a gap.
+        infill: bars and tracks to fill in, one after the other, in place of `region`.
         caption: for tasks that compose by a description.
         style: of the new music, one of those of the model's tasks; the style that the file has if None.
         promises: what the new notes are bound to.
@@ -169,9 +88,15 @@ def generate(
     score = music_files.read(file) if file is not None else None
     font = _font(sound_font, score) if sound else None
     trained = load(model_dir, checkpoint)
+    if (infill or promises.lock) and task is None:
+        task = Infill.kind
     chosen, style_remarks = requests.choose(
         trained, task, model_dir, score, region=region, caption=caption, style=style
     )
+    if infill and not isinstance(chosen, Infill):
+        raise ConfigError(f"--infill does not go with {chosen.kind}")
+    if promises.lock and not isinstance(chosen, Infill):
+        raise ConfigError(f"--lock does not go with {chosen.kind}: it is for music that is filled in")
     music_name = files.printable_name(file) if file is not None and chosen.needs_music else chosen.kind
     stem = path_of(file).stem if file is not None and chosen.needs_music else "music"
     paths = output_files.paths_with_sound(
@@ -180,23 +105,30 @@ def generate(
     if sound and font is None and (promises.instruments or not isinstance(encodings.get(chosen.encoding), TX1)):
         font = _open_font(None)
     score = score if score is not None else Score(480, np.empty(0, NOTE))
-    chosen, remarks = requests.fitted(trained, chosen, score, music_name)
     promises.require_meaning(chosen.encoding)
-    programs = requests.programs(promises.instruments, chosen, score)
+    remarks: list[str] = []
+    if not infill:
+        chosen, remarks = requests.fitted(trained, chosen, score, music_name)
     for number, (path, sound_path) in enumerate(paths):
-        music = answer(
-            trained, chosen, score, music_name, seed=seed + number, programs=programs, promises=promises, **sampling
-        )
-        if file is not None and chosen.extends:
-            result = _extended(file, score, music, chosen, programs)
+        sampling["seed"] = seed + number
+        if isinstance(chosen, Infill) and (infill or promises.lock):
+            assert file is not None
+            result = _filled(trained, file, score, chosen, infill, promises, music_name, sampling)
         else:
-            result = Result(midi.to_bytes(music.score), music.score, music.is_new, len(music.prompt.notes), [])
+            programs = requests.programs(promises.instruments, chosen, score)
+            music = answer(trained, chosen, score, music_name, programs=programs, promises=promises, **sampling)
+            if file is not None and chosen.extends:
+                data = music_files.midi_bytes(file, score)
+                result = _extended(data, files.printable_name(file), score, music, chosen, programs)
+            else:
+                data, new, old = midi.to_bytes(music.score), music.is_new, len(music.prompt.notes)
+                result = Result(data, music.score, new, old, [], music.repairs)
         data = music_files.to_bytes(result.score, path) if music_files.is_score(path) else result.data
         files.write_bytes(path, data)
         added = int(result.is_new.sum())
         print(
             f"{path}: {added} new notes beside {result.notes_kept} of the prompt, seed {seed + number} "
-            f"({music.repairs} words mended)"
+            f"({result.repairs} words mended)"
         )
         for remark in dict.fromkeys([*style_remarks, *remarks, *result.remarks]):
             print(f"  {remark}")
@@ -257,6 +189,7 @@ class Result(NamedTuple):
         is_new: bool [notes], True for notes that the model wrote.
         notes_kept: how many of the person's notes are in it.
         remarks: what the person should know; a sentence each.
+        repairs: illegal words of the answer that were dropped or mended.
     """
 
     data: bytes
@@ -264,22 +197,72 @@ class Result(NamedTuple):
     is_new: NDArray[np.bool_]
     notes_kept: int
     remarks: list[str]
+    repairs: int
 
 
-def _extended(file: str, score: Score, music: Answer, task: Composes, programs: tuple[int, ...] | None) -> Result:
-    """The person's file with the new notes of an answer in it."""
+def _filled(
+    trained: TrainedModel,
+    file: str,
+    score: Score,
+    task: Infill,
+    infill: Sequence[Part],
+    promises: Promises,
+    music_name: str,
+    sampling: dict[str, Any],
+) -> Result:
+    """The person's file with gaps filled in, one after the other, each between what is there by then."""
+    data, tracks = music_files.midi_bytes(file, score), len(score.track_names)
+    remarks: list[str] = []
+    repairs, result = 0, None
+    parts = gaps.of_parts(infill, score) if infill else [gaps.Gap(0, 0)]
+    for gap in parts:
+        stays = gaps.locked(gap, promises.lock, score)
+        programs = promises.instruments or tuple(np.unique(score.notes["program"][~stays]).tolist())
+        if not programs:
+            raise ConfigError("--lock: all tracks are locked, and none is left to be filled in")
+        room = min(trained.lengths["targets"], sampling.get("words") or trained.lengths["targets"])
+        pieces = gaps.windows(gap, task, score, stays, room) if infill else [task]
+        for piece in pieces:
+            stays = gaps.locked(gap, promises.lock, score)
+            here, _ = requests.fitted(trained, piece, score, music_name)
+            music = answer(
+                trained, here, score, music_name, programs=programs, promises=promises, locked=stays, **sampling
+            )
+            result = _extended(data, files.printable_name(file), score, music, here, programs, stays)
+            remarks += result.remarks
+            repairs += music.repairs
+            data, score = result.data, midi.read(result.data)
+    assert result is not None
+    is_new = score.notes["track"] >= tracks
+    return Result(data, score, is_new, int((~is_new).sum()), remarks, repairs)
+
+
+def _extended(
+    data: bytes,
+    name: str,
+    score: Score,
+    music: Answer,
+    task: Composes,
+    programs: tuple[int, ...] | None,
+    locked: NDArray[np.bool_] | None = None,
+) -> Result:
+    """A person's file with the new notes of an answer in it; notes that are locked (True [notes]) stay."""
     placed = placement.place(score, music, encodings.get(task.encoding))
+    removal = placed.removal
+    if removal is not None and locked is not None:
+        removal = removal._replace(spared=score.notes[locked])
     inserted = insertion.insert(
-        music_files.midi_bytes(file, score),
+        data,
         _played_by(placed.notes, programs),
         label=f"t5music {task.kind.replace('_', ' ')}",
-        removal=placed.removal,
-        name=files.printable_name(file),
+        removal=removal,
+        name=name,
     )
     notes = score.notes
-    if (removal := placed.removal) is not None:
+    if removal is not None:
         replaced = (notes["onset"] >= removal.first) & (notes["onset"] < removal.last)
-        notes = notes[~(replaced & (removal.drums | (notes["program"] != DRUMS)))]
+        replaced &= removal.drums | (notes["program"] != DRUMS)
+        notes = notes[~replaced if locked is None else ~replaced | locked]
     tracks = len(score.track_names)
     added = inserted.notes.copy()
     added["track"] += tracks
@@ -287,7 +270,8 @@ def _extended(file: str, score: Score, music: Answer, task: Composes, programs: 
     whole = dataclasses.replace(
         score, notes=np.concatenate([notes, added]), track_names=(*score.track_names, *instruments)
     )
-    return Result(inserted.data, whole, whole.notes["track"] >= tracks, len(notes), inserted.remarks)
+    is_new = whole.notes["track"] >= tracks
+    return Result(inserted.data, whole, is_new, len(notes), inserted.remarks, music.repairs)
 
 
 def _played_by(notes: NDArray, programs: tuple[int, ...] | None) -> NDArray:
