@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.vocabulary import EOS_ID
-from t5music.inference.answering import answer_of, decoding_settings
+from t5music.inference import bounds
+from t5music.inference.answers import events_of
+from t5music.inference.decoding_settings import decoding_settings
 from t5music.inference.question import Question
 from t5music.inference.result import Result
 from t5music.model import streaming
@@ -55,15 +58,21 @@ class Bars:
             question: what is asked.
             seed: of what is drawn.
             is_stopped: asked again and again; where it says True, writing ends where it is, without the bars left.
-            sampling: as of `answering.decoding_settings`.
+            sampling: as of `decoding_settings`.
 
         Raises:
             ConfigError: a setting that cannot be.
             MidiError: music that gives nothing to ask.
         """
-        settings = {**question.settings(seed), **sampling}
+        task, promises = question.task, question.promises
+        # What is written in several windows, one after the other, is given out at the end.
+        self._at_once = bool(question.infill or promises.lock or promises.length)
+        bound: dict[str, Any] = {"programs": question.programs}
+        if set(promises.names) - {"instruments"} and not self._at_once:
+            bound["promised"], bound["bounds"] = bounds.of_answers(promises, task, question.score, question.programs)
+        self._sampling = sampling
         self._tokens, self._settings = decoding_settings(
-            question.trained, question.task, question.score, question.name, **settings
+            question.trained, task, question.score, question.name, key=jax.random.key(seed), **bound, **sampling
         )
         self._question, self._seed, self._is_stopped = question, seed, is_stopped
         self.words, self.words_at_most = 0, int(self._settings["max_length"])
@@ -77,6 +86,11 @@ class Bars:
         return next(self._bars)
 
     def _write(self) -> Iterator[Bar]:
+        if self._at_once:
+            self.result = self._question.write(seed=self._seed, **self._sampling)
+            self.words = self.words_at_most
+            yield from _new_bars(self.result)
+            return
         model = self._question.trained.model
         given = 0  # bars that are given out, or have no new notes and lie before the first that has
         for written in streaming.stream(model, self._tokens, tokens_at_once=WORDS_AT_ONCE, **self._settings):
@@ -96,7 +110,8 @@ class Bars:
     def _result(self, rows: NDArray[np.int32]) -> Result:
         """What the person gets of rows of ids."""
         question = self._question
-        return question.result(answer_of(question.task, question.score, self._settings["grammar"][0], rows), self._seed)
+        answers = events_of(question.task, self._settings["grammar"][0], rows)
+        return question.result(question.task.music(question.score, answers), self._seed)
 
 
 def _in_order(rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], bool]:

@@ -16,6 +16,7 @@ from t5music.inference.promises import PHRASE, Part, Promises
 from t5music.music import encodings
 from t5music.music.chords import NO_CHORD, Chord
 from t5music.music.encodings import Promised
+from t5music.music.encodings.base import Events
 from t5music.music.encodings.performance import promised as performance
 from t5music.music.encodings.performance.encoding import STEPS_PER_SECOND
 from t5music.music.encodings.remi.bounds import Bounds, Lock, Slot
@@ -25,11 +26,14 @@ from t5music.music.encodings.remi.grid import (
     POSITION,
     POSITIONS,
     TEMPI,
+    UNIT,
     UNITS_PER_QUARTER,
+    lay_bars,
     lay_notes,
+    place,
 )
 from t5music.music.encodings.remi.promised import PromisedRemi
-from t5music.music.encodings.remi.words import FIRST, KIND_OF, TEMPO_WORD, TIMESIG
+from t5music.music.encodings.remi.words import BAR, DURATION, FIRST, KIND_OF, TEMPO_WORD, TIMESIG, parse
 from t5music.music.score import DRUMS, Score
 
 PITCHES = 128
@@ -37,7 +41,13 @@ CLASSES = 12
 
 
 def of_answers(
-    promises: Promises, task: Composes, score: Score, programs: tuple[int, ...] | None
+    promises: Promises,
+    task: Composes,
+    score: Score,
+    programs: tuple[int, ...] | None,
+    *,
+    locked: NDArray[np.bool_] | None = None,
+    answers: Sequence[Events] = (),
 ) -> tuple[Promised, list[Any]]:
     """The grammar that keeps the promises, and the bounds of each of a task's answers.
 
@@ -46,47 +56,54 @@ def of_answers(
         task: the task.
         score: the music that it is asked about.
         programs: that new notes may have; None for all.
+        locked: True [notes] for the score's notes that stay where music is filled in; None for none.
+        answers: what has been written of a long answer, which the next one goes on from.
 
     Raises:
         ConfigError: a track that the music does not have, or promises that do not go with the task.
     """
-    if task.encoding == "performance":
-        return performance.PromisedPerformance(), [_performance(promises, task)]
     windows = task.windows(score)
-    if windows is not None and promises.length is not None:
-        raise ConfigError(
-            f"--length does not go with {task.kind}: its answers are as long as the music that they belong to"
-        )
-    if promises.lock and not isinstance(task, Infill):
-        raise ConfigError(f"--lock does not go with {task.kind}: it is for music that is filled in")
+    if promises.length is not None and (windows is not None or isinstance(task, Infill)):
+        raise ConfigError(f"--length does not go with {task.kind}: its answers are as long as what they belong to")
+    if task.encoding == "performance":
+        return performance.PromisedPerformance(), [_performance(promises, answers)]
     common = _remi(promises, task, score, programs)
     if windows is None:
-        rows = [common]
+        rows = [_after(common, answers)]
     else:
         rows = [
             dataclasses.replace(
                 common,
                 bars=len(window),
                 meters=tuple(int(bar[1] - FIRST[TIMESIG]) for bar in window),
-                **_from_bar(promises, score, common, windows[0][0], first, len(window)),
+                locks=() if locked is None else _locks(locked, score, first, len(window)),
+                **_of_bars(promises, common, windows[0][0], first, len(window)),
             )
             for first, window in windows
         ]
-    return PromisedRemi(promises.polyphony or 0), rows
+    return PromisedRemi(counts_voices=promises.polyphony is not None), rows
 
 
-def _performance(promises: Promises, task: Composes) -> performance.Bounds:
+def is_over(bounds: Any, promises: Promises, answer: Events) -> bool:
+    """Whether nothing has to go on from an answer within these bounds."""
+    if promises.length is None or not promises.length.amount:
+        return True
+    if isinstance(bounds, Bounds):
+        return int((answer == FIRST[BAR]).sum()) >= bounds.most_bars
+    return int(encodings.get("performance").waits[answer].sum()) >= bounds.steps
+
+
+def _performance(promises: Promises, answers: Sequence[Events]) -> performance.Bounds:
     bounds = performance.Bounds(_keys(promises, None)[0])
     if promises.key is not None:
         bounds = dataclasses.replace(bounds, classes=_classes(promises), share=math.ceil(promises.key.share * 1000))
     if promises.polyphony is not None:
         bounds = dataclasses.replace(bounds, polyphony=promises.polyphony)
     if promises.length is not None:
-        if promises.length.unit != "seconds" or isinstance(task, Infill):
-            raise ConfigError(
-                f"--length in {task.encoding} must be in seconds, and for music that is not filled in: it has no bars"
-            )
-        steps = math.ceil(promises.length.amount * STEPS_PER_SECOND)
+        if promises.length.unit != "seconds":
+            raise ConfigError("--length in performance must be in seconds: its music has no bars")
+        waits = encodings.get("performance").waits
+        steps = math.ceil(promises.length.amount * STEPS_PER_SECOND) - sum(int(waits[part].sum()) for part in answers)
         bounds = dataclasses.replace(bounds, steps=steps)
     return bounds
 
@@ -121,17 +138,36 @@ def _with_length(bounds: Bounds, promises: Promises, tempi: NDArray) -> Bounds:
     length = promises.length
     if length is None:
         return bounds
-    if length.unit == "bars":
-        return dataclasses.replace(bounds, bars=int(length.amount))
-    if length.unit == "phrases":
-        if length.amount:
-            return dataclasses.replace(bounds, bars=PHRASE * int(length.amount))
-        return dataclasses.replace(bounds, bars=PHRASE, phrase=PHRASE)
-    if not len(tempi):
-        raise ConfigError("--length in seconds needs music that says the tempo: promise bars")
-    seconds = METER_UNITS[bounds.meters[0]] / UNITS_PER_QUARTER * 60 / int(tempi[-1])
-    bars = max(1, math.ceil(length.amount / seconds - 1e-6))
-    return dataclasses.replace(bounds, bars=bars, hold_tempo=True)
+    if length.unit == "phrases" and not length.amount:
+        return dataclasses.replace(bounds, bars=PHRASE, growth=PHRASE)
+    bars, hold = int(length.amount) * (PHRASE if length.unit == "phrases" else 1), False
+    if length.unit == "seconds":
+        if not len(tempi):
+            raise ConfigError("--length in seconds needs music that says the tempo: promise bars")
+        seconds = METER_UNITS[bounds.meters[0]] / UNITS_PER_QUARTER * 60 / int(tempi[-1])
+        bars, hold = max(1, math.ceil(length.amount / seconds - 1e-6)), True
+    return dataclasses.replace(bounds, bars=1, growth=1, most_bars=bars, hold_tempo=hold)
+
+
+def _after(bounds: Bounds, answers: Sequence[Events]) -> Bounds:
+    """The bounds of an answer that goes on from others: chords and rhythm go on, and so do the voices that sound."""
+    if not answers:
+        return bounds
+    written = np.concatenate(answers)
+    bars = int((written == FIRST[BAR]).sum())
+    turn = bars % len(bounds.chords) if bounds.chords else 0
+    slots = tuple(sorted(slot._replace(bar=(slot.bar - bars) % bounds.rhythm_bars) for slot in bounds.slots))
+    parsed = parse(written)
+    notes = np.flatnonzero(parsed.kinds == DURATION)
+    ends = parsed.ticks[notes] + DURATIONS[parsed.values[notes]] * POSITION
+    line = int(parsed.bar_ticks[-1]) + int(METER_UNITS[parsed.bar_meters[-1]]) * UNIT
+    return dataclasses.replace(
+        bounds,
+        chords=bounds.chords[turn:] + bounds.chords[:turn],
+        slots=slots,
+        most_bars=bounds.most_bars - bars,
+        voices=tuple(int(end - line) for end in ends if end > line),
+    )
 
 
 def _keys(promises: Promises, programs: tuple[int, ...] | None) -> NDArray[np.bool_]:
@@ -176,12 +212,12 @@ def track_notes(name: str, score: Score, flag: str) -> NDArray[np.bool_]:
     return is_on_track
 
 
-def _from_bar(promises: Promises, score: Score, common: Bounds, begin: int, first: int, count: int) -> dict[str, Any]:
-    """What an answer is bound to that replaces bars from `first` on, of answers that begin with bar `begin`."""
+def _of_bars(promises: Promises, common: Bounds, begin: int, first: int, count: int) -> dict[str, Any]:
+    """The chords and the rhythm of an answer that replaces bars from `first` on, of answers that begin with `begin`."""
     fields: dict[str, Any] = {}
     if promises.chords:
-        shift = (first - begin) % len(common.chords)
-        fields["chords"] = common.chords[shift:] + common.chords[:shift]
+        turn = (first - begin) % len(common.chords)
+        fields["chords"] = common.chords[turn:] + common.chords[:turn]
     elif common.chords:
         chords = [
             common.chords[bar] if bar < len(common.chords) else (NO_CHORD,) for bar in range(first, first + count)
@@ -189,14 +225,12 @@ def _from_bar(promises: Promises, score: Score, common: Bounds, begin: int, firs
         fields["chords"] = tuple(chords)
     if common.slots:
         here = [slot for slot in common.slots if first <= slot.bar < first + count]
-        fields["slots"] = tuple(slot._replace(bar=slot.bar - first) for slot in here)
-        fields["rhythm_bars"] = count
         if not here:
             raise ConfigError(
                 f"--rhythm_of {promises.rhythm_of}: the track has no notes in bars {first + 1}-{first + count}"
             )
-    if promises.lock:
-        fields["locks"] = locks(promises.lock, score, first, count)
+        fields["slots"] = tuple(slot._replace(bar=slot.bar - first) for slot in here)
+        fields["rhythm_bars"] = count
     return fields
 
 
@@ -234,29 +268,34 @@ def _rhythm_of(name: str, score: Score) -> tuple[tuple[Slot, ...], int]:
     return tuple(slots), bars
 
 
-def locked_notes(parts: Sequence[Part], score: Score) -> NDArray[np.bool_]:
-    """True [notes] for the notes of some bars of some tracks. Raises ConfigError for a part without notes."""
-    edges = np.append(score.bars()[0], np.iinfo(np.int64).max)
-    locked = np.zeros(len(score.notes), bool)
+def note_bars(score: Score) -> NDArray[np.int64]:
+    """The bar, from 0, in which remi writes each note of a score: int64 [notes]."""
+    edges, _ = lay_bars(score)
+    return place(score.notes["onset"], score.ticks_per_quarter, edges)[0]
+
+
+def notes_of_parts(parts: Sequence[Part], score: Score, flag: str) -> NDArray[np.bool_]:
+    """True [notes] for the notes of some bars of some tracks. Raises ConfigError for what the music does not have."""
+    chosen = np.zeros(len(score.notes), bool)
+    bars = note_bars(score) if len(score.notes) else np.empty(0, np.int64)
     for part in parts:
-        notes = track_notes(part.track, score, "lock") if part.track else np.ones(len(score.notes), bool)
+        notes = track_notes(part.track, score, flag) if part.track else np.ones(len(score.notes), bool)
         if part.first is not None and part.last is not None:
-            if part.first > len(edges) - 1:
-                raise ConfigError(f"--lock bars {part.first}-{part.last}: the music has {len(edges) - 1} bars")
-            onsets = score.notes["onset"]
-            notes &= (onsets >= edges[part.first - 1]) & (onsets < edges[min(part.last, len(edges) - 1)])
-        locked |= notes
-    return locked
+            if part.first > bars.max(initial=-1) + 1:
+                raise ConfigError(
+                    f"--{flag} bars {part.first}-{part.last}: the music has {bars.max(initial=-1) + 1} bars"
+                )
+            notes = notes & (bars >= part.first - 1) & (bars < part.last)
+        chosen |= notes
+    return chosen
 
 
-def locks(parts: Sequence[Part], score: Score, first: int, count: int) -> tuple[Lock, ...]:
-    """The notes of some parts that begin in bars of the score (from `first` on, `count` of them), as remi lays them."""
+def _locks(locked: NDArray[np.bool_], score: Score, first: int, count: int) -> tuple[Lock, ...]:
+    """The locked notes that begin in `count` bars of the score from `first` on, as remi lays them."""
     laid = lay_notes(score)
-    is_locked = locked_notes(parts, score)[laid.notes]
     notes = score.notes[laid.notes]
-    here = np.flatnonzero(is_locked & (laid.bars >= first) & (laid.bars < first + count))
     result = []
-    for index in here.tolist():
+    for index in np.flatnonzero(locked[laid.notes] & (laid.bars >= first) & (laid.bars < first + count)).tolist():
         bar, program = int(laid.bars[index]), int(notes["program"][index])
         length = min(int(laid.lengths[index]), int(laid.room[index]))
         duration = 0 if program == DRUMS else int(np.searchsorted(DURATIONS, length, side="right")) - 1

@@ -5,6 +5,7 @@ What a model says about music is asked in `labels` (labels) and `embed` (vectors
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from t5music import files
 from t5music.inference import output_files, playing
 from t5music.inference.given_music import given_music
 from t5music.inference.player import page
-from t5music.inference.promises import NOTHING, Promises
+from t5music.inference.promises import NOTHING, Part, Promises
 from t5music.inference.question import ask
 from t5music.inference.result import Result
 from t5music.inference.trained_model import load
@@ -32,6 +33,7 @@ def generate(
     task: str | None = None,
     output: str | None = None,
     region: tuple[float, float] | None = None,
+    infill: Sequence[Part] = (),
     caption: str | None = None,
     style: str | None = None,
     promises: Promises = NOTHING,
@@ -53,6 +55,7 @@ def generate(
         output: the file to write: MIDI or MusicXML by its name; or sound or sheet music, beside which there is MIDI
             then; or a page (.html), which holds all variants. Named after `file` and the task if None.
         region: (begin, end) in seconds, for tasks that fill a gap.
+        infill: bars and tracks to fill in, one after the other, in place of `region`.
         caption: for tasks that compose by a description.
         style: of the new music, one of those of the model's tasks; the style that the file has if None.
         promises: what the new notes are bound to.
@@ -79,7 +82,17 @@ def generate(
     given = given_music(file) if file is not None else None
     font = playing.font_for(sound_font, None if given is None else given.score) if sound or sound_font else None
     trained = load(model_dir, checkpoint)
-    question = ask(trained, given, model_dir, task=task, region=region, caption=caption, style=style, promises=promises)
+    question = ask(
+        trained,
+        given,
+        model_dir,
+        task=task,
+        region=region,
+        infill=infill,
+        caption=caption,
+        style=style,
+        promises=promises,
+    )
     paths = output_files.outputs(
         output or f"{question.stem}_{question.task.kind}.mid", file, variants, sound=sound, force=force
     )

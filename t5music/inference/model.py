@@ -20,6 +20,7 @@ from t5music.inference import embed, labels, pretrained, question, trained_model
 from t5music.inference.bars import Bars
 from t5music.inference.given_music import Source, given_music
 from t5music.inference.promises import Promises
+from t5music.inference.promises import parts as promises_parts
 from t5music.inference.question import Question
 from t5music.inference.result import Result
 from t5music.inference.trained_model import TrainedModel
@@ -45,7 +46,7 @@ def load(model: str | os.PathLike[str] | None = None, checkpoint: str | int = se
 
 
 class Model:
-    """A trained model, and what it can be request.
+    """A trained model, and what it can be asked.
 
     Music is given as a path, as the bytes of a file, or as a Score. What is written comes back as a `Result`.
 
@@ -62,7 +63,7 @@ class Model:
 
     @property
     def kinds(self) -> list[str]:
-        """What the model can be request: kinds of tasks, each once, such as "continue", "infill" and "classify"."""
+        """What the model can be asked: kinds of tasks, each once, such as "continue", "infill" and "classify"."""
         kinds = (Composes, Classify, LabelNotes)
         return list(dict.fromkeys(task.kind for task in self.trained.tasks.values() if isinstance(task, kinds)))
 
@@ -83,18 +84,21 @@ class Model:
     # ---------------------------------------------------------------------------------------------- new music
 
     def continue_(self, music: Source, **settings: Any) -> Result:
-        """Goes on where the music ends; settings as of `ask` and of `answering.decoding_settings`, and `seed`."""
+        """Goes on where the music ends; settings as of `ask` and of `decoding_settings`, and `seed`."""
         return self.write(music, task="continue", **settings)
 
-    def infill(self, music: Source, region: tuple[float, float] | None = None, **settings: Any) -> Result:
+    def infill(
+        self, music: Source, region: tuple[float, float] | None = None, *, parts: str | None = None, **settings: Any
+    ) -> Result:
         """Writes a part of the music anew.
 
         Args:
             music: the music.
             region: (begin, end) of the part in seconds; the middle if None.
+            parts: bars and tracks in place of a region, such as "piano bars 5-8, bass".
             settings: as of `continue_`.
         """
-        return self.write(music, task="infill", region=region, **settings)
+        return self.write(music, task="infill", region=region, parts=parts, **settings)
 
     def accompany(self, music: Source, **settings: Any) -> Result:
         """Adds the other parts to a melody; settings as of `continue_`."""
@@ -126,6 +130,7 @@ class Model:
         *,
         task: str | None = None,
         region: tuple[float, float] | None = None,
+        parts: str | None = None,
         caption: str | None = None,
         style: str | None = None,
         name: str | None = None,
@@ -137,6 +142,7 @@ class Model:
             music: a path, bytes or a Score; None for tasks that need no music.
             task: one of the model's tasks, or its kind; the one that fits if None.
             region: (begin, end) in seconds, for tasks that fill a gap.
+            parts: bars and tracks to fill in, in place of a region; as of `infill`.
             caption: for tasks that compose by a description.
             style: one of `styles`; the one that the music has if None.
             name: what music is called that is given as bytes or as a Score.
@@ -154,6 +160,7 @@ class Model:
             self.name,
             task=task,
             region=region,
+            infill=promises_parts(parts) if parts else (),
             caption=caption,
             style=style,
             promises=Promises.from_text(**promises),

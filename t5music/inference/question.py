@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music.data.examples import Answer, Composes
-from t5music.inference import placement, requests
-from t5music.inference.answering import answer
+from t5music.data.examples import Answer, Composes, Infill
+from t5music.errors import ConfigError
+from t5music.inference import gaps, placement, requests
+from t5music.inference.answers import answer
 from t5music.inference.given_music import GivenMusic
-from t5music.inference.promises import NOTHING, Promises
+from t5music.inference.promises import NOTHING, Part, Promises
 from t5music.inference.result import Result
 from t5music.inference.trained_model import TrainedModel
 from t5music.music import encodings, midi
@@ -32,6 +34,7 @@ class Question:
         score: its notes; none without music.
         name: the music's name in errors.
         stem: what the files of the answers are named after.
+        infill: bars and tracks to fill in; () for what the task fills in.
         programs: that new notes may have; None for all.
         promises: what new notes are bound to beside their programs.
         remarks: what the person should know, a sentence each.
@@ -43,38 +46,61 @@ class Question:
     score: Score
     name: str
     stem: str
+    infill: tuple[Part, ...]
     programs: tuple[int, ...] | None
     promises: Promises
     remarks: tuple[str, ...]
 
     def write(self, *, seed: int = 0, **sampling: Any) -> Result:
         """Answers, with what is drawn by a seed; `sampling` as of `decoding_settings`."""
-        settings = {**self.settings(seed), **sampling}
-        return self.result(answer(self.trained, self.task, self.score, self.name, **settings), seed)
-
-    def settings(self, seed: int) -> dict[str, Any]:
-        """What `decoding_settings` takes of a question and a seed."""
-        return {"seed": seed, "programs": self.programs, "promises": self.promises}
+        if isinstance(self.task, Infill) and (self.infill or self.promises.lock):
+            return self._described(self._filled(self.task, seed, sampling), seed)
+        bound: dict[str, Any] = {"programs": self.programs, "promises": self.promises}
+        return self.result(answer(self.trained, self.task, self.score, self.name, seed=seed, **bound, **sampling), seed)
 
     def result(self, music: Answer, seed: int) -> Result:
         """What the person gets of an answer: their own file with the new notes in it, or new music."""
+        if self.given is not None and self.task.extends:
+            result = put_into_file(self.given.midi, self.given.name, self.given.score, music, self.task, self.programs)
+        else:
+            data, kept = midi.to_bytes(music.score), len(music.prompt.notes)
+            result = Result(data, music.score, music.is_new, kept, repairs=music.repairs)
+        return self._described(result, seed)
+
+    def _described(self, result: Result, seed: int) -> Result:
+        """A result with what is to be known of it."""
         source = None
         if self.given is not None:
             source = None if isinstance(self.given.source, Score | bytes) else str(self.given.source)
-        if self.given is not None and self.task.extends:
-            result = _extended(self.given, music, self.task, self.programs)
-        else:
-            result = Result(midi.to_bytes(music.score), music.score, music.is_new, len(music.prompt.notes))
         remarks = tuple(dict.fromkeys([*self.remarks, *result.remarks]))
         return dataclasses.replace(
-            result,
-            remarks=remarks,
-            kind=self.task.kind,
-            stem=self.stem,
-            seed=seed,
-            repairs=music.repairs,
-            source=source,
+            result, remarks=remarks, kind=self.task.kind, stem=self.stem, seed=seed, source=source
         )
+
+    def _filled(self, task: Infill, seed: int, sampling: dict[str, Any]) -> Result:
+        """The person's file with gaps filled in, one after the other, each between what is there by then."""
+        assert self.given is not None
+        trained, promises, name = self.trained, self.promises, self.name
+        data, score, tracks = self.given.midi, self.score, len(self.score.track_names)
+        remarks: list[str] = []
+        repairs = 0
+        for gap in gaps.of_parts(self.infill, score) if self.infill else [gaps.Gap(0, 0)]:
+            stays = gaps.locked(gap, promises.lock, score)
+            programs = promises.instruments or tuple(np.unique(score.notes["program"][~stays]).tolist())
+            if not programs:
+                raise ConfigError("--lock: all tracks are locked, and none is left to be filled in")
+            room = min(trained.lengths["targets"], sampling.get("words") or trained.lengths["targets"])
+            for piece in gaps.windows(gap, task, score, stays, room) if self.infill else [task]:
+                stays = gaps.locked(gap, promises.lock, score)
+                here, _ = requests.fitted(trained, piece, score, name)
+                bound: dict[str, Any] = {"programs": programs, "promises": promises, "locked": stays}
+                music = answer(trained, here, score, name, seed=seed, **bound, **sampling)
+                result = put_into_file(data, name, score, music, here, programs, stays)
+                remarks += result.remarks
+                repairs += music.repairs
+                data, score = result.data, midi.read(result.data)
+        is_new = score.notes["track"] >= tracks
+        return Result(data, score, is_new, int((~is_new).sum()), tuple(remarks), repairs=repairs)
 
 
 def ask(
@@ -84,6 +110,7 @@ def ask(
     *,
     task: str | None = None,
     region: tuple[float, float] | None = None,
+    infill: Sequence[Part] = (),
     caption: str | None = None,
     style: str | None = None,
     promises: Promises = NOTHING,
@@ -95,32 +122,53 @@ def ask(
         MidiError: music that gives nothing to ask.
     """
     score = None if given is None else given.score
+    if (infill or promises.lock) and task is None:
+        task = Infill.kind
     chosen, style_remarks = requests.choose(
         trained, task, model_dir, score, region=region, caption=caption, style=style
     )
+    if infill and not isinstance(chosen, Infill):
+        raise ConfigError(f"--infill does not go with {chosen.kind}")
+    if promises.lock and not isinstance(chosen, Infill):
+        raise ConfigError(f"--lock does not go with {chosen.kind}: it is for music that is filled in")
     name, stem = (given.name, given.stem) if given is not None and chosen.needs_music else (chosen.kind, "music")
     score = score if score is not None else Score(480, np.empty(0, NOTE))
-    chosen, remarks = requests.fitted(trained, chosen, score, name)
     promises.require_meaning(chosen.encoding)
+    remarks: list[str] = []
+    if not infill:
+        chosen, remarks = requests.fitted(trained, chosen, score, name)
     programs = requests.programs(promises.instruments, chosen, score)
-    return Question(trained, chosen, given, score, name, stem, programs, promises, (*style_remarks, *remarks))
+    return Question(
+        trained, chosen, given, score, name, stem, tuple(infill), programs, promises, (*style_remarks, *remarks)
+    )
 
 
-def _extended(given: GivenMusic, music: Answer, task: Composes, programs: tuple[int, ...] | None) -> Result:
-    """The person's file with the new notes of an answer in it."""
-    score = given.score
+def put_into_file(
+    data: bytes,
+    name: str,
+    score: Score,
+    music: Answer,
+    task: Composes,
+    programs: tuple[int, ...] | None,
+    locked: NDArray[np.bool_] | None = None,
+) -> Result:
+    """A person's file with the new notes of an answer in it; notes that are locked (True [notes]) stay."""
     placed = placement.place(score, music, encodings.get(task.encoding))
+    removal = placed.removal
+    if removal is not None and locked is not None:
+        removal = removal._replace(spared=score.notes[locked])
     inserted = insertion.insert(
-        given.midi,
+        data,
         _played_by(placed.notes, programs),
         label=f"t5music {task.kind.replace('_', ' ')}",
-        removal=placed.removal,
-        name=given.name,
+        removal=removal,
+        name=name,
     )
     notes = score.notes
-    if (removal := placed.removal) is not None:
+    if removal is not None:
         replaced = (notes["onset"] >= removal.first) & (notes["onset"] < removal.last)
-        notes = notes[~(replaced & (removal.drums | (notes["program"] != DRUMS)))]
+        replaced &= removal.drums | (notes["program"] != DRUMS)
+        notes = notes[~replaced if locked is None else ~replaced | locked]
     tracks = len(score.track_names)
     added = inserted.notes.copy()
     added["track"] += tracks
@@ -128,7 +176,8 @@ def _extended(given: GivenMusic, music: Answer, task: Composes, programs: tuple[
     whole = dataclasses.replace(
         score, notes=np.concatenate([notes, added]), track_names=(*score.track_names, *instruments)
     )
-    return Result(inserted.data, whole, whole.notes["track"] >= tracks, len(notes), tuple(inserted.remarks))
+    is_new = whole.notes["track"] >= tracks
+    return Result(inserted.data, whole, is_new, len(notes), tuple(inserted.remarks), repairs=music.repairs)
 
 
 def _played_by(notes: NDArray, programs: tuple[int, ...] | None) -> NDArray:

@@ -16,7 +16,7 @@ from t5music.data.store.token_store import TRAIN, TokenStore
 from t5music.data.vocabulary import Ids, Vocabulary
 from t5music.errors import T5MusicError
 from t5music.inference import requests
-from t5music.inference.answering import answer
+from t5music.inference.answers import answer
 from t5music.inference.trained_model import TrainedModel
 from t5music.model.network import T5
 from t5music.music import encodings, midi, pianoroll

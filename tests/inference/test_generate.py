@@ -18,7 +18,7 @@ from t5music.corpora.base import Piece
 from t5music.data.examples import Accompany, Continue, Improvise, Infill
 from t5music.data.examples.classification import evenly
 from t5music.errors import ConfigError, MidiError
-from t5music.inference import answering, output_files, placement, requests, trained_model
+from t5music.inference import answers, output_files, placement, requests, trained_model
 from t5music.model import decoding
 from t5music.music import encodings, midi, music_files, musicxml
 from t5music.music.midi.insertion import insert
@@ -254,10 +254,10 @@ def test_pictures_collide_with_nothing(tmp_path):
 def test_an_answer_that_fills_its_room_ends_with_a_whole_note():
     trained, score = tiny_models.trained(TASKS), tiny_models.band(bars=2)
     for seed in range(3):
-        music = answering.answer(trained, TASKS["improvise"], score, "x", seed=seed, programs=(0, 40))
+        music = answers.answer(trained, TASKS["improvise"], score, "x", seed=seed, programs=(0, 40))
         assert music.repairs == 0
         assert set(music.score.notes["program"].tolist()) <= {0, 40}
-        assert answering.answer(trained, TASKS["continue"], score, "x", seed=seed, words=8).is_new.any()
+        assert answers.answer(trained, TASKS["continue"], score, "x", seed=seed, words=8).is_new.any()
 
 
 def test_of_several_styles_the_one_in_which_the_music_is_likeliest(monkeypatch):

@@ -12,7 +12,7 @@ from small_scores import tune
 
 from t5music.cli.main import main
 from t5music.data.examples import Harmonise, Infill
-from t5music.inference import answering, requests
+from t5music.inference import answers, requests
 from t5music.inference.trained_model import load
 from t5music.music import encodings, midi
 from t5music.music.encodings.satb.grid import REST, to_grid
@@ -62,7 +62,7 @@ def test_what_is_given_of_an_answer_stands_in_it(run: str, melody: Path):
             seen.extend(answers)
             return super().music(score, answers)
 
-    answer = answering.answer(trained, Spy(**dataclasses.asdict(task)), score, "melody")
+    answer = answers.answer(trained, Spy(**dataclasses.asdict(task)), score, "melody")
     grid = to_grid(score)
     assert len(seen) == 2
     for words, begin in zip(seen, (0, 12), strict=True):

@@ -59,6 +59,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar=("BEGIN", "END"),
         help="the part to fill in, in seconds (default: the middle)",
     )
+    parser.add_argument(
+        "--infill",
+        nargs="+",
+        metavar="PART",
+        help="bars and tracks to fill in, one after the other: 'bars 5-8', 'piano bars 5-8', bass",
+    )
     parser.add_argument("--caption", metavar="TEXT", help="a description of the music to compose")
     parser.add_argument(
         "--style",
@@ -109,6 +115,14 @@ def _add_promises(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _gaps(flags: argparse.Namespace) -> tuple[promises.Part, ...]:
+    """The parts of --infill. Raises ConfigError for one that cannot be read."""
+    try:
+        return promises.parts(", ".join(flags.infill)) if flags.infill else ()
+    except ConfigError as error:
+        raise ConfigError(f"--infill {error}") from error
+
+
 def _check(flags: argparse.Namespace) -> promises.Promises:
     """Returns the promises. Raises ConfigError for values that no model and no file can make right."""
     last = flags.seed + flags.variants - 1
@@ -119,8 +133,11 @@ def _check(flags: argparse.Namespace) -> promises.Promises:
     if flags.region and not flags.region[0] < flags.region[1]:
         begin, end = flags.region
         raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
-    if flags.region and not flags.midi:
-        raise ConfigError("--region needs a MIDI file or a score to fill in")
+    if (flags.region or flags.infill) and not flags.midi:
+        raise ConfigError(f"--{'region' if flags.region else 'infill'} needs a MIDI file or a score to fill in")
+    if flags.region and flags.infill:
+        raise ConfigError("--region and --infill both say what to fill in: give one of them")
+    _gaps(flags)
     has_sound = flags.sound
     if flags.output is not None:
         from t5music.inference import output_files
@@ -147,6 +164,7 @@ def run(flags: argparse.Namespace) -> None:
         task=flags.task,
         output=flags.output,
         region=tuple(flags.region) if flags.region else None,
+        infill=_gaps(flags),
         caption=flags.caption,
         style=flags.style,
         promises=bound,

@@ -135,6 +135,14 @@ class Infill(Composes):
         events, first, _ = self._gap(score)
         return [events[:first]]
 
+    def without_gap(self, score: Score, stays: NDArray[np.bool_]) -> Score:
+        """The score with those of its notes alone in the gap that stay (True [notes]), as `music` has its prompt."""
+        encoding = encodings.get(self.encoding)
+        events, first, last = self._gap(score)
+        begin, end = (len(bars_of(events[:edge])) for edge in (first, last))
+        staying = bars_of(encoding.encode(score.with_notes(score.notes[stays])))[begin:end]
+        return encoding.decode(encoding.replace(events, first, last, np.concatenate([events[:0], *staying]))).score
+
     def windows(self, score: Score) -> list[tuple[int, list[NDArray[np.int32]]]] | None:
         """The bars of the gap; None in an encoding without bars."""
         if not isinstance(encodings.get(self.encoding), Remi):

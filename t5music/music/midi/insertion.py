@@ -11,7 +11,7 @@ as the standard has them are written anew, with every event that could be read. 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,12 +22,12 @@ from t5music.errors import MidiError
 from t5music.music.instruments import instrument_name
 from t5music.music.midi import chunks as midi_chunks
 from t5music.music.midi import repair, variable_length
-from t5music.music.midi.channel_use import ChannelUse
+from t5music.music.midi.channel_use import ChannelUse, Strike
 from t5music.music.midi.chunks import Chunks
 from t5music.music.midi.limits import Limits
 from t5music.music.midi.track_events import END_OF_TRACK, TrackEvent, read_track, without
 from t5music.music.midi.writer import DRUM_CHANNEL, END_OF_TICKS, track_chunk
-from t5music.music.score import PEDAL
+from t5music.music.score import DRUMS, PEDAL
 
 HARMLESS = ("RIFF wrapper", "bytes before the header", "bytes after the last track")  # the tracks are not touched by it
 MAX_FILE_TRACKS = 0xFFFF
@@ -40,11 +40,13 @@ class Removal(NamedTuple):
         first: the first tick.
         last: the tick after the last one.
         drums: whether percussion (channel 10) is taken away, too.
+        spared: NOTE [notes], of the score that `read` gives; these stay. None for none.
     """
 
     first: int
     last: int
     drums: bool = True
+    spared: NDArray | None = None
 
 
 class Inserted(NamedTuple):
@@ -85,6 +87,7 @@ def insert(data: bytes, notes: NDArray, *, label: str, removal: Removal | None =
             for strike in use.strikes
             if removal.first <= strike.onset < removal.last and (removal.drums or strike.channel != DRUM_CHANNEL)
         ]
+        strikes = _not_spared(strikes, removal.spared)
         use.forget(strikes)
         gone = {event for strike in strikes for event in (strike.on, strike.off) if event is not None}
         for track, events in enumerate(tracks):
@@ -108,6 +111,26 @@ def insert(data: bytes, notes: NDArray, *, label: str, removal: Removal | None =
     else:
         body, rest = b"".join(b"MTrk" + len(body).to_bytes(4, "big") + body for body in bodies), b""
     return Inserted(header + body + b"".join(new_chunks) + rest, names, remarks, written)
+
+
+def _not_spared(strikes: list[Strike], spared: NDArray | None) -> list[Strike]:
+    """The strikes that are not among the notes to spare; of several that begin alike, the one with its end stays."""
+    if spared is None:
+        return strikes
+    ends: defaultdict[tuple[int, int, bool], list[int]] = defaultdict(list)
+    for note in spared:
+        begin = int(note["onset"])
+        ends[begin, int(note["pitch"]), int(note["program"]) == DRUMS].append(begin + int(note["duration"]))
+    alike: defaultdict[tuple[int, int, bool], list[Strike]] = defaultdict(list)
+    for strike in strikes:
+        alike[strike.onset, strike.key, strike.channel == DRUM_CHANNEL].append(strike)
+    removed: list[Strike] = []
+    for place, candidates in alike.items():
+        for end in ends[place]:
+            if candidates:
+                candidates.remove(min(candidates, key=lambda strike: abs(strike.end - end)))
+        removed += candidates
+    return removed
 
 
 def _tracks(chunks: Chunks, name: str) -> tuple[list[bytes], list[Sequence[TrackEvent]], list[str], bool]:

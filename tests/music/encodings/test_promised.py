@@ -65,7 +65,7 @@ def remi_bounds(draw: st.DrawFn) -> Bounds:
         rhythm_bars=1 if slots else 0,
         locks=tuple(locks),
         bars=bars,
-        phrase=4 if bars == 4 and draw(st.booleans()) else 0,
+        growth=bars if bars < 9 and not locks and draw(st.booleans()) else 0,
         meters=meters,
         hold_tempo=draw(st.booleans()),
     )
@@ -125,8 +125,8 @@ def check_remi(events: np.ndarray, prompt: np.ndarray, bounds: Bounds) -> None:
                 notes[-1] = (*notes[-1][:5], notes[-1][4] + int(value) * POSITION)
     if bounds.bars < 1 << 20:
         assert bar + 1 >= bounds.bars
-        assert bounds.phrase or bar + 1 == bounds.bars
-        assert not bounds.phrase or (bar + 1) % bounds.phrase == 0
+        assert bounds.growth or bar + 1 == bounds.bars
+        assert not bounds.growth or (bar + 1) % bounds.growth == 0
     for number, each in enumerate(meters):
         given = bounds.meters[min(number, len(bounds.meters) - 1)] if bounds.meters else meters[0]
         assert each == given
@@ -164,7 +164,7 @@ def check_remi(events: np.ndarray, prompt: np.ndarray, bounds: Bounds) -> None:
 @settings(max_examples=30)
 @given(bounds=remi_bounds(), prompt=st.sampled_from(PROMPTS), room=st.integers(20, 260), seed=st.integers(0, 999))
 def test_any_words_of_promised_remi_keep_any_bounds(bounds, prompt, room, seed):
-    rules, events = PromisedRemi(bounds.polyphony), REMI.from_text(prompt)
+    rules, events = PromisedRemi(bounds.polyphony > 0), REMI.from_text(prompt)
     try:
         state = rules.after([events], room, [bounds])
     except ConfigError:
@@ -177,7 +177,7 @@ def test_any_words_of_promised_remi_keep_any_bounds(bounds, prompt, room, seed):
 @settings(max_examples=5)
 @given(rows=st.lists(remi_bounds(), min_size=2, max_size=2), voices=st.sampled_from([0, 3]), seed=st.integers(0, 99))
 def test_promised_remi_is_the_same_in_jax(rows, voices, seed):
-    rules, rng = PromisedRemi(voices), np.random.default_rng(seed)
+    rules, rng = PromisedRemi(voices > 0), np.random.default_rng(seed)
     rows = [type(each)(**{**vars(each), "polyphony": voices}) for each in rows]
     try:
         state = rules.after([REMI.from_text(PROMPTS[1])] * 2, 200, rows)
@@ -245,7 +245,7 @@ def test_any_words_of_promised_performance_keep_any_bounds(bounds, room, held, s
             sounding.remove(int(value))
         elif kind == "TIME_SHIFT":
             steps += int(value)
-    assert steps == bounds.steps or bounds.steps == performance.UNBOUNDED_STEPS
+    assert steps <= bounds.steps
 
 
 @settings(max_examples=5)
@@ -281,4 +281,4 @@ def keys(*spans: tuple[int, int, int]) -> np.ndarray:
 )  # fmt: skip
 def test_what_can_never_be_met_is_refused_by_name(bounds, room, message):
     with pytest.raises(ConfigError, match=message):
-        PromisedRemi(bounds.polyphony).after([[]], room, [bounds])
+        PromisedRemi(bounds.polyphony > 0).after([[]], room, [bounds])

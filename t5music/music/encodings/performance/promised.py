@@ -1,7 +1,7 @@
 """Promised performance: the grammar of performance with bounds on every new note, for NumPy and JAX alike.
 
-How a dead end is seen ahead: a VELOCITY is legal only where a note may follow, and where the length is promised and the
-room is as small as the shifts and NOTE_OFFs that are still owed, only these are written.
+How a dead end is seen ahead: a VELOCITY is legal only where a note may follow. Where the room ends before the promised
+length is over, the answer ends with it, and another one has to go on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from t5music.errors import ConfigError
 from t5music.music.encodings.grammar import Array, Promised, int32s
-from t5music.music.encodings.performance.encoding import MAX_SHIFT, Performance
+from t5music.music.encodings.performance.encoding import Performance
 from t5music.music.encodings.performance.grammar import (
     ON,
     PITCHES,
@@ -41,7 +41,7 @@ class Bounds:
         classes: bool [12], the pitch classes of the key.
         share: of the notes that are in the key, at least, in thousandths.
         polyphony: notes that sound at once, at most; those of the prompt that sound on count.
-        steps: of 10 ms that the answer lasts; UNBOUNDED_STEPS for any length.
+        steps: of 10 ms that the answer lasts, at most; UNBOUNDED_STEPS for any length.
     """
 
     pitches: NDArray[np.bool_]
@@ -86,7 +86,7 @@ class PromisedPerformance(Promised):
             if not (bounds.pitches & bounds.classes[CLASS_OF]).any():
                 raise ConfigError("--key and --range cannot both be kept: together they leave no note")
         zero = int32s(batch, 0)
-        state = State(
+        return State(
             words,
             int32s(batch, [bounds.steps for bounds in rows]),
             zero,
@@ -96,31 +96,14 @@ class PromisedPerformance(Promised):
             np.stack([bounds.pitches for bounds in rows]),
             np.stack([bounds.classes[CLASS_OF] for bounds in rows]),
         )
-        for owed, limit in zip(
-            _owed(state, np).tolist(), np.broadcast_to(np.asarray(room), batch).tolist(), strict=True
-        ):
-            if owed > limit:
-                raise ConfigError(
-                    f"--length cannot be kept: it takes up to {owed} words and an answer of this model has {limit}: "
-                    "promise less"
-                )
-        return state
 
     def allowed(self, state: State, xp: Any) -> Array:
         words = state.words
         kinds, values = TABLE[:-1, 0], TABLE[:-1, 1]
-        # In what is left of the room once a note is written, with its velocity and its end.
-        spare = words.room - _owed(state, xp)
-        note = (words.open < state.polyphony) & (state.steps > 0) & ((spare >= 3) | (words.last == STATED))
-        stuck = (
-            (words.last == SHIFT) & (words.open <= 0) & (state.steps < UNBOUNDED_STEPS)
-        )  # only a note lets time go on
-        note = note | (stuck & (state.steps > 0) & (words.open < state.polyphony))
+        note = (words.open < state.polyphony) & (state.steps > 0)
         out = (state.in_key * 1000 >= state.share * (state.notes + 1))[:, None]
         struck = state.pitches & (state.classes | out) & note[:, None]  # [batch, 128]
-        # A shift that is neither the longest nor the last costs a word more than is owed.
-        exact = (values == MAX_SHIFT) | (values == state.steps[:, None]) | (spare[:, None] >= 5)
-        shift = (values <= state.steps[:, None]) & exact
+        shift = values <= state.steps[:, None]
         legal = xp.where(kinds == ON, struck[:, np.where(kinds == ON, values, 0)], True)
         legal = legal & xp.where(kinds == SHIFT, shift, True)
         return self._rules.allowed(words, xp) & legal & ((kinds != STATED) | xp.any(struck, axis=1)[:, None])
@@ -140,14 +123,4 @@ class PromisedPerformance(Promised):
         )
 
     def end(self, state: State, xp: Any) -> Array:
-        over = (state.steps <= 0) | (state.steps >= UNBOUNDED_STEPS)
-        return self._rules.end(state.words, xp) & over
-
-
-def _owed(state: State, xp: Any) -> Array:
-    """int [batch], the words it takes to the end of the length: shifts, NOTE_OFFs, and a note where time is stuck."""
-    words = state.words
-    bounded = state.steps < UNBOUNDED_STEPS
-    shifts = xp.where(bounded, -(-state.steps // MAX_SHIFT), 0)
-    stuck = bounded & (state.steps > 0) & (words.last == SHIFT) & (words.open <= 0)
-    return shifts + words.open + 3 * stuck + 2 * (words.last == STATED) + (words.last == ON) * ~bounded + 1 * bounded
+        return self._rules.end(state.words, xp)

@@ -23,6 +23,9 @@ NEVER = 1 << 28  # a tick or a bar that never comes
 CLASSES = 12
 PITCHES = 128
 MOST_HELD = 1 << 10
+MOST_VOICES = 32  # that may be promised to sound at once
+# Tables are made a multiple of these long, so that few shapes of them are compiled.
+BARS, CHORDS, LOCKS = 16, 4, 64
 
 
 class Lock(NamedTuple):
@@ -72,9 +75,12 @@ class Bounds:
         rhythm_bars: how many bars the rhythm has.
         locks: the notes that must be there, in the order of their words.
         bars: of the answer; UNBOUNDED_BARS for any number.
-        phrase: bars of a phrase, with which the answer ends when there is no room for one more; 0 for none.
+        growth: by how many bars the answer goes on, again and again, where there is room for them; 0 for none.
+        most_bars: that it may grow to.
         meters: indices into METERS, of each bar; the last one holds on; () for one that the model chooses and holds.
         hold_tempo: whether the tempo stays once it is there.
+        voices: by how many ticks earlier new notes, of an answer that this one goes on from, sound beyond its first bar
+            line.
     """
 
     keys: NDArray[np.bool_]
@@ -90,9 +96,11 @@ class Bounds:
     rhythm_bars: int = 0
     locks: tuple[Lock, ...] = ()
     bars: int = UNBOUNDED_BARS
-    phrase: int = 0
+    growth: int = 0
+    most_bars: int = UNBOUNDED_BARS
     meters: tuple[int, ...] = ()
     hold_tempo: bool = False
+    voices: tuple[int, ...] = ()
 
     def places(self, meter: int) -> int:
         """How many positions of a bar of this meter notes may begin at."""
@@ -154,16 +162,16 @@ def _fewest(bounds: Bounds) -> int:
     """How many pitched notes may begin wherever notes may, at least. Raises ConfigError for a chord without any."""
     keys = _unlocked(bounds)[:DRUMS]
     by_class = np.bincount(np.arange(PITCHES) % CLASSES, keys.sum(axis=0), CLASSES).astype(int)
-    drums = bool(bounds.keys[DRUMS].any())
+    drums_alone = bool(bounds.keys[DRUMS].any() and not bounds.keys[:DRUMS].any())
     inside = int(by_class[bounds.classes].sum())
-    if not inside and not drums:
+    if not inside and not drums_alone:
         raise ConfigError("--key, --range and --instruments cannot all be kept: together they leave no note")
     fewest = inside
     for number, bar in enumerate(bounds.chords, 1):
         for chord in bar:
             both = [step for step in chord if bounds.classes[step]]
             count = int(by_class[both].sum())
-            if not count and not drums:
+            if not count and not drums_alone:
                 raise ConfigError(
                     f"--chords, --key and --range cannot all be kept: together they leave no note for bar {number} of "
                     "the chords"
@@ -182,6 +190,7 @@ class Tables(NamedTuple):
     grid: Array  # bool [batch, 144]
     least: Array
     most: Array
+    polyphony: Array
     held: Array
     chords: Array  # bool [batch, bars, chords, 12]
     chord_counts: Array  # int32 [batch, bars], of which the first so many of a bar's chords are
@@ -195,7 +204,8 @@ class Tables(NamedTuple):
     meters: Array  # int32 [batch, bars]; -1: the one that holds
     meter_bars: Array
     meter_is_free: Array  # bool [batch, meters], those that a model may choose
-    phrase: Array
+    growth: Array
+    most_bars: Array
     hold_tempo: Array  # bool
 
 
@@ -208,13 +218,15 @@ def tables(rows: Sequence[Bounds], sounding: Sequence[int]) -> Tables:
 
     chords = [bounds.chords or ((tuple(range(CLASSES)),),) for bounds in rows]
     most_chords = max(len(bar) for each in chords for bar in each)
-    chord_table = np.zeros((len(rows), max(map(len, chords)), most_chords, CLASSES), bool)
+    chord_table = np.zeros((len(rows), _up(max(map(len, chords)), BARS), _up(most_chords, CHORDS), CLASSES), bool)
     chord_counts = np.ones(chord_table.shape[:2], np.int32)
     rhythm_bars = [bounds.rhythm_bars if bounds.slots else 1 for bounds in rows]
-    rhythm = np.full((len(rows), max(rhythm_bars), POSITIONS), -1, np.int32)
+    rhythm = np.full((len(rows), _up(max(rhythm_bars), BARS), POSITIONS), -1, np.int32)
     durations = rhythm.copy()
-    locks = np.full((len(rows), max(len(bounds.locks) for bounds in rows) + 1, len(Lock._fields)), NEVER, np.int32)
-    meters = np.full((len(rows), max(1, *(len(bounds.meters) for bounds in rows))), -1, np.int32)
+    most_locks = max(len(bounds.locks) for bounds in rows)
+    locks = np.full((len(rows), _up(most_locks + 1, LOCKS), len(Lock._fields)), NEVER, np.int32)
+    most_meters = max(len(bounds.meters) for bounds in rows)
+    meters = np.full((len(rows), _up(most_meters + 1, BARS)), -1, np.int32)
     is_free = np.zeros((len(rows), len(METERS)), bool)
     bar_words = []
     for row, bounds in enumerate(rows):
@@ -242,6 +254,7 @@ def tables(rows: Sequence[Bounds], sounding: Sequence[int]) -> Tables:
         grid=np.stack([bounds.grid for bounds in rows]),
         least=numbers([0 if bounds.slots else bounds.least for bounds in rows]),
         most=numbers([bounds.most for bounds in rows]),
+        polyphony=numbers([bounds.polyphony for bounds in rows]),
         held=numbers(held),
         chords=chord_table,
         chord_counts=chord_counts,
@@ -255,6 +268,12 @@ def tables(rows: Sequence[Bounds], sounding: Sequence[int]) -> Tables:
         meters=meters,
         meter_bars=numbers([max(1, len(bounds.meters)) for bounds in rows]),
         meter_is_free=is_free,
-        phrase=numbers([bounds.phrase for bounds in rows]),
+        growth=numbers([bounds.growth for bounds in rows]),
+        most_bars=numbers([bounds.most_bars for bounds in rows]),
         hold_tempo=np.array([bounds.hold_tempo for bounds in rows]),
     )
+
+
+def _up(size: int, multiple: int) -> int:
+    """The next multiple of a number."""
+    return -(-size // multiple) * multiple

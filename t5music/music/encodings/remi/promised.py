@@ -25,7 +25,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from t5music.errors import ConfigError
 from t5music.music.encodings.grammar import Array, Promised, int32s
-from t5music.music.encodings.remi.bounds import CLASSES, NEVER, PITCHES, UNBOUNDED_BARS, Bounds, Tables, tables
+from t5music.music.encodings.remi.bounds import (
+    CLASSES,
+    MOST_VOICES,
+    NEVER,
+    PITCHES,
+    UNBOUNDED_BARS,
+    Bounds,
+    Tables,
+    tables,
+)
 from t5music.music.encodings.remi.encoding import Remi
 from t5music.music.encodings.remi.grammar import TABLE, RemiGrammar
 from t5music.music.encodings.remi.grammar import State as Words
@@ -100,10 +109,10 @@ class PromisedRemi(Promised):
     """The grammar of remi within bounds; its methods are those of `Grammar` that write.
 
     Attributes:
-        voices: places to count polyphony with, 0 where none is promised.
+        counts_voices: whether some polyphony is promised.
     """
 
-    voices: int = 0
+    counts_voices: bool = False
 
     encoding = Remi()
 
@@ -119,12 +128,16 @@ class PromisedRemi(Promised):
         Raises ConfigError for bounds that cannot be met, or not in this room.
         """
         words = self._rules.after(prompts, room)
-        line = (words.begin + words.length)[:, None, None]
+        line = words.begin + words.length
         keys = np.stack([bounds.keys[:DRUMS] for bounds in rows])
-        sounding = (keys & (words.free[:, :DRUMS] > line)).sum(axis=(1, 2))
+        sounding = (keys & (words.free[:, :DRUMS] > line[:, None, None])).sum(axis=(1, 2))
         table = tables(rows, sounding.tolist())
         batch = len(rows)
         zero = int32s(batch, 0)
+        ends = np.zeros((batch, MOST_VOICES), np.int32)
+        for row, bounds in enumerate(rows):
+            later = sorted(bounds.voices)[::-1][:MOST_VOICES]
+            ends[row, : len(later)] = line[row] + np.array(later, np.int32)
         counts = Counts(
             bar=zero - 1,
             bars=int32s(batch, [bounds.bars for bounds in rows]),
@@ -139,7 +152,7 @@ class PromisedRemi(Promised):
             locked=zero,
             tight=zero,
             used=zero,
-            ends=np.zeros((batch, self.voices), np.int32),
+            ends=ends,
         )
         state = State(words, counts, table)
         self._require_room(state, np.broadcast_to(np.asarray(room), batch))
@@ -216,17 +229,19 @@ class PromisedRemi(Promised):
         new = (pitch | drum) & ~is_lock
 
         last_bar = counts.bar == counts.bars - 1
-        phrases = xp.maximum(counts.bars // xp.maximum(table.phrase, 1), 1)
-        more = bar & last_bar & (table.phrase > 0) & (words.room * phrases >= counts.used + 2 * SPARE * phrases)
-        more = more & (words.room >= table.phrase * table.bar_words + 2 * SPARE)
-        bars = counts.bars + xp.where(more, table.phrase, 0)
+        grown = xp.maximum(counts.bars // xp.maximum(table.growth, 1), 1)
+        more = bar & last_bar & (table.growth > 0) & (counts.bars + table.growth <= table.most_bars)
+        # Room for half as much again as what has been written so far takes on average.
+        more = more & (2 * words.room * grown >= 3 * counts.used + 4 * SPARE * grown)
+        more = more & (words.room >= table.growth * table.bar_words + 2 * SPARE)
+        bars = counts.bars + xp.where(more, table.growth, 0)
         closed = counts.closed | (bar & last_bar & ~more)
 
         ends = counts.ends
-        if self.voices:
+        if self.counts_voices:
             at = words.begin + xp.maximum(words.position, 0) * POSITION
             until = at + xp.asarray(LENGTHS)[xp.clip(value, 0, len(LENGTHS) - 1)]
-            oldest = xp.argmin(ends, axis=1)[:, None] == np.arange(self.voices)
+            oldest = xp.argmin(ends, axis=1)[:, None] == np.arange(MOST_VOICES)
             written = (ended & (counts.locked == 0))[:, None]
             ends = xp.where(oldest & written, until[:, None], ends)
         after = counts._replace(
@@ -278,10 +293,9 @@ class PromisedRemi(Promised):
         on_grid = table.grid & (words.length[:, None] >= TICKS + POSITION)  # [batch, 144]
         voices = xp.full_like(tick, PITCHES)
         held = 0
-        if self.voices:
-            most = self.voices
+        if self.counts_voices:
             held = xp.sum(counts.ends[:, None, :] > (words.begin[:, None] + TICKS)[:, :, None], axis=2)  # [batch, 144]
-            voices = most - _take(held, position, xp)
+            voices = table.polyphony - _take(held, position, xp)
         rhythm_here = _take(rhythm, position, xp)
         rhythm_left = xp.where(rhythm_here < 0, PITCHES * 2, rhythm_here - counts.here)
         possible = (_take(on_grid, position, xp) & ~full & (rhythm_left > 0))[:, None]  # [batch, 1]
@@ -294,8 +308,8 @@ class PromisedRemi(Promised):
         by_pitch = xp.sum(table.sure[:, :DRUMS] & free, axis=1, dtype=np.int32)  # [batch, 128]
         by_class = by_pitch @ IN_CLASS  # [batch, 12]
         can = xp.sum(sure_classes * by_class[:, None, :], axis=2)  # [batch, 144]
-        if self.voices:
-            can = xp.minimum(can, xp.maximum(self.voices - held, 0))
+        if self.counts_voices:
+            can = xp.minimum(can, xp.maximum(table.polyphony[:, None] - held, 0))
         percussion = xp.sum(table.sure[:, DRUMS], axis=1)
         can = (can + percussion[:, None]) * (on_grid & (rhythm != 0))
         later = xp.concatenate([can @ LATER, xp.zeros((len(tick), 1), np.int32)], axis=1)
@@ -305,8 +319,8 @@ class PromisedRemi(Promised):
         soonest = xp.min(xp.where(IN_CLASS.T == 1, soonest[:, None, :], NEVER), axis=2)  # [batch, 12]
         at = words.begin[:, None] + TICKS  # [batch, 144]
         startable = xp.any(sure_classes & (soonest[:, None, :] <= at[:, :, None]), axis=2)
-        if self.voices:
-            startable = startable & (held < self.voices)
+        if self.counts_voices:
+            startable = startable & (held < table.polyphony[:, None])
         startable = (
             (startable | xp.any(table.keys[:, DRUMS], axis=1)[:, None]) & on_grid & (rhythm != 0) & ~full[:, None]
         )
@@ -422,7 +436,7 @@ class PromisedRemi(Promised):
         # Where notes are owed: few notes sound on into the next bar, and each takes a voice or a key from this one.
         line = (words.begin + words.length)[:, None]
         owes = (table.least > 0)[:, None]
-        if self.voices:
+        if self.counts_voices:
             over = xp.sum(counts.ends > line, axis=1)
         else:
             over = xp.sum((words.free[:, :DRUMS] > line[:, :, None]) & table.keys[:, :DRUMS], axis=(1, 2))

@@ -1,7 +1,8 @@
-"""Answering: a trained model writes an answer to a task's prompts. No TensorFlow, no seqio."""
+"""Decoding settings: what a model reads of a question, and in which form it writes the answer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,41 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import answer_formats
-from t5music.data.examples import Answer, Composes
+from t5music.data.examples import Composes
 from t5music.errors import ConfigError
-from t5music.inference import bounds
-from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.trained_model import TrainedModel, encode_prompts
-from t5music.model import decoding
+from t5music.music import encodings
 from t5music.music.score import Score
-
-
-def answer(trained: TrainedModel, task: Composes, score: Score, name: str, *, seed: int = 0, **settings: Any) -> Answer:
-    """Returns the music of a score and of the model's answer to it.
-
-    Args:
-        trained: the model.
-        task: one of its tasks.
-        score: the music.
-        name: the music's name in errors.
-        seed: of what is drawn.
-        settings: see `decoding_settings`.
-
-    Raises:
-        ConfigError: a setting that cannot be.
-        MidiError: music that gives nothing to ask, or more than the model was trained for.
-    """
-    tokens, settings = decoding_settings(trained, task, score, name, seed=seed, **settings)
-    written = decoding.generate(trained.model, tokens, **settings)  # [windows, length]
-    return answer_of(task, score, settings["grammar"][0], np.asarray(written))
-
-
-def answer_of(task: Composes, score: Score, form: answer_formats.Music, written: NDArray[np.int32]) -> Answer:
-    """The music of a score and of what was written for it in a form, int32 [windows, length]."""
-    answers = [form.vocabulary.decode_events(task.encoding, row) for row in written]
-    if form.promised is not None:
-        answers = [form.promised.without_closing(events) for events in answers]
-    return task.music(score, answers)
 
 
 def decoding_settings(
@@ -56,28 +27,30 @@ def decoding_settings(
     temperature: float = 0.9,
     top_k: int = 0,
     top_p: float = 0.95,
-    seed: int = 0,
+    key: jax.Array,
     programs: tuple[int, ...] | None = None,
-    promises: Promises = NOTHING,
+    promised: encodings.Promised | None = None,
+    bounds: Sequence[Any] = (),
 ) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Returns a question's prompts, int32 [windows, source], and what `decoding.generate` takes beside them.
 
     Args:
         trained: the model.
-        task: as of `answer`, as score and name.
-        score: likewise.
-        name: likewise.
+        task: one of its tasks.
+        score: the music.
+        name: the music's name in errors.
         words: length of the answer (of each window's), at most that of training; that of training if None.
         temperature: see `decoding.generate`, as for top_k and top_p.
         top_k: likewise.
         top_p: likewise.
-        seed: of what is drawn.
+        key: of what is drawn.
         programs: that the answer's notes may have, DRUMS for percussion; None for all. It binds encodings that say
             programs.
-        promises: what the answer's notes are bound to beside their programs.
+        promised: the grammar of what else the answer is bound to; None where it is bound to nothing else.
+        bounds: what it is bound to, for each window.
 
     Raises:
-        ConfigError: a setting that cannot be, or promises that cannot be kept.
+        ConfigError: a setting that cannot be.
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
     if words is not None and words < 1:
@@ -85,9 +58,6 @@ def decoding_settings(
     tokens = encode_prompts(trained, task.prompts(score), name)  # [windows, source]
     longest = trained.lengths["targets"]
     length = longest if words is None else min(words, longest)
-    promised, rows = None, None
-    if set(promises.names) - {"instruments"}:
-        promised, rows = bounds.of_answers(promises, task, score, programs)
     # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
     form = answer_formats.Music(
         trained.vocabulary,
@@ -95,7 +65,7 @@ def decoding_settings(
         complete=not task.begins,
         begins=task.begins,
         fill=not task.ends,
-        programs=programs,
+        programs=programs if promised is None else None,
         promised=promised,
     )
     return tokens, {
@@ -103,8 +73,8 @@ def decoding_settings(
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
-        "key": jax.random.key(seed),
-        "grammar": (form, form.start(tokens, length, prompts=task.before(score), bounds=rows)),
+        "key": key,
+        "grammar": (form, form.start(tokens, length, prompts=task.before(score), bounds=bounds)),
         "prefix": _prefix(trained, task, score, length),
     }
 
