@@ -119,7 +119,7 @@ def generate(
             music = answer(trained, chosen, score, music_name, programs=programs, promises=promises, **sampling)
             if file is not None and chosen.extends:
                 data = music_files.midi_bytes(file, score)
-                result = _extended(data, files.printable_name(file), score, music, chosen, programs)
+                result = put_into_file(data, files.printable_name(file), score, music, chosen, programs)
             else:
                 data, new, old = midi.to_bytes(music.score), music.is_new, len(music.prompt.notes)
                 result = Result(data, music.score, new, old, [], music.repairs)
@@ -228,7 +228,7 @@ def _filled(
             music = answer(
                 trained, here, score, music_name, programs=programs, promises=promises, locked=stays, **sampling
             )
-            result = _extended(data, files.printable_name(file), score, music, here, programs, stays)
+            result = put_into_file(data, files.printable_name(file), score, music, here, programs, stays)
             remarks += result.remarks
             repairs += music.repairs
             data, score = result.data, midi.read(result.data)
@@ -237,7 +237,7 @@ def _filled(
     return Result(data, score, is_new, int((~is_new).sum()), remarks, repairs)
 
 
-def _extended(
+def put_into_file(
     data: bytes,
     name: str,
     score: Score,
