@@ -199,6 +199,18 @@ class Music(Format):
         legal = self._mask(end, [words[:, self._event_of[FIRST_BYTE:]]], xp)
         return xp.where((state.begun == 1)[:, None], legal, self._first) if self.begins else legal
 
+    def stand_ins(self, state: MusicState, xp: Any) -> tuple[Array, Array] | None:
+        """See `Promised.stand_ins`, over the ids; None where nothing is promised."""
+        result = self.promised.stand_ins(state.words, xp) if self.promised is not None else None
+        if result is None:
+            return None
+        passing, target = result
+        passing = xp.concatenate([passing, xp.zeros((len(passing), 1), bool)], axis=1)
+        ids = self.vocabulary.event_ids(self.encoding)
+        ends = np.arange(self.vocabulary.size) == EOS_ID
+        stands = xp.where(target >= 0, xp.asarray(ids)[xp.maximum(target, 0)], -1)
+        return passing[:, self._event_of] | ends, stands
+
     def advance(self, state: MusicState, ids: Array, xp: Any) -> MusicState:
         events = xp.asarray(self._event_of)[xp.clip(ids, 0, self.vocabulary.size - 1)]
         words = self._rules.advance(state.words, events, xp)

@@ -81,7 +81,7 @@ def of_answers(
             )
             for first, window in windows
         ]
-    return PromisedRemi(counts_voices=promises.polyphony is not None), rows
+    return PromisedRemi(promises.polyphony is not None, any(row.locks for row in rows)), rows
 
 
 def is_over(bounds: Any, promises: Promises, answer: Events) -> bool:

@@ -49,6 +49,9 @@ class Grammar(Protocol):
     def advance(self, state: GrammarState, ids: Any, xp: ModuleType) -> GrammarState:
         """The state after one more id a row, int [batch], whatever it is."""
 
+    # It may also have stand_ins(state, xp) -> (bool [batch, n], int [batch]), or None: ids that are not legal and stand
+    # for another one, whose probability takes theirs in; -1 for none.
+
 
 def generate(
     model: T5,
@@ -277,6 +280,7 @@ def write_until(
     def write(state: DecodingState) -> DecodingState:
         logits, caches = next_logits(model, prepared, state.last, state.step, state.caches)  # [batch, vocab_size]
         legal = inputs.allowed if rules is None else _legal(rules, state.grammar, logits)
+        logits = logits if rules is None else _with_stand_ins(rules, state.grammar, logits)
         logits = jnp.where(legal, logits, -jnp.inf)
         chosen = sampling.next_tokens(logits, row_keys, state.step, inputs.settings, mode)  # [batch]
         prefix = jax.lax.dynamic_index_in_dim(inputs.forced, state.step, axis=1, keepdims=False)  # [batch]
@@ -301,6 +305,18 @@ def _legal(rules: Grammar, state: GrammarState, logits: jax.Array) -> jax.Array:
     if missing < 0:
         raise ConfigError(f"the grammar is over {mask.shape[1]} ids and the model has {logits.shape[1]} rows")
     return jnp.pad(mask, ((0, 0), (0, missing)))
+
+
+def _with_stand_ins(rules: Grammar, state: GrammarState, logits: jax.Array) -> jax.Array:
+    """Returns the logits [batch, vocab_size] with the probability of words that stand for another one given to it."""
+    stand_ins = getattr(rules, "stand_ins", lambda *_: None)(state, jnp)
+    if stand_ins is None:
+        return logits
+    passing, target = stand_ins  # bool [batch, n], int [batch]
+    passing = jnp.pad(passing, ((0, 0), (0, logits.shape[1] - passing.shape[1])))
+    is_target = jnp.arange(logits.shape[1]) == target[:, None]
+    together = jax.nn.logsumexp(jnp.where(passing | is_target, logits, -jnp.inf), axis=1, keepdims=True)
+    return jnp.where(is_target, together, logits)
 
 
 def score(model: T5, encoder_input_tokens: ArrayLike, candidates: ArrayLike) -> jax.Array:

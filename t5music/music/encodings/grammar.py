@@ -244,6 +244,16 @@ class Promised(abc.ABC):
     def end(self, state: State, xp: Any) -> Array:
         """bool [batch]: whether the words may end here."""
 
+    def stand_ins(self, state: State, xp: Any) -> tuple[Array, Array] | None:
+        """Words that are not legal here because something else must come first, and what they stand for.
+
+        Returns:
+            bool [batch, words], the words; and int [batch], the word whose probability takes theirs in, -1 for none.
+            None where nothing has to come.
+        """
+        del state, xp
+        return None
+
     def without_closing(self, events: NDArray[np.int32]) -> NDArray[np.int32]:
         """The events of an answer without a last one that only says that the answer is over."""
         return events

@@ -177,7 +177,7 @@ def test_any_words_of_promised_remi_keep_any_bounds(bounds, prompt, room, seed):
 @settings(max_examples=5)
 @given(rows=st.lists(remi_bounds(), min_size=2, max_size=2), voices=st.sampled_from([0, 3]), seed=st.integers(0, 99))
 def test_promised_remi_is_the_same_in_jax(rows, voices, seed):
-    rules, rng = PromisedRemi(voices > 0), np.random.default_rng(seed)
+    rules, rng = PromisedRemi(voices > 0, has_locks=True), np.random.default_rng(seed)
     rows = [type(each)(**{**vars(each), "polyphony": voices}) for each in rows]
     try:
         state = rules.after([REMI.from_text(PROMPTS[1])] * 2, 200, rows)
@@ -197,6 +197,7 @@ def agree(rules: Promised, state, rng: np.random.Generator) -> None:
         legal = rules.allowed(state, np)
         assert np.array_equal(legal, allowed(in_jax))
         assert np.array_equal(rules.end(state, np), end(in_jax))
+        jax.tree.map(np.testing.assert_array_equal, rules.stand_ins(state, np), rules.stand_ins(in_jax, jnp))
         ids = np.where(
             legal.any(axis=1), np.argmax(legal * rng.random(legal.shape), axis=1), len(rules.encoding.words)
         ).astype(np.int32)

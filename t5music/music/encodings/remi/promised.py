@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from t5music.errors import ConfigError
+from t5music.music.encodings.base import DEFAULT_VELOCITY_BIN
 from t5music.music.encodings.grammar import Array, Promised, int32s
 from t5music.music.encodings.remi.bounds import (
     CLASSES,
@@ -39,7 +40,18 @@ from t5music.music.encodings.remi.encoding import Remi
 from t5music.music.encodings.remi.grammar import TABLE, RemiGrammar
 from t5music.music.encodings.remi.grammar import State as Words
 from t5music.music.encodings.remi.grid import DURATIONS, METERS, POSITION, POSITIONS
-from t5music.music.encodings.remi.words import BAR, DRUM, DURATION, KINDS, PITCH, POS, TEMPO_WORD, TIMESIG
+from t5music.music.encodings.remi.words import (
+    BAR,
+    DRUM,
+    DURATION,
+    FIRST,
+    KINDS,
+    PITCH,
+    POS,
+    PROGRAM,
+    TEMPO_WORD,
+    TIMESIG,
+)
 from t5music.music.encodings.remi.words import VELOCITY as VELOCITY_WORD
 from t5music.music.score import DRUMS
 
@@ -110,9 +122,11 @@ class PromisedRemi(Promised):
 
     Attributes:
         counts_voices: whether some polyphony is promised.
+        has_locks: whether some notes are locked.
     """
 
     counts_voices: bool = False
+    has_locks: bool = False
 
     encoding = Remi()
 
@@ -210,6 +224,29 @@ class PromisedRemi(Promised):
         first = np.arange(len(TABLE) - 1) == 0
         started = open_[:, None] | (first & (state.counts.closed == 0)[:, None])
         return self._rules.allowed(state.words, xp) & xp.concatenate(parts, axis=1) & started
+
+    def stand_ins(self, state: State, xp: Any) -> tuple[Array, Array] | None:
+        """The words that would pass by the next locked note stand for the word that leads to it; see `Promised`."""
+        if not self.has_locks:
+            return None
+        words, table = state.words, state.tables
+        lock = _take(table.locks, state.counts.lock, xp)
+        in_bar = lock[:, 0] == state.counts.bar
+        here = in_bar & (lock[:, 1] == words.position)
+        drum, in_force = lock[:, 2] == DRUMS, lock[:, 2] == words.program
+        boundary = (_BOUNDARIES | (1 << POS)) >> words.last & 1 == 1
+        silent = words.velocity < 0
+        note = xp.where(silent, int(FIRST[VELOCITY_WORD]) + DEFAULT_VELOCITY_BIN - 1, int(FIRST[DRUM]) + lock[:, 3])
+        pitch = xp.where(silent, note, int(FIRST[PITCH]) + lock[:, 3])
+        target = xp.where(drum, note, xp.where(in_force, pitch, int(FIRST[PROGRAM]) + lock[:, 2]))
+        target = xp.where(here, target, int(FIRST[POS]) + lock[:, 1])
+        kinds, values = TABLE[:-1, 0], TABLE[:-1, 1]
+        beyond = (kinds == BAR) | ((kinds == POS) & (values > xp.where(here, -1, lock[:, 1])[:, None]))
+        program = (kinds == PROGRAM) & (values > lock[:, 2:3])
+        percussion = (kinds == DRUM) & (~drum[:, None] | (values > lock[:, 3:4]))
+        higher = (kinds == PITCH) & in_force[:, None] & (values > lock[:, 3:4])
+        passing = beyond | (here[:, None] & (program | percussion | higher))
+        return passing, xp.where(in_bar & boundary, target, -1)
 
     def without_closing(self, events: NDArray[np.int32]) -> NDArray[np.int32]:
         """The events without a last Bar that nothing follows."""
