@@ -30,7 +30,7 @@ class Limits:
     seconds: float = 120.0
     waiting: int = 100
     waiting_each: int = 4
-    kept: int = 200
+    kept: int = 100
     keep_minutes: float = 15.0
     connections: int = 200
     patience: float = 20.0
