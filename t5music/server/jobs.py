@@ -208,7 +208,7 @@ class Jobs:
         now = time.monotonic()
         over = [job for job in self._jobs.values() if job.is_over]
         over.sort(key=lambda job: job.looked_at)
-        surplus = len(over) - self._limits.kept
+        surplus = len(over) - self._limits.answers
         for number, job in enumerate(over):
             if number < surplus or now - job.looked_at > 60 * self._limits.keep_minutes:
                 del self._jobs[job.name]

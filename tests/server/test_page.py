@@ -67,7 +67,7 @@ def page(browser: Any, server: MusicServer, request: pytest.FixtureRequest) -> I
     page.on(
         "console", lambda line: wrong.append(line.text) if line.type == "error" and "422" not in line.text else None
     )
-    page.on("request", lambda sent: wrong.append(sent.url) if not own(sent.url, server.url) else None)
+    page.on("request", lambda sent: wrong.append(sent.url) if not is_own(sent.url, server.url) else None)
     page.goto(server.url)
     page.wait_for_selector(".ability")
     yield page
@@ -77,7 +77,7 @@ def page(browser: Any, server: MusicServer, request: pytest.FixtureRequest) -> I
     assert wrong == []
 
 
-def own(url: str, home: str) -> bool:
+def is_own(url: str, home: str) -> bool:
     return url.startswith((home, f"blob:{home}", "data:"))
 
 

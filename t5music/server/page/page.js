@@ -122,10 +122,10 @@ async function take(file) {
   region = null;
   $("#file-name").textContent = music ? music.name : "choose another file";
   if (music) {
-    const own = $("#own"), { look } = music;
-    own.querySelector(".facts").textContent = `${look.notes} notes, ${look.bars} bars, ${look.seconds.toFixed(1)} s`;
-    own.querySelector(".picture").innerHTML = look.roll;
-    showLegend(own.querySelector(".legend"), look.legend);
+    const place = $("#own"), { look } = music;
+    place.querySelector(".facts").textContent = `${look.notes} notes, ${look.bars} bars, ${look.seconds.toFixed(1)} s`;
+    place.querySelector(".picture").innerHTML = look.roll;
+    showLegend(place.querySelector(".legend"), look.legend);
   }
   drawControls();
 }
