@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "analysis": {"runs", "evaluation", "inference", "data", "training", "corpora", "music", "model"},
     "runs": {"evaluation", "inference", "data", "training", "devices", "model"},
     "evaluation": {"inference", "data", "training", "music", "model"},
-    "inference": {"data", "training", "corpora", "sound", "music", "model"},
+    "inference": {"data", "training", "corpora", "devices", "sound", "music", "model"},
     "tasks": {"data", "corpora", "music"},
     "data": {"corpora", "music"},
     "training": {"devices", "model"},

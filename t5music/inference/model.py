@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.examples import Classify, Composes, LabelNotes
+from t5music.devices import platforms
 from t5music.inference import embed, labels, pretrained, question, trained_model
 from t5music.inference.bars import Bars
 from t5music.inference.given_music import Source, given_music
@@ -41,6 +42,7 @@ def load(model: str | os.PathLike[str] | None = None, checkpoint: str | int = se
     Raises:
         CheckpointError: a model that is missing, damaged or of another vocabulary.
     """
+    platforms.enable_compilation_cache()
     name = os.fspath(model) if model is not None else pretrained.DEFAULT
     return Model(trained_model.load(name, checkpoint), name)
 
@@ -75,11 +77,11 @@ class Model:
 
     def can(self, kind: str) -> bool:
         """Whether the model has a task to "continue", "infill", "accompany", "compose", "classify" or "label"."""
-        kinds = {"label": ("label_notes",), "compose": COMPOSING}.get(kind, (kind,))
-        labelling = {"classify": Classify, "label": LabelNotes}.get(kind)
-        if labelling is not None:
-            return any(isinstance(task, labelling) for task in self.trained.tasks.values())
-        return any(task.kind in kinds and isinstance(task, Composes) for task in self.trained.tasks.values())
+        tasks = self.trained.tasks.values()
+        if kind in _LABELLING:
+            return any(isinstance(task, _LABELLING[kind]) for task in tasks)
+        kinds = COMPOSING if kind == "compose" else (kind,)
+        return any(task.kind in kinds and isinstance(task, Composes) for task in tasks)
 
     # ---------------------------------------------------------------------------------------------- new music
 
@@ -236,4 +238,5 @@ class Model:
         return embed.ranking(self.trained, given.score, given.name, collection, self.name, top=top, layer=layer)
 
 
+_LABELLING: dict[str, type] = {"classify": Classify, "label": LabelNotes}
 _SAMPLING = ("words", "temperature", "top_k", "top_p")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ from t5music.music.roll_layout import (
 )
 from t5music.music.score import DRUMS, Score
 
-LEFT, TOP, BOTTOM = 44, 18, 6  # pixels around the notes: names of octaves, numbers of bars, a margin
+TOP, BOTTOM = 18, 6  # pixels around the notes: numbers of bars, a margin
+LEFT, LEFT_OF_DRUMS = 44, 92  # likewise: names of octaves, of percussion
+TEXT, LEAST_TEXT = 9, 6  # pixels; names that would have to be smaller are left out
 WIDTH, RATES = 960, (24.0, 120.0)  # pixels that short music fills, and the pixels a second that there may be
 HEIGHT, ROW_HEIGHTS = 340, (3.0, 11.0)  # likewise of rows
 LOUDNESS_LEVELS = 4  # the notes of a colour and a level are one path
@@ -45,6 +47,34 @@ class Roll(NamedTuple):
     legend: list[tuple[str, str]]
 
 
+class _Frame(NamedTuple):
+    """Where things lie.
+
+    Attributes:
+        left: pixels before second 0.
+        rate: pixels a second.
+        low: the lowest row.
+        high: the highest.
+        height: pixels a row.
+        width: pixels of the whole.
+    """
+
+    left: int
+    rate: float
+    low: int
+    high: int
+    height: float
+    width: float
+
+    def x(self, seconds: NDArray) -> NDArray:
+        """The pixels at these seconds."""
+        return self.left + self.rate * seconds
+
+    def top(self, row: Any) -> Any:
+        """The upper edge of a row."""
+        return TOP + (self.high - row) * self.height
+
+
 def draw(score: Score, *, is_new: NDArray[np.bool_] | None = None, classes: Classes | None = None) -> Roll:
     """The notes of a score as an SVG element.
 
@@ -60,7 +90,9 @@ def draw(score: Score, *, is_new: NDArray[np.bool_] | None = None, classes: Clas
     rows = note_rows(notes) if len(notes) else np.array([60])
     low, high = int(rows.min()) - MARGIN, int(rows.max()) + MARGIN
     height = float(np.clip(HEIGHT / (high - low + 1), *ROW_HEIGHTS))
-    width, whole = LEFT + seconds * rate + 2, TOP + (high - low + 1) * height + BOTTOM
+    left = LEFT_OF_DRUMS if (notes["program"] == DRUMS).any() and height >= LEAST_TEXT else LEFT
+    width, whole = left + seconds * rate + 2, TOP + (high - low + 1) * height + BOTTOM
+    frame = _Frame(left, rate, low, high, height, width)
 
     labels, colours, part = parts_of(score) if classes is None else classes
     if is_new is not None and classes is None:
@@ -70,60 +102,59 @@ def draw(score: Score, *, is_new: NDArray[np.bool_] | None = None, classes: Clas
     legend = [(labels[index], colours[index]) for index in range(len(labels)) if (part == index).any()]
     pieces = [
         f'<svg class="roll" width="{width:.0f}" height="{whole:.0f}" viewBox="0 0 {width:.0f} {whole:.0f}" role="img" '
-        f'aria-label="piano roll of {len(notes)} notes, {int(new.sum())} of them new" data-left="{LEFT}" '
+        f'aria-label="piano roll of {len(notes)} notes, {int(new.sum())} of them new" data-left="{left}" '
         f'data-rate="{rate:.4f}" data-seconds="{seconds:.3f}">',
         f'<rect width="{width:.0f}" height="{whole:.0f}" fill="#ffffff"/>',
-        *_grid(score, rows, low, high, height, rate, width),
-        *_notes(score, rows, high, height, rate, colours, part),
+        *_grid(score, rows, frame),
+        *_notes(score, rows, frame, colours, part),
         "</svg>",
     ]
     return Roll("".join(pieces), legend)
 
 
-def _grid(score: Score, rows: NDArray, low: int, high: int, height: float, rate: float, width: float) -> Iterator[str]:
+def _grid(score: Score, rows: NDArray, frame: _Frame) -> Iterator[str]:
     """Octaves with their names, percussion with its names, and bars with their numbers."""
     drums = score.notes["program"] == DRUMS
-    lowest = int(rows[~drums].min(initial=128)) - MARGIN if len(score.notes) else low
+    lowest = int(rows[~drums].min(initial=128)) - MARGIN if len(score.notes) else frame.low
 
-    def text(x: float, y: float, content: str, anchor: str) -> str:
+    def text(x: float, y: float, content: str, anchor: str, size: float = TEXT) -> str:
         return (
-            f'<text x="{x:.1f}" y="{y:.1f}" font-size="9" font-family="sans-serif" fill="#777777" '
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:.1f}" font-family="sans-serif" fill="#777777" '
             f'text-anchor="{anchor}">{escape(content)}</text>'
         )
 
     for pitch in range(0, 128, 12):
-        if lowest <= pitch <= high:
-            y = TOP + (high - pitch + 1) * height
-            yield f'<path d="M{LEFT} {y:.1f}H{width:.0f}" stroke="#dddddd"/>'
-            yield text(LEFT - 4, y, f"C{pitch // 12 - 1}", "end")  # C4 is middle C, MIDI's 60
-    sounds = dict(zip(rows[drums].tolist(), score.notes["pitch"][drums].tolist(), strict=True)) if drums.any() else {}
-    for row, key in sounds.items():
-        yield text(LEFT - 4, TOP + (high - row + 1) * height - 1, percussion_name(key)[:8], "end")
+        if lowest <= pitch <= frame.high:
+            y = frame.top(pitch - 1)
+            yield f'<path d="M{frame.left} {y:.1f}H{frame.width:.0f}" stroke="#dddddd"/>'
+            yield text(frame.left - 4, y, f"C{pitch // 12 - 1}", "end")  # C4 is middle C, MIDI's 60
+    if frame.height >= LEAST_TEXT and drums.any():
+        sounds = dict(zip(rows[drums].tolist(), score.notes["pitch"][drums].tolist(), strict=True))
+        for row, key in sounds.items():
+            yield text(
+                frame.left - 4, frame.top(row - 1) - 1, percussion_name(key)[:18], "end", min(TEXT, frame.height)
+            )
     starts = score.seconds(score.bars()[0])
     step = next(step for step in (1, 2, 4, 8, 16, 32, 64, len(starts)) if len(starts) <= step * MOST_BAR_LINES)
-    bottom = TOP + (high - low + 1) * height
     last = -100.0
-    for number, second in list(enumerate(starts.tolist(), 1))[::step]:
-        x = LEFT + second * rate
-        yield f'<path d="M{x:.1f} {TOP}V{bottom:.0f}" stroke="#e6e6e6"/>'
+    for number, x in list(enumerate(frame.x(starts).tolist(), 1))[::step]:
+        yield f'<path d="M{x:.1f} {TOP}V{frame.top(frame.low - 1):.0f}" stroke="#e6e6e6"/>'
         if x - last >= 24:
             yield text(x + 2, TOP - 6, str(number), "start")
             last = x
 
 
-def _notes(
-    score: Score, rows: NDArray, high: int, height: float, rate: float, colours: Sequence[str], part: NDArray
-) -> Iterator[str]:
+def _notes(score: Score, rows: NDArray, frame: _Frame, colours: Sequence[str], part: NDArray) -> Iterator[str]:
     """A path for all notes of a colour and a loudness; the first colour, a prompt's, lies below all others."""
     notes = score.notes
     if not len(notes):
         return
-    left = LEFT + rate * score.seconds(notes["onset"])
-    right = LEFT + rate * score.seconds(notes["onset"] + notes["duration"])
+    left = frame.x(score.seconds(notes["onset"]))
+    right = frame.x(score.seconds(notes["onset"] + notes["duration"]))
     spans = np.maximum(right - left - np.minimum(1, (right - left) / 3), 1.5)  # repeated notes stay apart
-    tops = TOP + (high - rows) * height
+    tops = frame.top(rows)
     levels = notes["velocity"].astype(np.int64) * LOUDNESS_LEVELS // 128
-    thick = max(height - 0.6, 1.5)
+    thick = max(frame.height - 0.6, 1.5)
     for index in np.unique(part).tolist():
         for level in np.unique(levels[part == index]).tolist():
             these = np.flatnonzero((part == index) & (levels == level))

@@ -157,11 +157,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, route: Any) -> None:
         """Answers a request; whatever goes wrong is said in words."""
-        self._body_is_read = self.command in ("GET", "HEAD", "DELETE") and not self.headers.get("Content-Length")
+        self._body_is_read = not {"Content-Length", "Transfer-Encoding"} & {*map(str.title, self.headers)}
         try:
             self._require_own_page()
-            address = urlsplit(self.path)
-            route(address.path, {name: values[-1] for name, values in parse_qs(address.query).items()})
+            path, _, query = self.path.partition("?")
+            route(path, {name: values[-1] for name, values in parse_qs(query).items()})
         except RefusedError as error:
             self._send_error(error.status, str(error))
         except BusyError as error:
@@ -177,6 +177,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_error(
                 HTTPStatus.INTERNAL_SERVER_ERROR, "an error of t5music's own; the server has printed where it is"
             )
+        if not self._body_is_read:
+            self.close_connection = True  # what is left of the body is no request
 
     def _require_own_page(self) -> None:
         """Refuses what another host's page may have sent, and names that are not this host's (DNS rebinding)."""
@@ -262,8 +264,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(json.dumps(content).encode(), "application/json", status)
 
     def _send_error(self, status: HTTPStatus, words: str) -> None:
-        if not getattr(self, "_body_is_read", True):
-            self.close_connection = True  # what is left of the body is no request
+        self.close_connection |= not self._body_is_read  # which the answer says
         headers = {"Retry-After": "10"} if status == HTTPStatus.TOO_MANY_REQUESTS else {}
         self._send(json.dumps({"error": words}).encode(), "application/json", status, headers=headers)
 

@@ -18,6 +18,7 @@ from t5music.server.limits import Limits
 from t5music.server.turns import Turns
 
 WAITING, WORKING, DONE, FAILED, CANCELLED = "waiting", "working", "done", "failed", "cancelled"
+LONGEST_STOP = 30.0  # seconds that a step of the model may take when it is to end
 _OVER = (DONE, FAILED, CANCELLED)
 
 
@@ -144,7 +145,7 @@ class Jobs:
                     self._set(job, CANCELLED)
             self._ended = True
             self._change.notify_all()
-        self._thread.join(timeout=self._limits.seconds)
+        self._thread.join(timeout=LONGEST_STOP)
 
     def _set(self, job: Job, state: str) -> None:
         job.state = state
@@ -197,6 +198,7 @@ class Jobs:
                 f"this took longer than {self._limits.seconds:g} s: ask for fewer words or variants, or shorter music"
             )
         with self._change:
+            job.fields = {name: value for name, value in job.fields.items() if name != "music"}  # it is large
             if job.state == WORKING:
                 job.error = error
                 self._set(job, FAILED if error else DONE)
@@ -206,7 +208,7 @@ class Jobs:
         now = time.monotonic()
         over = [job for job in self._jobs.values() if job.is_over]
         over.sort(key=lambda job: job.looked_at)
-        surplus = len(over) - self._limits.kept
+        surplus = len(over) - self._limits.answers
         for number, job in enumerate(over):
             if number < surplus or now - job.looked_at > 60 * self._limits.keep_minutes:
                 del self._jobs[job.name]

@@ -17,7 +17,7 @@ class Limits:
         seconds: that a model may write at an answer with all its variants.
         waiting: answers that wait in all.
         waiting_each: answers of one client that wait.
-        kept: answers that are ready and kept, at most.
+        answers: that are ready and not forgotten yet, at most.
         keep_minutes: how long an answer is kept after it was last looked at.
         connections: at the same time.
         patience: seconds for a request to be sent, and for a connection without one.
@@ -30,7 +30,7 @@ class Limits:
     seconds: float = 120.0
     waiting: int = 100
     waiting_each: int = 4
-    kept: int = 200
+    answers: int = 100
     keep_minutes: float = 15.0
     connections: int = 200
     patience: float = 20.0

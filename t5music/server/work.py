@@ -36,7 +36,7 @@ TYPES = {
     ".pdf": "application/pdf",
 }
 _SAMPLING = ("words", "temperature", "top_k", "top_p")
-KEPT_BYTES = 8_000_000
+KEPT_BYTES = 1_000_000  # of a file that is made once
 _RENDERING = threading.Lock()  # sound and sheet music take all of a core
 
 

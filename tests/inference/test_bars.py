@@ -12,7 +12,8 @@ from t5music.data.examples import Accompany, Continue, Improvise, Infill
 from t5music.inference import bars as bars_module
 from t5music.inference.bars import Bars
 from t5music.inference.model import Model
-from t5music.music.score import Score
+from t5music.inference.result import Result
+from t5music.music.score import NOTE, Score
 
 TASKS = {
     "continue": Continue("pop", "remi", words=60),
@@ -67,14 +68,16 @@ def test_the_bars_together_are_the_result(models, task, seed, words, weights, at
         assert ((begins >= bar.seconds[0] - 1e-9) & (begins < bar.seconds[1])).all()
 
 
-def test_bars_come_before_the_end(models, monkeypatch):
-    monkeypatch.setattr(bars_module, "WORDS_AT_ONCE", 4)
-    begins_early = False
-    for seed in range(8):
-        bars = models[0].stream(None, task="improvise", words=60, temperature=1.0, seed=seed)
-        steps = [bars.words for _ in bars]
-        begins_early |= len(steps) > 1 and steps[0] < bars.words
-    assert begins_early
+@pytest.mark.parametrize(("bars_long", "settled"), [(0.25, 3), (1, 3), (3, 1), (9, 0)])
+def test_a_bar_is_given_out_once_nothing_in_it_can_change(bars_long: float, settled: int):
+    """Quarters over four bars, and one note that begins with the second bar, or with the first where it is longest."""
+    begin = 0 if bars_long > 4 else 1920
+    rows = [(480 * beat, 240, 60, 80, 0, 0) for beat in range(16)] + [(begin, int(1920 * bars_long), 40, 80, 0, 0)]
+    score = Score(480, np.array(rows, NOTE))
+    result = Result(b"", score, np.ones(len(rows), bool), 0)
+    bars = bars_module._new_bars(result)
+    assert [bar.number for bar in bars] == [1, 2, 3, 4]
+    assert bars_module._settled(result, bars) == settled
 
 
 def test_it_stops_where_it_is_told_to(models):

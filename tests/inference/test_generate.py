@@ -20,7 +20,7 @@ from t5music.data.examples.classification import evenly
 from t5music.errors import ConfigError, MidiError
 from t5music.inference import answers, output_files, placement, requests, trained_model
 from t5music.model import decoding
-from t5music.music import encodings, midi, music_files, musicxml
+from t5music.music import encodings, engraving, midi, music_files, musicxml
 from t5music.music.midi.insertion import insert
 from t5music.music.score import DRUMS
 
@@ -299,3 +299,16 @@ def test_the_likeliest_style_is_by_the_likelihood_of_what_comes_next():
             for example in evenly(examples, requests.PLACES)
         )
     assert requests.choose(trained, None, "run", score)[0].style == max(totals, key=totals.get)
+
+
+@pytest.mark.skipif(not engraving.is_installed(), reason="Verovio is not installed")
+@pytest.mark.parametrize("name", ["out.svg", "out.pdf"])
+def test_sheet_music_lies_beside_midi(run, song, name, capsys):
+    flags = ["--model_dir", run, "--task", "continue", "--words", "16", "--variants", "2", "--output", name]
+    assert main(["generate", str(song), *flags]) == 0
+    suffix = name[-4:]
+    names = [f"out_{number}{ending}" for number in (1, 2) for ending in (".mid", suffix, ".png")]
+    assert sorted(path.name for path in song.parent.glob("out*")) == sorted(names)
+    assert f"out_1{suffix}: sheet music" in capsys.readouterr().out
+    assert main(["generate", str(song), *flags]) == 2
+    assert "exists" in capsys.readouterr().err

@@ -152,18 +152,20 @@ class Addresses(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.addresses: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        self.found += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action", "poster")]
+        self.addresses += [
+            value for name, value in attrs if name in ("src", "href", "srcset", "data", "action", "poster")
+        ]
 
 
 def test_a_page_needs_nothing_else(model: Model, song: Path, font: str):
     first, second = model.variants(song, 2, task="continue", words=20)
     document = page.to_page([first, second])
     assert "sound" in document.parts
-    assert all(address.startswith("data:") for address in Addresses(document.html).found)
+    assert all(address.startswith("data:") for address in Addresses(document.html).addresses)
     assert not re.search(r"(?<![\w;])(https?:)?//[\w.]+\.\w", re.sub(r"base64,[^\"]*", "", document.html))
     assert document.html.count("<audio") == 2
     assert document.html.count('class="roll"') == 2

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import small_font
 import tiny_models
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from t5music.data.examples import Accompany, Classify, Continue, Improvise, Infill, LabelNotes
 from t5music.inference.model import Model
@@ -252,6 +254,24 @@ def test_addresses_lead_nowhere_else(client: Client):
         assert client.raw("GET", path)[0] == 404, path
     assert client.raw("PUT", "/api")[0] == 501
     assert client.json("POST", "/api/paint", {})[0] == 404
+
+
+PARTS = ["api", "jobs", "x", "0", "roll", "..", "look", "?since=", "%00", "["]
+BODIES = [b"{}", b"null", b'{"music": 1}', b'{"music": "", "name": []}']
+
+
+@settings(max_examples=60)
+@given(
+    method=st.sampled_from(["GET", "POST", "DELETE", "HEAD"]),
+    path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30)
+    | st.lists(st.sampled_from(PARTS), max_size=5).map("/".join),
+    body=st.none() | st.binary(max_size=20) | st.sampled_from(BODIES),
+)
+def test_whatever_is_sent_is_answered_in_words(server: MusicServer, method: str, path: str, body: bytes | None):
+    status, content, _ = Client(server, "client-any").raw(method, f"/{path}", body)
+    assert status < 500
+    if status >= 400 and method != "HEAD":
+        assert json.loads(content)["error"]
 
 
 def test_the_page_and_its_files_name_no_other_host(client: Client):

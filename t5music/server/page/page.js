@@ -91,7 +91,7 @@ function fields() {
     if (!input || input.value === "") continue;
     values[name] = rule.type === "integer" || rule.type === "number" ? Number(input.value) : input.value;
   }
-  if (properties.music) Object.assign(values, { music: music.data, name: music.name });
+  if (properties.music) Object.assign(values, { music: music.data, name: music.name.slice(-200) });
   if (properties.region && region) values.region = region;
   return values;
 }
@@ -113,7 +113,7 @@ async function take(file) {
       reader.readAsDataURL(file);
     });
     const data = address.slice(address.indexOf(",") + 1);
-    const look = await call("POST", "/api/look", { music: data, name: file.name });
+    const look = await call("POST", "/api/look", { music: data, name: file.name.slice(-200) });
     music = { name: file.name, data, look };
   } catch (error) {
     music = null;
@@ -122,10 +122,10 @@ async function take(file) {
   region = null;
   $("#file-name").textContent = music ? music.name : "choose another file";
   if (music) {
-    const own = $("#own"), { look } = music;
-    own.querySelector(".facts").textContent = `${look.notes} notes, ${look.bars} bars, ${look.seconds.toFixed(1)} s`;
-    own.querySelector(".picture").innerHTML = look.roll;
-    showLegend(own.querySelector(".legend"), look.legend);
+    const place = $("#own"), { look } = music;
+    place.querySelector(".facts").textContent = `${look.notes} notes, ${look.bars} bars, ${look.seconds.toFixed(1)} s`;
+    place.querySelector(".picture").innerHTML = look.roll;
+    showLegend(place.querySelector(".legend"), look.legend);
   }
   drawControls();
 }
