@@ -172,6 +172,15 @@ def test_music_that_has_little_to_measure(odd, is_reference: bool):
     assert figures["self_similarity" if odd is single_note else "scale_consistency"].overlap.value is None
 
 
+def test_an_encoder_that_can_read_a_single_piece():
+    scores = [tiny_models.band(seed, bars=2) for seed in range(2)]
+    vectors = {"a": np.ones((1, 3), np.float32), "b": np.ones((2, 3), np.float32)}
+    sets = music_set(scores, "a"), music_set(scores, "b")
+    comparison = set_comparison.compare(*sets, vectors=lambda part: vectors[part.name])
+    assert comparison.of_sets["kernel_distance"].value is None
+    assert "need two pieces in each folder that the encoder can read" in " ".join(comparison.remarks)
+
+
 def test_few_pieces_get_a_clear_word(tmp_path, capsys):
     for seed in range(3):
         midi.write(tiny_models.band(seed), tmp_path / "few" / f"{seed}.mid")
