@@ -22,6 +22,13 @@ from t5music.music import midi
 from t5music.music.score import DRUMS, Score
 
 
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what takes long; none of these tests is about how wide intervals of distances are."""
+    monkeypatch.setattr(set_comparison, "DISTANCE_RESAMPLES", 40)
+    monkeypatch.setattr(set_comparison, "FRECHET_RESAMPLES", 40)
+
+
 def thinner(score: Score) -> Score:
     """The music without its chords."""
     return score.with_notes(score.notes[score.notes["track"] != 1])
