@@ -11,7 +11,7 @@ from t5music.comparison.listening_statistics import Results
 from t5music.comparison.listening_test import KEY_ENDING, QUESTIONS
 from t5music.errors import ConfigError
 from t5music.files import printable_name
-from t5music.storage import path_of
+from t5music.storage import bucket_copies, path_of
 
 PAGE = ".html"
 WRITERS: dict[str, Callable[[Results, Mapping[str, str]], str]] = {
@@ -116,7 +116,7 @@ def evaluate(folder: str, key: str | None, *, output: str | None = None, seed: i
     """
     if output is not None:
         require_kind(output)
-    place = path_of(folder)
+    place = bucket_copies.copy_of_folder(path_of(folder))
     key_of_test = listening_test.read_key(_only_key(place) if key is None else path_of(key))
     answers = listening_answers.read(place, key_of_test)
     results = listening_statistics.results(answers, key_of_test, seed)

@@ -235,32 +235,25 @@ def _likeness(
 def _similarity_error(lags: tuple[NDArray[np.float64], NDArray[np.float64]], draws: Draws | None) -> Estimate:
     """Museformer's: the mean difference of the likeness of bars t bars apart, over t that both sets have."""
 
-    def error(means: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Of means [resamples, lags]."""
-        gaps = np.abs(means[0] - means[1])
-        there = ~np.isnan(gaps)
-        return np.divide(
-            np.where(there, gaps, 0).sum(axis=1),
-            there.sum(axis=1),
-            out=np.full(len(gaps), math.nan),
-            where=there.any(axis=1),
-        )
-
-    def means(drawn: Draws) -> list[NDArray[np.float64]]:
-        return [
-            np.stack([resampling.means(lag, weights) for lag in part.T], axis=1)
+    def error(drawn: Draws) -> NDArray[np.float64]:
+        """Of resamples, [resamples]; NaN where the sets have no lag in common."""
+        means = [
+            np.stack([resampling.means(lag, weights) for lag in part.T], axis=1)  # [resamples, lags]
             for part, weights in zip(lags, drawn, strict=True)
         ]
+        return np.ma.masked_invalid(np.abs(means[0] - means[1])).mean(axis=1).filled(math.nan)
 
-    whole = float(error(means((np.ones((1, len(lags[0]))), np.ones((1, len(lags[1]))))))[0])
+    whole = float(error((np.ones((1, len(lags[0]))), np.ones((1, len(lags[1])))))[0])
     if math.isnan(whole):
         return NOTHING
-    within = None if draws is None else resampling.centred_interval(whole, error(means(draws)), 0)
-    return Estimate(whole, within)
+    return Estimate(whole, None if draws is None else resampling.centred_interval(whole, error(draws), 0))
 
 
 def _in_encoder_space(vectors: Vectors, seed: int, remarks: list[str]) -> dict[str, Estimate]:
     """The distances of the sets' vectors."""
+    if min(map(len, vectors)) < 2:
+        remarks.append("Distances in the encoder's space need two pieces in each folder that the encoder can read.")
+        return {"frechet_distance": NOTHING, "kernel_distance": NOTHING}
     draws = _draws([len(part) for part in vectors], is_paired=False, seed=seed)
     kernel = vector_distances.KernelDistance(*vectors)
     value = kernel.distance()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+ROUNDING = 1e-6  # relative; vectors of float32 that differ by less are the same
+
 
 def frechet(vectors: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
     """The squared Fréchet distance of the normal distributions of two sets, [pieces, n] each.
@@ -61,8 +63,11 @@ class KernelDistance:
     """
 
     def __init__(self, vectors: NDArray[np.floating], reference: NDArray[np.floating]) -> None:
-        mean, scale = reference.mean(axis=0), max(float(reference.std(axis=0).mean()), np.finfo(float).tiny)
-        scaled, scaled_reference = ((part - mean).astype(np.float64) / scale for part in (vectors, reference))
+        mean = reference.mean(axis=0, dtype=np.float64)
+        scale = float(reference.std(axis=0, dtype=np.float64).mean())
+        if scale <= ROUNDING * float(np.abs(mean).mean()):  # pieces that are all the same have no scale
+            scale = 1.0
+        scaled, scaled_reference = ((part.astype(np.float64) - mean) / scale for part in (vectors, reference))
         width = vectors.shape[1]
         self._within, self._reference, self._between = (
             (one @ other.T / width + 1) ** 3

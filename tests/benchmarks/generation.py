@@ -11,7 +11,8 @@ Both sides have the same random weights of T5 v1.1 over t5music's vocabulary, re
 greedily; neither may stop early, for no token is EOS. They take turns; of several rounds the best counts. In float32
 they must write the same tokens, but where two logits are as good as equal. Wanted on a CPU: small at least 2.5, 2
 and 1.5 times as fast at batch 1, 8, 32, tiny at least 8 times at batch 1; on a GPU at least 10 times at batch 64. A
-grammar may cost a tenth, and all promises together a sixth of a step with the grammar alone. Measured on two cores (AMD EPYC): small 2.10, 1.50 and 1.40, tiny 20.
+grammar may cost a tenth, and all promises together a sixth of a step with the grammar alone. Measured on two cores
+(AMD EPYC): small 2.10, 1.50 and 1.40, tiny 20.
 
 `--clock cpu` counts the processor's seconds instead of the clock's: with `--threads 1` that is the comparison to read
 where the machine has other work. `--threads` binds both sides to so many cores.

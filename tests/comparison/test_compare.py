@@ -13,13 +13,20 @@ import tiny_models
 
 from t5music.cli.main import main
 from t5music.comparison import set_comparison
-from t5music.comparison.compare import compare
+from t5music.comparison.compare import WRITERS, compare
 from t5music.comparison.comparison_report import HEADINGS
 from t5music.comparison.music_sets import MusicSet
 from t5music.data.examples import Continue
 from t5music.errors import ConfigError, DataError
 from t5music.music import midi
-from t5music.music.score import Score
+from t5music.music.score import DRUMS, Score
+
+
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what takes long; none of these tests is about how wide intervals of distances are."""
+    monkeypatch.setattr(set_comparison, "DISTANCE_RESAMPLES", 40)
+    monkeypatch.setattr(set_comparison, "FRECHET_RESAMPLES", 40)
 
 
 def thinner(score: Score) -> Score:
@@ -147,6 +154,38 @@ def test_frechet_with_enough_pieces():
     assert estimate.value is not None
     assert estimate.interval is not None
     assert estimate.interval.low <= estimate.value <= estimate.interval.high
+
+
+def percussion(seed: int) -> Score:
+    score = tiny_models.band(seed)
+    return score.with_notes(score.notes[score.notes["program"] == DRUMS])
+
+
+def single_note(seed: int) -> Score:
+    return tiny_models.band(seed).with_notes(tiny_models.band(seed).notes[:1])
+
+
+@pytest.mark.parametrize("odd", [percussion, single_note], ids=["percussion alone", "single notes"])
+@pytest.mark.parametrize("is_reference", [False, True])
+def test_music_that_has_little_to_measure(odd, is_reference: bool):
+    sets = [music_set([odd(seed) for seed in range(5)], "odd"), music_set([tiny_models.band(s) for s in range(5)])]
+    sets = sets[::-1] if is_reference else sets
+    vectors = {"odd": np.ones((5, 3), np.float32), "music": np.eye(5, 3, dtype=np.float32)}
+    comparison = set_comparison.compare(*sets, vectors=lambda part: vectors[part.name])
+    for write in WRITERS.values():
+        assert write(comparison)
+    figures = {measure.name: measure for measure in comparison.measures}
+    assert figures["notes_per_bar"].mean is not None
+    assert figures["self_similarity" if odd is single_note else "scale_consistency"].overlap.value is None
+
+
+def test_an_encoder_that_can_read_a_single_piece():
+    scores = [tiny_models.band(seed, bars=2) for seed in range(2)]
+    vectors = {"a": np.ones((1, 3), np.float32), "b": np.ones((2, 3), np.float32)}
+    sets = music_set(scores, "a"), music_set(scores, "b")
+    comparison = set_comparison.compare(*sets, vectors=lambda part: vectors[part.name])
+    assert comparison.of_sets["kernel_distance"].value is None
+    assert "need two pieces in each folder that the encoder can read" in " ".join(comparison.remarks)
 
 
 def test_few_pieces_get_a_clear_word(tmp_path, capsys):

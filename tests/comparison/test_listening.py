@@ -24,6 +24,7 @@ from t5music.errors import ConfigError, DataError, MidiError
 from t5music.music import midi
 from t5music.music.score import Score
 from t5music.sound import loudness
+from t5music.storage import path_of
 
 FOLDERS = ("model_a", "baseline", "held_out")
 
@@ -305,6 +306,23 @@ def test_bradley_and_terry_by_hand():
     np.fill_diagonal(many, 0)
     assert bradley_terry(many[None])[0] == pytest.approx(known, abs=1e-4)
     assert all(a < b for a, b in pairwise(bradley_terry(many[None])[0]))
+
+
+def test_a_test_its_answers_and_its_results_in_a_bucket(music, font, google_bucket, capsys):
+    for folder in music[:2]:
+        for path in sorted(Path(folder).glob("*.mid"))[:2]:
+            (path_of(google_bucket) / Path(folder).name / path.name).write_bytes(path.read_bytes())
+    folders = [f"{google_bucket}/{name}" for name in FOLDERS[:2]]
+    output = f"{google_bucket}/out/test.html"
+    assert main(["listen", *folders, "--seconds", "1.5", "--sound_font", font, "--output", output]) == 0
+    key_file = listen.key_path(output)
+    answers = path_of(f"{google_bucket}/answers")
+    (answers / "one.json").write_text(json.dumps(answers_of(read_key(key_file), "one", 0)))
+    words = ["--key", str(key_file), "--output", f"{google_bucket}/out/results.csv"]
+    assert main(["listen", "--answers", str(answers), *words]) == 0
+    assert "prefer_system" in path_of(f"{google_bucket}/out/results.csv").read_text()
+    assert main(["compare", *folders, "--no_model", "--output", f"{google_bucket}/out/compared.md"]) == 0
+    assert "polyphony" in path_of(f"{google_bucket}/out/compared.md").read_text()
 
 
 @pytest.mark.parametrize("change", [{"format": "x"}, {"pairs": []}, {"systems": []}, {"seed": None}])

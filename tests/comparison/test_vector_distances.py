@@ -65,3 +65,13 @@ def test_intervals_of_a_distance_hold_it():
     within = resampling.centred_interval(value, figures)
     assert within is not None
     assert within.low < value < within.high
+
+
+def test_pieces_that_are_all_the_same():
+    same = np.full((6, 4), 0.1, np.float32)
+    kernel = KernelDistance(same, same)
+    assert kernel.distance() == pytest.approx(0)
+    assert frechet(same, same) == pytest.approx(0, abs=1e-9)
+    apart = KernelDistance(same + np.float32(1), same).distance()
+    assert np.isfinite(apart)
+    assert apart > 0

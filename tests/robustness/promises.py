@@ -21,7 +21,7 @@ import tiny_models
 from promise_reader import PROMISES, broken, notes_of
 
 from t5music.data.examples import Continue
-from t5music.inference import generate, requests
+from t5music.inference import question, requests
 from t5music.inference.answers import answer
 from t5music.inference.promises import Promises
 from t5music.music import midi
@@ -40,7 +40,7 @@ def sample(seed: int, case: tuple) -> list[str]:
     promises = Promises.from_text(**dict(case))
     programs = requests.programs(promises.instruments, task, score)
     music = answer(trained, task, score, "band", seed=seed, temperature=1.5, programs=programs, promises=promises)
-    result = generate.put_into_file(data, "band", score, music, task, programs)
+    result = question.put_into_file(data, "band", score, music, task, programs)
     notes = notes_of(result.data)
     song = {"violin": [note for note in notes_of(data, is_new=False) if note.program == 40]}
     return [f"--{name} {text}" for name, text in case if broken(name, text, notes, BARS * BAR, BAR, song)]
