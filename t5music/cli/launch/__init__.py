@@ -86,23 +86,23 @@ _FORMS = {
 }
 
 
-def script(place: str, given: Mapping[str, str], words: Sequence[str]) -> str:
+def script(place: str, changes: Mapping[str, str], words: Sequence[str]) -> str:
     """Returns the script of a training.
 
     Args:
         place: one of PLACES.
-        given: settings that are not as by default.
+        changes: setting -> its value, where it is not the default.
         words: of the training's command, after "t5music".
 
     Raises:
         ConfigError: a setting that is not of this place or cannot be, or words where there is nothing to run.
     """
     kind = PLACES[place]
-    for name in given:
+    for name in changes:
         if name not in kind.defaults:
             takes = ", ".join(f"--{each}" for each in kind.defaults) or "nothing"
             raise ConfigError(f"launch {place}: --{name} is of other places; it takes {takes}")
-    settings = {**kind.defaults, **given}
+    settings = {**kind.defaults, **changes}
     for name, value in settings.items():
         if name in _FORMS and not _FORMS[name].fullmatch(value):
             raise ConfigError(f"launch {place}: --{name} cannot be {value!r} (it is like {kind.defaults[name]})")

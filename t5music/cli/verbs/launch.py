@@ -36,12 +36,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    given = {name: str(value) for name in launch.SETTINGS if (value := getattr(flags, name)) is not None}
+    changes = {name: str(value) for name in launch.SETTINGS if (value := getattr(flags, name)) is not None}
     try:
         words = shlex.split(flags.command or "")
     except ValueError as error:
         raise ConfigError(f"--command {flags.command}: {error}") from error
-    text = launch.script(flags.place, given, words)
+    text = launch.script(flags.place, changes, words)
     if words:
         _check(words)
     sys.stdout.write(text)
