@@ -15,7 +15,7 @@ import pytest
 import tiny_models
 
 from t5music.analysis import originality
-from t5music.cli import data_verbs
+from t5music.cli import data_verbs, launch
 from t5music.cli import flags as shared
 from t5music.cli.main import build_parser, main
 from t5music.cli.verbs import VERBS
@@ -36,7 +36,7 @@ NEEDS = {
     "train": ["mine", "--model_dir", "new"],
     "eval": ["mine", "--model_dir", "{run}"],
     "study": ["--gin_file", "studies/spans.gin"],
-    "launch": ["slurm", "--command", "train mine"],
+    "launch": ["slurm", "--image", "a", "--command", "train mine"],
     "average": ["--model_dir", "{run}", "--model_dir", "{run}", "--output", "mean"],
     "generate": ["{song}", "--model_dir", "{run}"],
     "classify": ["{song}", "--model_dir", "{run}"],
@@ -109,6 +109,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list
             (listen, "evaluate"),
             (pretrained, "table"),
             (quickstart, "run"),
+            (launch, "script"),
         ),
     ):
         monkeypatch.setattr(module, name, begin)

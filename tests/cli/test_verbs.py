@@ -34,7 +34,7 @@ MISSING = {
     "eval, a second --model_dir": ["eval", "mine", "--model_dir", "{run}", "--model_dir", NOWHERE],
     "eval --gin_file": ["eval", "mine", "--model_dir", "{run}", "--gin_file", NOWHERE],
     "study --gin_file": ["study", "--gin_file", NOWHERE],
-    "launch, a gin file": ["launch", "slurm", "--command", f"train mine --gin_file={NOWHERE}"],
+    "launch, a gin file": ["launch", "tpu_vm", "--command", f"train mine --gin_file={NOWHERE}"],
     "study --collect": ["study", "--gin_file", "studies/spans.gin", "--collect", NOWHERE],
     "leakage": ["leakage", NOWHERE],
     "average --model_dir": ["average", "--model_dir", NOWHERE, "--output", "{run}"],

@@ -133,7 +133,7 @@ def test_one_goes_on_as_two_and_as_four_and_as_one(data_dir: Path, alone: Path, 
 def test_four_go_on_as_two_and_as_four(data_dir: Path, alone: Path, tmp_path: Path):
     run = tmp_path / "run"
     seen = []
-    for steps, processes in ((4, 4), (8, 2)):
+    for steps, processes in ((3, 4), (6, 2)):
         finish(start(data_dir, run, steps, processes))
         seen += given(run, processes)
     for number in range(4):

@@ -50,14 +50,14 @@ PLACES = {
     "gke": Place(
         "gke.yaml",
         {"name": "t5music", "accelerator": "tpu-v5-lite-podslice", "topology": "4x4", "chips": "4", "slices": "1",
-         "image": "IMAGE"},
+         "image": ""},
         "tpu",
         _yaml,
         _yaml,
     ),
     "slurm": Place(
         "slurm.sh",
-        {"name": "t5music", "nodes": "2", "gpus": "8", "image": "IMAGE", "mount": "/shared"},
+        {"name": "t5music", "nodes": "2", "gpus": "8", "image": "", "mount": "/shared"},
         "gpu",
         shlex.quote,
     ),
@@ -80,35 +80,32 @@ SETTINGS = {
 WHOLE = ("chips", "slices", "nodes", "gpus")
 # Of TPU VMs, by the beginning of the accelerator's name.
 _VERSIONS = {"v5litepod": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5", "v6e": "v2-alpha-tpuv6e"}
-_FORMS = {
+FORMS = {
     "name": re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"),  # what Google and Kubernetes take
     "topology": re.compile(r"[1-9]\d{0,3}(x[1-9]\d{0,3}){1,2}"),
 }
 
 
-def script(place: str, given: Mapping[str, str], words: Sequence[str]) -> str:
+def script(place: str, changes: Mapping[str, str], words: Sequence[str]) -> str:
     """Returns the script of a training.
 
     Args:
         place: one of PLACES.
-        given: settings that are not as by default.
+        changes: setting -> its value, where it is not the default.
         words: of the training's command, after "t5music".
 
     Raises:
-        ConfigError: a setting that is not of this place or cannot be, or words where there is nothing to run.
+        ConfigError: a setting that is not of this place, no image, or words where there is nothing to run.
     """
     kind = PLACES[place]
-    for name in given:
+    for name in changes:
         if name not in kind.defaults:
             takes = ", ".join(f"--{each}" for each in kind.defaults) or "nothing"
             raise ConfigError(f"launch {place}: --{name} is of other places; it takes {takes}")
-    settings = {**kind.defaults, **given}
-    for name, value in settings.items():
-        if name in _FORMS and not _FORMS[name].fullmatch(value):
-            raise ConfigError(f"launch {place}: --{name} cannot be {value!r} (it is like {kind.defaults[name]})")
-        if "\n" in value:
-            raise ConfigError(f"launch {place}: --{name} cannot have more than one line")
-    values = {name: value if name in (*WHOLE, *_FORMS) else kind.quote(value) for name, value in settings.items()}
+    settings = {**kind.defaults, **changes}
+    if settings.get("image") == "":
+        raise ConfigError(f"launch {place}: name the container's image: --image ('t5music launch docker' makes one)")
+    values = {name: value if name in (*WHOLE, *FORMS) else kind.quote(value) for name, value in settings.items()}
     if kind.platform:
         values["command"] = kind.join(_command(place, words))
     elif words:

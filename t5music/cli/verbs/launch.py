@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from t5music.cli import gin_flags, launch
 from t5music.cli.parser import choice, whole
@@ -26,25 +26,47 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="what every machine runs, without t5music before it; it is given --distributed and --platform",
     )
     for name, text in launch.SETTINGS.items():
-        defaults = [
-            f"{place}: {kind.defaults[name]}" for place, kind in launch.PLACES.items() if kind.defaults.get(name)
-        ]
-        shown = f" ({', '.join(defaults)})" if defaults else ""
-        number = {"type": whole(1, _MOST), "metavar": "N"} if name in launch.WHOLE else {"metavar": name.upper()}
-        parser.add_argument(f"--{name}", help=text + shown, **number)  # type: ignore[arg-type]
+        examples = _defaults(name)
+        shown = f" ({', '.join(f'{place}: {value}' for place, value in examples.items())})" if examples else ""
+        number = name in launch.WHOLE
+        parser.add_argument(
+            f"--{name}",
+            type=whole(1, _MOST) if number else _line(name),
+            metavar="N" if number else name.upper(),
+            help=text + shown,
+        )
+
+
+def _defaults(name: str) -> dict[str, str]:
+    """Place -> a setting's value there, where there is one."""
+    return {place: value for place, kind in launch.PLACES.items() if (value := kind.defaults.get(name, ""))}
+
+
+def _line(name: str) -> Callable[[str], str]:
+    """The type of a setting: one line, and where it has a form, of that form."""
+
+    def read(text: str) -> str:
+        form = launch.FORMS.get(name)
+        if not text.isprintable() or (form is not None and not form.fullmatch(text)):
+            example = next(
+                (kind.defaults[name] for kind in launch.PLACES.values() if kind.defaults.get(name)), "one line"
+            )
+            raise argparse.ArgumentTypeError(f"must be like {example}, not {text[:40]!r}")
+        return text
+
+    return read
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
-    given = {name: str(value) for name in launch.SETTINGS if (value := getattr(flags, name)) is not None}
+    changes = {name: str(value) for name in launch.SETTINGS if (value := getattr(flags, name)) is not None}
     try:
         words = shlex.split(flags.command or "")
     except ValueError as error:
         raise ConfigError(f"--command {flags.command}: {error}") from error
-    text = launch.script(flags.place, given, words)
     if words:
         _check(words)
-    sys.stdout.write(text)
+    sys.stdout.write(launch.script(flags.place, changes, words))
 
 
 def _check(words: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from t5music.cli import gin_flags, inputs
 from t5music.cli.parser import choice, model, place, real, whole
 from t5music.errors import ConfigError
 from t5music.inference import pretrained
+from t5music.training import trackers
 
 HELP = "Train a model on a task or mixture. The same command continues an interrupted run."
 
@@ -60,8 +61,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     shared.add_platform(parser)
     parser.add_argument(
         "--track",
-        type=choice("wandb", "trackio"),
-        metavar="wandb|trackio",
+        type=choice(*trackers.TRACKERS),
+        metavar="|".join(trackers.TRACKERS),
         help="also show the run there; needs the extra of that name (gin: Records.tracker)",
     )
     shared.add_processes(parser)

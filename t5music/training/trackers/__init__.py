@@ -12,7 +12,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from t5music import files
 from t5music.errors import ConfigError, DataError, nearest
@@ -25,25 +25,22 @@ from t5music.training.trackers.tensorboard import TensorBoard
 FILE = "trackers.json"  # in a run's folder: tracker -> its run's id and address
 
 
-class _Kind(NamedTuple):
-    """A tracker: its class in the file of its name, and the package that it needs, which is its extra's name, too."""
-
-    cls: str
-    package: str
-
-
-TRACKERS = {"wandb": _Kind("Wandb", "wandb"), "trackio": _Kind("Trackio", "trackio")}
+# Tracker -> its class in the file of its name; package and extra are called so, too.
+TRACKERS = {"wandb": "Wandb", "trackio": "Trackio"}
 
 
 def require(name: str | None) -> None:
-    """Raises ConfigError for a tracker that is none of TRACKERS, or whose package is not installed."""
+    """Refuses a tracker that cannot be had; None is none.
+
+    Raises:
+        ConfigError: it is none of TRACKERS, or its package is not installed.
+    """
     if name is None:
         return
     if name not in TRACKERS:
         raise ConfigError(f"Records.tracker is {name!r}{nearest(name, TRACKERS)} (one of {', '.join(TRACKERS)})")
-    package = TRACKERS[name].package
-    if find_spec(package) is None:
-        raise ConfigError(f"--track {name}: {package} is not installed: pip install 't5music[{package}]'")
+    if find_spec(name) is None:
+        raise ConfigError(f"--track {name}: {name} is not installed: pip install 't5music[{name}]'")
 
 
 def tensorboard(folder: Path, *, first_step: int) -> Tracker:
@@ -63,15 +60,16 @@ def open_tracker(name: str, folder: Path, settings: Mapping[str, Any]) -> Tracke
         DataError: `folder` cannot be written.
     """
     runs = read(folder)
-    run = TrackedRun(runs.get(name, {}).get("id") or uuid.uuid4().hex[:8], folder.name, settings)
+    former = runs.get(name, {})
+    run = TrackedRun(former.get("id") or uuid.uuid4().hex[:8], folder.name, settings)
     place = bucket_copies.cache_dir() / "trackers" / run.id if isinstance(folder, BucketPath) else folder
 
     def remember(url: str) -> None:
         files.write_text(folder / FILE, json.dumps({**runs, name: {"id": run.id, "url": url}}, indent=2) + "\n")
 
-    remember("")  # its address is known when it has begun, and its run is this one even if it never does
+    remember(former.get("url", ""))  # a new one is known when it has begun; its id is this one even if it never does
     module = import_module(f"{__name__}.{name}")
-    make: Callable[[], Tracker] = partial(getattr(module, TRACKERS[name].cls), run, place)
+    make: Callable[[], Tracker] = partial(getattr(module, TRACKERS[name]), run, place)
     return Background(name, make, remember)
 
 

@@ -80,7 +80,16 @@ class EventFile:
         self._write_value(step, name, _bytes(_IMAGE, image))
 
     def write_sound(self, step: int, name: str, wav: bytes) -> None:
-        """Writes sound of a step, the bytes of a WAV file. Raises OSError as `write_picture`."""
+        """Writes sound of a step.
+
+        Args:
+            step: the step.
+            name: of the sound.
+            wav: the bytes of a WAV file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         with wave.open(io.BytesIO(wav)) as file:
             rate, channels, frames = file.getframerate(), file.getnchannels(), file.getnframes()
         audio = _key(_RATE, _FLOAT) + _single(rate) + _number(_CHANNELS, channels) + _number(_FRAMES, frames)
@@ -88,7 +97,16 @@ class EventFile:
         self._write_value(step, name, _bytes(_AUDIO, audio))
 
     def write_text(self, step: int, name: str, text: str) -> None:
-        """Writes text of a step, in Markdown. Raises OSError as `write_picture`."""
+        """Writes text of a step.
+
+        Args:
+            step: the step.
+            name: of the text.
+            text: in Markdown.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         tensor = _number(_TYPE, _IS_TEXT) + _bytes(_SHAPE, b"") + _bytes(_TEXTS, text.encode())
         metadata = _bytes(_PLUGIN, _bytes(_PLUGIN_NAME, b"text")) + _number(_DATA_CLASS, _IS_TENSOR)
         self._write_value(step, name, _bytes(_TENSOR, tensor) + _bytes(_METADATA, metadata))

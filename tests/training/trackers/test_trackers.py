@@ -234,7 +234,7 @@ def test_a_training_goes_on_bit_for_bit_when_all_its_trackers_fail(
         raise RuntimeError("it is broken")
 
     monkeypatch.setattr(trackers, "require", lambda name: None)
-    monkeypatch.setattr(trackers, "TRACKERS", {"mine": trackers._Kind("Mine", "mine")})
+    monkeypatch.setattr(trackers, "TRACKERS", {"mine": "Mine"})
     module = types.SimpleNamespace(Mine=fail)
     monkeypatch.setitem(sys.modules, "t5music.training.trackers.mine", module)  # type: ignore[arg-type]
     monkeypatch.setattr(TensorBoard, "show", fail)
