@@ -13,7 +13,7 @@ import tiny_models
 from promise_reader import PROMISES, broken, notes_of
 
 from t5music.cli.main import main
-from t5music.data.examples import Continue, Improvise, Infill
+from t5music.data.examples import Accompany, Continue, Improvise, Infill
 from t5music.errors import ConfigError
 from t5music.inference import generate
 from t5music.inference.promises import PROMISES as DECLARED
@@ -26,6 +26,7 @@ TASKS = {
     "continue": Continue("pop", "remi", words=300),
     "infill": Infill("pop", "remi", words=300),
     "improvise": Improvise("pop", "remi"),
+    "accompany": Accompany("pop", "remi", ("violin",), bars=2),
     "play_on": Continue("piano", "performance", words=100),
 }
 
@@ -104,12 +105,32 @@ def test_seconds_of_performance_are_exact(tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_only_rectangles_of_bars_and_tracks_are_filled_in(tmp_path, monkeypatch, infill, promises, gone):
+    promises = dataclasses.replace(promises, density=(1, 20))  # a model of random weights may well write nothing
     data = write(tmp_path, monkeypatch, 5, "infill", promises, infill=infill)
     old = notes_of((tmp_path / "song.mid").read_bytes(), is_new=False)
     assert notes_of(data, is_new=False) == [note for note in old if not gone(note)]
     new = notes_of(data)
     assert new
     assert all(gone(note) for note in new)
+
+
+def test_the_chords_of_a_track_bind_what_is_filled_in(tmp_path, monkeypatch):
+    promises = Promises.from_text(chords_of="piano", chords_on="always", density="2-8")
+    notes = notes_of(write(tmp_path, monkeypatch, 2, "infill", promises, infill=(Part("violin", 2, 4),)))
+    piano = [note for note in notes_of((tmp_path / "song.mid").read_bytes(), is_new=False) if note.program == 0]
+    for note in notes:
+        half = note.begin - note.begin % (BAR // 2)
+        sounding = {other.pitch % 12 for other in piano if other.begin < half + BAR // 2 and other.end > half}
+        assert note.pitch % 12 in sounding
+    assert all(2 <= sum(note.begin // BAR == bar for note in notes) <= 8 for bar in (1, 2, 3))
+
+
+def test_promises_go_on_from_window_to_window_of_an_accompaniment(tmp_path, monkeypatch):
+    promises = Promises.from_text(chords="| C | F | G |", chords_on="always", instruments="0", density="1-6")
+    notes = notes_of(write(tmp_path, monkeypatch, 4, "accompany", promises))
+    chords = [{0, 4, 7}, {5, 9, 0}, {7, 11, 2}]
+    assert {note.begin // BAR for note in notes} == {0, 1, 2, 3}
+    assert all(note.pitch % 12 in chords[note.begin // BAR % 3] for note in notes)
 
 
 def test_texts_are_read():

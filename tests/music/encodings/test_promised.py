@@ -260,6 +260,16 @@ def test_promised_performance_is_the_same_in_jax(rows, seed):
     agree(rules, state, np.random.default_rng(seed))
 
 
+def test_a_long_note_does_not_take_the_only_key_while_notes_are_owed():
+    bounds = Bounds(keys((0, 0, 0)), least=4, most=4, bars=1)
+    rules = PromisedRemi()
+    state = rules.after([[]], 60, [bounds])
+    for event in REMI.from_text("Bar TimeSig_9/8 Pos_0 Tempo_20 Program_0 Velocity_3 Pitch_0").tolist():
+        assert rules.allowed(state, np)[0, event]
+        state = rules.advance(state, np.array([event], np.int32), np)
+    assert [REMI.words[event] for event in np.flatnonzero(rules.allowed(state, np)[0])] == ["Duration_1"]
+
+
 def keys(*spans: tuple[int, int, int]) -> np.ndarray:
     table = np.zeros((DRUMS + 1, 128), bool)
     for program, low, high in spans:

@@ -25,7 +25,7 @@ PITCHES = 128
 MOST_HELD = 1 << 10
 MOST_VOICES = 32  # that may be promised to sound at once
 # Tables are made a multiple of these long, so that few shapes of them are compiled.
-BARS, CHORDS, LOCKS = 16, 4, 64
+BARS, CHORDS, LOCKS, PROGRAMS = 16, 4, 64, 8
 
 
 class Lock(NamedTuple):
@@ -183,8 +183,12 @@ def _fewest(bounds: Bounds) -> int:
 class Tables(NamedTuple):
     """The bounds of a batch. All are [batch] or begin with it."""
 
-    keys: Array  # bool [batch, 129, 128]
-    sure: Array  # bool [batch, 129, 128], those of them that no lock has
+    programs: Array  # int32 [batch, programs], those that may play, rising; behind them 128, which has no keys
+    slots: Array  # int32 [batch, 129], where each program stands among these
+    keys: Array  # bool [batch, programs, 128]
+    sure: Array  # bool [batch, programs, 128], those of them that no lock has
+    drums: Array  # bool [batch, 128]
+    sure_drums: Array  # bool [batch, 128]
     classes: Array  # bool [batch, 12]
     share: Array
     grid: Array  # bool [batch, 144]
@@ -229,7 +233,18 @@ def tables(rows: Sequence[Bounds], sounding: Sequence[int]) -> Tables:
     meters = np.full((len(rows), _up(most_meters + 1, BARS)), -1, np.int32)
     is_free = np.zeros((len(rows), len(METERS)), bool)
     bar_words = []
+    # A rhythm's durations are given, so that none of its notes may be on a key that is locked a little later.
+    sure = [_unlocked(bounds) for bounds in rows]
+    keys = [free if bounds.slots else bounds.keys for bounds, free in zip(rows, sure, strict=True)]
+    playing = [np.flatnonzero(each[:DRUMS].any(axis=1)) for each in keys]
+    programs = np.full((len(rows), _up(max(map(len, playing)) + 1, PROGRAMS)), DRUMS, np.int32)
+    slots = np.full((len(rows), DRUMS + 1), programs.shape[1] - 1, np.int32)
+    pitched = np.zeros((2, *programs.shape, PITCHES), bool)
     for row, bounds in enumerate(rows):
+        count = len(playing[row])
+        programs[row, :count] = playing[row]
+        slots[row, playing[row]] = np.arange(count)
+        pitched[0, row, :count], pitched[1, row, :count] = keys[row][playing[row]], sure[row][playing[row]]
         for number, bar in enumerate(chords[row]):
             chord_counts[row, number] = len(bar)
             for place, chord in enumerate(bar):
@@ -246,9 +261,12 @@ def tables(rows: Sequence[Bounds], sounding: Sequence[int]) -> Tables:
         ]
         bar_words.append(2 + 5 * max(bounds.least, int(np.maximum(rhythm[row], 0).sum(axis=1).max())))
     return Tables(
-        # A rhythm's durations are given, so that none of its notes may be on a key that is locked a little later.
-        keys=np.stack([_unlocked(bounds) if bounds.slots else bounds.keys for bounds in rows]),
-        sure=np.stack([_unlocked(bounds) for bounds in rows]),
+        programs=programs,
+        slots=slots,
+        keys=pitched[0],
+        sure=pitched[1],
+        drums=np.stack([each[DRUMS] for each in keys]),
+        sure_drums=np.stack([each[DRUMS] for each in sure]),
         classes=np.stack([bounds.classes for bounds in rows]),
         share=numbers([bounds.share for bounds in rows]),
         grid=np.stack([bounds.grid for bounds in rows]),

@@ -58,8 +58,9 @@ from t5music.music.score import DRUMS
 PLACES = np.arange(POSITIONS, dtype=np.int32)
 TICKS = PLACES * POSITION
 CLASS_OF = np.arange(PITCHES) % CLASSES
-IN_CLASS = (CLASS_OF[:, None] == np.arange(CLASSES)).astype(np.int32)  # [128, 12]
-ABOVE = (np.arange(PITCHES)[:, None] > np.arange(PITCHES)).astype(np.int32)  # [128, 128], 1 where row > column
+IN_CLASS = CLASS_OF[:, None] == np.arange(CLASSES)  # bool [128, 12]
+ABOVE = np.arange(PITCHES + 8)[:, None] > np.arange(PITCHES + 8)  # bool, True where row > column
+ABOVE_PITCH = ABOVE[:PITCHES, :PITCHES]
 LENGTHS = (DURATIONS * POSITION).astype(np.int32)  # ticks
 TEMPO_OPENING = 2  # words
 NOTE_WORDS = 5  # Pos Program Velocity Pitch Duration
@@ -108,8 +109,8 @@ class Moment(NamedTuple):
     lock: Array  # [batch, 6], the next one
     lock_in_bar: Array  # bool [batch]
     lock_here: Array  # bool [batch]
-    new: Array  # bool [batch, 128, 128], pitched notes that may begin here
-    sure: Array  # bool [batch, 128, 128], of these, those that may whatever else is written
+    new: Array  # bool [batch, programs, 128], pitched notes that may begin here
+    sure: Array  # bool [batch, programs, 128], of these, those that may whatever else is written
     drums: Array  # bool [batch, 128]
     later: Array  # [batch, 145], notes that can still begin in the bar from each position on
     startable: Array  # bool [batch, 144], positions at which a new note can begin
@@ -325,8 +326,9 @@ class PromisedRemi(Promised):
         here_sure = _take(sure_classes, position, xp)  # [batch, 12]
         here_all = _take(within, position, xp) & (table.classes | out)
 
-        free = words.free[:, :DRUMS] <= tick[:, None, None]
-        struck = table.keys[:, :DRUMS] & free  # [batch, 128, 128]
+        until = words.free[xp.arange(len(tick))[:, None], table.programs]  # [batch, programs, 128]
+        free = until <= tick[:, None, None]
+        struck = table.keys & free
         on_grid = table.grid & (words.length[:, None] >= TICKS + POSITION)  # [batch, 144]
         voices = xp.full_like(tick, PITCHES)
         held = 0
@@ -338,29 +340,28 @@ class PromisedRemi(Promised):
         possible = (_take(on_grid, position, xp) & ~full & (rhythm_left > 0))[:, None]  # [batch, 1]
         pitched = possible & (voices > 0)[:, None]
         new = struck & (pitched & here_all[:, CLASS_OF])[:, None, :]
-        sure = table.sure[:, :DRUMS] & free & (pitched & here_sure[:, CLASS_OF])[:, None, :]
-        drums = table.keys[:, DRUMS] & possible
+        sure = table.sure & free & (pitched & here_sure[:, CLASS_OF])[:, None, :]
+        drums = table.drums & possible
 
-        # What can surely begin at each later position: keys that are free by now, voices that are, and percussion.
-        by_pitch = xp.sum(table.sure[:, :DRUMS] & free, axis=1, dtype=np.int32)  # [batch, 128]
-        by_class = by_pitch @ IN_CLASS  # [batch, 12]
+        # What can surely begin at each later position: keys that are free by the next one, voices, percussion.
+        at_next = tick + POSITION * (words.position >= 0)
+        by_pitch = xp.sum(table.sure & (until <= at_next[:, None, None]), axis=1, dtype=np.int32)  # [batch, 128]
+        by_class = _times(by_pitch, IN_CLASS, xp)  # [batch, 12]
         can = xp.sum(sure_classes * by_class[:, None, :], axis=2)  # [batch, 144]
         if self.counts_voices:
             can = xp.minimum(can, xp.maximum(table.polyphony[:, None] - held, 0))
-        percussion = xp.sum(table.sure[:, DRUMS], axis=1)
+        percussion = xp.sum(table.sure_drums, axis=1)
         can = (can + percussion[:, None]) * (on_grid & (rhythm != 0))
-        later = xp.concatenate([can @ LATER, xp.zeros((len(tick), 1), np.int32)], axis=1)
+        later = xp.concatenate([_times(can, LATER, xp), xp.zeros((len(tick), 1), np.int32)], axis=1)
 
         # Where a note can begin, to the tick: keys that will be free by then.
-        soonest = xp.min(xp.where(table.keys[:, :DRUMS], words.free[:, :DRUMS], NEVER), axis=1)  # [batch, 128]
-        soonest = xp.min(xp.where(IN_CLASS.T == 1, soonest[:, None, :], NEVER), axis=2)  # [batch, 12]
+        soonest = xp.min(xp.where(table.keys, until, NEVER), axis=1)  # [batch, 128]
+        soonest = xp.min(xp.where(IN_CLASS.T, soonest[:, None, :], NEVER), axis=2)  # [batch, 12]
         at = words.begin[:, None] + TICKS  # [batch, 144]
         startable = xp.any(sure_classes & (soonest[:, None, :] <= at[:, :, None]), axis=2)
         if self.counts_voices:
             startable = startable & (held < table.polyphony[:, None])
-        startable = (
-            (startable | xp.any(table.keys[:, DRUMS], axis=1)[:, None]) & on_grid & (rhythm != 0) & ~full[:, None]
-        )
+        startable = (startable | xp.any(table.drums, axis=1)[:, None]) & on_grid & (rhythm != 0) & ~full[:, None]
         return Moment(tick, rhythm_left, owed, lock, in_bar, lock_here, new, sure, drums, later, startable, voices)
 
     def _chords(self, state: State, xp: Any) -> tuple[Array, Array]:
@@ -415,7 +416,7 @@ class PromisedRemi(Promised):
 
     def _notes(self, state: State, now: Moment, xp: Any) -> tuple[Array, Array, Array]:
         """The programs, the percussion and the pitches that may come, bool [batch, 128] each."""
-        words = state.words
+        words, table = state.words, state.tables
         here = (now.rhythm_here < PITCHES) * xp.maximum(now.rhythm_here, 0)  # owed at the position
         owed = xp.maximum(now.owed - _take(now.later, xp.maximum(words.position, 0) + 1, xp), here)[:, None]
         named = words.named == 1
@@ -430,13 +431,16 @@ class PromisedRemi(Promised):
             allowed = fits_lock[:, None] | (last_row[:, None] & (keys < now.lock[:, 3:4]))
             return row & (keys > above) & allowed & stated
 
-        row = in_order(_take(now.new, in_force, xp))
-        rows_sure = xp.sum(now.sure, axis=2, dtype=np.int32)  # [batch, 128]
-        rows_above = rows_sure @ ABOVE  # of greater programs
-        of_row = (_take(now.sure, in_force, xp) & (keys > above)) * 1
-        after_pitch = of_row @ ABOVE + _take(rows_above, in_force, xp)[:, None]
+        slot = _take(table.slots, in_force, xp)
+        row = in_order(_take(now.new, slot, xp))
+        rows_sure = xp.sum(now.sure, axis=2, dtype=np.int32)  # [batch, programs]
+        size = rows_sure.shape[1]
+        rows_above = _times(rows_sure, ABOVE[:size, :size], xp)  # of greater programs
+        greater = xp.sum(xp.where(table.programs > in_force[:, None], rows_sure, 0), axis=1, dtype=np.int32)
+        of_row = _take(now.sure, slot, xp) & (keys > above)
+        after_pitch = _times(of_row, ABOVE_PITCH, xp) + greater[:, None]
         drums = now.drums & (keys > words.drum[:, None])
-        sure_drums = drums & state.tables.sure[:, DRUMS]
+        sure_drums = drums & table.sure_drums
         percussion = xp.sum(sure_drums, axis=1)[:, None]
 
         def enough(pitched: Array, voices: Array) -> Array:
@@ -444,15 +448,14 @@ class PromisedRemi(Promised):
 
         pitches = row & enough(after_pitch, now.voices - 1)
         lock_pitch = last_row[:, None] & (keys == now.lock[:, 3:4]) & stated
-        programs = (
-            xp.any(now.new, axis=2)
-            & (~now.lock_here[:, None] | (keys < now.lock[:, 2:3]))
-            & enough(rows_sure - 1 + rows_above, now.voices - 1)
+        may_follow = xp.any(now.new, axis=2) & enough(rows_sure - 1 + rows_above, now.voices - 1)  # [batch, programs]
+        programs = may_follow[xp.arange(len(slot))[:, None], table.slots[:, :DRUMS]] & (
+            ~now.lock_here[:, None] | (keys < now.lock[:, 2:3])
         )
         lock_program = now.lock_here[:, None] & (keys == now.lock[:, 2:3])
         is_drum = (now.lock[:, 2] == DRUMS)[:, None]
         drum_order = ~now.lock_here[:, None] | (is_drum & (keys < now.lock[:, 3:4]))
-        new_drums = drums & drum_order & (owed - 1 <= (sure_drums * 1) @ ABOVE)
+        new_drums = drums & drum_order & (owed - 1 <= _times(sure_drums, ABOVE_PITCH, xp))
         lock_drum = now.lock_here[:, None] & is_drum & (keys == now.lock[:, 3:4])
         return programs | lock_program, new_drums | lock_drum, pitches | lock_pitch
 
@@ -476,18 +479,24 @@ class PromisedRemi(Promised):
         if self.counts_voices:
             over = xp.sum(counts.ends > line, axis=1)
         else:
-            over = xp.sum((words.free[:, :DRUMS] > line[:, :, None]) & table.keys[:, :DRUMS], axis=(1, 2))
+            until_then = words.free[xp.arange(len(line))[:, None], table.programs]
+            over = xp.sum((until_then > line[:, :, None]) & table.keys, axis=(1, 2))
         allowed = allowed & (~owes | (until <= line) | (over < table.held)[:, None])
-        last = xp.minimum(position[:, None] + DURATIONS, POSITIONS)  # the first position that it leaves free
-        lost = last - position[:, None] - 1
-        spare = _take(now.later, position + 1, xp)[:, None] - now.owed[:, None]
-        allowed = allowed & (~owes | shortest | (lost <= spare))
+        can = now.later[:, :-1] - now.later[:, 1:]  # [batch, 144]
+        lost = xp.sum((can > 0) & (position[:, None] < PLACES), axis=1)
+        spare = _take(now.later, position + 1, xp) - now.owed
+        allowed = allowed & (~owes | shortest | (lost <= spare)[:, None])
         locked = (counts.locked == 1)[:, None]
         return xp.where(locked, numbers == now.lock[:, 4:5], allowed)
 
 
-LATER = (PLACES[:, None] >= PLACES).astype(np.int32)  # [144, 144]: sums over this and later positions
+LATER = PLACES[:, None] >= PLACES  # bool [144, 144]: sums over this and later positions
 EVEN = np.array([numerator % 2 == 0 for numerator, _ in METERS])
+
+
+def _times(counts: Array, table: NDArray[np.bool_], xp: Any) -> Array:
+    """int32 [batch, m] of counts [batch, n] and table [n, m]; in floats, which multiply faster and are exact here."""
+    return xp.asarray(counts.astype(np.float32) @ table.astype(np.float32), np.int32)
 
 
 def _size(kind: int) -> int:
