@@ -200,8 +200,8 @@ def _instruments(text: str) -> tuple[int, ...]:
 
 
 def _key(text: str) -> Key:
-    match = re.fullmatch(r"(.*?)(?:\s+(\d+(?:\.\d+)?)\s*%)?", text)
-    assert match is not None
+    match = re.fullmatch(r"(.*?)(?:\s+(\d+(?:\.\d+)?)\s*%)?", text, re.DOTALL)
+    assert match is not None  # any text matches
     share = float(match.group(2) or 100) / 100
     if not 0 < share <= 1:
         raise ConfigError(f"a share must be above 0 % and at most 100 %, not {text!r}")
@@ -289,10 +289,9 @@ def parts(text: str) -> tuple[Part, ...]:
     result = []
     for item in text.split(","):
         match = re.fullmatch(r"(.*?)\s*(?:\bbars?\s+(\d{1,5})(?:\s*-\s*(\d{1,5}))?)?", item.strip(), re.IGNORECASE)
-        assert match is not None
-        first = int(match.group(2)) if match.group(2) else None
-        last = int(match.group(3)) if match.group(3) else first
-        if not item.strip() or (first is not None and last is not None and not 1 <= first <= last):
+        first = int(match.group(2)) if match and match.group(2) else None
+        last = int(match.group(3)) if match and match.group(3) else first
+        if not match or not match.group() or (first is not None and last is not None and not 1 <= first <= last):
             raise ConfigError(f"must be tracks and bars, such as 'piano bars 3-4', bars from 1, not {item.strip()!r}")
         result.append(Part(match.group(1), first, last))
     return tuple(result)

@@ -53,11 +53,13 @@ NEEDS = {
 }
 VALUES = ["", "0", "-1", "nan", "inf", "1e999", str(2**63), "9" * 5000, "x", "none/at/all", "{song}", "{folder}",
           "a\0b", "\udcff", "a\nb", "\x1b[2J", "gs://b/x", "x" * 300]  # fmt: skip
-# Free text, or the name of something that only the data, the model or the study knows: any text may be right.
+# Free text, or the name of something that only the data, the music, the model or the study knows, or a range (-1 is "at
+# most 1"): any text may be right.
 TEXTS = {
     "--name", "--label", "--split", "--task", "--caption", "--cell", "--plan_device", "--coordinator", "--beam",
     "--mixture", "--export", "--build", "--instruments", "--style", "--question", "--title", "names", "mixture",
-    "--zone", "--project", "--accelerator", "--image", "--mount", "--host",
+    "--zone", "--project", "--accelerator", "--image", "--mount", "--host", "--infill",
+    "--lock", "--rhythm_of", "--chords_of", "--density",
 }  # fmt: skip
 # A file or folder to write, which need not be there.
 NEW_PATHS = {

@@ -242,7 +242,7 @@ def _spelling(pitch: int, fifths: int, minor: bool) -> tuple[str, int, int]:
     place = lowest + (7 * pitch - lowest) % 12
     letter, alter = 4 * place % 7, (place + 1) // 7
     octave = (pitch - alter - (0, 2, 4, 5, 7, 9, 11)[letter]) // 12 - 1
-    if octave < 0 <= pitch - 12 or octave > 9:  # beyond MusicXML's octaves, and in C major within them
+    if octave < min(pitch // 12 - 1, 0) or octave > 9:  # lower than MusicXML and the pitch need, or too high
         return _spelling(pitch, 0, minor=False)
     return "CDEFGAB"[letter], alter, octave
 

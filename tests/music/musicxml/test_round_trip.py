@@ -73,6 +73,13 @@ def test_written_music_is_read_back_exactly(score: Score):
     assert reading.mended == ()
 
 
+@pytest.mark.parametrize("fifths", range(-7, 8))
+def test_every_pitch_of_midi_is_read_back_in_every_key(fifths: int):
+    notes = np.array([(480 * pitch, 480, pitch, 64, 0, 0) for pitch in range(128)], NOTE)
+    score = Score(480, notes, meters=np.array([(0, 4, 4)], METER), keys=np.array([(0, fifths, False)], KEY))
+    assert read_mended(to_bytes(score)).score.notes["pitch"].tolist() == list(range(128))
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
