@@ -39,7 +39,10 @@ def notes_of(task: str) -> Score | None:
     return None if task == "improvise" else score
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task",
+    [pytest.param(task, marks=[] if task in ("continue", "performance") else [pytest.mark.slow]) for task in TASKS],
+)
 @settings(max_examples=5)
 @given(
     seed=st.integers(0, 1000),

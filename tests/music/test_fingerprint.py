@@ -98,6 +98,7 @@ def test_altered_copies_of_real_pieces_stay_together(real_music, archive, folder
     assert len(fingerprints) > 0.85 * len(paths)  # both have tunes twice
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_copies_on_the_web_stay_together_and_little_else_does(real_music):
     """README.md of the data: 64 extra copies with other bytes and the same opening. We find them and some fifty more

@@ -44,6 +44,7 @@ def test_labels_and_the_performances_of_one_piece(root: Path):
     assert "MIDI" in skipped(PIANO_E_COMPETITION, entries["2018/WuuE03.MID"])
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_performances_of_one_piece_are_on_one_side(real_music):
     folder = real_music("classical_piano") / "ecompetition_subset"

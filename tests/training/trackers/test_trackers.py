@@ -227,6 +227,7 @@ def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsy
     over.set()
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_bit_for_bit_when_all_its_trackers_fail(
     tmp_path: Path, uninterrupted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
