@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from t5music.cli import inputs
-from t5music.cli.parser import choice, model, real, whole
+from t5music.cli.parser import choice, model, place, real, whole
+from t5music.errors import ConfigError
 from t5music.inference import pretrained
 from t5music.training.checkpoints import selection
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 1024  # on one machine
 MOST_DEVICES = 2**20
+MAX_SEED = 2**63 - 1
 WEEK = 7 * 24 * 3600  # in seconds
 _PROCESS_FLAGS = ("coordinator", "processes", "process_id", "distributed", "wait")
 
@@ -68,6 +71,34 @@ def choose_model(flags: argparse.Namespace) -> str:
 def add_force(parser: argparse.ArgumentParser) -> None:
     """Adds --force, for verbs that write files of one's own."""
     parser.add_argument("--force", action="store_true", help="replace files that exist")
+
+
+def add_seed(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Adds --seed, for verbs that draw something; `meaning` says of what it is the seed."""
+    parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0, help=f"{meaning} (default: %(default)s)")
+
+
+def add_sound_font(parser: argparse.ArgumentParser) -> None:
+    """Adds --sound_font, for verbs that play music."""
+    parser.add_argument(
+        "--sound_font",
+        type=place,
+        metavar="FILE",
+        help="the sound font (.sf2) that plays (default: the environment's T5MUSIC_SOUND_FONT, or an installed one)",
+    )
+
+
+def require_span(region: Sequence[float] | None) -> tuple[float, float] | None:
+    """Returns the BEGIN and END of --region in seconds, None where it is not given.
+
+    Raises ConfigError where the end does not come after the begin.
+    """
+    if region is None:
+        return None
+    begin, end = region
+    if not begin < end:
+        raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
+    return begin, end
 
 
 def add_platform(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from t5music.comparison import plots
 from t5music.comparison.resampling import CONFIDENCE, RESAMPLES
 from t5music.comparison.set_comparison import Comparison, Estimate
+from t5music.inference.player.page import data_address
 from t5music.studies.report.page import STYLE
 from t5music.studies.report.table import NONE, markdown
 from t5music.written_text import csv_table
@@ -98,8 +98,8 @@ def to_html(comparison: Comparison) -> str:
     for caption, draw in PICTURES.items():
         picture = draw(comparison)
         if picture is not None:
-            words, data = html.escape(caption), base64.b64encode(picture).decode()
-            image = f'<img src="data:image/png;base64,{data}" alt="{words}">'
+            words = html.escape(caption)
+            image = f'<img src="{data_address(picture, "image/png")}" alt="{words}">'
             body.append(f"<figure>{image}<figcaption>{words}</figcaption></figure>")
     meanings = "".join(f"<li><b>{m.name}</b>: {html.escape(m.meaning)}</li>" for m in comparison.measures)
     body.append(f"<h2>Measures</h2><ul>{meanings}</ul>")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import tempfile
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t5music.errors import MidiError
+from t5music.inference.player.page import data_address
 from t5music.music.score import Score
 from t5music.sound import loudness, render, sound_files
 from t5music.sound.soundfont import SoundFont
@@ -25,7 +22,7 @@ TYPES = {".mp3": "audio/mpeg", ".wav": "audio/wav"}
 
 def suffix() -> str:
     """The format of the clips on this machine."""
-    return ".mp3" if find_spec("soundfile") is not None else ".wav"
+    return ".mp3" if sound_files.can_write(".mp3") else ".wav"
 
 
 def clip(score: Score, begin: float, seconds: float, font: SoundFont | None, rate: int) -> NDArray[np.float32]:
@@ -86,7 +83,4 @@ def equally_loud(clips: Sequence[NDArray[np.float32]], rate: int) -> tuple[list[
 def as_data(sound: NDArray[np.float32], rate: int) -> str:
     """A clip as an address that holds its sound: data:audio/..."""
     ending = suffix()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"clip{ending}"
-        sound_files.write(path, sound[None], rate)
-        return f"data:{TYPES[ending]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return data_address(sound_files.to_bytes(sound[None], rate, f"clip{ending}"), TYPES[ending])

@@ -240,6 +240,7 @@ def assign_splits(groups: Sequence[str], validation: float = 0.1, test: float = 
 
 
 CORPORA = "corpora"  # in a data folder
+REPORT_FILE = "metadata.json"  # in a built corpus
 
 
 def corpora_dir(data_dir: Path) -> Path:
@@ -271,4 +272,4 @@ def read_report(corpus_name: str, data_dir: Path) -> dict[str, Any] | None:
 def report_path(corpus_name: str, data_dir: Path) -> Path | None:
     """The file of a built corpus' report, or None if it is not built."""
     folder = built_folder(corpus_name, data_dir)
-    return None if folder is None else folder / "metadata.json"
+    return None if folder is None else folder / REPORT_FILE

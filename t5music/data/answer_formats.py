@@ -57,6 +57,11 @@ class Format(abc.ABC):
     def advance(self, state: State, ids: Array, xp: Any) -> State:
         """The state after one more id a row, int [batch], legal or not."""
 
+    def stand_ins(self, state: State, xp: Any) -> tuple[Array, Array] | None:
+        """Ids that stand for another one; see `Promised.stand_ins`. None where there never are any."""
+        del state, xp
+        return None
+
     def check(self, inputs: ArrayLike, answers: Sequence[ArrayLike], max_length: int = UNBOUNDED) -> NDArray[np.int64]:
         """Where each answer (ids without EOS) first breaks the form: int64 [batch], -1 for one that does not.
 
@@ -200,7 +205,6 @@ class Music(Format):
         return xp.where((state.begun == 1)[:, None], legal, self._first) if self.begins else legal
 
     def stand_ins(self, state: MusicState, xp: Any) -> tuple[Array, Array] | None:
-        """See `Promised.stand_ins`, over the ids; None where nothing is promised."""
         result = self.promised.stand_ins(state.words, xp) if self.promised is not None else None
         if result is None:
             return None

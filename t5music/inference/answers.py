@@ -55,14 +55,12 @@ def answer(
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
     key = jax.random.key(seed)
-    if locked is None and not set(promises.names) - {"instruments"}:
-        return task.music(score, _write(trained, task, score, name, key, programs, None, [], **sampling))
     promised, rows = bounds.of_answers(promises, task, score, programs, locked=locked)
     answers = _write(trained, task, score, name, key, programs, promised, rows, **sampling)
     if promises.length is not None:
-        answers = [*_going_on(trained, task, score, name, key, programs, promises, rows, answers, sampling)]
-    if not isinstance(task, Continue):
-        answers = [np.concatenate(answers)] if promises.length is not None else answers
+        answers = _going_on(trained, task, score, name, key, programs, promises, rows, answers, sampling)
+        if not isinstance(task, Continue):
+            answers = [np.concatenate(answers)]
     music = task.music(score, answers)
     if locked is not None and isinstance(task, Infill):
         music = music._replace(prompt=task.without_gap(score, locked))

@@ -64,20 +64,15 @@ class Bars:
             ConfigError: a setting that cannot be.
             MidiError: music that gives nothing to ask.
         """
-        task, promises = question.task, question.promises
-        # What is written in several windows, one after the other, is given out at the end.
-        self._at_once = bool(question.infill or promises.lock or promises.length)
-        bound: dict[str, Any] = {"programs": question.programs}
-        if set(promises.names) - {"instruments"} and not self._at_once:
-            bound["promised"], bound["bounds"] = bounds.of_answers(promises, task, question.score, question.programs)
         self._sampling = sampling
-        self._tokens, self._settings = decoding_settings(
-            question.trained, task, question.score, question.name, key=jax.random.key(seed), **bound, **sampling
-        )
         self._question, self._seed, self._is_stopped = question, seed, is_stopped
-        self.words, self.words_at_most = 0, int(self._settings["max_length"])
+        self.words, self.words_at_most = 0, question.trained.lengths["targets"]
         self.result: Result | None = None
-        self._bars = self._write()
+        # What is written in several windows, one after the other, is given out at the end.
+        if question.infill or question.promises.lock or question.promises.length:
+            self._bars = self._all_at_once()
+        else:
+            self._bars = self._stream()
 
     def __iter__(self) -> Iterator[Bar]:
         return self
@@ -85,33 +80,47 @@ class Bars:
     def __next__(self) -> Bar:
         return next(self._bars)
 
-    def _write(self) -> Iterator[Bar]:
-        if self._at_once:
-            self.result = self._question.write(seed=self._seed, **self._sampling)
-            self.words = self.words_at_most
-            yield from _new_bars(self.result)
-            return
-        model = self._question.trained.model
+    def _all_at_once(self) -> Iterator[Bar]:
+        """The bars of an answer that is written before the first is given out."""
+        self.result = self._question.write(seed=self._seed, **self._sampling)
+        self.words = self.words_at_most
+        yield from _new_bars(self.result)
+
+    def _stream(self) -> Iterator[Bar]:
+        """The bars of an answer as they are written; settings that cannot be are errors at once."""
+        question, task = self._question, self._question.task
+        promised, rows = bounds.of_answers(question.promises, task, question.score, question.programs)
+        tokens, settings = decoding_settings(
+            question.trained,
+            task,
+            question.score,
+            question.name,
+            key=jax.random.key(self._seed),
+            programs=question.programs,
+            promised=promised,
+            bounds=rows,
+            **self._sampling,
+        )
+        self.words_at_most = int(settings["max_length"])
+        return self._streamed(tokens, settings)
+
+    def _streamed(self, tokens: NDArray[np.int32], settings: dict[str, Any]) -> Iterator[Bar]:
+        question = self._question
         given = 0  # bars that are given out, or have no new notes and lie before the first that has
-        for written in streaming.stream(model, self._tokens, tokens_at_once=WORDS_AT_ONCE, **self._settings):
+        for written in streaming.stream(question.trained.model, tokens, tokens_at_once=WORDS_AT_ONCE, **settings):
             if self._is_stopped():
                 return
             rows, finished = _in_order(written.tokens)
             whole = finished or written.step == self.words_at_most
+            answers = events_of(question.task, settings["grammar"][0], written.tokens if whole else rows)
             self.words = written.step
-            self.result = self._result(written.tokens if whole else rows)
+            self.result = question.result(question.task.music(question.score, answers), self._seed)
             bars = _new_bars(self.result)
             settled = len(bars) if whole else _settled(self.result, bars)
             for bar in bars[:settled]:
                 if bar.number > given:
                     given = bar.number
                     yield bar
-
-    def _result(self, rows: NDArray[np.int32]) -> Result:
-        """What the person gets of rows of ids."""
-        question = self._question
-        answers = events_of(question.task, self._settings["grammar"][0], rows)
-        return question.result(question.task.music(question.score, answers), self._seed)
 
 
 def _in_order(rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], bool]:

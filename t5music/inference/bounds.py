@@ -48,8 +48,8 @@ def of_answers(
     *,
     locked: NDArray[np.bool_] | None = None,
     answers: Sequence[Events] = (),
-) -> tuple[Promised, list[Any]]:
-    """The grammar that keeps the promises, and the bounds of each of a task's answers.
+) -> tuple[Promised | None, list[Any]]:
+    """The grammar that keeps the promises, and the bounds of each of a task's answers; None where it is the usual one.
 
     Args:
         promises: all that have a meaning in the task's encoding.
@@ -62,6 +62,8 @@ def of_answers(
     Raises:
         ConfigError: a track that the music does not have, or promises that do not go with the task.
     """
+    if locked is None and not set(promises.names) - {"instruments"}:  # which the usual grammar keeps
+        return None, []
     windows = task.windows(score)
     if promises.length is not None and (windows is not None or isinstance(task, Infill)):
         raise ConfigError(f"--length does not go with {task.kind}: its answers are as long as what they belong to")

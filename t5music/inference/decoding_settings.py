@@ -16,6 +16,9 @@ from t5music.inference.trained_model import TrainedModel, encode_prompts
 from t5music.music import encodings
 from t5music.music.score import Score
 
+SAMPLING = ("words", "temperature", "top_k", "top_p")  # what a person may set of `decoding_settings`
+TEMPERATURE, TOP_P = 0.9, 0.95
+
 
 def decoding_settings(
     trained: TrainedModel,
@@ -24,9 +27,9 @@ def decoding_settings(
     name: str,
     *,
     words: int | None = None,
-    temperature: float = 0.9,
+    temperature: float = TEMPERATURE,
     top_k: int = 0,
-    top_p: float = 0.95,
+    top_p: float = TOP_P,
     key: jax.Array,
     programs: tuple[int, ...] | None = None,
     promised: encodings.Promised | None = None,

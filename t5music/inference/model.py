@@ -19,6 +19,7 @@ from t5music.data.examples import Classify, Composes, LabelNotes
 from t5music.devices import platforms
 from t5music.inference import embed, labels, pretrained, question, trained_model
 from t5music.inference.bars import Bars
+from t5music.inference.decoding_settings import SAMPLING
 from t5music.inference.given_music import Source, given_music
 from t5music.inference.promises import Promises
 from t5music.inference.promises import parts as promises_parts
@@ -112,18 +113,18 @@ class Model:
 
     def write(self, music: Source | None, *, task: str | None = None, seed: int = 0, **settings: Any) -> Result:
         """Asks any task that writes music; the one that fits if `task` is None. See `ask` and `continue_`."""
-        sampling = {name: settings.pop(name) for name in _SAMPLING if name in settings}
+        sampling = {name: settings.pop(name) for name in SAMPLING if name in settings}
         return self.ask(music, task=task, **settings).write(seed=seed, **sampling)
 
     def variants(self, music: Source | None, count: int, *, seed: int = 0, **settings: Any) -> list[Result]:
         """So many answers as `write` gives them, by the seeds `seed`, `seed` + 1 and so on."""
-        sampling = {name: settings.pop(name) for name in _SAMPLING if name in settings}
+        sampling = {name: settings.pop(name) for name in SAMPLING if name in settings}
         request = self.ask(music, **settings)
         return [request.write(seed=seed + number, **sampling) for number in range(count)]
 
     def stream(self, music: Source | None = None, *, task: str | None = None, seed: int = 0, **settings: Any) -> Bars:
         """As `write`, bar by bar as they are written; at the end the iterator's `result` is what `write` gives."""
-        sampling = {name: settings.pop(name) for name in (*_SAMPLING, "is_stopped") if name in settings}
+        sampling = {name: settings.pop(name) for name in (*SAMPLING, "is_stopped") if name in settings}
         return Bars(self.ask(music, task=task, **settings), seed=seed, **sampling)
 
     def ask(
@@ -239,4 +240,3 @@ class Model:
 
 
 _LABELLING: dict[str, type] = {"classify": Classify, "label": LabelNotes}
-_SAMPLING = ("words", "temperature", "top_k", "top_p")

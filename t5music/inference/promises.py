@@ -209,7 +209,7 @@ def _key(text: str) -> Key:
 
 
 _NOTE = r"(?:[A-Ga-g][#b]?-?\d|\d{1,3})"
-_RANGE = re.compile(rf"(?:(.*?)\s+)?({_NOTE})\s*-\s*({_NOTE})")
+_RANGE = rf"(?:(.*?)\s+)?({_NOTE})\s*-\s*({_NOTE})"
 
 
 def _pitch(text: str) -> int:
@@ -228,7 +228,7 @@ def _pitch(text: str) -> int:
 def _ranges(text: str) -> tuple[Range, ...]:
     ranges = []
     for item in text.split(","):
-        match = _RANGE.fullmatch(item.strip())
+        match = re.fullmatch(_RANGE, item.strip())
         if match is None:
             raise ConfigError(f"must be pitches, LOW-HIGH, such as 'C3-C6' or 'violin G3-A7', not {item.strip()!r}")
         low, high = _pitch(match.group(2)), _pitch(match.group(3))

@@ -63,8 +63,13 @@ class Question:
         if self.given is not None and self.task.extends:
             result = put_into_file(self.given.midi, self.given.name, self.given.score, music, self.task, self.programs)
         else:
-            data, kept = midi.to_bytes(music.score), len(music.prompt.notes)
-            result = Result(data, music.score, music.is_new, kept, repairs=music.repairs)
+            result = Result(
+                midi.to_bytes(music.score),
+                music.score,
+                music.is_new,
+                len(music.prompt.notes),
+                repairs=music.repairs,
+            )
         return self._described(result, seed)
 
     def _described(self, result: Result, seed: int) -> Result:
@@ -121,6 +126,8 @@ def ask(
         ConfigError: a task the model was not trained on, or that does not go with these arguments.
         MidiError: music that gives nothing to ask.
     """
+    if region is not None and infill:
+        raise ConfigError("--region and --infill both say what to fill in: give one of them")
     score = None if given is None else given.score
     if (infill or promises.lock) and task is None:
         task = Infill.kind

@@ -26,7 +26,7 @@ from t5music.sound.fonts import find_font
 from t5music.sound.soundfont import SoundFont
 from t5music.storage import path_of
 from t5music.training.checkpoints.layout import first_line
-from t5music.training.trackers import Sample
+from t5music.training.trackers.base import Sample
 
 FOLDER = "samples"  # in a run's folder
 WORDS = 256  # of an answer, at most: a sample is to cost little
@@ -109,14 +109,15 @@ class Sampler:
 
     def _sound(self, score: Score) -> bytes | None:
         """The first minute of music as a WAV file; None where there is no music, or no sound font to play it."""
-        if not len(score.notes):
+        beginning = score.sustained().crop(0, int(score.ticks(SOUND_SECONDS)))
+        if not len(beginning.notes):
             return None
         from t5music.sound import render  # SciPy's filters take as long to import as JAX
 
         try:
-            if self._font is None and render.needs_font(score):
+            if self._font is None and render.needs_font(beginning):
                 self._font = SoundFont(find_font())
-            sound = render.render(score, self._font, SOUND_RATE)[:, : SOUND_SECONDS * SOUND_RATE]
+            sound = render.render(beginning, self._font, SOUND_RATE)
         except T5MusicError:  # `t5music generate --output sample.wav` says why
             return None
         return sound_files.to_bytes(sound.mean(axis=0, keepdims=True), SOUND_RATE, "sample.wav")

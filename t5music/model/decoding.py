@@ -49,8 +49,13 @@ class Grammar(Protocol):
     def advance(self, state: GrammarState, ids: Any, xp: ModuleType) -> GrammarState:
         """The state after one more id a row, int [batch], whatever it is."""
 
-    # It may also have stand_ins(state, xp) -> (bool [batch, n], int [batch]), or None: ids that are not legal and stand
-    # for another one, whose probability takes theirs in; -1 for none.
+    def stand_ins(self, state: GrammarState, xp: ModuleType) -> tuple[Any, Any] | None:
+        """Ids that are not legal and stand for another one, whose probability takes theirs in.
+
+        Returns:
+            bool [batch, n], those ids; and int [batch], the one that they stand for, -1 for none. None where no id
+            ever stands for another.
+        """
 
 
 def generate(
@@ -309,7 +314,7 @@ def _legal(rules: Grammar, state: GrammarState, logits: jax.Array) -> jax.Array:
 
 def _with_stand_ins(rules: Grammar, state: GrammarState, logits: jax.Array) -> jax.Array:
     """Returns the logits [batch, vocab_size] with the probability of words that stand for another one given to it."""
-    stand_ins = getattr(rules, "stand_ins", lambda *_: None)(state, jnp)
+    stand_ins = rules.stand_ins(state, jnp)
     if stand_ins is None:
         return logits
     passing, target = stand_ins  # bool [batch, n], int [batch]

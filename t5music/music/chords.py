@@ -46,7 +46,7 @@ QUALITIES = {
     "11": (0, 2, 4, 5, 7, 10),
     "13": (0, 2, 4, 7, 9, 10),
 }
-_SYMBOL = re.compile(r"([A-G])([#♯b♭]?)([^/]*)(?:/([A-G])([#♯b♭]?))?")
+_SYMBOL = r"([A-G])([#♯b♭]?)([^/]*)(?:/([A-G])([#♯b♭]?))?"
 
 
 def chord(symbol: str) -> Chord:
@@ -56,7 +56,7 @@ def chord(symbol: str) -> Chord:
     """
     if symbol.upper() in ("N.C.", "NC"):
         return NO_CHORD
-    match = _SYMBOL.fullmatch(symbol)
+    match = re.fullmatch(_SYMBOL, symbol)
     if match is None or match.group(3) not in QUALITIES:
         guess = nearest(match.group(3), filter(None, QUALITIES)) if match and match.group(3) else ""
         raise ConfigError(f"not a chord: {symbol!r}; write a root and a kind, such as Am, F#dim7 or C/E{guess}")

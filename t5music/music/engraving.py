@@ -123,9 +123,8 @@ def _loaded(score: Score, options: dict[str, Any]) -> Any:
 def _at_home(svg: str) -> str:
     """A page that needs nothing else: its links are SVG 2's, and fonts have the note of a metronome mark."""
     svg = _METRONOME.sub('<tspan font-size="405px">♩', svg.replace("xlink:href=", "href="))
-    names = set(re.findall(r'"#([\w-]+)"', svg)) | set(
-        re.findall(r"#([\w-]+) ", svg)
-    )  # that are used: by links, by styles
+    ids = re.findall(r'"#([\w-]+)"|#([\w-]+) ', svg)  # that are used: by links, by styles
+    names = {name for pair in ids for name in pair}
     svg = re.sub(r' id="([\w-]+)"', lambda match: match[0] if match[1] in names else "", svg)
     svg = re.sub(r"<g[^>]*/>", "", svg)  # places of things that have no picture
     return re.sub(r">\s+<", "><", re.sub(r' xmlns:\w+="[^"]*"', "", svg))

@@ -27,8 +27,8 @@ SCALES = {
     "octatonic": (0, 1, 3, 4, 6, 7, 9, 10),
     "chromatic": tuple(range(12)),
 }
-_SHORT = {"": "major", "maj": "major", "m": "minor", "min": "minor"}
-_NAME = re.compile(r"([A-Ga-g])([#♯b♭-]?)\s*(.*)")
+_SHORT = {"": "major", "M": "major", "maj": "major", "m": "minor", "min": "minor"}
+_NAME = r"([A-Ga-g])([#♯b♭-]?)\s*(.*)"
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1, "-": -1}
 
 
@@ -42,10 +42,10 @@ def scale(name: str) -> tuple[int, ...]:
 
     Raises ConfigError for a name that is none.
     """
-    match = _NAME.fullmatch(name.strip())
-    kind = match.group(3).lower() if match else ""
-    kind = _SHORT.get(match.group(3) if match and match.group(3) in ("m", "M") else kind, kind)
-    kind = "major" if match and match.group(3) == "M" else " ".join(kind.split())
+    match = re.fullmatch(_NAME, name.strip())
+    written = match.group(3) if match else ""
+    words = " ".join(written.lower().split())
+    kind = _SHORT.get(written, _SHORT.get(words, words))  # M is major, m is minor
     if match is None or kind not in SCALES:
         guess = nearest(kind, SCALES) if match else ""
         raise ConfigError(

@@ -32,7 +32,7 @@ from t5music.training.coordination import only_run
 from t5music.training.cost.plan import Plan, Training
 from t5music.training.note_masking.masker import Masker
 from t5music.training.settings import Records, Update, Validation
-from t5music.training.trackers import Sample
+from t5music.training.trackers.base import Sample
 
 CONFIG_FILE = "config.gin"
 SHARDING_FILE = "sharding.txt"

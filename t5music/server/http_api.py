@@ -15,7 +15,6 @@ page of it where it comes from a page at all.
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import json
 import re
@@ -227,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _job(self, name: str) -> Job:
         job = self.server.jobs.find(name)
-        if job is None or not hmac.compare_digest(job.name, name):
+        if job is None:
             minutes = self.server.limits.keep_minutes
             raise RefusedError(
                 HTTPStatus.NOT_FOUND, f"there is no such answer; answers are kept for {minutes:g} minutes: ask again"

@@ -11,6 +11,7 @@ from typing import Any
 
 from t5music.data.examples import Classify, Composes, LabelNotes
 from t5music.errors import ConfigError, nearest
+from t5music.inference.decoding_settings import TEMPERATURE, TOP_P
 from t5music.inference.model import COMPOSING, Model
 from t5music.inference.promises import MEANINGFUL, PROMISES
 from t5music.server.limits import Limits
@@ -25,6 +26,8 @@ SAYS = {"classify": "Labels a piece, with probabilities.", "label": "Labels ever
 ALL = (*WRITES, *SAYS)
 MAX_SEED = 2**31 - 1
 LONGEST_TEXT = 200  # characters
+# Promises that not everything that is written can keep: what is locked is there already, and a gap has its own length.
+_KINDS = {"lock": ("infill",), "length": ("continue", "compose")}
 _TYPES: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "array": (list,)}
 
 
@@ -81,6 +84,12 @@ def _writing(model: Model, kind: str, limits: Limits) -> dict[str, dict[str, Any
             "maxItems": 2,
             "description": "begin and end of the part in seconds; the middle if left out",
         }
+        properties["parts"] = {
+            "type": "string",
+            "maxLength": LONGEST_TEXT,
+            "placeholder": "piano bars 5-8",
+            "description": "bars and tracks to fill in, in place of a region: 'bars 5-8', 'piano bars 5-8, bass'",
+        }
     if any(hasattr(task, "caption") for task in tasks):
         properties["caption"] = {
             "type": "string",
@@ -93,8 +102,7 @@ def _writing(model: Model, kind: str, limits: Limits) -> dict[str, dict[str, Any
         properties["style"] = {"type": "string", "enum": styles, "description": meaning}
     meaningful = {name for task in tasks for name in MEANINGFUL.get(task.encoding, ("instruments",))}
     for promise in PROMISES:
-        # What only says how another one is meant, as `chords_on`, has a meaning where that has.
-        if promise.name in meaningful or promise.name.rpartition("_")[0] in meaningful:
+        if promise.name in meaningful and kind in _KINDS.get(promise.name, WRITES):
             choice = {"enum": list(promise.choices)} if promise.choices else {"maxLength": LONGEST_TEXT}
             properties[promise.name] = {
                 "type": "string",
@@ -108,8 +116,8 @@ def _writing(model: Model, kind: str, limits: Limits) -> dict[str, dict[str, Any
     return properties | {
         "variants": _number("integer", 1, limits.variants, 1, "how many answers, side by side"),
         "seed": _number("integer", 0, MAX_SEED, 0, "the same seed gives the same music"),
-        "temperature": _number("number", 0, 5, 0.9, "randomness; 0 always takes the likeliest word"),
-        "top_p": _number("number", 0.01, 1, 0.95, "sample among the likeliest words of this probability together"),
+        "temperature": _number("number", 0, 5, TEMPERATURE, "randomness; 0 always takes the likeliest word"),
+        "top_p": _number("number", 0.01, 1, TOP_P, "sample among the likeliest words of this probability together"),
         "top_k": _number("integer", 0, 1000, 0, "sample among so many of the likeliest words; 0 is all of them"),
         "words": _number("integer", 1, longest, longest, "words to write at most"),
     }

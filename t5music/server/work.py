@@ -11,6 +11,7 @@ from typing import Any
 
 from t5music.errors import ConfigError, MidiError
 from t5music.inference.bars import Bars
+from t5music.inference.decoding_settings import SAMPLING
 from t5music.inference.given_music import GivenMusic, given_music
 from t5music.inference.model import Model
 from t5music.inference.player import page
@@ -35,7 +36,6 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".pdf": "application/pdf",
 }
-_SAMPLING = ("words", "temperature", "top_k", "top_p")
 KEPT_BYTES = 1_000_000  # of a file that is made once
 _RENDERING = threading.Lock()  # sound and sheet music take all of a core
 
@@ -119,12 +119,13 @@ class Worker:
             None if given is None else given.source,
             task=job.ability if given is not None else self._model.composing(caption),
             region=region,
+            parts=fields.get("parts"),
             caption=caption,
             style=fields.get("style"),
             name=None if given is None else given.name,
             **{promise.name: fields[promise.name] for promise in PROMISES if promise.name in fields},
         )
-        sampling = {name: fields[name] for name in _SAMPLING if name in fields}
+        sampling = {name: fields[name] for name in SAMPLING if name in fields}
         for number in range(fields.get("variants", 1)):
             bars = Bars(question, seed=fields.get("seed", 0) + number, is_stopped=is_stopped, **sampling)
             job.bars = 0

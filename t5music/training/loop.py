@@ -24,7 +24,6 @@ from t5music import files
 from t5music.model import network, sharding
 from t5music.model.config import T5Config
 from t5music.storage import path_of
-from t5music.training import trackers
 from t5music.training.active_run import ActiveRun, Evaluation, Illustration
 from t5music.training.batches import Batches
 from t5music.training.checkpoints.save import Checkpoints
@@ -35,6 +34,7 @@ from t5music.training.pieces import first_state, make_pieces
 from t5music.training.profiling import Profile
 from t5music.training.progress import Best, progress_bar
 from t5music.training.settings import Records, Update, Validation
+from t5music.training.trackers import opening
 from t5music.training.train_state import Params
 
 FINISHED_FILE = "finished.json"  # in a run's folder once nothing is left to do
@@ -143,7 +143,7 @@ def train(
         _write_documents(model_dir, documents or {})
     writer = None
     if is_first:
-        further = [trackers.open_tracker(records.tracker, model_dir, metadata)] if records.tracker else []
+        further = [opening.open_tracker(records.tracker, model_dir, metadata)] if records.tracker else []
         writer = MetricWriter(model_dir, resume_step=int(state.step), further=further)
     bar = progress_bar(steps, int(state.step), show=progress and is_first)
     run = ActiveRun(

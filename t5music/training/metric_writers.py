@@ -19,7 +19,7 @@ from t5music import files
 from t5music.errors import DataError
 from t5music.files import AppendedFile
 from t5music.storage import path_of
-from t5music.training import trackers
+from t5music.training.trackers import opening
 from t5music.training.trackers.base import Sample, Tracker
 
 METRICS_FILE = "metrics.jsonl"
@@ -49,7 +49,7 @@ class MetricWriter:
             self._lines = {name: AppendedFile(self._folder / name) for name in (METRICS_FILE, TIMING_FILE)}
         except OSError as error:
             raise self._error(error) from error
-        self._trackers = [trackers.tensorboard(self._folder, first_step=resume_step + 1), *further]
+        self._trackers = [opening.tensorboard(self._folder, first_step=resume_step + 1), *further]
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes reproducible metrics; a number that is not finite becomes null, because JSON has no such numbers."""

@@ -300,11 +300,11 @@ def test_bradley_and_terry_by_hand():
     never[0, 1, 0] = 12
     assert bradley_terry(never)[0] == pytest.approx([-np.log(25) / 2, np.log(25) / 2])
     # Of strengths that are known, the expected wins give these back.
-    known = np.array([-1.0, 0.2, 0.8])
-    odds = np.exp(known)
+    strengths = np.array([-1.0, 0.2, 0.8])
+    odds = np.exp(strengths)
     many = 1e6 * odds[:, None] / (odds[:, None] + odds[None, :])
     np.fill_diagonal(many, 0)
-    assert bradley_terry(many[None])[0] == pytest.approx(known, abs=1e-4)
+    assert bradley_terry(many[None])[0] == pytest.approx(strengths, abs=1e-4)
     assert all(a < b for a, b in pairwise(bradley_terry(many[None])[0]))
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from t5music.data.examples import Examples, to_config
+from t5music.data.examples import Accompany, Classify, Continue, Examples, Improvise, Infill, LabelNotes, to_config
 from t5music.data.vocabulary import default
 from t5music.inference.trained_model import TrainedModel
 from t5music.model import parameters
@@ -30,6 +30,16 @@ CONFIG = T5Config(
     num_decoder_layers=1,
     dropout_rate=0.0,
 )
+
+# A task of each kind that a person can ask for.
+ABILITIES = {
+    "continue": Continue("pop", "remi", words=60),
+    "infill": Infill("pop", "remi", words=80),
+    "accompany": Accompany("pop", "remi", ("melody",), bars=4),
+    "improvise": Improvise("pop", "remi"),
+    "mood": Classify("mood", ("calm", "wild"), "remi"),
+    "roles": LabelNotes("melody", words=64),
+}
 
 
 def band(seed: int = 0, bars: int = 8) -> Score:

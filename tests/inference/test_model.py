@@ -16,7 +16,6 @@ import tiny_models
 
 import t5music
 from t5music.cli.main import main
-from t5music.data.examples import Accompany, Classify, Continue, Improvise, Infill, LabelNotes
 from t5music.errors import ConfigError, MidiError
 from t5music.inference import playing
 from t5music.inference.model import Model
@@ -24,19 +23,10 @@ from t5music.inference.player import page
 from t5music.music import engraving, midi, music_files, musicxml
 from t5music.sound import sound_files
 
-TASKS = {
-    "continue": Continue("pop", "remi", words=60),
-    "infill": Infill("pop", "remi", words=80),
-    "accompany": Accompany("pop", "remi", ("melody",), bars=4),
-    "improvise": Improvise("pop", "remi"),
-    "mood": Classify("mood", ("calm", "wild"), "remi"),
-    "roles": LabelNotes("melody", words=64),
-}
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny_models.write_run(tmp_path_factory.mktemp("model") / "run", TASKS))
+    return str(tiny_models.write_run(tmp_path_factory.mktemp("model") / "run", tiny_models.ABILITIES))
 
 
 @pytest.fixture(scope="module")

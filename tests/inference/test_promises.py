@@ -16,6 +16,7 @@ from t5music.cli.main import main
 from t5music.data.examples import Accompany, Continue, Improvise, Infill
 from t5music.errors import ConfigError
 from t5music.inference import generate
+from t5music.inference.model import Model
 from t5music.inference.promises import PROMISES as DECLARED
 from t5music.inference.promises import Key, Length, Part, Promises, Range, parts
 from t5music.music import midi
@@ -131,6 +132,17 @@ def test_promises_go_on_from_window_to_window_of_an_accompaniment(tmp_path, monk
     chords = [{0, 4, 7}, {5, 9, 0}, {7, 11, 2}]
     assert {note.begin // BAR for note in notes} == {0, 1, 2, 3}
     assert all(note.pitch % 12 in chords[note.begin // BAR % 3] for note in notes)
+
+
+def test_what_is_filled_in_of_music_that_a_model_cannot_read_whole_comes_bar_by_bar():
+    trained = dataclasses.replace(tiny_models.trained(TASKS), lengths={"inputs": 256, "targets": 192})
+    model, song = Model(trained, "tiny"), midi.to_bytes(tiny_models.band(0, bars=24))
+    how = {"task": "infill", "parts": "piano bars 9-10", "density": "1-20", "name": "song.mid"}
+    bars = model.stream(song, **how)
+    written = list(bars)
+    assert bars.result.data == model.write(song, **how).data
+    assert [bar.number for bar in written] == [9, 10]
+    assert sum(len(bar.notes) for bar in written) == len(bars.result.notes) > 0
 
 
 def test_texts_are_read():

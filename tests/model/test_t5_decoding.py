@@ -162,6 +162,9 @@ class Falling(NamedTuple):
     def advance(self, state, ids, xp):
         return {"last": xp.where(ids > 1, ids, state["last"])}
 
+    def stand_ins(self, state, xp):
+        return None
+
 
 def falling(last, rows=3, step=1):
     return Falling(step), {"last": np.full(rows, last, np.int32)}
@@ -193,9 +196,32 @@ def test_a_grammar_that_permits_everything_changes_nothing(write, build):
         def advance(self, state, ids, xp):
             return state
 
+        def stand_ins(self, state, xp):
+            return None
+
     key = jax.random.key(3)
     free = write(temperature=1.0, key=key)
     np.testing.assert_array_equal(write(temperature=1.0, key=key, grammar=(Anything(), np.zeros(3))), free)
+
+
+def test_the_probability_of_ids_that_stand_for_another_is_that_one_s(write):
+    class OneOfTwo(NamedTuple):
+        """Ids 5 and 7 alone may be written; with `all_for_7`, all others stand for 7."""
+
+        all_for_7: bool
+
+        def allowed(self, state, xp):
+            return xp.broadcast_to(np.isin(np.arange(128), [5, 7]), (len(state), 128))
+
+        def advance(self, state, ids, xp):
+            return state
+
+        def stand_ins(self, state, xp):
+            others = xp.broadcast_to(~np.isin(np.arange(128), [5, 7]), (len(state), 128))
+            return others, xp.where(self.all_for_7, 7, xp.full(len(state), -1))
+
+    assert (write(grammar=(OneOfTwo(True), np.zeros(3))) == 7).all()
+    assert (write(grammar=(OneOfTwo(False), np.zeros(3))) == 5).any()
 
 
 def test_equal_grammars_compile_once(write):

@@ -95,10 +95,10 @@ def test_the_prompt_is_marked(tmp_path):
 def test_given_notes_have_a_colour_of_their_own(tmp_path):
     score = score_of((0, 20, 60, 0, 0), (0, 20, 48, 0, 1))
     picture = drawn(tmp_path / "roll.png", score, new_notes=score.notes["track"] == 1)
-    given, made = (where(picture, colour)[0] for colour in (roll_layout.PROMPT_COLOUR, roll_layout.COLOURS[1]))
+    prompt, new = (where(picture, colour)[0] for colour in (roll_layout.PROMPT_COLOUR, roll_layout.COLOURS[1]))
     assert len(where(picture, roll_layout.COLOURS[0])[0]) == 0
-    assert len(made) > 0
-    assert given.min() < made.min()
+    assert len(new) > 0
+    assert prompt.min() < new.min()
 
 
 def test_only_the_part_with_new_notes_is_drawn(tmp_path):

@@ -14,7 +14,6 @@ import pytest
 import small_font
 import tiny_models
 
-from t5music.data.examples import Accompany, Classify, Continue, Improvise, Infill, LabelNotes
 from t5music.inference.model import Model
 from t5music.music import engraving, midi
 from t5music.server.limits import Limits
@@ -22,14 +21,6 @@ from t5music.server.serve import MusicServer
 
 pytestmark = pytest.mark.slow
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-TASKS = {
-    "continue": Continue("pop", "remi", words=60),
-    "infill": Infill("pop", "remi", words=80),
-    "accompany": Accompany("pop", "remi", ("melody",), bars=4),
-    "improvise": Improvise("pop", "remi"),
-    "mood": Classify("mood", ("calm", "wild"), "remi"),
-    "roles": LabelNotes("melody", words=64),
-}
 WAIT = 60_000  # milliseconds
 
 
@@ -47,7 +38,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MusicServer]:
     font = small_font.write_font(tmp_path_factory.mktemp("font") / "font.sf2")
-    model = Model(tiny_models.trained(TASKS), "tiny")
+    model = Model(tiny_models.trained(tiny_models.ABILITIES), "tiny")
     server = MusicServer(model, port=0, limits=Limits(megabytes=0.05), sound_font=str(font))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

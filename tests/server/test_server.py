@@ -22,7 +22,6 @@ import tiny_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t5music.data.examples import Accompany, Classify, Continue, Improvise, Infill, LabelNotes
 from t5music.inference.model import Model
 from t5music.inference.promises import MEANINGFUL, PROMISES
 from t5music.music import midi
@@ -30,14 +29,6 @@ from t5music.server import schema
 from t5music.server.limits import Limits
 from t5music.server.serve import MusicServer
 
-TASKS = {
-    "continue": Continue("pop", "remi", words=60),
-    "infill": Infill("pop", "remi", words=80),
-    "accompany": Accompany("pop", "remi", ("melody",), bars=4),
-    "improvise": Improvise("pop", "remi"),
-    "mood": Classify("mood", ("calm", "wild"), "remi"),
-    "roles": LabelNotes("melody", words=64),
-}
 LIMITS = Limits(megabytes=0.1, notes=500, minutes=2, waiting=30, waiting_each=4, patience=2)
 SONG = midi.to_bytes(tiny_models.band(bars=4))
 MUSIC = {"music": base64.b64encode(SONG).decode(), "name": "song.mid"}
@@ -78,7 +69,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model(tiny_models.trained(TASKS), "tiny")
+    return Model(tiny_models.trained(tiny_models.ABILITIES), "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +112,26 @@ def test_it_says_what_the_model_can(client: Client):
     assert ".mid" in about["formats"]
 
 
-def test_controls_are_those_of_the_promises_that_have_a_meaning(model: Model, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("ability", "without"),
+    [("continue", {"lock"}), ("compose", {"lock"}), ("infill", {"length"}), ("accompany", {"lock", "length"})],
+)
+def test_controls_are_those_of_the_promises_that_have_a_meaning(
+    model: Model, monkeypatch: pytest.MonkeyPatch, ability: str, without: set[str]
+):
     monkeypatch.setitem(MEANINGFUL, "remi", tuple(promise.name for promise in PROMISES))
-    properties = schema.abilities(model, LIMITS)["continue"]["schema"]["properties"]
-    assert [name for name in properties if properties[name].get("promise")] == [promise.name for promise in PROMISES]
+    properties = schema.abilities(model, LIMITS)[ability]["schema"]["properties"]
+    expected = [promise.name for promise in PROMISES if promise.name not in without]
+    assert [name for name in properties if properties[name].get("promise")] == expected
+
+
+def test_bars_of_tracks_are_filled_in(client: Client, model: Model):
+    state = client.answer("infill", parts="bar 2", words=60, **MUSIC)
+    assert (state["state"], state["error"]) == ("done", "")
+    _, data, _ = client.raw("GET", f"/api/jobs/{state['job']}/0/file.mid")
+    assert data == model.infill(SONG, parts="bar 2", words=60).data
+    both = client.answer("infill", parts="bar 2", region=[2.0, 4.0], **MUSIC)
+    assert "give one of them" in both["error"]
 
 
 @pytest.mark.parametrize("ability", ["continue", "infill", "accompany", "compose"])
@@ -370,7 +377,7 @@ def test_twenty_clients_at_once(server: MusicServer):
 
 @pytest.mark.slow
 def test_the_verb_ends_cleanly_by_ctrl_c(tmp_path: Path):
-    tiny_models.write_run(tmp_path / "run", TASKS)
+    tiny_models.write_run(tmp_path / "run", tiny_models.ABILITIES)
     code = (
         "import sys; from t5music.cli.main import main; "
         f"sys.exit(main(['serve', '--model_dir', {str(tmp_path / 'run')!r}, '--port', '0']))"

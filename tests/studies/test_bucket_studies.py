@@ -12,14 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
+import tiny_studies
 
-from t5music.data import vocabulary
-from t5music.data.objectives.language_model import LanguageModel
-from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.publish import publish_store
-from t5music.data.store.token_store import StoreWriter
 from t5music.storage import path_of
 
 pytestmark = pytest.mark.slow
@@ -39,35 +35,13 @@ study.settings = {
 }
 study.columns = {"song": "test/song/bits_per_note"}
 """
-TINY = """
-include "runs/train.gin"
-include "models/t5_1_1/tiny.gin"
-T5Config.num_encoder_layers = 1
-T5Config.num_decoder_layers = 1
-MIXTURE_OR_TASK_NAME = "song"
-INITIAL_CHECKPOINT_PATH = None
-TASK_FEATURE_LENGTHS = {"inputs": 8, "targets": 32}
-TRAIN_STEPS = 3
-BATCH_SIZE = 2
-InitialModel.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
-Records.log_period = 1
-"""
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the store of the task `song`."""
     folder = tmp_path_factory.mktemp("data") / "stores"
-    vocab = vocabulary.default()
-    rng = np.random.default_rng(0)
-    features = {feature: FeatureSpec("tokens", True) for feature in ("inputs", "targets")}
-    form = {"features": features, "vocabulary": vocab, "encoding": "tx1"}
-    examples = {"kind": "pieces", "encoding": "tx1", "words": 20}
-    with StoreWriter(folder / "song", **form, examples=examples, objectives=[LanguageModel()]) as out:
-        for split, count in (("train", 8), ("validation", 2), ("test", 2)):
-            for _ in range(count):
-                tokens = rng.integers(vocabulary.FIRST_EVENT, vocab.size - vocab.sentinels, 20)
-                out.write(split, {"inputs": tokens[:0], "targets": tokens})
+    tiny_studies.write_store(folder / "song")
     return folder
 
 
@@ -76,7 +50,7 @@ class Host:
 
     def __init__(self, disk: Path, data: str, studies: str, steps: int = 2) -> None:
         disk.mkdir()
-        (disk / "tiny.gin").write_text(TINY)
+        (disk / "tiny.gin").write_text(tiny_studies.TINY)
         (disk / "study.gin").write_text(STUDY % steps)
         self.disk = disk
         places = {"HOME": disk, "TMPDIR": disk, "T5MUSIC_BUCKET_CACHE": disk / "cache"}

@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+import tiny_studies
 from hypothesis import given
 from hypothesis import strategies as st
 from lock_holders import other_process
@@ -20,10 +20,6 @@ from lock_holders import other_process
 from t5music import locks
 from t5music.cli.main import main
 from t5music.configuration import gin_files
-from t5music.data import vocabulary
-from t5music.data.objectives.language_model import LanguageModel
-from t5music.data.store.codec import FeatureSpec
-from t5music.data.store.token_store import StoreWriter
 from t5music.errors import ConfigError, DataError
 from t5music.studies import preparation, runner, stage_folders
 from t5music.studies.grid import Study
@@ -43,21 +39,6 @@ study.settings = {{
 }}
 study.columns = {{"song": "test/song/bits_per_note"}}
 """
-TINY = """
-include "runs/train.gin"
-include "models/t5_1_1/tiny.gin"
-T5Config.num_encoder_layers = 1
-T5Config.num_decoder_layers = 1
-MIXTURE_OR_TASK_NAME = "song"
-INITIAL_CHECKPOINT_PATH = None
-TASK_FEATURE_LENGTHS = {"inputs": 8, "targets": 32}
-TRAIN_STEPS = 3
-BATCH_SIZE = 2
-InitialModel.initial_checkpoint_path = %INITIAL_CHECKPOINT_PATH
-Records.log_period = 1
-"""
-
-
 LONGER = """{
     "pretrain": {"train": ["tiny.gin"], "TRAIN_STEPS": 60, "Records.save_period": 20},
     "finetune": {"train": ["tiny.gin"], "after": "pretrain"},
@@ -69,17 +50,7 @@ LONGER = """{
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the task `song`, a study's gin files, and the studies' folder after one run of it."""
     root = tmp_path_factory.mktemp("studies")
-    vocab = vocabulary.default()
-    rng = np.random.default_rng(0)
-    features = {feature: FeatureSpec("tokens", True) for feature in ("inputs", "targets")}
-    store = root / "data" / "stores" / "song"
-    examples = {"kind": "pieces", "encoding": "tx1", "words": 20}
-    form = {"features": features, "vocabulary": vocab, "encoding": "tx1", "examples": examples}
-    with StoreWriter(store, **form, objectives=[LanguageModel()]) as out:
-        for split, count in (("train", 8), ("validation", 2), ("test", 2)):
-            for _ in range(count):
-                tokens = rng.integers(vocabulary.FIRST_EVENT, vocab.size - vocab.sentinels, 20)
-                out.write(split, {"inputs": tokens[:0], "targets": tokens})
+    tiny_studies.write_store(root / "data" / "stores" / "song")
     write_gin(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(root / "data"))
@@ -89,7 +60,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_gin(root: Path) -> None:
-    (root / "tiny.gin").write_text(TINY)
+    (root / "tiny.gin").write_text(tiny_studies.TINY)
     (root / "study.gin").write_text(STUDY)
 
 

@@ -81,8 +81,8 @@ WHOLE = ("chips", "slices", "nodes", "gpus")
 # Of TPU VMs, by the beginning of the accelerator's name.
 _VERSIONS = {"v5litepod": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5", "v6e": "v2-alpha-tpuv6e"}
 FORMS = {
-    "name": re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"),  # what Google and Kubernetes take
-    "topology": re.compile(r"[1-9]\d{0,3}(x[1-9]\d{0,3}){1,2}"),
+    "name": r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?",  # what Google and Kubernetes take
+    "topology": r"[1-9]\d{0,3}(x[1-9]\d{0,3}){1,2}",
 }
 
 

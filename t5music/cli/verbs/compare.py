@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
-from t5music.cli.parser import place, real, whole
+from t5music.cli.flags import add_force, add_model, add_seed, choose_model, prepare_devices, require_span
+from t5music.cli.parser import place, real
 from t5music.errors import ConfigError
 from t5music.files import require_free_file
 
 HELP = "Compare a folder of music with another: descriptors, distances, copied notes, with intervals."
-MAX_SEED = 2**63 - 1
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write the figures: .json, .md, .csv, .html (one page with plots) or .png; may be repeated",
     )
-    parser.add_argument(
-        "--seed", type=whole(0, MAX_SEED), default=0, help="of the bootstrap intervals (default: %(default)s)"
-    )
+    add_seed(parser, "of the bootstrap intervals")
     add_force(parser)
 
 
@@ -45,9 +42,7 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_folder(flags.folder)
     inputs.require_folder(flags.reference)
-    if flags.region and not flags.region[0] < flags.region[1]:
-        begin, end = flags.region
-        raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
+    region = require_span(flags.region)
     if flags.no_model and flags.model_dir:
         raise ConfigError("--no_model and --model_dir contradict each other: leave one out")
     for output in flags.output:
@@ -61,7 +56,7 @@ def run(flags: argparse.Namespace) -> None:
         flags.reference,
         model_dir,
         outputs=flags.output,
-        region=tuple(flags.region) if flags.region else None,
+        region=region,
         checkpoint=flags.checkpoint,
         seed=flags.seed,
     )

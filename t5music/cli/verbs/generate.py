@@ -5,13 +5,21 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_force, add_model, choose_model, prepare_devices
+from t5music.cli.flags import (
+    MAX_SEED,
+    add_force,
+    add_model,
+    add_seed,
+    add_sound_font,
+    choose_model,
+    prepare_devices,
+    require_span,
+)
 from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
 from t5music.inference import promises
 
 HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, sound, a page."
-MAX_SEED = 2**63 - 1
 MAX_VARIANTS = 100
 
 
@@ -38,13 +46,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_force(parser)
     parser.add_argument("--sound", action="store_true", help="write sound, too: FILE_TASK.wav")
-    parser.add_argument(
-        "--sound_font",
-        type=place,
-        metavar="FILE",
-        help="the sound font (.sf2) that plays it (default: the environment's T5MUSIC_SOUND_FONT, or one that is "
-        "installed; the NES's music needs none)",
-    )
+    add_sound_font(parser)
     parser.add_argument(
         "--variants",
         type=whole(1, MAX_VARIANTS),
@@ -91,9 +93,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="sample among the likeliest words that together have this probability (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed", type=whole(0, MAX_SEED), default=0, help="the same seed gives the same music (default: %(default)s)"
-    )
+    add_seed(parser, "the same seed gives the same music")
     parser.add_argument(
         "--words",
         type=whole(1),
@@ -130,9 +130,7 @@ def _check(flags: argparse.Namespace) -> promises.Promises:
         raise ConfigError(
             f"--seed {flags.seed}: the last of {flags.variants} variants would have a seed above {MAX_SEED:,}"
         )
-    if flags.region and not flags.region[0] < flags.region[1]:
-        begin, end = flags.region
-        raise ConfigError(f"--region must be BEGIN and END in seconds, BEGIN before END, not {begin:g} {end:g}")
+    require_span(flags.region)
     if (flags.region or flags.infill) and not flags.midi:
         raise ConfigError(f"--{'region' if flags.region else 'infill'} needs a MIDI file or a score to fill in")
     if flags.region and flags.infill:
@@ -163,7 +161,7 @@ def run(flags: argparse.Namespace) -> None:
         model_dir,
         task=flags.task,
         output=flags.output,
-        region=tuple(flags.region) if flags.region else None,
+        region=require_span(flags.region),
         infill=_gaps(flags),
         caption=flags.caption,
         style=flags.style,

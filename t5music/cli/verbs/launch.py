@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ def _line(name: str) -> Callable[[str], str]:
 
     def read(text: str) -> str:
         form = launch.FORMS.get(name)
-        if not text.isprintable() or (form is not None and not form.fullmatch(text)):
+        if not text.isprintable() or (form is not None and not re.fullmatch(form, text)):
             example = next(
                 (kind.defaults[name] for kind in launch.PLACES.values() if kind.defaults.get(name)), "one line"
             )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_force
+from t5music.cli.flags import add_force, add_seed, add_sound_font
 from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
 from t5music.files import require_free_file
 
 HELP = "Make a blind listening test of folders of music as one page, or evaluate its answers."
 PAGE = "listening_test.html"
-MAX_SEED = 2**63 - 1
 MAX_PAIRS = 200
 MAX_SECONDS = 300
 
@@ -60,24 +59,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "which is liked better, and which sounds more like music by a person)",
     )
     parser.add_argument("--title", metavar="TEXT", help="the heading of the page (default: Listening test)")
-    parser.add_argument(
-        "--sound_font",
-        type=place,
-        metavar="FILE",
-        help="the sound font (.sf2) that plays (default: the environment's T5MUSIC_SOUND_FONT, or an installed one)",
-    )
+    add_sound_font(parser)
     parser.add_argument(
         "--answers", type=place, metavar="FOLDER", help="evaluate the answers that listeners saved in this folder"
     )
     parser.add_argument(
         "--key", type=place, metavar="FILE", help="the test's key (default: the only one in the folder of answers)"
     )
-    parser.add_argument(
-        "--seed",
-        type=whole(0, MAX_SEED),
-        default=0,
-        help="of the test's pieces and names, or of the results' intervals (default: %(default)s)",
-    )
+    add_seed(parser, "of the test's pieces and names, or of the results' intervals")
     add_force(parser)
 
 

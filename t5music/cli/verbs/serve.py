@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from t5music.cli import inputs
-from t5music.cli.flags import add_model, choose_model, prepare_devices
-from t5music.cli.parser import place, real, whole
+from t5music.cli.flags import add_model, add_sound_font, choose_model, prepare_devices
+from t5music.cli.parser import real, whole
 
 HELP = "Serve a page and an HTTP API on this machine: continue, fill in, accompany, compose, classify, label."
 
@@ -31,13 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="HOST",
         help="a name by which browsers reach this machine, such as music.local; may be repeated",
     )
-    parser.add_argument(
-        "--sound_font",
-        type=place,
-        metavar="FILE",
-        help="the sound font (.sf2) that plays (default: the environment's T5MUSIC_SOUND_FONT, or one that "
-        "is installed)",
-    )
+    add_sound_font(parser)
     parser.add_argument(
         "--megabytes",
         type=real(above=0, most=100),

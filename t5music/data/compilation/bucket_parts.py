@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from t5music import files
-from t5music.corpora.base import CORPORA, built_folder, corpora_dir
+from t5music.corpora.base import CORPORA, REPORT_FILE, built_folder, corpora_dir
 from t5music.data.compilation import shards
 from t5music.data.compilation.shards import Job
 from t5music.errors import DataError
@@ -26,7 +26,6 @@ from t5music.parallel import Part
 from t5music.storage import BucketPath, bucket_copies
 
 Run = Callable[[Callable[[Part[int]], None], Sequence[Part[int]]], None]
-_REPORT = "metadata.json"  # of a built corpus, copied last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +92,6 @@ def _upload(corpus: str, data_dir: Path, bucket: BucketPath) -> BucketPath:
     if built is None:
         raise DataError(f"corpus {corpus!r} is not built")
     target = bucket / CORPORA / shards.identity(corpus, data_dir)[:16] / corpus
-    if not (target / built.name / _REPORT).is_file():
-        bucket_copies.upload_tree(built, target / built.name, last=_REPORT)
+    if not (target / built.name / REPORT_FILE).is_file():
+        bucket_copies.upload_tree(built, target / built.name, last=REPORT_FILE)
     return target

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,6 +72,33 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """Ends, with everything in its place."""
+
+
+@contextmanager
+def as_media(
+    samples: Sequence[Sample],
+    text: Callable[[Sample], Any],
+    picture: Callable[[str], Any],
+    sound: Callable[[str], Any],
+) -> Iterator[dict[str, Any]]:
+    """What samples are to a library, by their names, while the files are there that it reads.
+
+    Args:
+        samples: of a step.
+        text: makes the library's text of a sample.
+        picture: makes its picture of the path of a PNG file.
+        sound: makes its sound of the path of a WAV file.
+    """
+    with contextlib.ExitStack() as stack:
+        media: dict[str, Any] = {}
+        for sample in samples:
+            place = f"samples/{sample.name}"
+            media[f"{place}/text"] = text(sample)
+            if sample.picture is not None:
+                media[f"{place}/picture"] = picture(stack.enter_context(as_file(sample.picture, ".png")))
+            if sample.sound is not None:
+                media[f"{place}/sound"] = sound(stack.enter_context(as_file(sample.sound, ".wav")))
+        yield media
 
 
 @contextmanager

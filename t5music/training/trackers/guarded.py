@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from t5music.errors import DataError
 from t5music.training.trackers.base import Sample, Tracker
 
-WAITING = 2000  # calls; beyond, a tracker that does not keep up is left alone
+WAITING = 2000  # calls; what a tracker that does not keep up is given beyond is dropped, and said at the end
 CLOSE_SECONDS = 60.0  # for what is still on its way when a training ends
 
 Call = Callable[[Tracker], object]
@@ -79,6 +79,7 @@ class Background:
         self.name = name
         self._make, self._remember = make, remember
         self._calls: queue.Queue[Call | None] = queue.Queue()
+        self._dropped = 0
         self._url = ""
         self._thread = threading.Thread(target=self._run, name=f"tracker {name}", daemon=True)
         self._thread.start()
@@ -102,13 +103,19 @@ class Background:
         """Waits for what is still on its way, but not for long."""
         self._calls.put(None)
         self._thread.join(CLOSE_SECONDS)
+        text = ""
         if self._thread.is_alive():
-            text = f"{self.name} does not answer; what it does not have yet is in the run's folder"
-            print(f"t5music: warning: {text}", file=sys.stderr, flush=True)
+            text = "does not answer; what it does not have yet is in the run's folder"
+        elif self._dropped:
+            text = f"was too slow for {self._dropped} lines and samples; they are in the run's folder"
+        if text:
+            print(f"t5music: warning: {self.name} {text}", file=sys.stderr, flush=True)
 
     def _put(self, call: Call) -> None:
         if self._calls.qsize() < WAITING:
             self._calls.put(call)
+        else:
+            self._dropped += 1
 
     def _run(self) -> None:
         tracker = Guarded(self.name, self._make)

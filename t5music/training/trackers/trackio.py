@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from t5music.training.trackers.base import Sample, TrackedRun, as_file
+from t5music.training.trackers.base import Sample, TrackedRun, as_media
 
 
 class Trackio:
@@ -52,16 +51,10 @@ class Trackio:
         """As of `Tracker`."""
         import trackio
 
-        with contextlib.ExitStack() as stack:
-            shown: dict[str, Any] = {}
-            for sample in samples:
-                place = f"samples/{sample.name}"
-                shown[f"{place}/text"] = trackio.Markdown(sample.markdown)
-                if sample.picture is not None:
-                    shown[f"{place}/picture"] = trackio.Image(stack.enter_context(as_file(sample.picture, ".png")))
-                if sample.sound is not None:
-                    shown[f"{place}/sound"] = trackio.Audio(stack.enter_context(as_file(sample.sound, ".wav")))
-            self._run.log(shown, step=step)
+        with as_media(
+            samples, text=lambda sample: trackio.Markdown(sample.markdown), picture=trackio.Image, sound=trackio.Audio
+        ) as media:
+            self._run.log(media, step=step)
 
     def sync(self) -> None:
         """Nothing: it sends what it has by itself."""

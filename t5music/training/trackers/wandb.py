@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from t5music.training.trackers.base import Sample, TrackedRun, as_file
+from t5music.training.trackers.base import Sample, TrackedRun, as_media
 
 SECONDS_TO_BEGIN = 60  # for its server to answer
 
@@ -51,16 +50,13 @@ class Wandb:
         """As of `Tracker`."""
         import wandb
 
-        with contextlib.ExitStack() as stack:
-            shown: dict[str, Any] = {}
-            for sample in samples:
-                place = f"samples/{sample.name}"
-                shown[f"{place}/text"] = wandb.Html(f"<pre>{escape(sample.text)}</pre>")
-                if sample.picture is not None:
-                    shown[f"{place}/picture"] = wandb.Image(stack.enter_context(as_file(sample.picture, ".png")))
-                if sample.sound is not None:
-                    shown[f"{place}/sound"] = wandb.Audio(stack.enter_context(as_file(sample.sound, ".wav")))
-            self._run.log(shown, step=step)
+        with as_media(
+            samples,
+            text=lambda sample: wandb.Html(f"<pre>{escape(sample.text)}</pre>"),
+            picture=wandb.Image,
+            sound=wandb.Audio,
+        ) as media:
+            self._run.log(media, step=step)
 
     def sync(self) -> None:
         """Nothing: it sends what it has by itself."""

@@ -23,7 +23,7 @@ from t5music.sound import sound_files
 from t5music.training import trackers
 from t5music.training.metric_writers import MetricWriter
 from t5music.training.settings import Records
-from t5music.training.trackers import guarded
+from t5music.training.trackers import guarded, opening
 from t5music.training.trackers.base import Sample, Tracker, as_file
 from t5music.training.trackers.guarded import Background, Guarded
 from t5music.training.trackers.tensorboard import TensorBoard
@@ -42,7 +42,7 @@ SETTINGS = {"task": "random", "config": {"d_model": 16}}
 
 def track(folder: Path, name: str, *, resume_step: int = 0, steps: range = range(1, 3)) -> None:
     """What a run does, from a step on."""
-    tracker = trackers.open_tracker(name, folder, SETTINGS)
+    tracker = opening.open_tracker(name, folder, SETTINGS)
     writer = MetricWriter(folder, resume_step=resume_step, further=[tracker])
     for step in steps:
         writer.write_timing(step, {"speed": 2.0})
@@ -101,7 +101,7 @@ def test_wandb_shows_a_run_that_goes_on_as_the_same(tmp_path: Path, monkeypatch:
     ids = set()
     for resume_step in (0, 2):
         track(tmp_path, "wandb", resume_step=resume_step, steps=range(resume_step + 1, resume_step + 3))
-        run = trackers.read(tmp_path)["wandb"]
+        run = opening.read(tmp_path)["wandb"]
         ids.add(run["id"])
         folder = Path(run["url"].removeprefix("file://"))
         assert folder.parent == tmp_path / "wandb"
@@ -135,7 +135,7 @@ folder = Path(sys.argv[2])
 test_trackers.track(folder, "trackio")
 test_trackers.track(folder, "trackio", resume_step=2, steps=range(3, 5))
 [run] = SQLiteStorage.get_runs("t5music")
-print("@", json.dumps([run, SQLiteStorage.get_logs("t5music", run), test_trackers.trackers.read(folder)]))
+print("@", json.dumps([run, SQLiteStorage.get_logs("t5music", run), test_trackers.opening.read(folder)]))
 """
 
 
@@ -256,8 +256,8 @@ def test_missing_extras_and_names_that_are_none_are_named(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"wandb": 3}'])
 def test_a_damaged_file_begins_a_new_run(tmp_path: Path, content: str):
-    (tmp_path / trackers.FILE).write_text(content)
-    assert trackers.read(tmp_path) == {}
+    (tmp_path / opening.FILE).write_text(content)
+    assert opening.read(tmp_path) == {}
 
 
 def test_files_for_libraries_are_removed_again():
