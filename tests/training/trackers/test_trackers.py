@@ -227,6 +227,23 @@ def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsy
     over.set()
 
 
+def test_what_comes_faster_than_a_tracker_takes_it_is_dropped_and_counted(monkeypatch, capsys):
+    monkeypatch.setattr(guarded, "WAITING", 3)
+    begun = threading.Event()
+
+    def wait() -> Tracker:
+        begun.wait(60)
+        return Failing("none")
+
+    tracker = Background("slow", wait, str)
+    for step in range(1, 11):
+        tracker.write(step, {"loss": 1.0})
+    begun.set()
+    tracker.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:] == ["t5music: warning: slow was too slow for 7 lines and samples; they are in the run's folder"]
+
+
 @pytest.mark.slow
 def test_a_training_goes_on_bit_for_bit_when_all_its_trackers_fail(
     tmp_path: Path, uninterrupted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -235,7 +252,7 @@ def test_a_training_goes_on_bit_for_bit_when_all_its_trackers_fail(
         raise RuntimeError("it is broken")
 
     monkeypatch.setattr(trackers, "require", lambda name: None)
-    monkeypatch.setattr(trackers, "TRACKERS", {"mine": "Mine"})
+    monkeypatch.setitem(trackers.TRACKERS, "mine", "Mine")
     module = types.SimpleNamespace(Mine=fail)
     monkeypatch.setitem(sys.modules, "t5music.training.trackers.mine", module)  # type: ignore[arg-type]
     monkeypatch.setattr(TensorBoard, "show", fail)
