@@ -1,13 +1,23 @@
-"""Pictures without pyplot's state: every one looks the same, whoever draws it, and is the same to the last byte."""
+"""Figures: plots as PNG, all of one look and the same to the last byte, and whether they can be drawn at all.
+
+Matplotlib, the [plots] extra, draws them. Where it is not installed, what draws a plot beside other work asks
+`left_out`; what was asked for a plot alone calls `require` before it begins.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from t5music.errors import ConfigError
+from t5music.files import printable_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,21 +31,67 @@ BASELINE = "#000000"
 FAINT = "#B8B8B8"
 FAILED = "#B00020"
 NUMBERED = 16  # columns of shares, up to which every share is written
+INSTALL = 'pip install "t5music[plots]"'
+_left_out: list[str] = []  # the plots that this process has left out
 
 
-def png(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
+def can_draw() -> bool:
+    """Whether Matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def require(picture: str | os.PathLike[str], flag: str = "") -> None:
+    """Checks that a picture which was asked for can be drawn.
+
+    Args:
+        picture: its file.
+        flag: what names the file, if anything does.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
+    """
+    if not can_draw():
+        name = f"{flag} {printable_name(picture)}".strip()
+        raise ConfigError(f"{name}: this picture needs Matplotlib, which is not installed: {INSTALL}")
+
+
+def left_out(picture: str) -> bool:
+    """Whether a plot that comes beside other work is left out, as Matplotlib is not installed.
+
+    The first one of a process is named on stderr, in a line that speaks for all.
+
+    Args:
+        picture: what is left out: a file's name, or a few words.
+    """
+    if can_draw():
+        return False
+    if not _left_out:
+        print(
+            f"t5music: {picture} is left out, as is every other plot: Matplotlib is not installed: {INSTALL}",
+            file=sys.stderr,
+        )
+    _left_out.append(picture)
+    return True
+
+
+def png(draw: Callable[[Figure], None], width: float, height: float, *, dpi: int = 150) -> bytes:
     """Returns a picture as PNG.
 
     Args:
         draw: draws onto an empty figure.
-        width, height: in inches, of 150 pixels.
+        width, height: in inches.
+        dpi: pixels an inch.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
     """
+    require("a plot")
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with style.context("default"):  # not a person's own matplotlibrc
-        figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
         content = io.BytesIO()

@@ -180,7 +180,7 @@ def test_runs_from_top_to_bottom(path: Path, data_dir: Path, tmp_path: Path, mon
     trial = TRIALS[path.stem]
     outputs = execute(path, trial.overrides, work)
     shown = [output["data"] for output in outputs if "data" in output]
-    assert sum("image/png" in data for data in shown) == trial.pictures
+    assert sum(bool({"image/png", "image/svg+xml"} & data.keys()) for data in shown) == trial.pictures
     assert sum("<audio" in data.get("text/html", "") for data in shown) == trial.sounds
     for pattern in trial.files:
         assert list(work.glob(pattern)), pattern

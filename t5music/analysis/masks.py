@@ -90,7 +90,8 @@ def masks(
             name: {"every": every.tolist(), "masked": masked.tolist()} for name, (every, masked) in counts.items()
         }
         files.write_text(folder / "masks.json", json.dumps({"results": results, "counts": document}) + "\n")
-        files.write_bytes(folder / "masks.png", picture(counts))
+        if not figures.left_out("masks.png"):
+            files.write_bytes(folder / "masks.png", picture(counts))
     show(results, split)
     return results
 

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from t5music import files
 from t5music.analysis.descriptors import describe
 from t5music.data.examples import Continue, Improvise, Pieces
 from t5music.data.objectives.language_model import LanguageModel
@@ -28,7 +29,7 @@ from t5music.data.vocabulary import EOS_ID, PAD_ID, Ids, Vocabulary
 from t5music.errors import ConfigError, DataError
 from t5music.inference import trained_model
 from t5music.model import decoding
-from t5music.music import encodings, midi, pianoroll
+from t5music.music import encodings, midi, roll_svg
 from t5music.runs.stores import open_stores
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection
@@ -85,7 +86,7 @@ def sample(
         mixture_or_task_name: language models of music, `_continue` or `_improvise` tasks; the model need not have been
             trained on each of them.
         model_dir: the run.
-        output_dir: where `<group>_<number>.mid` and `.png` go.
+        output_dir: where `<group>_<number>.mid` and `.svg`, its piano roll, go.
         split: the split whose pieces are continued and compared with.
         count: number of samples in each group, each from a different piece.
         prompt_words: length of a language model's prompt, in event words.
@@ -231,5 +232,6 @@ def _save(music: Music, encoding_name: str, path: Path) -> None:
     score = encoding.decode(np.concatenate(music)).score
     midi.write(score, path.with_suffix(".mid"))
     if len(score.notes):
-        prompt_seconds = float(encoding.times(music.prompt)[-1]) if len(music.prompt) else None
-        pianoroll.draw(score, path.with_suffix(".png"), prompt_seconds=prompt_seconds, title=path.name)
+        prompt_seconds = float(encoding.times(music.prompt)[-1]) if len(music.prompt) else 0.0
+        is_new = score.seconds(score.notes["onset"]) >= prompt_seconds
+        files.write_text(path.with_suffix(".svg"), roll_svg.document(score, is_new=is_new, title=path.name))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from t5music import files
+from t5music import figures, files
 from t5music.comparison import comparison_report, music_sets, plots, set_comparison
 from t5music.comparison.music_sets import MusicSet
 from t5music.comparison.set_comparison import Comparison
@@ -18,12 +18,13 @@ from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
 LEAST_PIECES = 2
+PICTURE = ".png"
 WRITERS: dict[str, Callable[[Comparison], str | bytes | None]] = {
     ".json": comparison_report.to_json,
     ".md": lambda comparison: comparison_report.text(comparison) + "\n",
     ".csv": comparison_report.to_csv,
     ".html": comparison_report.to_html,
-    ".png": plots.distributions_png,
+    PICTURE: plots.distributions_png,
 }
 
 
@@ -49,7 +50,7 @@ def compare(
         seed: of the bootstrap.
 
     Raises:
-        ConfigError: an output of another ending; a model without an encoder.
+        ConfigError: an output of another ending, or one that cannot be drawn here; a model without an encoder.
         DataError: a folder with fewer than LEAST_PIECES pieces that can be read, or a file that cannot be written.
     """
     for output in outputs:
@@ -70,16 +71,18 @@ def compare(
 
 
 def require_kind(output: str) -> None:
-    """Refuses a file whose ending says no kind of WRITERS.
+    """Refuses a file whose ending says no kind of WRITERS, or one that cannot be drawn here.
 
     Raises:
-        ConfigError: another ending.
+        ConfigError: another ending; Matplotlib is not installed, which draws pictures.
     """
     if path_of(output).suffix.lower() not in WRITERS:
         raise ConfigError(
             f"--output {files.printable_name(output)}: its name must end in {', '.join(WRITERS)}, which say what is "
             "written"
         )
+    if path_of(output).suffix.lower() == PICTURE:
+        figures.require(output, "--output")
 
 
 def _encoder(model_dir: str, checkpoint: str) -> Callable[[MusicSet], NDArray[np.float32]]:

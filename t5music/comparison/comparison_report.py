@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Mapping
 
+from t5music import figures
 from t5music.comparison import plots
 from t5music.comparison.resampling import CONFIDENCE, RESAMPLES
 from t5music.comparison.set_comparison import Comparison, Estimate
@@ -95,7 +96,7 @@ def to_html(comparison: Comparison) -> str:
     if whole := _whole_rows(comparison):
         body.append(_html_table(("both together", "figure"), whole))
     body += [f'<p class="legend">{html.escape(line)}</p>' for line in (_legend(comparison), *comparison.remarks)]
-    for caption, draw in PICTURES.items():
+    for caption, draw in ({} if figures.left_out("the plots of the page") else PICTURES).items():
         picture = draw(comparison)
         if picture is not None:
             words = html.escape(caption)

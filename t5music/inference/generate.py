@@ -112,7 +112,8 @@ def _write(result: Result, written: output_files.Outputs, font: SoundFont | None
     _print_about(result, written.music)
     if not len(result.score.notes):
         return
-    picture = result.save(output_files.picture_path(written.music, force=force))
+    picture = output_files.picture_path(written.music, force=force)
+    files.write_text(picture, result.picture)
     print(f"{picture}: piano roll")
     for path in written.beside:
         if sound_files.is_sound(path):

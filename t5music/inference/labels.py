@@ -309,7 +309,7 @@ def _outputs(paths: Mapping[str, str], label_name: str, output: str | None, *, f
 def _write_labelled(result: Result, path: Path, picture: Path) -> None:
     """Writes the labelled music and its picture, and prints how many notes have each label."""
     result.save(path)
-    result.save(picture)
+    write_text(picture, result.picture)
     shown = result.classes
     assert shown is not None
     counts = np.bincount(shown.of_notes, minlength=len(shown.names))

@@ -103,11 +103,13 @@ def music_paths(output: str | os.PathLike[str], file: str | None, variants: int,
 
 
 def picture_path(music: Path, *, force: bool) -> Path:
-    """Returns the name of a piano roll: song.png for song.mid, and for any other song.midi.png.
+    """Returns the name of a piano roll: song_roll.svg for song.mid, and for any other song.midi_roll.svg.
 
-    Where that exists it is replaced if `force`; else the first of song.mid.png, song.mid.2.png and so on that is free.
+    Where that exists it is replaced if `force`; else the first of song.mid_roll.svg, song.mid_roll_2.svg and so on that
+    is free.
     """
-    first = music.with_suffix(".png") if music.suffix == ".mid" else music.with_name(f"{music.name}.png")
-    others = (music.with_name(f"{music.name}.{number}.png") for number in itertools.count(2))
-    names = itertools.chain([first, music.with_name(f"{music.name}.png")], others)
+    stem = music.stem if music.suffix == ".mid" else music.name
+    others = (music.with_name(f"{music.name}_roll_{number}.svg") for number in itertools.count(2))
+    first, second = (music.with_name(f"{name}_roll.svg") for name in (stem, music.name))
+    names = itertools.chain([first, second], others)
     return first if force else next(path for path in names if not is_there(path))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music import files
+from t5music import figures, files
 from t5music.errors import ConfigError
 from t5music.files import printable_name
 from t5music.inference import playing
@@ -81,8 +81,13 @@ class Result:
 
     @cached_property
     def roll(self) -> Roll:
-        """The piano roll as SVG, with its legend."""
+        """The piano roll as an SVG element for pages, with its legend."""
         return roll_svg.draw(self.score, is_new=self.is_new, classes=self.classes)
+
+    @property
+    def picture(self) -> str:
+        """The piano roll as an SVG file with its title and legend; of new music, with a few bars around it."""
+        return roll_svg.document(self.score, is_new=self.is_new, classes=self.classes, title=self.title)
 
     def save(
         self,
@@ -94,8 +99,8 @@ class Result:
 
         Args:
             path: the file: .mid, .musicxml or .mxl (music), .wav, .flac, .ogg or .mp3 (sound), .html (a page that needs
-                nothing else), .svg or .pdf (sheet music), .png (a piano roll). What is there is replaced, unless it is
-                the music that the model was given.
+                nothing else), .svg or .pdf (sheet music), .png (a piano roll; `picture` is one as SVG). What is there
+                is replaced, unless it is the music that the model was given.
             sound_font: what plays sound; the one that is found on this machine if None.
 
         Returns:
@@ -110,14 +115,11 @@ class Result:
         path = path_of(path)
         if self.source is not None and path.resolve() == path_of(self.source).resolve():
             raise ConfigError(f"{printable_name(path)} is the music that the model was given: choose another name")
-        if path.suffix.lower() == PICTURE:
-            pianoroll.draw(self.score, path, new_notes=self.is_new, classes=self.classes, title=self.title)
-        else:
-            files.write_bytes(path, self.to_bytes(path, sound_font=sound_font))
+        files.write_bytes(path, self.to_bytes(path, sound_font=sound_font))
         return path
 
     def to_bytes(self, path: str | os.PathLike[str], *, sound_font: str | SoundFont | None = None) -> bytes:
-        """The bytes of a file of this name, as `save` writes it; not of a .png."""
+        """The bytes of a file of this name, as `save` writes it."""
         suffix = path_of(path).suffix.lower()
         if suffix in music_files.OUTPUT_SUFFIXES:
             # The notes of labelled music lie in other tracks, or are as loud as their labels, in its MIDI file alone.
@@ -128,6 +130,9 @@ class Result:
             return sound_files.to_bytes(*playing.play(self.data, playing.font_for(sound_font, self.score)), path)
         if suffix in engraving.SUFFIXES:
             return engraving.to_bytes(self.score, path)
+        if suffix == PICTURE:
+            figures.require(path)
+            return pianoroll.png(self.score, new_notes=self.is_new, classes=self.classes, title=self.title)
         if suffix == PAGE:
             from t5music.inference.player import page  # which draws results
 

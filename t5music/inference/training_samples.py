@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from t5music import figures, files
 from t5music.data.examples import Compose, Composes
 from t5music.data.examples.base import Answer
 from t5music.data.store.token_store import TRAIN, TokenStore
@@ -19,7 +20,7 @@ from t5music.inference import requests
 from t5music.inference.answers import answer
 from t5music.inference.trained_model import TrainedModel
 from t5music.model.network import T5
-from t5music.music import encodings, midi, pianoroll
+from t5music.music import encodings, midi, pianoroll, roll_svg
 from t5music.music.score import NOTE, Score
 from t5music.sound import sound_files
 from t5music.sound.fonts import find_font
@@ -51,7 +52,7 @@ class Prompt:
 
 
 class Sampler:
-    """Writes MODEL_DIR/samples/TASK_STEP.mid and, where there are notes, .png.
+    """Writes MODEL_DIR/samples/TASK_STEP.mid and, where there are notes, a piano roll, .svg.
 
     The prompts, the seed and the way of drawing are always the same, so that samples of several steps can be compared,
     and a run that was killed writes the same ones again.
@@ -96,12 +97,12 @@ class Sampler:
                 )
                 path = self._folder / f"{prompt.name}_{step:06d}.mid"
                 midi.write(music.score, path)
-                picture = None
+                title = f"{prompt.name}, step {step}"
                 if len(music.score.notes):
-                    title = f"{prompt.name}, step {step}"
-                    pianoroll.draw(music.score, path.with_suffix(".png"), new_notes=music.is_new, title=title)
-                    picture = path.with_suffix(".png").read_bytes()
-                samples.append(Sample(prompt.name, _text(prompt, music), picture, self._sound(music.score)))
+                    document = roll_svg.document(music.score, is_new=music.is_new, title=title)
+                    files.write_text(path.with_suffix(".svg"), document)
+                picture, sound = _picture(music, title), self._sound(music.score)
+                samples.append(Sample(prompt.name, _text(prompt, music), picture, sound))
             except (T5MusicError, jax.errors.JaxRuntimeError) as error:  # the latter where memory is short
                 reason = str(error) if isinstance(error, T5MusicError) else first_line(error)
                 print(f"t5music: warning: no sample of {prompt.name} at step {step}: {reason}", file=sys.stderr)
@@ -121,6 +122,13 @@ class Sampler:
         except T5MusicError:  # `t5music generate --output sample.wav` says why
             return None
         return sound_files.to_bytes(sound.mean(axis=0, keepdims=True), SOUND_RATE, "sample.wav")
+
+
+def _picture(music: Answer, title: str) -> bytes | None:
+    """The piano roll for trackers, which show no SVG; None of music without notes, and where it cannot be drawn."""
+    if not len(music.score.notes) or figures.left_out("the samples' piano roll for trackers"):
+        return None
+    return pianoroll.png(music.score, new_notes=music.is_new, title=title)
 
 
 def _text(prompt: Prompt, music: Answer) -> str:

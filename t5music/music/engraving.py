@@ -1,6 +1,7 @@
 """Engraving: a score as sheet music, SVG or PDF. Verovio sets it, from the MusicXML that t5music writes.
 
-Verovio is the [score] extra. It draws SVG; pages of PDF are drawn from that (`engraved_pdf`) without further libraries.
+Verovio is the [score] extra, and so is Matplotlib: Verovio draws SVG, and pages of PDF are drawn from that
+(`engraved_pdf`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from t5music import figures
 from t5music.errors import ConfigError, MidiError
 from t5music.files import printable_name
 from t5music.music import musicxml
@@ -49,11 +51,15 @@ def is_installed() -> bool:
 
 
 def require_writable(path: str | os.PathLike[str], flag: str) -> None:
-    """Raises ConfigError where Verovio is not installed."""
-    if not is_installed():
+    """Raises ConfigError where Verovio is not installed or, for a PDF, Matplotlib."""
+    as_pdf = path_of(path).suffix.lower() == PDF
+    if not is_installed() or (as_pdf and not figures.can_draw()):
+        need, other = ("Verovio and Matplotlib", ".svg or .musicxml") if as_pdf else ("Verovio", ".musicxml")
+        if is_installed():
+            need, other = "Matplotlib", ".svg"
         raise ConfigError(
-            f"{flag} {printable_name(path)}: sheet music needs Verovio, which is not installed: "
-            "pip install 't5music[score]', or name a .musicxml file"
+            f"{flag} {printable_name(path)}: this sheet music needs {need}: pip install 't5music[score]', or name "
+            f"a {other} file"
         )
 
 

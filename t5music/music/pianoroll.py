@@ -5,14 +5,13 @@ Or a colour for each class of notes: what a model took for melody, how loud it w
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music import files
+from t5music import figures
 from t5music.errors import MidiError
 from t5music.music.fonts import fonts_for
 from t5music.music.instruments import percussion_name
@@ -24,28 +23,28 @@ from t5music.music.roll_layout import (
     note_rows,
     parts_of,
     printable,
+    view_of,
 )
 from t5music.music.score import DRUMS, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PROMPT_BACKGROUND = "#FFF3D6"
 MAX_BAR_LINES = 120
-AROUND = 4  # bars before and after the new notes
 DPI = 150
 
 
-def draw(
+def png(
     score: Score,
-    path: str | os.PathLike[str],
     *,
     prompt_seconds: float | None = None,
     new_notes: NDArray[np.bool_] | None = None,
     classes: Classes | None = None,
     title: str | None = None,
-) -> None:
-    """Draws the notes of a score into a PNG file, whole or not at all.
+) -> bytes:
+    """Draws the notes of a score as PNG, with Matplotlib; `roll_svg` needs nothing.
 
     Colours tell tracks apart, or instruments where there are more than eight tracks, or families of instruments where
     there are more instruments than colours; loud notes are darker. Or colours tell classes apart, loud or soft. Bars
@@ -53,7 +52,6 @@ def draw(
 
     Args:
         score: what to draw, at most some 100,000 notes (20,000 take about a second).
-        path: the file to write, whatever its suffix.
         prompt_seconds: how much of the beginning was given; it gets a background, an edge and the word "prompt".
         new_notes: bool [notes], True for notes that a model wrote; all others get one colour, that of a prompt. Only
             the part with new notes is drawn, and a few bars around it. Not together with `classes`.
@@ -61,52 +59,29 @@ def draw(
         title: a line above the picture.
 
     Raises:
+        ConfigError: Matplotlib is not installed.
         MidiError: a score without notes.
-        DataError: the file system refuses.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not len(score.notes):
-        raise MidiError(f"cannot draw {os.fspath(path)}: the score has no notes")
-    begin, end = 0.0, score.duration_seconds
-    is_prompt = np.zeros(len(score.notes), bool)
-    if new_notes is not None:
-        is_prompt = ~new_notes
-        begin, end = _part_with(score, new_notes)
-        onsets = score.seconds(score.notes["onset"])
-        inside = (onsets < end) & (score.seconds(score.notes["onset"] + score.notes["duration"]) > begin)
-        inside |= new_notes
-        score, is_prompt = score.with_notes(score.notes[inside]), is_prompt[inside]
+        raise MidiError("cannot draw a piano roll: the score has no notes")
+    score, is_new, begin, end = view_of(score, new_notes)
+    is_prompt = np.zeros(len(score.notes), bool) if is_new is None else ~is_new
     seconds, rows = end - begin, note_rows(score.notes)
     width, height = np.clip(5 + 0.15 * seconds, 10, 20), np.clip(2 + 0.06 * np.ptp(rows), 4, 7)
-    figure = Figure(figsize=(float(width), float(height)), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
 
-    _draw_axes(axes, score, rows, begin, end)
-    _draw_notes(axes, score, rows, is_prompt, classes)
-    if prompt_seconds is not None:
-        _mark_prompt(axes, min(prompt_seconds, seconds))
-    if title:
-        text = printable(title, 100)
-        axes.set_title(text, loc="left", fontsize=11, parse_math=False, fontfamily=fonts_for(text))
-    with files.replacing(path) as temporary, warnings.catch_warnings():
+    def onto(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        _draw_axes(axes, score, rows, begin, end)
+        _draw_notes(axes, score, rows, is_prompt, classes)
+        if prompt_seconds is not None:
+            _mark_prompt(axes, min(prompt_seconds, seconds))
+        if title:
+            text = printable(title, 100)
+            axes.set_title(text, loc="left", fontsize=11, parse_math=False, fontfamily=fonts_for(text))
+
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a script that no font here has
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-
-
-def _part_with(score: Score, new_notes: NDArray[np.bool_]) -> tuple[float, float]:
-    """(begin, end) in seconds of the new notes and AROUND bars on either side; of everything without any."""
-    notes = score.notes[new_notes]
-    if not len(notes):
-        return 0.0, score.duration_seconds
-    starts, _ = score.bars()
-    first = int(np.searchsorted(starts, notes["onset"].min(), side="right")) - 1
-    last = int(np.searchsorted(starts, (notes["onset"] + notes["duration"]).max(), side="left")) + AROUND
-    end = int(starts[last]) if last < len(starts) else score.end_tick
-    begin, end = score.seconds(np.array([starts[max(0, first - AROUND)], end])).tolist()
-    return begin, end
+        return figures.png(onto, float(width), float(height), dpi=DPI)
 
 
 def _draw_axes(axes: Axes, score: Score, rows: NDArray, begin: float, end: float) -> None:

@@ -20,6 +20,7 @@ COLOURS = [
 DRUM_COLOUR, NEW_DRUM_COLOUR, PROMPT_COLOUR = "#7F7F7F", "#332288", "#4D4D4D"  # beside a prompt, grey is given
 MAX_TRACKS_SHOWN = 8  # more tracks are shown by instrument, more instruments than colours by family
 DRUMS_GAP = 3  # rows between the lowest pitch and percussion
+AROUND = 4  # bars before and after the new notes, where only these are shown
 
 
 class Classes(NamedTuple):
@@ -34,6 +35,37 @@ class Classes(NamedTuple):
     names: Sequence[str]
     colours: Sequence[str]
     of_notes: NDArray[np.int64]
+
+
+class View(NamedTuple):
+    """What of a score a picture shows.
+
+    Attributes:
+        score: with the notes that are in view alone.
+        is_new: bool [notes], which of them a model wrote; None where none is told apart.
+        begin: in seconds.
+        end: likewise.
+    """
+
+    score: Score
+    is_new: NDArray[np.bool_] | None
+    begin: float
+    end: float
+
+
+def view_of(score: Score, is_new: NDArray[np.bool_] | None) -> View:
+    """The whole score or, where a model wrote some of its notes, these with AROUND bars on either side."""
+    if is_new is None or not is_new.any():
+        return View(score, is_new, 0.0, score.duration_seconds)
+    notes = score.notes[is_new]
+    starts, _ = score.bars()
+    first = int(np.searchsorted(starts, notes["onset"].min(), side="right")) - 1
+    last = int(np.searchsorted(starts, (notes["onset"] + notes["duration"]).max(), side="left")) + AROUND
+    stop = int(starts[last]) if last < len(starts) else score.end_tick
+    begin, end = score.seconds(np.array([starts[max(0, first - AROUND)], stop])).tolist()
+    onsets = score.seconds(score.notes["onset"])
+    inside = (onsets < end) & (score.seconds(score.notes["onset"] + score.notes["duration"]) > begin) | is_new
+    return View(score.with_notes(score.notes[inside]), is_new[inside], begin, end)
 
 
 def note_rows(notes: NDArray) -> NDArray:

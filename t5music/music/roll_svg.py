@@ -1,7 +1,8 @@
-"""Piano rolls as SVG text, for pages and notebooks: what a model wrote has colours, the prompt is grey.
+"""Piano rolls as SVG, for pages, notebooks and files: what a model wrote has colours, the prompt is grey.
 
-The picture has no script, no style sheet and no address in it. Its size says the time: `data-rate` pixels a second
-from `data-left` on, so that a page can draw a cursor, or read a region of time from where the pointer is.
+The picture needs no library, and has no script, no style sheet and no address in it. Its size says the time:
+`data-rate` pixels a second from `data-left` on, so that a page can draw a cursor, or read a region of time from where
+the pointer is.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from t5music.music.roll_layout import (
     NEW_DRUM_COLOUR,
     PROMPT_COLOUR,
     Classes,
+    View,
     note_rows,
     parts_of,
+    printable,
+    view_of,
 )
 from t5music.music.score import DRUMS, Score
 
@@ -33,6 +37,9 @@ LOUDNESS_LEVELS = 4  # the notes of a colour and a level are one path
 FAINTEST = 0.55  # opacity of the softest notes
 MARGIN = 2  # rows above and below the notes
 MOST_BAR_LINES = 400
+# Pixels of a file: its title's letters, those of its legend, a line of that, a patch of colour.
+TITLE, NAME, LINE, KEY = 14, 11, 18, 10
+LETTER = 0.62  # of a letter's height: about the width of a wide one
 
 
 class Roll(NamedTuple):
@@ -41,17 +48,22 @@ class Roll(NamedTuple):
     Attributes:
         svg: the SVG element.
         legend: (name, colour) of what it tells apart.
+        width: pixels.
+        height: likewise.
     """
 
     svg: str
     legend: list[tuple[str, str]]
+    width: int
+    height: int
 
 
 class _Frame(NamedTuple):
     """Where things lie.
 
     Attributes:
-        left: pixels before second 0.
+        left: pixels before the first second shown.
+        zero: the pixel of second 0.
         rate: pixels a second.
         low: the lowest row.
         high: the highest.
@@ -60,6 +72,7 @@ class _Frame(NamedTuple):
     """
 
     left: int
+    zero: float
     rate: float
     low: int
     high: int
@@ -68,7 +81,11 @@ class _Frame(NamedTuple):
 
     def x(self, seconds: NDArray) -> NDArray:
         """The pixels at these seconds."""
-        return self.left + self.rate * seconds
+        return self.zero + self.rate * seconds
+
+    def holds(self, x: float) -> bool:
+        """Whether a pixel is where notes are."""
+        return self.left <= x <= self.width
 
     def top(self, row: Any) -> Any:
         """The upper edge of a row."""
@@ -83,16 +100,65 @@ def draw(score: Score, *, is_new: NDArray[np.bool_] | None = None, classes: Clas
         is_new: bool [notes], True for notes that a model wrote; None where none is told apart.
         classes: of the notes, to colour them by, in place of their parts.
     """
+    return _draw(View(score, is_new, 0.0, score.duration_seconds), classes)
+
+
+def document(
+    score: Score, *, is_new: NDArray[np.bool_] | None = None, classes: Classes | None = None, title: str = ""
+) -> str:
+    """A piano roll as an SVG file, with its title and its legend.
+
+    Args:
+        score: what to draw.
+        is_new: bool [notes], True for notes that a model wrote; only the part with these is drawn, and a few bars
+            around it. None where none is told apart.
+        classes: of the notes, to colour them by, in place of their parts; not together with `is_new`.
+        title: a line above the picture.
+    """
+    roll = _draw(view_of(score, is_new), classes)
+    text = printable(title, 100)
+    width = max(roll.width, WIDTH // 2, round(len(text) * TITLE * LETTER) + 2 * KEY)
+    y = KEY
+    pieces = []
+    if text:
+        y += TITLE
+        pieces.append(f'<text x="{KEY}" y="{y}" font-size="{TITLE}" fill="#222222">{escape(text)}</text>')
+        y += KEY
+    x = KEY
+    for name, colour in roll.legend if len(roll.legend) > 1 else ():
+        space = 3 * KEY + round(len(name) * NAME * LETTER)
+        if x > KEY and x + space > width:
+            x, y = KEY, y + LINE
+        pieces.append(
+            f'<rect x="{x}" y="{y}" width="{KEY}" height="{KEY}" fill="{colour}"/>'
+            f'<text x="{x + KEY + 4}" y="{y + KEY - 1}" font-size="{NAME}" fill="#444444">{escape(name)}</text>'
+        )
+        x += space
+    y += LINE if x > KEY else 0
+    height, below = y + roll.height, f'<svg y="{y}" '
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif"><title>{escape(text)}</title>'
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(pieces)}'
+        + roll.svg.replace("<svg ", below, 1)
+        + "</svg>\n"
+    )
+
+
+def _draw(view: View, classes: Classes | None) -> Roll:
+    """The part of a score that is in view, as an SVG element."""
+    score, is_new, begin, end = view
     notes = score.notes
     new = np.zeros(len(notes), bool) if is_new is None else is_new
-    seconds = max(score.duration_seconds, 1.0)
+    seconds = max(end - begin, 1.0)
     rate = float(np.clip(WIDTH / seconds, *RATES))
     rows = note_rows(notes) if len(notes) else np.array([60])
     low, high = int(rows.min()) - MARGIN, int(rows.max()) + MARGIN
     height = float(np.clip(HEIGHT / (high - low + 1), *ROW_HEIGHTS))
     left = LEFT_OF_DRUMS if (notes["program"] == DRUMS).any() and height >= LEAST_TEXT else LEFT
     width, whole = left + seconds * rate + 2, TOP + (high - low + 1) * height + BOTTOM
-    frame = _Frame(left, rate, low, high, height, width)
+    zero = left - begin * rate
+    frame = _Frame(left, zero, rate, low, high, height, width)
 
     labels, colours, part = parts_of(score) if classes is None else classes
     if is_new is not None and classes is None:
@@ -102,14 +168,14 @@ def draw(score: Score, *, is_new: NDArray[np.bool_] | None = None, classes: Clas
     legend = [(labels[index], colours[index]) for index in range(len(labels)) if (part == index).any()]
     pieces = [
         f'<svg class="roll" width="{width:.0f}" height="{whole:.0f}" viewBox="0 0 {width:.0f} {whole:.0f}" role="img" '
-        f'aria-label="piano roll of {len(notes)} notes, {int(new.sum())} of them new" data-left="{left}" '
+        f'aria-label="piano roll of {len(notes)} notes, {int(new.sum())} of them new" data-left="{zero:g}" '
         f'data-rate="{rate:.4f}" data-seconds="{seconds:.3f}">',
         f'<rect width="{width:.0f}" height="{whole:.0f}" fill="#ffffff"/>',
         *_grid(score, rows, frame),
         *_notes(score, rows, frame, colours, part),
         "</svg>",
     ]
-    return Roll("".join(pieces), legend)
+    return Roll("".join(pieces), legend, round(width), round(whole))
 
 
 def _grid(score: Score, rows: NDArray, frame: _Frame) -> Iterator[str]:
@@ -134,10 +200,10 @@ def _grid(score: Score, rows: NDArray, frame: _Frame) -> Iterator[str]:
             yield text(
                 frame.left - 4, frame.top(row - 1) - 1, percussion_name(key)[:18], "end", min(TEXT, frame.height)
             )
-    starts = score.seconds(score.bars()[0])
-    step = next(step for step in (1, 2, 4, 8, 16, 32, 64, len(starts)) if len(starts) <= step * MOST_BAR_LINES)
+    bars = [bar for bar in enumerate(frame.x(score.seconds(score.bars()[0])).tolist(), 1) if frame.holds(bar[1])]
+    step = next(step for step in (1, 2, 4, 8, 16, 32, 64, len(bars)) if len(bars) <= step * MOST_BAR_LINES)
     last = -100.0
-    for number, x in list(enumerate(frame.x(starts).tolist(), 1))[::step]:
+    for number, x in bars[::step]:
         yield f'<path d="M{x:.1f} {TOP}V{frame.top(frame.low - 1):.0f}" stroke="#e6e6e6"/>'
         if x - last >= 24:
             yield text(x + 2, TOP - 6, str(number), "start")
@@ -149,8 +215,8 @@ def _notes(score: Score, rows: NDArray, frame: _Frame, colours: Sequence[str], p
     notes = score.notes
     if not len(notes):
         return
-    left = frame.x(score.seconds(notes["onset"]))
-    right = frame.x(score.seconds(notes["onset"] + notes["duration"]))
+    left = np.maximum(frame.x(score.seconds(notes["onset"])), frame.left)
+    right = np.minimum(frame.x(score.seconds(notes["onset"] + notes["duration"])), frame.width)
     spans = np.maximum(right - left - np.minimum(1, (right - left) / 3), 1.5)  # repeated notes stay apart
     tops = frame.top(rows)
     levels = notes["velocity"].astype(np.int64) * LOUDNESS_LEVELS // 128

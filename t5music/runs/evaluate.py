@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 
-from t5music import files
+from t5music import figures, files
 from t5music.data.loading import song_windows
 from t5music.errors import ConfigError, DataError
 from t5music.evaluation import checkpoint_choice, example_tallies
@@ -142,7 +142,9 @@ def evaluate(
     if evaluator.confusions:
         counts = {task: confusion.to_json() for task, confusion in evaluator.confusions.items()}
         documents[f"{kind}_{name}_confusion.json"] = json.dumps(counts) + "\n"
-        pictures[f"{kind}_{name}_confusion.png"] = confusion_png(evaluator.confusions)
+        file = f"{kind}_{name}_confusion.png"
+        if not figures.left_out(file):
+            pictures[file] = confusion_png(evaluator.confusions)
     if texts:
         documents[f"samples_{name}.txt"] = texts
     folder = path_of(runs[0] if output_dir is None else output_dir)

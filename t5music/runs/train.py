@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from t5music import figures
 from t5music.data import mixing_rates, vocabulary
 from t5music.data.loading import label_rows, loader, note_chunks
 from t5music.data.store.token_store import TokenStore
@@ -185,7 +186,7 @@ def _illustration(
 
 def _draw_losses(model_dir: str) -> None:
     """Draws the losses that a run has written; a picture that cannot be written is said, and stops nothing."""
-    if jax.process_index() == 0:
+    if jax.process_index() == 0 and not figures.left_out(learning_curves.PICTURE):
         try:
             learning_curves.write_picture(path_of(model_dir))
         except T5MusicError as error:

@@ -119,7 +119,7 @@ def test_a_language_model_improvises_and_goes_on(sampled):
     folder, groups = sampled
     assert list(groups) == ["improv_performance", "held_out_jazz", "primed_jazz", "primed_pop", "held_out_pop"]
     names = {f"{group}_{number}" for group in groups if "held_out" not in group for number in (1, 2)}
-    assert {path.stem for path in folder.glob("*.mid")} == {path.stem for path in folder.glob("*.png")} == names
+    assert {path.stem for path in folder.glob("*.mid")} == {path.stem for path in folder.glob("*.svg")} == names
     assert {tuple(figures) for figures in groups.values()} == {
         ("notes_per_second", "pitch_range", "pitch_class_entropy", "polyphony", "silence", "illegal", "samples")
     }

@@ -142,7 +142,7 @@ def test_generate_writes_playable_music_and_a_picture(place: Path, tmp_path: Pat
     score = midi.read(output)
     given = midi.read(source)
     assert len(score.notes) >= len(given.notes)
-    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out_roll.svg").read_text().startswith("<svg ")
     assert main([*command, "--seed", "3"]) == 0
     assert output.read_bytes() == first, "the same seed gives the same music"
     assert main([*command, "--seed", "4"]) == 0
@@ -230,7 +230,7 @@ def test_a_second_train_in_a_folder_is_told_who_is_there_and_changes_nothing(
 def test_training_leaves_a_picture_of_its_losses_and_samples_of_its_music(place: Path):
     assert (place / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
     samples = {path.name for path in (place / "run" / "samples").iterdir() if "tfevents" not in path.name}
-    assert samples == {"mine_continue_000006.mid", "mine_continue_000006.png"}
+    assert samples == {"mine_continue_000006.mid", "mine_continue_000006.svg"}
     assert len(midi.read(place / "run" / "samples" / "mine_continue_000006.mid").notes)
 
 

@@ -24,6 +24,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root, self.data = root, root / "data"
+        self.errors: list[str] = []  # what each verb said on stderr
         for index in range(12):
             rng = np.random.default_rng(index)
             notes = np.zeros(64, NOTE)
@@ -39,6 +40,7 @@ class Place:
             [*command, "--data_dir", str(self.data)], cwd=self.root, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+        self.errors.append(done.stderr)
         return done.stdout
 
 
@@ -54,6 +56,15 @@ def test_a_folder_is_compiled(place: Place):
     manifest = json.loads((place.data / "stores" / "mine_classify" / "manifest.json").read_text())
     assert manifest["labels"] == ["high", "low"]
     assert set(manifest["splits"]) == {"train", "validation", "test"}
+
+
+def test_plots_are_left_out_and_that_is_said_once(place: Place):
+    told = place.errors[0]
+    assert told.count("left out") == told.count('pip install "t5music[plots]"') == 1
+    assert "t5music: lengths.png is left out, as is every other plot: Matplotlib is not installed: " in told
+    store = place.data / "stores" / "mine_continue"
+    assert not (store / "lengths.png").exists()
+    assert "![" not in (store / "report.md").read_text()
 
 
 def test_its_tasks_are_known_afterwards(place: Place):
@@ -72,12 +83,17 @@ def test_it_is_learned_and_asked(place: Place):
     place.run("compile", "--text", "texts", "--name", "tales", "--workers", "1")
     place.run("train", "mine", "--model_dir", "run", "--steps", "4", *TINY)
     assert list((place.root / "run").glob("events.out.tfevents.*"))
+    assert place.errors[-1].count("loss.png is left out") == place.errors[-1].count("left out") == 1
+    assert list((place.root / "run" / "samples").glob("*.svg"))
     place.run("train", "tales_language_model", "--model_dir", "tales", "--steps", "2", *TINY)
     place.run("train", "mine_classify", "--init", "run", "--model_dir", "labels", "--steps", "2", *SMALL)
     assert "mine_classify" in place.run("eval", "mine_classify", "--model_dir", "labels", "--split", "test")
+    assert place.errors[-1].count("left out") == 1
     song = "music/high/1.mid"
     place.run("generate", song, "--model_dir", "run", "--task", "continue", "--words", "8", "--output", "more.mid")
     assert midi.read(place.root / "more.mid").end_tick > 0
+    assert (place.root / "more_roll.svg").is_file()
+    assert "left out" not in place.errors[-1]
     assert "high" in place.run("classify", song, "--model_dir", "labels")
     place.run("embed", "music", "--model_dir", "run", "--output", "vectors.npz")
     assert (place.root / "vectors.npz").is_file()

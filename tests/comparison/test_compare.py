@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_models
 
+from t5music import figures
 from t5music.cli.main import main
 from t5music.comparison import set_comparison
 from t5music.comparison.compare import WRITERS, compare
@@ -207,6 +208,16 @@ def test_only_the_notes_of_a_region(folders, capsys):
     comparison = compare(thin, whole, None, region=(900, 901))
     assert "note_f1" not in comparison.of_sets
     assert "No file has a note in --region" in capsys.readouterr().out
+
+
+def test_without_matplotlib_the_page_has_no_plots(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(figures, "can_draw", lambda: False)
+    monkeypatch.setattr(figures, "_left_out", [])
+    compare(*map(str, folders), None, outputs=[str(tmp_path / "page.html"), str(tmp_path / "again.html")])
+    page = (tmp_path / "page.html").read_text()
+    assert "<table>" in page
+    assert "<img" not in page
+    assert capsys.readouterr().err.count("left out") == 1
 
 
 def test_what_cannot_be_is_refused(folders, capsys):

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-# Of the `[data]` extra and of other extras; and what the base install could do without only lately.
+# Of extras; and what the base install could do without only lately.
 NOT_IN_THE_BASE = (
-    "apache_beam", "array_record", "clu", "grain", "music21", "note_seq", "pretty_midi", "pyarrow",
+    "PIL", "apache_beam", "array_record", "clu", "grain", "matplotlib", "music21", "note_seq", "pretty_midi", "pyarrow",
     "seqio", "sklearn", "tensorboard", "tensorflow", "tensorflow_datasets", "tensorflow_text",
 )  # fmt: skip
 

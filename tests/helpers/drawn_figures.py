@@ -14,7 +14,7 @@ def collect(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """A list to which every figure is added that is drawn from now on, instead of its bytes."""
     figures: list[Figure] = []
 
-    def add(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
+    def add(draw: Callable[[Figure], None], width: float, height: float, **_: int) -> bytes:
         figure = Figure(figsize=(width, height))
         draw(figure)
         figures.append(figure)

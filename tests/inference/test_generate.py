@@ -92,7 +92,7 @@ def test_a_score_is_a_prompt_and_a_score_is_written(run, song, prompt):
     written = music_files.read("out.musicxml")
     assert len(written.track_names) == len(played.track_names)
     assert set(written.notes["program"].tolist()) == set(played.notes["program"].tolist())
-    assert Path("out.musicxml.png").is_file()
+    assert Path("out.musicxml_roll.svg").is_file()
 
 
 def test_a_midi_file_may_become_a_score(run, song):
@@ -163,7 +163,7 @@ def test_variants_have_names_and_seeds_of_their_own(run, song, capsys):
     assert main([*command, "--seed", "6", "--output", "again.mid"]) == 0
     assert Path("again.mid").read_bytes() == Path("song_continue_2.mid").read_bytes()
     assert Path("song_continue_1.mid").read_bytes() != Path("song_continue_2.mid").read_bytes()
-    assert Path("song_continue_1.png").exists()
+    assert Path("song_continue_1_roll.svg").exists()
     assert main([*command, "--variants", "2"]) == 2
     assert "song_continue_1.mid exists" in capsys.readouterr().err
     assert main([*command, "--variants", "2", "--force"]) == 0
@@ -247,8 +247,8 @@ def test_pictures_collide_with_nothing(tmp_path):
         assert not picture.exists()
         picture.touch()
         names.append(picture.name)
-    assert names == ["a.png", "a.midi.png", "a.mid.png", "a.mid.2.png"]
-    assert output_files.picture_path(tmp_path / "a.mid", force=True).name == "a.png"
+    assert names == ["a_roll.svg", "a.midi_roll.svg", "a.mid_roll.svg", "a.mid_roll_2.svg"]
+    assert output_files.picture_path(tmp_path / "a.mid", force=True).name == "a_roll.svg"
 
 
 def test_an_answer_that_fills_its_room_ends_with_a_whole_note():
@@ -307,7 +307,7 @@ def test_sheet_music_lies_beside_midi(run, song, name, capsys):
     flags = ["--model_dir", run, "--task", "continue", "--words", "16", "--variants", "2", "--output", name]
     assert main(["generate", str(song), *flags]) == 0
     suffix = name[-4:]
-    names = [f"out_{number}{ending}" for number in (1, 2) for ending in (".mid", suffix, ".png")]
+    names = [f"out_{number}{ending}" for number in (1, 2) for ending in (".mid", suffix, "_roll.svg")]
     assert sorted(path.name for path in song.parent.glob("out*")) == sorted(names)
     assert f"out_1{suffix}: sheet music" in capsys.readouterr().out
     assert main(["generate", str(song), *flags]) == 2

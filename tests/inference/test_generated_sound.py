@@ -41,7 +41,7 @@ def test_sound_and_picture_lie_beside_the_same_music(run, song, capsys):
     assert "s of sound, by sine.sf2" in capsys.readouterr().out
     assert Path("plain.mid").read_bytes() == Path("out.mid").read_bytes() == Path("both.mid").read_bytes()
     assert Path("out.wav").read_bytes() == Path("both.wav").read_bytes()
-    assert Path("out.png").is_file()
+    assert Path("out_roll.svg").is_file()
     assert not Path("plain.wav").exists()
     rate, samples = scipy.io.wavfile.read("out.wav")
     seconds = midi.read("out.mid").duration_seconds

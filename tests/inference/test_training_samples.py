@@ -71,7 +71,7 @@ def test_samples_are_music_the_same_each_time_and_of_their_step(tmp_path: Path, 
     model = tiny_models.trained({}).model
     for run in ("one", "two"):
         Sampler([store], default(), lengths, tmp_path / run, 1).write(model, 40)
-    names = ["song_000040.mid", "song_000040.png"]
+    names = ["song_000040.mid", "song_000040.svg"]
     for run in ("one", "two"):
         assert sorted(path.name for path in (tmp_path / run / "samples").iterdir()) == names
     music = [(tmp_path / run / "samples" / names[0]).read_bytes() for run in ("one", "two")]

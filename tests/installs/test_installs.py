@@ -21,6 +21,10 @@ FOLDER = Path(__file__).parent
 COLAB_PYTHON = "3.13"
 LINUX = "x86_64-manylinux_2_28"
 MOST_PACKAGES = 60
+ROOT = FOLDER.parents[1]
+PAGES = sorted(
+    page for place in ("", "gin/**/", "notebooks/", "t5music/**/", "tasks/") for page in ROOT.glob(f"{place}*.md")
+)
 TOO_OLD_ON_COLAB = {"flax"}  # which alone may move there; the notebooks' install cell says so too
 # A notebook's own machinery, of which a notebook has what it runs in.
 MACHINERY = {"ipykernel", "ipython", "jupyter", "jupyterlab", "nbclient", "nbformat", "notebook", "tornado"}
@@ -44,15 +48,19 @@ def pins() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in lines}
 
 
+def extras() -> set[str]:
+    return set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+
+
 def names(*extras: str) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in resolving.requirements(extras)}
 
 
 def test_a_wheel_has_every_folder_of_the_package():
     """Tests run from the checkout, which has them all: a folder that is not listed is missing in wheels alone."""
-    setuptools = tomllib.loads((resolving.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     elsewhere = {name for name, folder in setuptools["package-dir"].items() if name != folder}
-    modules = (path.relative_to(resolving.ROOT) for path in (resolving.ROOT / "t5music").rglob("*.py"))
+    modules = (path.relative_to(ROOT) for path in (ROOT / "t5music").rglob("*.py"))
     folders = {".".join(path.parent.parts) for path in modules}
     assert sorted(setuptools["packages"]) == sorted(folders | elsewhere)
 
@@ -67,6 +75,28 @@ def test_the_base_needs_nothing_of_tensorflow():
         "grain",
         "tensorboard",
     }
+
+
+def test_the_base_draws_no_plots():
+    """Matplotlib and what it brings are 97 MB."""
+    assert "matplotlib" not in names()
+    for extra in ("plots", "data", "score", "notebook", "dev"):
+        assert "matplotlib" in names(extra), extra
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_pages_install_from_the_clone_with_extras_that_there_are(page: Path):
+    """t5music is on no package index: its name installs something only where it is installed already."""
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"pip install\s+[\\\"'-]*t5music\b", text)
+    for group in re.findall(r"(?:\.|whl|t5music)\[([a-z][a-z0-9_,]*)\]", text):
+        assert set(group.split(",")) <= extras(), group
+
+
+def test_errors_name_extras_that_there_are():
+    for path in (ROOT / "t5music").rglob("*.py"):
+        for extra in re.findall(r"t5music\[([a-z]\w*)\]", path.read_text(encoding="utf-8")):
+            assert extra in extras(), f"{path.name}: {extra}"
 
 
 def test_notebooks_bring_no_machinery():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from t5music.music import roll_svg
 from t5music.music.roll_layout import PROMPT_COLOUR, Classes
-from t5music.music.score import DRUMS, NOTE, Score
+from t5music.music.score import DRUMS, METER, NOTE, Score
 
 NOTES = st.lists(
     st.tuples(st.integers(0, 20_000), st.integers(1, 5_000), st.integers(0, 127), st.integers(1, 127),
@@ -65,3 +65,38 @@ def test_classes_have_their_colours():
 def test_it_has_neither_script_nor_style_nor_address():
     svg = roll_svg.draw(tiny_models.band()).svg
     assert not re.search(r"<script|style=|https?:|\bon\w+=|href", svg)
+
+
+def svg(name: str) -> str:
+    return f"{{http://www.w3.org/2000/svg}}{name}"
+
+
+@settings(max_examples=40)
+@given(NOTES, st.integers(0, 2**40), st.text(st.characters(), max_size=120))
+def test_a_file_is_xml_whose_size_holds_all_of_it(rows: list[tuple], bits: int, title: str):
+    score = Score(480, np.array(rows, NOTE), track_names=(title, "other", "third"))
+    is_new = np.array([bits >> place & 1 == 1 for place in range(len(rows))], bool)
+    root = ElementTree.fromstring(roll_svg.document(score, is_new=is_new, title=title))
+    assert root.tag == svg("svg")
+    width, height = float(root.get("width")), float(root.get("height"))
+    (roll,) = root.iter(svg("svg")) if root.get("class") == "roll" else root.findall(svg("svg"))
+    assert float(roll.get("y")) + float(roll.get("height")) == height
+    assert float(roll.get("width")) <= width
+    left = [float(path.get("d")[1:].split()[0]) for path in roll.iter(svg("path")) if "H" in path.get("d")]
+    for path in roll.iter(svg("path")):
+        for x, _, wide, _ in boxes(path):
+            assert min(left, default=0) - 0.1 <= x <= x + wide <= float(roll.get("width")) + 2
+    keys = [entry for entry in root.findall(svg("rect")) if entry.get("fill") != "#ffffff"]
+    assert all(float(key.get("y")) + roll_svg.KEY <= float(roll.get("y")) for key in keys)
+
+
+def test_a_file_shows_the_new_notes_and_a_few_bars_around_them():
+    notes = [(480 * beat, 480, 50 + beat % 12, 80, 0, 0) for beat in range(400)]
+    score = Score(480, np.array([*notes, (480 * 200, 480, 90, 80, 0, 1)], NOTE), meters=np.array([(0, 4, 4)], METER))
+    root = ElementTree.fromstring(roll_svg.document(score, is_new=score.notes["track"] == 1, title="song: infill"))
+    numbers = [int(text.text) for text in root.iter(svg("text")) if (text.text or "").isdigit()]
+    assert numbers == list(range(47, 56))  # bar 51 has the new note
+    boxes_of = {path.get("fill"): boxes(path) for path in root.iter(svg("path")) if boxes(path)}
+    assert len(boxes_of[PROMPT_COLOUR]) == 36
+    assert sum(map(len, boxes_of.values())) == 37
+    assert root.find(svg("title")).text == "song: infill"

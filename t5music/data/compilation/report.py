@@ -6,18 +6,18 @@ Everything in it stands in the store's manifest, from which `markdown` and `pict
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t5music import written_text
+from t5music import figures, written_text
 from t5music.data.store.sums import LENGTH_BIN, Reason, Sums, by_reason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PICTURE = "lengths.png"
 REPORT = "report.md"
@@ -50,8 +50,9 @@ def _plain(reasons: Mapping[str, Reason]) -> dict[str, dict[str, Any]]:
 
 
 def files(manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    """The report's files: name -> content."""
-    return {REPORT: markdown(manifest).encode(), PICTURE: picture(manifest)}
+    """The report's files: name -> content; without the picture where it cannot be drawn."""
+    pictures = {} if figures.left_out(PICTURE) else {PICTURE: picture(manifest)}
+    return {REPORT: markdown(manifest, pictures).encode(), **pictures}
 
 
 # ------------------------------------------------------------------------------------------------------------ short
@@ -101,9 +102,10 @@ def _skipped(manifest: Mapping[str, Any]) -> dict[str, Reason]:
 # --------------------------------------------------------------------------------------------------------- markdown
 
 
-def markdown(manifest: Mapping[str, Any]) -> str:
-    """The report in Markdown, with the picture of lengths by name."""
-    return "\n".join(_sections(manifest)) + "\n"
+def markdown(manifest: Mapping[str, Any], pictures: Iterable[str] = (PICTURE,)) -> str:
+    """The report in Markdown, with the pictures by name."""
+    shown = [f"![Lengths of inputs and targets]({name})" for name in pictures]
+    return "\n".join([*_sections(manifest), *shown]) + "\n"
 
 
 def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -124,7 +126,6 @@ def _sections(manifest: Mapping[str, Any]) -> Iterator[str]:
             ((label, *(sums.answers.get(label, 0) for sums in splits.values())) for label in manifest["labels"]),
         )
     yield from _lengths(splits)
-    yield f"![Lengths of inputs and targets]({PICTURE})"
 
 
 def _corpora(corpora: Mapping[str, Any]) -> Iterator[str]:
@@ -239,17 +240,13 @@ def _quantile(bins: Sequence[int], share: float) -> int:
 
 def picture(manifest: Mapping[str, Any]) -> bytes:
     """A PNG: how long inputs and targets are, a line for each split. The same bytes for the same manifest."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no window, and nothing of pyplot's state
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, side in zip(figure.subplots(1, 2), SIDES, strict=True):
-        axes.set_title(f"{manifest['name']}: {side}", fontsize=10)
-        _draw_lengths(axes, side, _splits(manifest))
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
-    return content.getvalue()
+    def onto(figure: Figure) -> None:
+        for axes, side in zip(figure.subplots(1, 2), SIDES, strict=True):
+            axes.set_title(f"{manifest['name']}: {side}", fontsize=10)
+            _draw_lengths(axes, side, _splits(manifest))
+
+    return figures.png(onto, 9, 3.2, dpi=100)
 
 
 def _draw_lengths(axes: Axes, side: str, splits: Mapping[str, Sums]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from t5music import files
+from t5music import figures, files
 from t5music.studies.grid import TRAIN, Study
 from t5music.studies.report import csv_files, curves, page, plots, table
 from t5music.studies.report.summarise import summarise
@@ -48,8 +48,10 @@ def write(study: Study, records: Mapping[str, Record], folder: Path) -> str:
 
 
 def _pictures(summary: Summary) -> dict[str, tuple[str, bytes]]:
-    """The pictures that there is something to draw for: file name -> (caption, PNG)."""
+    """The pictures that there is something to draw for, and with: file name -> (caption, PNG)."""
     study = summary.study
+    if figures.left_out(SETTINGS):
+        return {}
     pictures = {
         SETTINGS: (
             "All settings: mean, one standard deviation, and each seed as a stroke; the band is the baseline's. "

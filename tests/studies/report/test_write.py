@@ -13,7 +13,7 @@ import fake_studies as fakes
 import pytest
 from fake_studies import cells
 
-from t5music import written_text
+from t5music import figures, written_text
 from t5music.errors import DataError
 from t5music.studies.grid import Study
 from t5music.studies.report import write
@@ -218,6 +218,15 @@ def test_a_picture_that_nothing_is_left_for_goes(tmp_path: Path):
     write.write(study, records, folder)
     write.write(dataclasses.replace(study, axis=None), {}, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["index.html", "table.csv", "table.md", "values.csv"]
+
+
+def test_without_matplotlib_there_is_all_but_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    study, records = unfinished(tmp_path / "runs")
+    monkeypatch.setattr(figures, "can_draw", lambda: False)
+    monkeypatch.setattr(figures, "_left_out", [])
+    write.write(study, records, tmp_path / "report")
+    assert sorted(path.suffix for path in (tmp_path / "report").iterdir()) == [".csv", ".csv", ".html", ".md"]
+    assert capsys.readouterr().err.count("settings.png is left out") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
