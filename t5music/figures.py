@@ -67,7 +67,7 @@ def left_out(picture: str) -> bool:
         return False
     if not _left_out:
         print(
-            f"t5music: {picture} is left out, as is every other plot: Matplotlib is not installed: {INSTALL}",
+            f"t5music: left out: {picture} and all other plots, as Matplotlib is not installed: {INSTALL}",
             file=sys.stderr,
         )
     _left_out.append(picture)

@@ -33,7 +33,7 @@ def test_with_matplotlib_nothing_is_left_out(capsys: pytest.CaptureFixture[str])
 def test_the_first_plot_that_is_left_out_is_named_and_no_other(capsys: pytest.CaptureFixture[str]):
     assert figures.left_out("loss.png")
     assert figures.left_out("masks.png")
-    line = "t5music: loss.png is left out, as is every other plot: Matplotlib is not installed: "
+    line = "t5music: left out: loss.png and all other plots, as Matplotlib is not installed: "
     assert capsys.readouterr().err == f'{line}pip install "t5music[plots]"\n'
 
 

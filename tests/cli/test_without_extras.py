@@ -61,7 +61,7 @@ def test_a_folder_is_compiled(place: Place):
 def test_plots_are_left_out_and_that_is_said_once(place: Place):
     told = place.errors[0]
     assert told.count("left out") == told.count('pip install "t5music[plots]"') == 1
-    assert "t5music: lengths.png is left out, as is every other plot: Matplotlib is not installed: " in told
+    assert "t5music: left out: lengths.png and all other plots, as Matplotlib is not installed: " in told
     store = place.data / "stores" / "mine_continue"
     assert not (store / "lengths.png").exists()
     assert "![" not in (store / "report.md").read_text()
@@ -83,7 +83,7 @@ def test_it_is_learned_and_asked(place: Place):
     place.run("compile", "--text", "texts", "--name", "tales", "--workers", "1")
     place.run("train", "mine", "--model_dir", "run", "--steps", "4", *TINY)
     assert list((place.root / "run").glob("events.out.tfevents.*"))
-    assert place.errors[-1].count("loss.png is left out") == place.errors[-1].count("left out") == 1
+    assert place.errors[-1].count("left out: loss.png") == place.errors[-1].count("left out") == 1
     assert list((place.root / "run" / "samples").glob("*.svg"))
     place.run("train", "tales_language_model", "--model_dir", "tales", "--steps", "2", *TINY)
     place.run("train", "mine_classify", "--init", "run", "--model_dir", "labels", "--steps", "2", *SMALL)

@@ -217,7 +217,7 @@ def test_without_matplotlib_the_page_has_no_plots(folders, tmp_path, monkeypatch
     page = (tmp_path / "page.html").read_text()
     assert "<table>" in page
     assert "<img" not in page
-    assert capsys.readouterr().err.count("left out") == 1
+    assert capsys.readouterr().err.count("left out: the plots of the page") == 1
 
 
 def test_what_cannot_be_is_refused(folders, capsys):

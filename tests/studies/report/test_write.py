@@ -226,7 +226,7 @@ def test_without_matplotlib_there_is_all_but_pictures(tmp_path: Path, monkeypatc
     monkeypatch.setattr(figures, "_left_out", [])
     write.write(study, records, tmp_path / "report")
     assert sorted(path.suffix for path in (tmp_path / "report").iterdir()) == [".csv", ".csv", ".html", ".md"]
-    assert capsys.readouterr().err.count("settings.png is left out") == 1
+    assert capsys.readouterr().err.count("left out: settings.png") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
