@@ -6,6 +6,7 @@ The verbs are in `verbs/`, a file each. A verb imports what it needs when it run
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show stops no verb
+    if arguments is None:  # the process is ours: imports and traces make millions of objects that stay
+        gc.set_threshold(50_000)
     try:
         command_line = sys.argv[1:] if arguments is None else list(arguments)
         bindings, rest = gin_flags.split(command_line)

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flax import nnx
@@ -37,7 +37,9 @@ from t5music.terms import Terms, TrainingRun
 from t5music.training.checkpoints.finite import require_finite
 from t5music.training.checkpoints.layout import first_line
 from t5music.training.checkpoints.metadata import Metadata
-from t5music.training.train_state import Params
+
+if TYPE_CHECKING:
+    from t5music.training.train_state import Params
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 METADATA, WORDS, TOKENIZER = "t5music.json", "vocabulary.json", "tokenizer.json"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, TypeAlias
 
 from t5music.data.vocabulary import Vocabulary
 from t5music.errors import CheckpointError
 from t5music.inference import pretrained
 from t5music.inference.hf_folder import HuggingFaceFolder, is_folder
-from t5music.training.checkpoints.checkpoint import Checkpoint
 from t5music.training.checkpoints.selection import LATEST
 
-ModelFolder = Checkpoint | HuggingFaceFolder
+if TYPE_CHECKING:
+    from t5music.training.checkpoints.checkpoint import Checkpoint
+
+ModelFolder: TypeAlias = "Checkpoint | HuggingFaceFolder"
 
 
 def open_model(path: str | os.PathLike[str], vocabulary: Vocabulary, which: str | int = LATEST) -> ModelFolder:
@@ -31,6 +34,8 @@ def open_model(path: str | os.PathLike[str], vocabulary: Vocabulary, which: str 
         if which != LATEST:
             raise CheckpointError(f"{path} holds a single model: there is no checkpoint {which!r} to choose")
         return HuggingFaceFolder(path, vocabulary)
+    from t5music.training.checkpoints.checkpoint import Checkpoint  # Orbax, which other folders do not need
+
     checkpoint = Checkpoint.open(path, which)
     checkpoint.require_vocabulary(vocabulary.fingerprint)
     return checkpoint

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from t5music.model.config import T5Config
@@ -20,9 +21,11 @@ from t5music.model.sharding import constrain_batch
 Layer = TypeVar("Layer", bound=nnx.Module)
 
 
-def _unstacked(stacked: Layer, count: int) -> list[Layer]:
+def _unstacked(stacked: Layer) -> list[Layer]:
     graphdef, states = nnx.split(stacked)
-    return [nnx.merge(graphdef, jax.tree.map(lambda x, i=i: x[i], states)) for i in range(count)]
+    leaves, tree = jax.tree.flatten(states)
+    layers = zip(*map(jnp.unstack, leaves), strict=True)  # one operation each: indices take long to trace
+    return [nnx.merge(graphdef, jax.tree.unflatten(tree, layer)) for layer in layers]
 
 
 class Stack(nnx.Module):
@@ -51,7 +54,7 @@ class Stack(nnx.Module):
                 if isinstance(node, nnx.Param):
                     node.set_metadata(axes=("layers", *node.get_metadata()["axes"]))
         else:
-            self.layers = nnx.List(_unstacked(stacked, count))
+            self.layers = nnx.List(_unstacked(stacked))
         self.relative_bias = RelativePositionBias(config, bidirectional=bidirectional, rngs=rngs)
         self.norm = RMSNorm(config)
         self.count = count
@@ -59,7 +62,7 @@ class Stack(nnx.Module):
 
     def unstacked(self) -> list[Layer]:
         """Returns the layers one by one; a scanned stack's are slices of its parameters."""
-        return _unstacked(self.layers, self.count) if self.config.scan_layers else list(self.layers)
+        return _unstacked(self.layers) if self.config.scan_layers else list(self.layers)
 
     def run(
         self, body: Callable[[Layer, jax.Array, jax.Array | None], jax.Array], x: jax.Array, key: jax.Array | None

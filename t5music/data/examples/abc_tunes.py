@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -21,8 +21,10 @@ from t5music.corpora.base import Piece
 from t5music.data.examples.base import Example
 from t5music.errors import MidiError
 from t5music.music import abc_notation, encodings
-from t5music.music.abc_notation import Part, Symbol, Tune
 from t5music.music.score import DRUMS, Score
+
+if TYPE_CHECKING:
+    from t5music.music.abc_notation import Tune
 
 ABC = "abc"  # the label that holds a tune as ABC
 
@@ -71,7 +73,8 @@ class _Abc:
 
     def _pair(self, tune: Tune) -> tuple[str, str] | None:
         """The tune's words and its ABC; None if one of them is too long, or there is no note."""
-        heard = tuple(item for item in tune.items if not isinstance(item, Symbol | Part))
+        unheard = abc_notation.Symbol | abc_notation.Part
+        heard = tuple(item for item in tune.items if not isinstance(item, unheard))
         tune = dataclasses.replace(tune, items=heard, title="", part_order="")
         encoding = encodings.get(self.encoding)
         events = encoding.encode(tune.to_score())

@@ -35,13 +35,33 @@ Refused with an error that names tune, line and column: keys of more than seven 
 parts differ, and what is no ABC.
 """
 
-from t5music.music.abc_notation.items import Bar, Key, Meter, Note, Part, Pitch, Symbol
-from t5music.music.abc_notation.reader import parse, parse_tunes, read
-from t5music.music.abc_notation.tune import Tune
-from t5music.music.abc_notation.tune_book import TuneText, decode, split
-from t5music.music.abc_notation.writer import from_score
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from t5music.music.abc_notation.items import Bar, Key, Meter, Note, Part, Pitch, Symbol
+    from t5music.music.abc_notation.reader import parse, parse_tunes, read
+    from t5music.music.abc_notation.tune import Tune
+    from t5music.music.abc_notation.tune_book import TuneText, decode, split
+    from t5music.music.abc_notation.writer import from_score
 
 __all__ = [
     "Bar", "Key", "Meter", "Note", "Part", "Pitch", "Symbol", "Tune", "TuneText",
     "decode", "from_score", "parse", "parse_tunes", "read", "split",
 ]  # fmt: skip
+
+_NAMES = {
+    "items": ("Bar", "Key", "Meter", "Note", "Part", "Pitch", "Symbol"),
+    "reader": ("parse", "parse_tunes", "read"),
+    "tune": ("Tune",),
+    "tune_book": ("TuneText", "decode", "split"),
+    "writer": ("from_score",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What the package gives, imported when it is first asked for: few commands meet a tune."""
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,7 +34,6 @@ from t5music.music.musicxml.written import UNITS, WrittenPart
 from t5music.music.musicxml.xml_stream import Measure
 from t5music.music.score import KEY, METER, NOTE, PEDAL, TEMPO, Score, pedal_spans
 
-READING_RULES = 1  # raised whenever the same bytes are read as another score
 LEAST_RESOLUTION = 480  # ticks a quarter; a multiple of what the notes need
 ROUNDED_RESOLUTIONS = (10_080, 960)  # for what needs more than MIDI has
 _COMMON_TIME = (4, 4)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from t5music.errors import CheckpointError
 
@@ -14,7 +15,8 @@ from t5music.errors import CheckpointError
 def require_finite(params: Any, path: Path) -> None:
     """Raises CheckpointError naming the first array of a tree that holds an infinity or no number."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    finite = [_is_finite(leaf) for _, leaf in leaves]  # all under way before one is waited for
+    # All of a device's are under way before one is waited for.
+    finite = [np.isfinite(leaf).all() if isinstance(leaf, np.ndarray) else _is_finite(leaf) for _, leaf in leaves]
     for (keys, _), is_finite in zip(leaves, finite, strict=True):
         if not is_finite:
             name = jax.tree_util.keystr(keys, simple=True, separator=".")
