@@ -18,7 +18,7 @@ The corpora of many instruments also become music for the NES, by LakhNES's adap
 of the mixture `downstream`, and whatever opens like them; it needs those corpora built. `_small_apart` does so for
 `small_downstream`.
 
-`{small,paper}_{classical,jazz,pop}_performances` are language models for the study of that chain (Lin 2022).
+`{small,medium,paper}_{classical,jazz,pop}_performances` are language models for the study of that chain (Lin 2022).
 
 Music of the NES is there in whole songs as well, to evaluate on: `<corpus>_songs` (`nes_songs` for NES-MDB in TX1).
 """
@@ -51,7 +51,11 @@ OBJECTIVES: dict[str, tuple[Objective, ...]] = {
 }
 # For a language model of classical, jazz and pop: the classical corpus, and the words of a segment, twice those of a
 # row, so that its cut is free and half of a test set is looked at. Music Transformer's rows have 2,048.
-PERFORMANCES = {"small": ("piano_e_competition", 1024), "paper": ("maestro", 4096)}
+PERFORMANCES = {
+    "small": ("piano_e_competition", 1024),
+    "medium": ("piano_e_competition", 1024),
+    "paper": ("maestro", 4096),
+}
 
 for _name, _corpus, _, _encoding in forms():
     for _objective, _steps in OBJECTIVES.items():

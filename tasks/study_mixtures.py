@@ -12,9 +12,9 @@
 | `midibert_pretrain`, `small_midibert_pretrain` | span corruption of piano music, of MIDI-BERT's tasks too |
 | the same with `_excl_downstream` | without those corpora, and without what they hold out |
 | `continue_everything`, `infill_everything`, `accompany_everything` | one task over corpora of all styles |
-| `{small,paper}_classical_jazz_pop` | three language models of performances, alike |
-| `{small,paper}_jazz_replay_<n>` | jazz, with n % of the examples classical |
-| `{small,paper}_pop_replay_<n>` | pop, with n % of the examples classical and jazz |
+| `{small,medium,paper}_classical_jazz_pop` | three language models of performances, alike |
+| `{small,medium,paper}_jazz_replay_<n>` | jazz, with n % of the examples classical |
+| `{small,medium,paper}_pop_replay_<n>` | pop, with n % of the examples classical and jazz |
 | `jazz_melodies_<n>_to_1` | jazz melodies with n times as many folk melodies, n from 1 to 6 |
 | `jazz_and_folk_melodies` | the same two, to evaluate on |
 

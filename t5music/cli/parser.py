@@ -18,6 +18,8 @@ from t5music.errors import ConfigError, closest, nearest
 from t5music.files import require_local
 from t5music.inference import pretrained
 
+LONGEST = 10_000 * 3600  # seconds
+
 
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises ConfigError in place of printing its usage and leaving.
@@ -132,6 +134,18 @@ def real(least: float = -math.inf, most: float = math.inf, *, above: float | Non
         return number
 
     return read
+
+
+def duration(text: str) -> float:
+    """The type of a flag that is a time, as 90s, 9m or 1h30m; in seconds."""
+    parts = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text, re.ASCII)
+    numbers = map(int, parts.groups("0") if parts else "000")
+    seconds = sum(number * size for number, size in zip(numbers, (3600, 60, 1), strict=True))
+    if not 0 < seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"must be a time such as 90s, 9m or 1h30m, and at most {LONGEST // 3600:,}h, not {_short(text)}"
+        )
+    return float(seconds)
 
 
 def choice(*values: str) -> Callable[[str], str]:

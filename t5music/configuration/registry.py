@@ -109,7 +109,7 @@ def _train(**kwargs: Any) -> Any:
 _STAGES: tuple[Callable[..., Any], ...] = (run_evaluate, masks, memorisation, probe, sample)
 STAGES: dict[str, Callable[..., Any]] = {
     "train": gin.external_configurable(
-        _train, name="train", module="runs.train", denylist=["plan", "read_settings", "samples"]
+        _train, name="train", module="runs.train", denylist=["plan", "read_settings", "samples", "stops"]
     ),
     **{
         stage.__name__: gin.external_configurable(

@@ -184,3 +184,12 @@ def one_thread_each() -> None:
     the size of XLA's pool of threads; the flag xla_cpu_multi_thread_eigen no longer does anything. What is set stays.
     """
     os.environ.setdefault("NPROC", "1")
+
+
+def share_memory(processes: int) -> None:
+    """Has each of several processes take its share of a GPU's memory; to be called before JAX looks for devices.
+
+    JAX takes three quarters of it at the start, so a second process would have none. What is set stays.
+    """
+    if processes > 1:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / processes:.3f}")

@@ -54,6 +54,7 @@ def train(
     plan: print_plan.Request | None = None,
     read_settings: Callable[[], str] = str,
     samples: bool = True,
+    stops: Callable[[int], bool] | None = None,
 ) -> loop.Result | Plan:
     """Trains on a mixture or task; called again with the same arguments, it goes on where it stopped.
 
@@ -73,12 +74,13 @@ def train(
         read_settings: called once all objects exist; returns the settings that were used, as the text of `config.gin`,
             and may raise ConfigError for settings that were not.
         samples: write samples of the model's music, as `records` says; a study leaves them to a stage of its own.
+        stops: called with the step after every step but the last; returns whether the run stops there, to go on later.
 
     Returns:
         The trained model, or the plan.
 
     Raises:
-        KeyboardInterrupt: stopped by a signal; everything is saved.
+        KeyboardInterrupt: stopped by a signal or by `stops`; everything is saved.
         T5MusicError: see `training.loop.train` and `stores.open_stores`.
     """
     # ------------------------------------------------------------------------------------- the model and the devices
@@ -133,6 +135,7 @@ def train(
                 documents={CONFIG_FILE: settings, SHARDING_FILE: f"{table}\n"},
                 masker=masker,
                 mesh=all_devices,
+                stops=stops,
             )
         if evaluate is None:
             _draw_losses(model_dir)

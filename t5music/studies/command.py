@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,15 @@ from t5music.runs import print_plan
 from t5music.storage import path_of
 from t5music.studies import queues, runner, stage_folders
 from t5music.studies.grid import TRAIN, Study
+from t5music.studies.order import by_value
+from t5music.studies.pace import Paces
 from t5music.studies.preparation import prepare_stores
+from t5music.studies.progress import Progress
 from t5music.studies.report import table, write
+from t5music.studies.sprint import Sprint
 from t5music.training.cost.plan import Plan, parameter_counts
+
+_REPORT_SECONDS, _REPORT_SHARE = 15.0, 0.05  # of a sprint, at most, for the report at its end
 
 
 def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_plan.Request | None) -> None:
@@ -33,6 +40,7 @@ def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_p
     Raises:
         ConfigError: no study is named, or it or a flag is wrong.
     """
+    begin = time.monotonic()
     if not arguments.gin_file:
         raise ConfigError("study: say which with --gin_file=studies/NAME.gin")
     search_paths = [path for path in arguments.gin_search_paths.split(",") if path]
@@ -47,24 +55,42 @@ def run(arguments: argparse.Namespace, bindings: Sequence[str], request: print_p
     elif arguments.collect is not None:
         collect(study, root, arguments.collect)
     else:
-        cpus = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
-        workers = arguments.workers if arguments.workers is not None else 1 if arguments.quiet else cpus
-        if workers < 1:
-            raise ConfigError(f"--workers must be at least 1, not {workers}: this process is one of them")
-        cells = runner.choose(study, arguments.cell)
-        missing = prepare_stores(runner.unfinished(cells, root))  # once, and not by every process
-        # The other processes work on the same cells; they start no further processes and print no table.
-        command = [sys.executable, "-m", "t5music", *arguments.command_line, "--workers=1", "--quiet"]
-        other_workers = runner.start_workers(command, root, workers - 1)
-        try:
-            runner.run(cells, root, search_paths, missing)
-        except KeyboardInterrupt:
-            runner.join_workers(other_workers, stop=True)
-            raise
-        finally:
-            runner.join_workers(other_workers, stop=False)
-            if not arguments.quiet:
-                collect(study, root, [])
+        _run(arguments, study, root, search_paths, begin)
+
+
+def _run(arguments: argparse.Namespace, study: Study, root: Path, search_paths: Sequence[str], begin: float) -> None:
+    """Runs the cells, in this process and in others, and makes the report; `begin` is when the command began."""
+    cpus = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    workers = arguments.workers if arguments.workers is not None else 1 if arguments.quiet else cpus
+    if workers < 1:
+        raise ConfigError(f"--workers must be at least 1, not {workers}: this process is one of them")
+    cells = runner.choose(study, arguments.cell)
+    stages, before = by_value(cells), time.monotonic()
+    missing = prepare_stores(runner.unfinished(cells, root))  # once, and not by every process
+    begin += time.monotonic() - before
+    # The other processes work on the same cells; they start no further processes and print no table.
+    command = [sys.executable, "-m", "t5music", *arguments.command_line, "--workers=1", "--quiet"]
+    paces = Paces(root / runner.RUNS, list(stages))
+    sprint = None
+    if arguments.sprint is not None:
+        for_report = 0.0 if arguments.quiet else min(_REPORT_SECONDS, _REPORT_SHARE * arguments.sprint)
+        sprint = Sprint(begin + arguments.sprint - for_report - time.monotonic(), paces)
+    progress = Progress(stages, root / runner.RUNS, paces)
+    finished = progress.finished()
+    other_workers = runner.start_workers(command, root, workers - 1)
+    try:
+        runner.run(cells, root, search_paths, missing, sprint)
+        # At the limit the others save what they have begun; without one they end when nothing is left.
+        runner.join_workers(other_workers, stop=sprint is not None)
+    except KeyboardInterrupt:
+        runner.join_workers(other_workers, stop=True)
+        raise
+    finally:
+        runner.join_workers(other_workers, stop=False)
+        if not arguments.quiet:
+            collect(study, root, [])
+    if sprint is not None:
+        print(f"\n{progress.after_sprint(finished)}")
 
 
 def collect(study: Study, root: Path, folders: Sequence[str]) -> None:

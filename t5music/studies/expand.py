@@ -32,16 +32,19 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
             a circle, or gin files and bindings that gin refuses.
     """
     fields = _with_scale(vars(description), description.scale)
-    settings: dict[str, Any] = fields["settings"]
     _check_settings(fields)
     maker = _StageMaker(fields["stages"], kinds, search_paths)
-    baseline = next(iter(settings)) if fields["baseline"] is None else fields["baseline"]
+    baseline = next(iter(fields["settings"])) if fields["baseline"] is None else fields["baseline"]
+    order = tuple(dict.fromkeys(fields["selection"] or (baseline, *fields["controls"], *fields["settings"])))
+    if baseline not in order:
+        raise ConfigError(f"study.selection leaves out the baseline, {baseline!r}: name it, too")
+    settings = {name: change for name, change in fields["settings"].items() if name in order}
     seeds = dict.fromkeys(settings, tuple(fields["seeds"]))
     seeds[baseline] = tuple(dict.fromkeys((*fields["seeds"], *fields["baseline_seeds"])))
     cells = [
         Cell(setting, seed, maker.stages(setting, [*fields["shared"].items(), *settings[setting].items()], seed))
         for seed in sorted({seed for setting_seeds in seeds.values() for seed in setting_seeds})
-        for setting in settings
+        for setting in order
         if seed in seeds[setting]
     ]
     columns = tuple(_column(name, place, fields["better"].get(name, "")) for name, place in fields["columns"].items())
@@ -57,10 +60,19 @@ def expand(description: Description, kinds: Collection[str], search_paths: Seque
         columns=columns,
         references=fields["references"],
         literature=fields["literature"],
-        axis=None if axis is None else Axis(axis["name"], dict(axis["values"]), bool(axis.get("log", False))),
-        controls=tuple(fields["controls"]),
-        chosen={row: tuple(choices) for row, choices in fields["chosen"].items()},
+        axis=None if axis is None else Axis(axis["name"], _of(settings, axis["values"]), bool(axis.get("log", False))),
+        controls=tuple(name for name in fields["controls"] if name in settings),
+        chosen={
+            row: tuple(name for name in choices if name in settings)
+            for row, choices in fields["chosen"].items()
+            if set(choices) & set(settings)
+        },
     )
+
+
+def _of(settings: Collection[str], values: Mapping[str, float]) -> dict[str, float]:
+    """The values of these settings alone."""
+    return {name: value for name, value in values.items() if name in settings}
 
 
 def _check_settings(fields: Mapping[str, Any]) -> None:
@@ -76,6 +88,7 @@ def _check_settings(fields: Mapping[str, Any]) -> None:
         ("controls", fields["controls"]),
         ("chosen", chosen),
         ("axis", on_axis),
+        ("selection", fields["selection"]),
     ):
         for name in names:
             if name not in settings:
@@ -129,7 +142,7 @@ class _StageMaker:
     def __init__(self, specs: Mapping[str, Bindings], kinds: Collection[str], search_paths: Sequence[str]) -> None:
         self._specs, self._kinds, self._search_paths = specs, kinds, search_paths
         self._macros: dict[tuple[str, ...], frozenset[str]] = {}
-        self._configurations: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, tuple[str, ...]]] = {}
+        self._configurations: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[str, tuple[str, ...], int]] = {}
 
     def stages(self, setting: str, changes: Changes, seed: int) -> dict[str, Stage]:
         """The stages of a cell by name, without those that the setting leaves out."""
@@ -207,21 +220,22 @@ class _StageMaker:
         )
         macros = self._macros_of(files)
         place = place_bindings(kind, seed, [parent.folder for parent in parents], _FOLDER, macros)
-        configuration, tasks = self._configuration(files, (*place, *bindings))
-        return (Stage(name, kind, seed, parents, files, bindings, macros, configuration, tasks),)
+        configuration, tasks, steps = self._configuration(files, (*place, *bindings))
+        return (Stage(name, kind, seed, parents, files, bindings, macros, configuration, tasks, steps),)
 
     def _macros_of(self, files: tuple[str, ...]) -> frozenset[str]:
         if files not in self._macros:
             self._macros[files] = frozenset(gin_files.macros(files, self._search_paths))
         return self._macros[files]
 
-    def _configuration(self, files: tuple[str, ...], bindings: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-        """What gin sets by files and bindings, and the tasks and mixtures among it."""
+    def _configuration(self, files: tuple[str, ...], bindings: tuple[str, ...]) -> tuple[str, tuple[str, ...], int]:
+        """What gin sets by files and bindings, and the tasks and mixtures and the number of steps among it."""
         if (files, bindings) not in self._configurations:
             gin_files.configure(files, bindings, self._search_paths)
             values = gin_files.values(*_READ)
             tasks = [name for value in values for name in ([value] if isinstance(value, str) else value)]
-            self._configurations[files, bindings] = gin_files.as_set(), tuple(dict.fromkeys(tasks))
+            steps = max(gin_files.values("train_steps"), default=0)
+            self._configurations[files, bindings] = gin_files.as_set(), tuple(dict.fromkeys(tasks)), steps
         return self._configurations[files, bindings]
 
 

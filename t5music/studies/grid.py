@@ -10,10 +10,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 TRAIN = "train"  # the kind of stage that makes a model; all other kinds look at one
+# Settings on which it does not depend how long a training's step, or another stage, takes.
+_NO_COST = {"SEED", "MODEL_DIR", "OUTPUT_DIR", "INITIAL_CHECKPOINT_PATH", "TRAIN_STEPS", "train_steps"}
+_SETTING = re.compile(r"^([\w./]+) = .*(?:\n[ )}\]].*)*", re.MULTILINE)  # with the lines that continue it
 
 HIGHER, LOWER = "higher", "lower"  # what is better
 _HIGHER = ("accuracy", "f1", "recall", "precision", "auc", "bleu", "rouge")
@@ -38,6 +42,7 @@ class Stage:
         configuration: everything that gin sets by them, in a fixed form, with the names of the parents' folders. Stages
             with the same configuration do the same.
         tasks: the tasks and mixtures that it reads.
+        steps: the number of steps of a stage that trains; 0 for others.
     """
 
     name: str
@@ -49,12 +54,31 @@ class Stage:
     macros: frozenset[str] = frozenset()
     configuration: str = ""
     tasks: tuple[str, ...] = ()
+    steps: int = 0
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits, the same for stages that do the same."""
-        parts = (self.kind, self.configuration, *(parent.fingerprint for parent in self.parents))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+        return _digest(self.kind, self.configuration, *(parent.fingerprint for parent in self.parents))
+
+    @functools.cached_property
+    def shape(self) -> str:
+        """16 hexadecimal digits, the same for trainings whose steps take as long, and for other stages that do.
+
+        Of a training, seed, folders and number of steps do not count, nor do its parents unless its architecture is
+        theirs. What looks at a model takes as long as its parents have checkpoints of the same shape.
+        """
+        settings = [
+            match[0]
+            for match in _SETTING.finditer(self.configuration)
+            if match[1] not in _NO_COST and match[1].rpartition(".")[2] not in _NO_COST
+        ]
+        parents: list[str] = []
+        if self.kind != TRAIN:
+            parents = [f"{parent.shape} {parent.steps}" for parent in self.parents]
+        elif not any(setting.startswith("InitialModel.model = ") for setting in settings):
+            parents = [parent.shape for parent in self.parents]
+        return _digest(self.kind, *settings, *parents)
 
     @property
     def folder(self) -> str:
@@ -157,11 +181,13 @@ class Description:
         controls: settings that others are compared with: in each column the best of them, whichever that is.
         chosen: row -> settings among which validation chooses, in each column the best; the row has the test figure of
             that one. Its stages evaluate with `checkpoint = "best_for_task"`, which tells validation figures.
-        scale: "small" or "paper": which gin files the stages read.
+        scale: "small", "medium" or "paper": which gin files the stages read.
         references: row -> {column: "stage/task/metric"}, figures in the baseline's results such as the majority class's
             accuracy.
         literature: row -> {column: figure as published, shares in per cent}.
         axis: {"name": ..., "values": {setting: number}, "log": True}; the last is optional.
+        selection: the settings that run, the most valuable first, the baseline among them; () takes all, first the
+            baseline, then the controls, then the others as they stand. Fields that name further settings ignore those.
     """
 
     name: str
@@ -180,6 +206,7 @@ class Description:
     references: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     literature: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     axis: Bindings | None = None
+    selection: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +219,8 @@ class Study:
         seeds: the seeds of every setting.
         baseline: see `Description`.
         settings: the rows of the table, in order.
-        cells: one for each setting and seed; all cells of one seed come together.
+        cells: one for each setting and seed, the most valuable first: all cells of a seed come together, in the order
+            of the description's `selection`.
         columns: the columns of the table.
         references: row -> column -> "stage/task/metric" of the baseline's results.
         literature: row -> column -> published figure.
@@ -219,6 +247,10 @@ class Study:
         return list(
             dict.fromkeys(need for cell in self.cells for stage in cell.stages.values() for need in stage.all())
         )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _slug(name: str) -> str:

@@ -1,21 +1,21 @@
 """Runner: runs the stages of a study, each once, in one process or in several that share the work.
 
-Stages run in an order that finishes cells early. Processes share the work through the studies' folder alone, which may
-be in a bucket: a stage belongs to the process that holds the lock of its folder, and the lock ends with the process, in
-a bucket soon after it. So the same command on several machines works on one study, and a killed study goes on where it
-stopped.
+The most valuable stages run first (`order`), within a time limit if there is one (`sprint`). Processes share the work
+through the studies' folder alone, which may be in a bucket: a stage belongs to the process that holds the lock of its
+folder, and the lock ends with the process, in a bucket soon after it. So the same command on several machines works on
+one study, and a killed study goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
-import statistics
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,10 @@ from t5music.storage import BucketPath, bucket_copies
 from t5music.studies import grid, stage_folders
 from t5music.studies.expand import expand, place_bindings
 from t5music.studies.grid import TRAIN, Cell, Stage, Study
+from t5music.studies.order import by_value
+from t5music.studies.pace import Meter, Paces
+from t5music.studies.progress import Progress
+from t5music.studies.sprint import Sprint
 
 RUNS = "runs"  # in the studies' folder: all stages of all studies
 LOGS = "logs"
@@ -77,18 +81,7 @@ def choose(study: Study, names: Sequence[str]) -> list[Cell]:
 
 def unfinished(cells: Sequence[Cell], root: Path) -> list[Stage]:
     """The stages of some cells that are not finished, each once, in the order to run them."""
-    stages = _first_cells(cells)
-    return [stage for stage in stages if not _is(stage_folders.read(root / RUNS / stage.folder), "finished")]
-
-
-def _first_cells(cells: Sequence[Cell]) -> dict[Stage, Cell]:
-    """Each stage with the first cell that needs it, parents before children."""
-    stages: dict[Stage, Cell] = {}
-    for cell in cells:
-        for stage in cell.stages.values():
-            for need in stage.all():
-                stages.setdefault(need, cell)
-    return stages
+    return [stage for stage in by_value(cells) if not _is(stage_folders.read(root / RUNS / stage.folder), "finished")]
 
 
 def run(
@@ -96,6 +89,7 @@ def run(
     root: Path,
     search_paths: Sequence[str] = (),
     missing: Mapping[str, str] = MappingProxyType({}),
+    sprint: Sprint | None = None,
 ) -> None:
     """Runs the unfinished stages of some cells. A stage that fails is recorded as such and does not stop the others.
 
@@ -104,13 +98,15 @@ def run(
         root: the studies' folder.
         search_paths: where gin files are looked for first.
         missing: task or mixture -> why it cannot be read; stages that need it fail without being run.
+        sprint: a time limit, and what fits it; None runs all.
 
     Raises:
         KeyboardInterrupt: stopped by a signal; the same call goes on.
     """
     folder = root / RUNS
-    stages = _first_cells(cells)
-    clock = _Clock(stages, folder)
+    stages = by_value(cells)
+    paces = Paces(folder, list(stages)) if sprint is None else sprint.paces
+    progress = Progress(stages, folder, paces)
     documents = {stage: stage_folders.read(folder / stage.folder) for stage in stages}
     failures = {stage: document["attempt"] for stage, document in documents.items() if _is(document, "failed")}
 
@@ -119,36 +115,41 @@ def run(
         document = documents[stage]
         return _is(document, "failed") and document["attempt"] != failures.get(stage)
 
-    while True:
+    def read(stage: Stage) -> bool:
+        """Reads a stage's state anew, and returns whether nothing is left to do for it."""
+        if not _is(documents[stage], "finished"):  # it stays so
+            documents[stage] = stage_folders.read(folder / stage.folder)
+            paces.learn(stage.folder, documents[stage])
+        return _is(documents[stage], "finished") or has_failed(stage)
+
+    def is_free(stage: Stage) -> bool:
+        return locks.holder(folder / stage.folder / locks.FILE) is None
+
+    while sprint is None or sprint.left() > 0:
+        rest = [stage for stage in stages if not read(stage)]
+        ready = [stage for stage in rest if all(_is(documents[parent], "finished") for parent in stage.parents)]
         worked = waiting = False
-        for stage, cell in stages.items():
-            if not _is(documents[stage], "finished"):  # it stays so
-                documents[stage] = stage_folders.read(folder / stage.folder)
-            if _is(documents[stage], "finished") or has_failed(stage):
-                continue
-            if not all(_is(documents[parent], "finished") for parent in stage.parents):
-                # A stage waits for its parents, unless one that it needs has failed.
-                waiting = waiting or not any(has_failed(need) for need in stage.all()[:-1])
-                continue
+        for stage in ready if sprint is None else sprint.choose(ready):
             with locks.attempt(folder / stage.folder / locks.FILE, patient=False) as holder:
                 if holder is not None:
                     waiting = True
                     continue
-                documents[stage] = stage_folders.read(folder / stage.folder)
-                if _is(documents[stage], "finished") or has_failed(stage):  # in another process, just now
-                    worked = True
+                worked = True
+                if read(stage):  # another process has finished it just now
                     break
                 reason = next((missing[name] for name in stage.tasks if name in missing), None)
                 if reason is None:
-                    print(clock.line(stage, cell), flush=True)
-                    _run(stage, folder, search_paths)
+                    print(progress.line(stage), flush=True)
+                    _run(
+                        stage, folder, search_paths, sprint, [each for each in ready if each is stage or is_free(each)]
+                    )
                 else:
                     document = stage_folders.begin(stage, folder / stage.folder)
                     stage_folders.write(folder / stage.folder, document | {"status": "failed", "reason": reason})
-                worked = True
             break  # stages that waited for this one come first now
         if not worked:
-            if not waiting:
+            # What does not fit now may wait for what another process does, which then makes room for more.
+            if not waiting and all(map(is_free, ready)):
                 return
             time.sleep(WAIT_SECONDS)
 
@@ -157,16 +158,30 @@ def _is(document: Mapping[str, Any], status: str) -> bool:
     return document.get("status") == status
 
 
-def _run(stage: Stage, root: Path, search_paths: Sequence[str]) -> None:
-    """Runs one stage and records its results or its failure."""
+def _run(stage: Stage, root: Path, search_paths: Sequence[str], sprint: Sprint | None, ready: Sequence[Stage]) -> None:
+    """Runs one of the stages that could run and records its results, its failure or that the sprint stopped it."""
     folder = root / stage.folder
     document = stage_folders.begin(stage, folder)
     stage_folders.write(folder, document)
     seconds, start = document["seconds"], time.monotonic()
+    meter = Meter()
+
+    def stops(step: int) -> bool:
+        meter.count()
+        return sprint is not None and sprint.stops(stage, step, meter, ready)
+
     try:
-        results = call(stage, root, search_paths)
+        with contextlib.nullcontext() if sprint is None else sprint.limit(meter):
+            results = call(stage, root, search_paths, stops)
+        meter.finish()
         document |= {"status": "finished", "results": {} if stage.kind == TRAIN else results}
         (folder / ERROR_FILE).unlink(missing_ok=True)
+    except KeyboardInterrupt:
+        if sprint is None or not sprint.stopped:
+            raise
+        if stage.kind != TRAIN:
+            document["stopped_after"] = round(time.monotonic() - start, 3)
+        print(f"{stage.folder} is not over and goes on in a later sprint, or when nothing else fits", flush=True)
     except (Exception, SystemExit) as error:
         kind = type(error).__name__
         reason = str(error).splitlines()[0] if str(error) else kind
@@ -176,18 +191,27 @@ def _run(stage: Stage, root: Path, search_paths: Sequence[str]) -> None:
         print(f"t5music: {stage.folder} failed: {reason}", file=sys.stderr, flush=True)
     finally:  # also an interrupted stage records its time
         document["seconds"] = round(seconds + time.monotonic() - start, 3)
+        if meter.steps > document.get("timing", {"steps": 0})["steps"]:
+            document["timing"] = meter.to_json()
         stage_folders.write(folder, document)
         jax.clear_caches()  # otherwise a hundred runs leave a hundred compiled programs in memory
         gc.collect()
 
 
-def call(stage: Stage, root: Path, search_paths: Sequence[str] = (), **arguments: Any) -> Any:
+def call(
+    stage: Stage,
+    root: Path,
+    search_paths: Sequence[str] = (),
+    stops: Callable[[int], bool] | None = None,
+    **arguments: Any,
+) -> Any:
     """Calls a stage's entry point under its configuration.
 
     Args:
         stage: the stage.
         root: the folder that holds the folders of stages.
         search_paths: where gin files are looked for first.
+        stops: of a training, called with the step after every step but the last; returns whether it stops there.
         arguments: further arguments of the entry point.
 
     Returns:
@@ -197,35 +221,8 @@ def call(stage: Stage, root: Path, search_paths: Sequence[str] = (), **arguments
     place = place_bindings(stage.kind, stage.seed, parents, str(root / stage.folder), stage.macros)
     gin_files.configure(stage.files, (*place, *stage.bindings), search_paths)
     if stage.kind == TRAIN:
-        arguments["samples"] = False  # a study has a stage of its own for that
+        arguments |= {"samples": False, "stops": stops}  # a study has a stage of its own for samples
     return registry.STAGES[stage.kind](**arguments)
-
-
-class _Clock:
-    """Progress over all stages, and an estimate of the time left."""
-
-    def __init__(self, stages: Mapping[Stage, Cell], folder: Path) -> None:
-        self._stages, self._folder = list(stages), folder
-
-    def line(self, stage: Stage, cell: Cell) -> str:
-        """The line printed before a stage runs: how many are finished, its name, and the time left.
-
-        The time left is estimated from the finished stages of the same names and the stages that run now.
-        """
-        documents = {each: stage_folders.read(self._folder / each.folder) for each in self._stages}
-        finished = [each for each in self._stages if documents[each].get("status") == "finished"]
-        unfinished = [each for each in self._stages if documents[each].get("status") != "finished"]
-        seconds: dict[str, list[float]] = {}
-        for each in finished:
-            seconds.setdefault(each.name, []).append(documents[each]["seconds"])
-        estimates = [statistics.mean(seconds[each.name]) for each in unfinished if each.name in seconds]
-        running = max(1, sum(locks.holder(self._folder / each.folder / locks.FILE) is not None for each in unfinished))
-        time_left = ""
-        if estimates:
-            minutes = statistics.mean(estimates) * len(unfinished) / running / 60
-            time_left = f", about {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
-        name = f"{stage.name} of {cell.setting!r}, seed {cell.seed}"
-        return f"\n[{len(finished) + 1}/{len(self._stages)}] {name} ({stage.folder}){time_left}"
 
 
 # ------------------------------------------------------------------------------------------------------ other processes

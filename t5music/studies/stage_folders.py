@@ -87,10 +87,12 @@ def write(folder: Path, document: dict[str, Any]) -> None:
 def begin(stage: Stage, folder: Path) -> dict[str, Any]:
     """The stage.json of a stage that begins or goes on: its definition, the code and machine, and the time so far."""
     earlier = read(folder)
+    timing = earlier.get("timing") if earlier.get("machine") == machine() else None
     return {
         "name": stage.name,
         "kind": stage.kind,
         "fingerprint": stage.fingerprint,
+        "shape": stage.shape,
         "seed": stage.seed,
         "after": [parent.folder for parent in stage.parents],
         "gin_files": list(stage.files),
@@ -102,6 +104,7 @@ def begin(stage: Stage, folder: Path) -> dict[str, Any]:
         "git": git_state(),
         "version": t5music.__version__,
         "machine": machine(),
+        **({} if timing is None else {"timing": timing}),
     }
 
 

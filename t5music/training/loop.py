@@ -41,7 +41,7 @@ FINISHED_FILE = "finished.json"  # in a run's folder once nothing is left to do
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
-    """The run received SIGINT or SIGTERM, and has saved its state."""
+    """The run received SIGINT or SIGTERM, or was told to stop, and has saved its state."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +80,7 @@ def train(
     masker: Masker | None = None,
     mesh: Mesh | None = None,
     progress: bool = True,
+    stops: Callable[[int], bool] | None = None,
 ) -> Result:
     """Trains a model, or goes on training it.
 
@@ -106,12 +107,14 @@ def train(
         masker: chooses the notes to mask in batches of `note_chunks`; None trains with teacher forcing.
         mesh: the devices; None for all devices, with the batch divided over them.
         progress: show a progress bar on stderr.
+        stops: called with the step after every step but the last; returns whether the run stops there, as it does at a
+            signal. For a run of one process.
 
     Returns:
         The model after the last step.
 
     Raises:
-        Interrupted: after a signal, when everything is saved.
+        Interrupted: after a signal, or where `stops` says so, when everything is saved.
         DivergenceError: the loss or its gradient is not finite; names the step and the file with its batch. The state
             before it is saved.
         CheckpointError: `model_dir` holds a run with other settings (named), or cannot be written or read.
@@ -171,6 +174,7 @@ def train(
             if evaluated and illustration is not None:
                 run.illustrate(illustration)
             stopping = agreed(stop, settle=run.step % records.log_period == 0)
+            stopping = stopping or (stops is not None and not is_last and stops(run.step))
             if run.step % records.save_period == 0 or better or stopping:
                 run.settle()
                 run.save()

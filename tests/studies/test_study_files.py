@@ -16,22 +16,29 @@ ROOT = Path(__file__).resolve().parents[2] / "gin"
 STUDIES = sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / "studies").rglob("*.gin") if "study.name" in path.read_text()
 )
-PAPER = sorted(path.name for path in (ROOT / "studies" / "paper").glob("*.gin") if "t5music study" in path.read_text())
+SCALES = {
+    scale: sorted(path.name for path in (ROOT / "studies" / scale).glob("*.gin") if "t5music study" in path.read_text())
+    for scale in ("medium", "paper")
+}
+EVERY = [*STUDIES, *(f"studies/{scale}/{name}" for scale, names in SCALES.items() for name in names)]
 NAMED = re.compile(r"^MIXTURE_OR_TASK_NAME = \\?\s*'(\w+)'", re.MULTILINE)
 FOLDERS = {"english_language_model"}  # of the reader's own: the study says how to compile it
 
 
-def test_every_study_is_there_at_both_scales():
-    assert [Path(name).name for name in STUDIES] == PAPER
+def test_every_study_is_there_at_the_papers_scale_and_some_between():
+    names = [Path(name).name for name in STUDIES]
+    assert names == SCALES["paper"]
+    assert set(SCALES["medium"]) < set(names)
 
 
-@pytest.mark.parametrize("name", [*STUDIES, *(f"studies/paper/{name}" for name in PAPER)])
+@pytest.mark.parametrize("name", EVERY)
 def test_a_study_can_be_spelt_out(name: str):
     from t5music.data.declaration import MIXTURES, TASKS
     from t5music.tasks import study_mixtures  # noqa: F401
 
     study = runner.read([name], ["study.seeds = (0,)", "study.baseline_seeds = ()"])
-    assert study.name.endswith("_paper") == ("paper/" in name)
+    for scale in SCALES:
+        assert study.name.endswith(f"_{scale}") == (f"{scale}/" in name)
     declared = {*TASKS, *MIXTURES, *FOLDERS}
     stages = study.stages()
     for stage in stages:
@@ -44,7 +51,7 @@ def test_a_study_can_be_spelt_out(name: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*STUDIES, *(f"studies/paper/{name}" for name in PAPER)])
+@pytest.mark.parametrize("name", EVERY)
 def test_the_plan_of_every_training_can_be_made(name: str, capsys: pytest.CaptureFixture[str]):
     """By the command in the header, where it has one: what the gin files set is read, and the rows fit the chips."""
     commands = re.findall(r"t5music (study .*--plan .*)", (ROOT / name).read_text())

@@ -94,7 +94,7 @@ def shares(name: str) -> dict[str, float]:
     return resolve(MIXTURES[name].rates, dict.fromkeys(MIXTURES[name].rates, 1000))
 
 
-@pytest.mark.parametrize("scale", ["small", "paper"])
+@pytest.mark.parametrize("scale", ["small", "medium", "paper"])
 def test_replay_is_a_share_of_the_examples(scale: str):
     classical, jazz, pop = (f"{scale}_{style}_performances" for style in ("classical", "jazz", "pop"))
     assert members(f"{scale}_classical_jazz_pop") == {classical, jazz, pop}

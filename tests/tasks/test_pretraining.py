@@ -119,7 +119,8 @@ def test_span_corruption_runs_in_seqio(data_dir: Path):
 
 
 @pytest.mark.parametrize(
-    ("scale", "words", "classical"), [("small", 1024, "piano_e_competition"), ("paper", 4096, "maestro")]
+    ("scale", "words", "classical"),
+    [("small", 1024, "piano_e_competition"), ("medium", 1024, "piano_e_competition"), ("paper", 4096, "maestro")],
 )
 def test_performances_are_whole_crops_for_a_language_model(scale: str, words: int, classical: str):
     for style, corpus in (("classical", classical), ("jazz", "jazz_piano"), ("pop", "pop909")):

@@ -6,7 +6,7 @@ import argparse
 
 from t5music.cli import flags as shared
 from t5music.cli import gin_flags, inputs
-from t5music.cli.parser import choice, place, whole
+from t5music.cli.parser import choice, duration, place, whole
 from t5music.errors import ConfigError
 
 HELP = "Run a study, a grid of settings and seeds, and make its table. The same command goes on where it stopped."
@@ -48,6 +48,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of processes that run cells at the same time (default: one per core, or one on an accelerator)",
     )
+    parser.add_argument(
+        "--sprint",
+        type=duration,
+        metavar="TIME",
+        help="run as many whole stages as fit this time, as 90s, 9m or 1h30m, the most valuable first; compiling "
+        "stores does not count. The next sprint goes on",
+    )
     shared.add_platform(parser)
     shared.add_plan(parser)
 
@@ -56,12 +63,17 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     if not flags.gin_file:
         raise ConfigError("study: say which with --gin_file=studies/NAME.gin")
+    without_runs = {"--plan": flags.plan, "--cells": flags.cells, "--collect": flags.collect is not None}
+    for flag, present in without_runs.items():
+        if present and flags.sprint is not None:
+            raise ConfigError(f"--sprint runs stages, and {flag} runs nothing: leave out one of them")
     gin_flags.require_files(flags)
     for folder in flags.collect or []:
         inputs.require_folder(folder, "--collect")
     from t5music.devices import platforms
 
     platforms.one_thread_each()
+    platforms.share_memory(flags.workers or 1)
     shared.prepare_devices(flags)
     from t5music.studies import command
 

@@ -128,7 +128,7 @@ class Plan:
             return f"not known for {self.chip.name}: state --plan_throughput tokens per second"
         step = self.seconds / self.training.steps
         basis = "at the stated throughput" if self.utilisation is None else f"at {self.utilisation:.0%} of the peak"
-        return f"{_duration(self.seconds)} {basis}: {step:.3g} s a step, {self.training.positions / step:,.0f} tokens/s"
+        return f"{duration(self.seconds)} {basis}: {step:.3g} s a step, {self.training.positions / step:,.0f} tokens/s"
 
 
 def make_plan(
@@ -245,7 +245,7 @@ def _device(chip: Chip) -> str:
     return f"{room} and {chip.peak_flops / 1e12:g} TFLOP/s (bfloat16) each" if chip.peak_flops else f"{room} each"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration in its two largest units, as "3 d 4 h", "2 h 10 min" or "45 s"."""
     units = [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)]
     for (name, size), (below, below_size) in itertools.pairwise(units):
