@@ -8,14 +8,19 @@ it, to accompany a part of it, and to label it.
 |---|---|
 | `openscore_lieder_accompany` | `accompany lied: <the singer>` -> the piano |
 | `openscore_string_quartets_accompany` | `accompany quartet: <first violin>` -> the other three |
+| `openscore_lieder_chords` | `chords lied: <the singer>` -> `| Am | Dm E7 | Am |` |
 | `commons_style` | `classify style: <as piano, bars hidden>` -> `lied`, `quartet`, `chorale`, `madrigal`, ... |
 
 Shares are of the examples drawn, in per cent. Chorales are few and have more than their share: they are what people
 know the answer to.
+
+The mixture `commons_harmony` adds a tenth as many examples of keys and the chords of a melody. A training on `commons`
+cannot go on with it where it stopped, for the order of what it reads depends on its tasks; it begins anew from such
+weights: `--init pretrained:commons --gin.MIXTURE_OR_TASK_NAME=commons_harmony`.
 """
 
 from t5music.data.declaration import add_mixture, add_task
-from t5music.data.examples import Accompany, ClassifyStyle
+from t5music.data.examples import Accompany, ClassifyStyle, NameChords
 from t5music.data.mixing_rates import Constant
 from t5music.tasks import generation, pretraining  # noqa: F401  (they declare the other tasks of the mixture)
 from t5music.tasks.corpus_styles import CORPORA
@@ -51,6 +56,7 @@ add_task(
     "openscore_string_quartets",
     Accompany("quartet", "remi", part=("violin 1",), bars=4),
 )
+add_task("openscore_lieder_chords", "openscore_lieder", NameChords("lied", "remi", part=SINGERS, beats=False))
 add_task("commons_style", COMMONS, ClassifyStyle("style", tuple(sorted(_STYLES)), "remi", WORDS, 4, COMMONS, _STYLES))
 
 SHARES = {
@@ -84,3 +90,12 @@ SHARES = {
     "ryans_mammoth_meter": 1,
 }
 add_mixture("commons", {task: Constant(share) for task, share in SHARES.items()})
+
+HARMONY = {
+    "bach_chorales_chords": 4,
+    "openscore_lieder_chords": 3,
+    "bach_chorales_key": 1,
+    "openscore_lieder_key": 1,
+    "ryans_mammoth_key": 1,
+}
+add_mixture("commons_harmony", {task: Constant(share) for task, share in (SHARES | HARMONY).items()})

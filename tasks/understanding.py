@@ -1,4 +1,4 @@
-"""Understanding tasks: labels of pieces and of notes, captions, and ABC.
+"""Understanding tasks: labels of pieces and of notes, chords, captions, and ABC.
 
 All inputs are remi's words, so that one pre-training serves all of these tasks, and at most `WORDS` of them: with the
 prompt they fit the 512 tokens of the run files. What is done so that inputs do not tell the answer is said by the
@@ -26,8 +26,10 @@ from t5music.data.examples import (
     Classify,
     ClassifyKey,
     ClassifyMeter,
+    ClassifyPrintedKey,
     ClassifyStyle,
     LabelNotes,
+    NameChords,
     PlayAbc,
     TranscribeAbc,
 )
@@ -130,8 +132,16 @@ for _name, _notes in CHUNKS.items():
 
 for _corpus in ("midicaps", "nottingham", "pop909"):
     add_task(f"{_corpus}_key", _corpus, ClassifyKey(words=WORDS))
+for _corpus in ("bach_chorales", "openscore_lieder", "ryans_mammoth"):
+    add_task(f"{_corpus}_key", _corpus, ClassifyPrintedKey(words=WORDS))
 for _corpus in ("nottingham", "ryans_mammoth"):
     add_task(f"{_corpus}_meter", _corpus, ClassifyMeter(words=WORDS))
+
+# ------------------------------------------------------------------------------------------------------------ chords
+
+for _corpus in ("bach_370", "bach_chorales", "jsb_chorales"):
+    add_task(f"{_corpus}_chords", _corpus, NameChords("chorale", "remi", part=("soprano",)))
+add_task("nottingham_chords", "nottingham", NameChords("folk", "remi", part=("melody",), answer=("chords",)))
 
 # ---------------------------------------------------------------------------------------- notes, captions, notation
 

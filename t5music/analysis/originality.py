@@ -31,10 +31,14 @@ def training_fingerprints(trained_on: Sequence[TrainingRun]) -> RunFingerprints:
         trained_on: the runs that its weights went through; the corpora that they read must be built.
 
     Raises:
-        DataError: a corpus is not built.
+        DataError: a corpus is not built, or they have too many pieces for fingerprints.
     """
-    corpora = dict.fromkeys(terms.corpus for run in trained_on for terms in run.data)
-    return RunFingerprints.of(_pieces(list(corpora)))
+    return RunFingerprints.of(_pieces(corpora_of(trained_on)))
+
+
+def corpora_of(trained_on: Sequence[TrainingRun]) -> list[str]:
+    """The names of the corpora that training runs read, each once."""
+    return list(dict.fromkeys(terms.corpus for run in trained_on for terms in run.data))
 
 
 def _pieces(corpora: Sequence[str]) -> Iterator[tuple[str, Score]]:

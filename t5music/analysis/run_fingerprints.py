@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from t5music import files
 from t5music.analysis.longest_run import steps
-from t5music.errors import CheckpointError
+from t5music.errors import CheckpointError, DataError
 from t5music.music.score import Score
 
 RUN = 15  # steps between notes: a run has one note more
 WINDOW = 35  # hashes
 GUARANTEED = RUN + WINDOW  # notes
 FILE = "fingerprints.npz"
+MOST_PIECES = 1 << 16  # their numbers have two bytes
 _BITS = 40  # of a hash that are kept: an hour of other music agrees with one by chance once in a thousand times
 _MAX_BYTES = 1 << 28
 
@@ -56,10 +57,12 @@ class RunFingerprints:
 
     @classmethod
     def of(cls, scores: Iterable[tuple[str, Score]]) -> RunFingerprints:
-        """The fingerprints of (name, score) of every piece; at most 65,535 pieces."""
+        """The fingerprints of (name, score) of every piece. Raises DataError for more than MOST_PIECES of them."""
         names: list[str] = []
         parts, numbers = [np.empty(0, np.uint64)], [np.empty(0, np.uint16)]
         for name, score in scores:
+            if len(names) == MOST_PIECES:
+                raise DataError(f"fingerprints are of {MOST_PIECES:,} pieces at most, and there are more")
             selected = np.unique(_winnowed(_hashes(steps(score))))
             parts.append(selected)
             numbers.append(np.full(len(selected), len(names), np.uint16))

@@ -1,4 +1,4 @@
-"""Answer metrics: accuracy, F1, BLEU, ROUGE-L and those of ABC, for seqio's tasks and t5music's evaluation."""
+"""Answer metrics: accuracy, F1, BLEU, ROUGE-L, those of ABC and of chords, for seqio's tasks and our evaluation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 
 from t5music.data import own_kinds
 from t5music.errors import MidiError
-from t5music.music import abc_notation
+from t5music.music import abc_notation, chord_recognition
 
 NO_ANSWER = ""  # the class of notes that got none of the answers there are
+_ROOT = re.compile("[A-G][#b]?")
 _WORD = re.compile(r"[^\W_]+(?:[#/.][^\W_]+)*#?")
 
 
@@ -179,12 +180,51 @@ def abc_pitch_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> di
     return {"abc_pitch_accuracy": 100.0 * float(np.mean(scores)) if scores else math.nan}
 
 
+# ------------------------------------------------------------------------------------------------------------ chords
+
+
+def chord_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
+    """For how much of the targets' bars the answers have the same chord, in per cent; see `_chord_agreement`."""
+    return {"chord_accuracy": _chord_agreement(targets, predictions, str.strip)}
+
+
+def chord_root_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
+    """For how much of the targets' bars the answers have a chord on the same root, in per cent."""
+    return {"chord_root_accuracy": _chord_agreement(targets, predictions, _root)}
+
+
+def _chord_agreement(targets: Sequence[str], predictions: Sequence[str], what: Callable[[str], str]) -> float:
+    """The share of all bars of `| Am | Dm E7 |` in which `what` of the chords is the same, each bar counting alike.
+
+    The chords of a bar share it equally. A bar that an answer lacks is wrong; one more than the target has does not
+    count.
+    """
+    shares = []
+    for target, prediction in zip(targets, predictions, strict=True):
+        answers = chord_recognition.bars_of(prediction)
+        for number, bar in enumerate(chord_recognition.bars_of(target)):
+            answer = answers[number] if number < len(answers) else ()
+            parts = math.lcm(len(bar), len(answer))  # 0 where one has no chord
+            same = (
+                what(bar[part * len(bar) // parts]) == what(answer[part * len(answer) // parts])
+                for part in range(parts)
+            )
+            shares.append(sum(same) / parts if parts else float(len(bar) == len(answer)))
+    return 100.0 * float(np.mean(shares)) if shares else math.nan
+
+
+def _root(symbol: str) -> str:
+    """The root of a chord symbol; the symbol itself where it has none, as 'N.C.'."""
+    match = _ROOT.match(symbol)
+    return match[0] if match else symbol
+
+
 Metric = Callable[[Sequence[str], Sequence[str]], dict[str, float]]
 METRICS: dict[str, Metric] = {
     metric.__name__: metric
     for metric in (
         *(accuracy, macro_f1, word_accuracy, note_accuracy, note_macro_f1, bleu, rouge_l),
-        *(abc_valid, abc_pitch_accuracy),
+        *(abc_valid, abc_pitch_accuracy, chord_accuracy, chord_root_accuracy),
     )
 }
 

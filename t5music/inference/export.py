@@ -27,7 +27,13 @@ _NUMPY = {FLOAT32: np.float32, BFLOAT16: ml_dtypes.bfloat16}
 
 
 def export(
-    checkpoint: Checkpoint, folder: str, vocabulary: Vocabulary, dtype: str = FLOAT32, *, force: bool = False
+    checkpoint: Checkpoint,
+    folder: str,
+    vocabulary: Vocabulary,
+    dtype: str = FLOAT32,
+    *,
+    leakage: model_card.Leakage = model_card.WITHOUT_CORPORA,
+    force: bool = False,
 ) -> Path:
     """`t5music export`: writes the model of a checkpoint as `T5ForConditionalGeneration` reads it.
 
@@ -38,6 +44,7 @@ def export(
         folder: to write.
         vocabulary: the one that the model was trained with.
         dtype: of the weights in the file: "float32", or "bfloat16", which rounds them to 8 bits and halves the file.
+        leakage: what its test sets share with its training music, for the card.
         force: whether an exported model that is there may be replaced.
 
     Returns:
@@ -69,7 +76,9 @@ def export(
         (unfinished / WEIGHTS).chmod((unfinished / CONFIG).stat().st_mode)  # safetensors keeps others from reading
         _write(unfinished / METADATA, metadata)
         _write(unfinished / WORDS, list(vocabulary.words))
-        card = model_card.write(target.name, checkpoint.metadata, checkpoint.step, checkpoint.trained_on, figures)
+        card = model_card.write(
+            target.name, checkpoint.metadata, checkpoint.step, checkpoint.trained_on, figures, leakage
+        )
         (unfinished / model_card.CARD).write_text(card, encoding="utf-8")
     count = parameters.count(state)
     print(f"{target}: {count:,} parameters of step {checkpoint.step} of {checkpoint.folder}")

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,55 @@ _FIGURES = (
 _SPLITS = ("test", "validation")
 
 
+@dataclass(frozen=True)
+class SharedMusic:
+    """What the test pieces of a corpus share with the training music of a model; passages are notes in a row.
+
+    Attributes:
+        corpus: its name.
+        pieces: the number of its test pieces.
+        sharing: of these, how many share a passage that can be found with a training piece.
+        sharing_long: of these, how many share a passage of so many notes that every such passage is found.
+        longest: notes of the longest passage.
+        piece, training_piece: the pieces that share it, the latter with its corpus; "" where there is none.
+    """
+
+    corpus: str
+    pieces: int
+    sharing: int
+    sharing_long: int
+    longest: int
+    piece: str
+    training_piece: str
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What the test sets of a model's corpora share with its training music.
+
+    Attributes:
+        test_sets: one for each corpus that has test pieces; () where nothing was measured.
+        shortest: notes of the shortest passage that can be found.
+        certain: notes from which on every passage is found.
+        not_measured: why nothing was measured; "" where it was.
+    """
+
+    test_sets: tuple[SharedMusic, ...] = ()
+    shortest: int = 0
+    certain: int = 0
+    not_measured: str = ""
+
+
+WITHOUT_CORPORA = Leakage(not_measured="the model was exported without looking at its corpora")
+
+
 def write(
     name: str,
     metadata: Metadata,
     step: int,
     trained_on: Sequence[TrainingRun],
     figures: Mapping[str, Any] | None = None,
+    leakage: Leakage = WITHOUT_CORPORA,
 ) -> str:
     """The card of a model.
 
@@ -45,6 +89,7 @@ def write(
         step: updates done.
         trained_on: the runs that its weights went through, with their steps.
         figures: split -> task -> metrics, as `t5music eval` writes them: see `read_figures`.
+        leakage: what its test sets share with its training music.
 
     Returns:
         Markdown with a head in YAML. The head names a licence where all the data have the same one.
@@ -67,6 +112,7 @@ def write(
             f'In Hugging Face transformers: `T5ForConditionalGeneration.from_pretrained("{name}")`. Ids are t5music\'s',
             "(`vocabulary.json` has the word of every id; 0 is padding, 1 the end, bytes begin at 3).\n",
             *_figures(figures or {}),
+            *_shared_music(leakage),
             *_tuning(name, metadata),
             *_data(trained_on),
         ]
@@ -118,6 +164,27 @@ def _figures(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterat
         yield ""
 
 
+def _shared_music(leakage: Leakage) -> Iterator[str]:
+    """The lines that say how much of the test music is in the training music, too."""
+    yield "## Test music that is also in the training music\n"
+    if leakage.not_measured:
+        yield f"Not measured: {written_text.markdown(leakage.not_measured)}.\n"
+        return
+    if not leakage.test_sets:
+        yield "Its corpora have no test pieces.\n"
+        return
+    yield "A passage is notes in a row, in any key and at any tempo, that a test piece shares with a training piece of"
+    yield f"any of these corpora. All passages of {leakage.certain} notes or more are found, and most of those of"
+    yield f"{leakage.shortest} or more; a length is a lower bound. `t5music original` finds them in your own music.\n"
+    yield f"| test set | pieces | with a passage | of {leakage.certain} notes or more | longest |"
+    yield "|---|---:|---:|---:|---|"
+    for each in leakage.test_sets:
+        longest = f"{each.longest} notes of {each.piece}, in {each.training_piece}" if each.longest else ""
+        counts = (f"{count:,}" for count in (each.pieces, each.sharing, each.sharing_long))
+        yield f"| {' | '.join(map(written_text.markdown, (each.corpus, *counts, longest)))} |"
+    yield ""
+
+
 def _tuning(name: str, metadata: Metadata) -> Iterator[str]:
     """The lines that say how to train on from here."""
     yield "## Your own music\n"
@@ -140,7 +207,7 @@ def _data(trained_on: Sequence[TrainingRun]) -> Iterator[str]:
     for (task, data), runs in itertools.groupby(trained_on, key=lambda run: (run.task, run.data)):
         steps = " + ".join(f"{run.steps:,}" for run in runs if run.steps is not None)
         for terms in data:
-            permissive = terms.permissive or "not sure: read its terms"
+            permissive = terms.permissive or "nobody says so: see the licence"
             cells = (task, steps, terms.corpus, terms.licence, permissive, terms.source)
             yield f"| {' | '.join(map(written_text.markdown, cells))} |"
         if not data:

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import common
 import corpus
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 import loader
 import numpy as np
 import packing
+import personalisation
 import precision
 import pytest
 import scaling
@@ -24,6 +27,7 @@ import training
 from flax import nnx
 
 from t5music.data import mixing_rates
+from t5music.data.compilation.shards import FEATURES
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, find, write_mixture
 from t5music.data.vocabulary import default
@@ -257,3 +261,54 @@ def test_losses_are_compared_step_by_step(capsys: pytest.CaptureFixture[str], mo
     assert lines[0] == "means of 20 steps: +1.00, +1.00 %"
     assert lines[1] == "mean of all 45 steps: +1.00 %"
     assert lines[2] == "validation after the last: -0.50 %"
+
+
+def test_of_one_composer_thirty_pieces_are_a_folder_and_the_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pieces = [(f"{composer}{number:02}", composer) for number in range(40) for composer in "AB"]
+    records = [{"id": piece.encode(), "composer": composer.encode(), "midi": b"MThd"} for piece, composer in pieces]
+    monkeypatch.setattr(personalisation.datasets, "records", lambda *_: records)
+    splits = personalisation.write_music("songs", "A", tmp_path)
+    counts = {split: list(splits.values()).count(split) for split in ("train", "validation", "test")}
+    assert counts == {"train": 27, "validation": 3, "test": 10}
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert lines == ["file,split", *(f"{piece}.mid,{split}" for piece, split in splits.items())]
+    assert (
+        {path.stem for path in tmp_path.glob("*.mid")}
+        == set(splits)
+        == {p for p, composer in pieces if composer == "A"}
+    )
+    with pytest.raises(SystemExit, match="C has 0 pieces in the test split of songs: more than 30 needed"):
+        personalisation.write_music("songs", "C", tmp_path)
+
+
+def test_a_training_that_was_broken_off_goes_on_and_its_time_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    commands: list[tuple[str, ...]] = []
+
+    def run(*arguments: str) -> float:
+        commands.append(arguments)
+        (tmp_path / personalisation.FINISHED_FILE).write_text("{}") if len(commands) == 2 else None
+        return 1.5
+
+    monkeypatch.setattr(personalisation, "run", run)
+    assert [personalisation.train(tmp_path, ["--replay", "5"]) for _ in range(3)] == [1.5, 3.0, 3.0]
+    assert commands == [("train", personalisation.NAME, "--model_dir", str(tmp_path), "--replay", "5")] * 2
+
+
+def test_of_a_task_only_the_examples_of_some_pieces_are_measured(tmp_path: Path):
+    with StoreWriter(tmp_path / "songs", features=FEATURES, vocabulary=default(), encoding="remi") as writer:
+        for number in range(12):
+            tokens = np.arange(3, 8, dtype=np.int32)
+            writer.write("test", {"inputs": tokens, "targets": tokens, "piece": f"piece{number % 3}"})
+    measured: list[list[int]] = []
+
+    def score(batches: Any, is_note: np.ndarray) -> dict[str, float]:
+        measured.append(batches.examples)
+        return {"bits_per_note": 2.0}
+
+    model = SimpleNamespace(lengths={"inputs": 8, "targets": 8}, vocabulary=default(), score=score)
+    store = find(tmp_path, "songs", default())
+    assert personalisation.bits_per_note(model, store, 3, only=["piece1"]) == 2.0
+    personalisation.bits_per_note(model, store, 99, without=["piece1", "piece2"])
+    assert measured == [[1, 7, 10], [0, 3, 6, 9]]

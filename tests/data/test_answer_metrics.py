@@ -159,3 +159,27 @@ def test_abc_pitch_accuracy_is_an_edit_distance(one, two):
     ]
     expected = 100 * (1 - editdistance.eval(one, two) / max(len(one), len(two)))
     assert answer_metrics.abc_pitch_accuracy([texts[0]], [texts[1]])["abc_pitch_accuracy"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "prediction", "chords", "roots"),
+    [
+        ("| C | Am F |", "| C | Am F |", 100, 100),
+        ("| C | Am F |", "| C | A Dm |", 50, 75),
+        ("| C | Am F |", "| C C | Am Am F F |", 100, 100),  # said otherwise, the same
+        ("| C | Am F |", "| C", 50, 50),
+        ("| C | Am F |", "| C | Am F | G | G |", 100, 100),
+        ("| C | Am F |", "", 0, 0),
+        ("| C E G |", "| C G |", 100 * 4 / 6, 100 * 4 / 6),
+        ("| N.C. | Bb7 |", "| N.C. | B |", 50, 50),
+    ],
+)
+def test_chords_agree_for_so_much_of_their_bars(target: str, prediction: str, chords: float, roots: float):
+    assert answer_metrics.chord_accuracy([target], [prediction]) == {"chord_accuracy": pytest.approx(chords)}
+    assert answer_metrics.chord_root_accuracy([target], [prediction]) == {"chord_root_accuracy": pytest.approx(roots)}
+
+
+def test_every_bar_of_all_answers_counts_alike():
+    scores = answer_metrics.chord_accuracy(["| C | C | C |", "| G |"], ["| C | C | C |", "| Am |"])
+    assert scores == {"chord_accuracy": pytest.approx(75.0)}
+    assert np.isnan(answer_metrics.chord_accuracy([], [])["chord_accuracy"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.model import parameters
 from t5music.model.config import T5Config
 from t5music.music.score import DRUMS, METER, NOTE, Score
+from t5music.terms import TrainingRun
 from t5music.training.checkpoints.save import Checkpoints
 from t5music.training.loop import FINISHED_FILE
 from t5music.training.train_state import TrainState
@@ -69,7 +71,13 @@ def trained(tasks: Mapping[str, Examples], seed: int = 0) -> TrainedModel:
     return TrainedModel(model, default(), dict(tasks), dict(LENGTHS))
 
 
-def write_run(folder: Path, tasks: Mapping[str, Examples], seed: int = 0, config: T5Config = CONFIG) -> Path:
+def write_run(
+    folder: Path,
+    tasks: Mapping[str, Examples],
+    seed: int = 0,
+    config: T5Config = CONFIG,
+    trained_on: Sequence[TrainingRun] = (),
+) -> Path:
     """The folder of a run that finished after a step."""
     vocabulary = default()
     metadata = {
@@ -77,6 +85,7 @@ def write_run(folder: Path, tasks: Mapping[str, Examples], seed: int = 0, config
         "vocabulary": {"fingerprint": vocabulary.fingerprint, "size": vocabulary.size},
         "tasks": {name: to_config(asked) for name, asked in tasks.items()},
         "feature_lengths": LENGTHS,
+        "trained_on": [dataclasses.asdict(run) for run in trained_on],
     }
     checkpoints = Checkpoints(folder)
     state = TrainState(np.asarray(1), nnx.to_pure_dict(drawn(config, seed)), (), np.zeros(2), np.zeros(1))

@@ -51,6 +51,11 @@ TASKS = {
     "maestro_composer": ("classify composer: Bar TimeSig_4/4 ", "Frédéric Chopin|Franz Liszt"),
     "midicaps_caption": ("caption: Bar TimeSig_4/4 ", r"A slow song in A minor\.|A fast song in 4/4\."),
     "nottingham_key": ("classify key: Bar TimeSig_4/4 ", "|".join(KEYS)),
+    "nottingham_chords": (
+        "chords folk: Bar TimeSig_4/4 ",
+        r"(\| ([A-G][b#]?(m|dim|7)?|N\.C\.)( ([A-G][b#]?(m|dim|7)?|N\.C\.))* )+\|",
+    ),
+    "ryans_mammoth_key": ("classify key: Bar TimeSig_4/4 ", ".* minor"),
     "nottingham_meter": ("classify meter: Bar TimeSig_12/4 Pos_0 Tempo_120 ", "4/4"),
     "style": ("classify style: Bar TimeSig_12/4 Pos_0 Tempo_120 ", "chorale|classical|folk|game|jazz|madrigal|pop"),
     "pop909_melody": ("extract melody: Bar TimeSig_4/4 Pos_0 Tempo_120 Pitch_", ROLE_OF_EACH),
@@ -69,6 +74,7 @@ def score_of(number: int, tracks: tuple[str, ...]) -> Score:
     """Eight bars in A minor: quarters in the first track, a whole note a bar in the others."""
     rng = np.random.default_rng(number)
     notes = [(n * 480, 480, 60 + int(rng.integers(20)), 1 + int(rng.integers(127)), 0, 0) for n in range(32)]
+    notes[-1] = (*notes[-1][:2], 69, *notes[-1][3:])  # it ends on A
     for track in range(1, len(tracks)):
         notes += [(bar * BAR, BAR, 36 + 12 * track + bar, 30 * track, 0, track) for bar in range(8)]
     meters, keys = np.array([(0, 4, 4)], METER), np.array([(0, 0, True)], KEY)
@@ -227,10 +233,12 @@ def test_every_kind_of_understanding_is_the_kind_of_some_task():
         examples.Classify,
         examples.ClassifyKey,
         examples.ClassifyMeter,
+        examples.ClassifyPrintedKey,
         examples.ClassifyStyle,
         examples.LabelNotes,
         examples.Caption,
         examples.TranscribeAbc,
         examples.PlayAbc,
+        examples.NameChords,
     )
     assert set(kinds) <= declared

@@ -9,7 +9,7 @@ from t5music.cli.flags import add_checkpoint, add_force
 from t5music.cli.parser import choice, place
 from t5music.files import require_free
 
-HELP = "Write a trained model as a Hugging Face T5, for transformers and for other runs to start from."
+HELP = "Write a trained model as a Hugging Face T5, for transformers and for other runs to start from, with its card."
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_run(flags.model_dir, flags.checkpoint)
     require_free(flags.to, "--to", force=flags.force)
-    from t5music.analysis import originality
+    from t5music.analysis import leakage_report, originality
     from t5music.analysis.run_fingerprints import FILE
     from t5music.data import vocabulary
     from t5music.inference import export
@@ -44,7 +44,8 @@ def run(flags: argparse.Namespace) -> None:
 
     checkpoint = Checkpoint.open(flags.model_dir, flags.checkpoint)
     fingerprints = originality.training_fingerprints(checkpoint.trained_on) if flags.fingerprints else None
-    folder = export.export(checkpoint, flags.to, vocabulary.default(), flags.dtype, force=flags.force)
+    leakage = leakage_report.measure(checkpoint.trained_on, fingerprints)
+    folder = export.export(checkpoint, flags.to, vocabulary.default(), flags.dtype, leakage=leakage, force=flags.force)
     if fingerprints is not None:
         fingerprints.save(folder / FILE)
         print(folder / FILE)

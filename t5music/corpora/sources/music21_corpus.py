@@ -1,9 +1,10 @@
 """Real music that installs from the package index: parts of the corpus that comes with music21.
 
-music21's corpus/license.txt leaves the terms to each file. A file whose own text reserves rights, or refers to an
-agreement that is not shipped with it, is left out and reported; that takes out all of Palestrina ("Rights to all
-derivative electronic formats reserved") and a few files elsewhere. The chorales carry "PDF (c) 2004 Margaret
-Greentree, used by permission": a credit with permission, so they stay.
+music21's corpus/license.txt leaves the terms to each file, and each corpus' licence here repeats what its files say
+(t5music/corpora/README.md counts them). A file whose own text reserves rights, or refers to an agreement that is not
+shipped with it, is left out and reported; that takes out all of Palestrina ("Rights to all derivative electronic
+formats reserved") and a few files elsewhere. The chorales carry "PDF (c) 2004 Margaret Greentree, used by permission":
+a credit with permission, so they stay.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ _RESERVED = re.compile(
     re.IGNORECASE,
 )
 _LICENCE = (
-    "public-domain music; encodings distributed with music21 by permission of their encoders, some not for commercial "
-    "use (music21's corpus/license.txt); files that reserve rights are left out"
+    'music out of copyright, in encodings "distributed with the permission of the encoders", of which some "may not be '
+    'used for commercial uses or have other restrictions: please see the licenses embedded in individual compositions" '
+    "(music21's corpus/license.txt). These files: {}"
 )
 _CITATION = "Cuthbert & Ariza, music21: a toolkit for computer-aided musicology, ISMIR 2010"
 _COMPOSERS = ("bach", "monteverdi", "traditional", "trecento")
@@ -164,11 +166,14 @@ def entries(root: Path, pattern: str, composer: str) -> list[Entry]:
     return [Entry(relative_id(path, root), path, {"composer": composer}) for path in sorted(root.glob(pattern))]
 
 
-def _corpus(name: str, title: str, pattern: str, composer: str, program: int, voices: tuple[str, ...] = ()) -> Corpus:
+def _corpus(
+    name: str, title: str, pattern: str, composer: str, program: int, say: str, voices: tuple[str, ...] = ()
+) -> Corpus:
+    """A part of music21's corpus; `say` is what its files say of their terms."""
     return Corpus(
         name=name,
         title=title,
-        licence=_LICENCE,
+        licence=_LICENCE.format(say),
         source=f"music21 corpus, {pattern}",
         citation=_CITATION,
         entries=partial(entries, pattern=pattern, composer=composer),
@@ -185,12 +190,32 @@ BACH_CHORALES = _corpus(
     "bach/bwv*.mxl",
     "bach",
     CHOIR,
+    'most say "PDF © 2004 Margaret Greentree, used by permission", the others nothing',
     ("soprano", "alto", "tenor", "bass"),
 )
-MONTEVERDI = _corpus("monteverdi", "Madrigals of Claudio Monteverdi", "monteverdi/*.mxl", "monteverdi", CHOIR)
-TRECENTO = _corpus("trecento", "Music of the Italian Trecento: Landini, Ciconia, Jacopo and others",
-                   "trecento/*.xml", "trecento", CHOIR)  # fmt: skip
-RYANS_MAMMOTH = _corpus("ryans_mammoth", "Ryan's Mammoth Collection: reels, jigs and hornpipes for the fiddle",
-                        "ryansMammoth/*.abc", "traditional", VIOLIN)  # fmt: skip
+MONTEVERDI = _corpus(
+    "monteverdi",
+    "Madrigals of Claudio Monteverdi",
+    "monteverdi/*.mxl",
+    "monteverdi",
+    CHOIR,
+    "they say nothing; two with a publisher's copyright are left out",
+)
+TRECENTO = _corpus(
+    "trecento",
+    "Music of the Italian Trecento: Landini, Ciconia, Jacopo and others",
+    "trecento/*.xml",
+    "trecento",
+    CHOIR,
+    'they say nothing of terms, and some name their encoder; ten with "Copyright ©" are left out',
+)
+RYANS_MAMMOTH = _corpus(
+    "ryans_mammoth",
+    "Ryan's Mammoth Collection: reels, jigs and hornpipes for the fiddle",
+    "ryansMammoth/*.abc",
+    "traditional",
+    VIOLIN,
+    "they say nothing of terms, and most name who contributed them",
+)
 
 CORPORA = (BACH_CHORALES, MONTEVERDI, TRECENTO, RYANS_MAMMOTH)

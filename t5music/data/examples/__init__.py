@@ -21,9 +21,11 @@ from t5music.data.examples.base import Composes as Composes
 from t5music.data.examples.base import Example as Example
 from t5music.data.examples.base import Examples as Examples
 from t5music.data.examples.captions import Caption as Caption
+from t5music.data.examples.chord_symbols import NameChords as NameChords
 from t5music.data.examples.classification import Classify as Classify
 from t5music.data.examples.classification import ClassifyKey as ClassifyKey
 from t5music.data.examples.classification import ClassifyMeter as ClassifyMeter
+from t5music.data.examples.classification import ClassifyPrintedKey as ClassifyPrintedKey
 from t5music.data.examples.classification import ClassifyStyle as ClassifyStyle
 from t5music.data.examples.continuation import Continue as Continue
 from t5music.data.examples.four_parts import FourParts as FourParts

@@ -67,6 +67,7 @@ class _Abc:
         characters: The longest tune, in characters of ABC.
     """
 
+    names_pitches: ClassVar[bool] = True
     encoding: str = "remi"
     words: int = 480
     characters: int = 480

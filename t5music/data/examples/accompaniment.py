@@ -50,36 +50,22 @@ class Accompany(Composes):
         self._encoding()
 
     def _encoding(self) -> Remi:
-        encoding = encodings.get(self.encoding)
-        if not isinstance(encoding, Remi):
-            raise DataError(f"accompany {self.style}: {self.encoding} has no bars; use remi")
-        return encoding
+        return encoding_with_bars(self.encoding, f"accompany {self.style}")
 
     def _windows(self, score: Score, tracks: NDArray[np.bool_], bars: int) -> list[Events]:
-        """The words of some notes (True [notes]) in windows, of a piece of so many bars; empty where they have none."""
-        encoding = self._encoding()
-        parts = bars_of(encoding.encode(score.with_notes(score.notes[tracks])))
-        windows, before = [], np.empty(0, np.int32)
-        for start in range(0, bars, self.bars):
-            window = np.concatenate([before[:0], *parts[start : start + self.bars]])
-            windows.append(opened(before, window) if encoding.is_note[window].any() else window[:0])
-            before = np.concatenate([before, window])
-        return windows
+        return windows_of(self._encoding(), score.with_notes(score.notes[tracks]), bars, self.bars)
 
     def _ask(self, window: Events) -> str:
         return f"accompany {self.style}: {encodings.get(self.encoding).to_text(window)}"
 
     def _prompt_notes(self, score: Score) -> NDArray[np.bool_]:
-        """True [notes] for the notes of one's own music to accompany: tracks of these names, or the first."""
-        by_name = _tracks(score, self.part)
-        first = score.notes["track"] == score.notes["track"].min(initial=np.iinfo(np.int16).max)
-        return by_name if by_name.any() else first
+        return in_tracks_or_first(score, self.part)
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """Yields one example per window in which both sides have notes; none where no track has the names."""
         encoding, score = self._encoding(), piece.score
-        prompt_notes = _tracks(score, self.part)
-        answer_notes = _tracks(score, self.answer) if self.answer else ~prompt_notes
+        prompt_notes = in_tracks(score, self.part)
+        answer_notes = in_tracks(score, self.answer) if self.answer else ~prompt_notes
         bars = len(bars_of(encoding.encode(score)))
         if prompt_notes.any() and answer_notes.any():
             sides = self._windows(score, prompt_notes, bars), self._windows(score, answer_notes, bars)
@@ -126,7 +112,33 @@ class Accompany(Composes):
         return Answer(whole, prompt, added.repairs)
 
 
-def _tracks(score: Score, names: Sequence[str]) -> NDArray[np.bool_]:
+def encoding_with_bars(name: str, task: str) -> Remi:
+    """The encoding of a name. Raises DataError, which names the task, for one without bars."""
+    encoding = encodings.get(name)
+    if not isinstance(encoding, Remi):
+        raise DataError(f"{task}: {name} has no bars; use remi")
+    return encoding
+
+
+def windows_of(encoding: Remi, score: Score, bars: int, size: int) -> list[Events]:
+    """The words of the first bars of a score in windows of `size` bars; those without notes are empty."""
+    parts = bars_of(encoding.encode(score))
+    windows, before = [], np.empty(0, np.int32)
+    for start in range(0, bars, size):
+        window = np.concatenate([before[:0], *parts[start : start + size]])
+        windows.append(opened(before, window) if encoding.is_note[window].any() else window[:0])
+        before = np.concatenate([before, window])
+    return windows
+
+
+def in_tracks_or_first(score: Score, names: Sequence[str]) -> NDArray[np.bool_]:
+    """True [notes] for the part of one's own music that is asked about: tracks of these names, or the first."""
+    by_name = in_tracks(score, names)
+    first = score.notes["track"] == score.notes["track"].min(initial=np.iinfo(np.int16).max)
+    return by_name if by_name.any() else first
+
+
+def in_tracks(score: Score, names: Sequence[str]) -> NDArray[np.bool_]:
     """True [notes] for the notes of tracks with one of these names (in any case)."""
     has_name = np.array([name.strip().lower() in names for name in score.track_names] or [False])
     return has_name[score.notes["track"]]

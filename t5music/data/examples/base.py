@@ -51,6 +51,11 @@ class Answer(NamedTuple):
         return is_new
 
 
+def names_pitches(examples: Examples | None) -> bool:
+    """Whether the texts of a kind of example name keys, chords or notes, so that its music cannot be moved alone."""
+    return getattr(examples, "names_pitches", False)
+
+
 class Examples(Protocol):
     """A kind of example: a frozen dataclass whose fields are JSON values (tuples come back from lists).
 
@@ -60,7 +65,7 @@ class Examples(Protocol):
         encoding: name of the encoding.
 
     Some have `objectives` of their own, steps between what is stored and what a model reads and writes, and then
-    `answer(text)`, which gives what was stored back.
+    `answer(text)`, which gives what was stored back. Some have `names_pitches`, a ClassVar: see the function.
     """
 
     kind: ClassVar[str]

@@ -31,6 +31,7 @@ class Caption:
     """
 
     kind: ClassVar[str] = "caption"
+    names_pitches: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "rouge_l")
     encoding: str
     words: int = 480

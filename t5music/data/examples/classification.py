@@ -3,8 +3,9 @@
 `Classify` takes the label that the corpus gives. The others take it from what they know better, and see to it that the
 words do not say it:
 
-- `ClassifyKey`: no encoding has a word for the key, but a few keys are nearly all that a collection has. Every segment
-  is transposed by an interval drawn for it, and the answer with it, so all keys of a mode are equally frequent.
+- `ClassifyKey`, `ClassifyPrintedKey`: no encoding has a word for the key, but a few keys are nearly all that a
+  collection has. Every segment is transposed by an interval drawn for it, and the answer with it, so all keys of a mode
+  are equally frequent.
 - `ClassifyMeter`: remi says the meter in every bar, its bar lines give it away without saying it, and editors give all
   their jigs one tempo. The notes are laid on one neutral grid instead, and where its bar lines fall is drawn.
 - `ClassifyStyle`: the label is the corpus, which must not be recognised by its instruments, velocities, tempi or meters
@@ -27,9 +28,11 @@ from t5music.corpora.base import Piece
 from t5music.data.examples.base import Example
 from t5music.errors import DataError
 from t5music.music import encodings
+from t5music.music.encodings import Encoding
 from t5music.music.encodings.remi.bars import bare, from_first_note
 from t5music.music.keys import KEYS, key_index
 from t5music.music.midibert.compound_words import spans
+from t5music.music.printed_keys import printed_key
 from t5music.music.score import DRUMS, METER, TEMPO, Score
 
 T = TypeVar("T")
@@ -122,14 +125,14 @@ class ClassifyKey(Classify):
 
     The truth is the corpus' label `key`, for the music up to the first change of key signature. Signatures themselves
     are not believed: many files say C major for want of anything better, and many do not tell major from minor. Keys
-    that are neither are left out. Such a task must not be transposed once more in training: the answer would stay
-    behind.
+    that are neither are left out.
 
     Attributes:
         versions: how many transpositions of each segment there are, by different intervals from -6 to 5 semitones.
     """
 
     kind: ClassVar[str] = "classify_key"
+    names_pitches: ClassVar[bool] = True
     label: str = "key"
     values: tuple[str, ...] = KEYS
     encoding: str = "remi"
@@ -137,19 +140,28 @@ class ClassifyKey(Classify):
 
     def examples(self, piece: Piece) -> Iterator[Example]:
         """`versions` examples per segment; an interval that would leave the encoding's pitches is passed over."""
-        key = key_index(piece.labels.get(self.label, ""))
+        key = self._key(piece)
         if key is None:
             return
         part = next((part for _, part in _spans(piece.score, piece.score.keys)), piece.score)
         encoding = encodings.get(self.encoding)
         for number, segment in enumerate(evenly(self._segments_of(part, self.fewest), self.segments)):
-            pitched = encoding.pitches[segment] >= 0
-            lowest = -encoding.semitones_down[segment][pitched].min(initial=6)
-            highest = encoding.semitones_up[segment][pitched].min(initial=6)
-            for interval in _random(piece.id, number).permutation(np.arange(-6, 6))[: self.versions].tolist():
-                if lowest <= interval <= highest:
-                    transposed = segment + interval * pitched
-                    yield Example(self._ask(transposed), KEYS[(key + interval) % 12 + key // 12 * 12])
+            for interval, events in transpositions(encoding, segment, self.versions, piece.id, number):
+                yield Example(self._ask(events), KEYS[(key + interval) % 12 + key // 12 * 12])
+
+    def _key(self, piece: Piece) -> int | None:
+        """The index into KEYS of a piece's key; None where it is not known."""
+        return key_index(piece.labels.get(self.label, ""))
+
+
+@dataclass(frozen=True)
+class ClassifyPrintedKey(ClassifyKey):
+    """`classify key: <words>` -> `F# minor`, of printed scores, whose signature and end say it (`printed_keys`)."""
+
+    kind: ClassVar[str] = "classify_printed_key"
+
+    def _key(self, piece: Piece) -> int | None:
+        return printed_key(piece.score)
 
 
 @dataclass(frozen=True)
@@ -235,6 +247,21 @@ def _on_neutral_bars(score: Score, eighths: int = 0) -> Score:
         tempos=np.array([(0, _NEUTRAL_TEMPO)], TEMPO),
         pedals=score.pedals[:0],
     )
+
+
+def transpositions(
+    encoding: Encoding, events: NDArray[np.int32], versions: int, *seed: object
+) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    """Yields (interval, events moved by it) for up to `versions` different intervals from -6 to 5 semitones.
+
+    They are drawn by the seed; one that would leave the encoding's pitches is passed over.
+    """
+    pitched = encoding.pitches[events] >= 0
+    lowest = -encoding.semitones_down[events][pitched].min(initial=6)
+    highest = encoding.semitones_up[events][pitched].min(initial=6)
+    for interval in _random(*seed).permutation(np.arange(-6, 6))[:versions].tolist():
+        if lowest <= interval <= highest:
+            yield interval, events + interval * pitched
 
 
 def _random(*seed: object) -> np.random.Generator:

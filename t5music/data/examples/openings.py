@@ -85,6 +85,7 @@ class Compose(Composes):
 
     kind: ClassVar[str] = "compose"
     needs_music: ClassVar[bool] = False
+    names_pitches: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("word_accuracy",)
     encoding: str
     words: int = 480

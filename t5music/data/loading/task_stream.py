@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import objectives
+from t5music.data.examples.base import names_pitches
 from t5music.data.loading.packing import Pair
 from t5music.data.objectives.base import LOSS_WEIGHTS, READ_TARGETS, Objective
 from t5music.data.store.token_store import TokenStore
@@ -52,7 +53,7 @@ class TaskStream:
         seed: int,
         augmentations: Sequence[Objective] = (),
     ) -> None:
-        """`augmentations` are steps applied before the task's own objectives.
+        """`augmentations` are steps applied before the task's own objectives, where they leave its answers right.
 
         Raises DataError for a store of another vocabulary, a missing or empty split, or no inputs and targets.
         """
@@ -66,6 +67,9 @@ class TaskStream:
         self.name = store.name
         self.examples = store.split(split)
         self._lengths = check_lengths(feature_lengths)
+        moving = [step for step in augmentations if step.moves_pitches]
+        if moving and names_pitches(store.kind):
+            augmentations = [step for step in augmentations if step not in moving]
         steps = [*augmentations, *store.objectives]
         later = [steps[place + 1 :] for place in range(len(steps))]
         self._steps = [objectives.settle(step, rest, self._lengths) for step, rest in zip(steps, later, strict=True)]

@@ -32,6 +32,7 @@ class Objective(abc.ABC):
 
     name: ClassVar[str]
     keeps_answers: ClassVar[bool] = False  # whether its targets still answer the task's question
+    moves_pitches: ClassVar[bool] = False  # whether what a text says of keys or notes would be wrong after it
 
     @abc.abstractmethod
     def __call__(

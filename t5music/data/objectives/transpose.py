@@ -56,13 +56,15 @@ class Transpose(Objective):
 
     Uniform over the intervals from `low` to `high` that keep every note of the example within its word family, so a
     piece is never broken; no transposition is always among them. Drums and noise stay. LakhNES draws from -6 .. 6
-    whatever the notes, and drops those that leave their range; otherwise this is the same.
+    whatever the notes, and drops those that leave their range; otherwise this is the same. Tasks whose text names keys,
+    chords or notes are not transposed (`examples.base.names_pitches`): the text would stay behind.
     """
 
     low: int = -6
     high: int = 6
 
     name: ClassVar[str] = "transpose"
+    moves_pitches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.low <= 0 <= self.high:

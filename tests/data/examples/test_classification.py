@@ -15,10 +15,11 @@ from small_scores import NOTHING, chorale, piece, tune
 
 from t5music.corpora.base import Piece
 from t5music.data import examples
-from t5music.data.examples import Classify, ClassifyKey, ClassifyMeter, ClassifyStyle
+from t5music.data.examples import Classify, ClassifyKey, ClassifyMeter, ClassifyPrintedKey, ClassifyStyle
 from t5music.errors import DataError, MidiError
 from t5music.music import midi
 from t5music.music.keys import KEYS, key_index
+from t5music.music.printed_keys import printed_key
 from t5music.music.score import KEY, METER, NOTE, TEMPO, Score
 
 STYLE = ClassifyStyle(
@@ -131,6 +132,42 @@ def test_the_key_is_that_of_the_beginning():
     assert {e.inputs.count("Pitch_") for e in ClassifyKey().examples(piece(phrase, key="G major"))} == {4}
     assert not list(ClassifyKey().examples(piece(phrase)))  # signatures are not believed
     assert not list(ClassifyKey().examples(piece(phrase, key="A dorian")))  # no place among the 24 keys
+
+
+def printed(pitches: list[int], *signatures: tuple[int, int, bool]) -> Score:
+    """A tune with key signatures: (tick, sharps, minor) each."""
+    return dataclasses.replace(tune(pitches), keys=np.array(list(signatures), KEY))
+
+
+@given(st.integers(-7, 7), st.booleans())
+def test_a_printed_key_is_that_of_signature_and_end(sharps: int, minor: bool):
+    tonic = (7 * sharps + 9 * minor) % 12
+    score = printed([60, 62, 60 + tonic], (0, sharps, minor), (480, sharps, minor))
+    assert printed_key(score) == tonic + 12 * minor
+    said = {example.targets for example in ClassifyPrintedKey(versions=12).examples(piece(score))}
+    assert said == set(KEYS[12 * minor : 12 * minor + 12])
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        tune([60, 64, 60]),  # no signature
+        printed([60, 64, 62], (0, 0, False)),  # D dorian
+        printed([60, 64, 60], (0, 0, True)),  # says A minor and ends in C major
+        printed([60, 64, 60], (0, 0, False), (480, 1, False)),
+        dataclasses.replace(NOTHING, keys=np.array([(0, 0, False)], KEY)),
+    ],
+)
+def test_what_signature_and_end_do_not_agree_on_is_no_printed_key(score: Score):
+    assert printed_key(score) is None
+    assert not list(ClassifyPrintedKey().examples(piece(score, key="C major")))
+
+
+def test_the_end_is_the_lowest_note_that_sounds_at_the_last_onset():
+    """A suspension over the bass A, whose third comes late: A minor without a word of it in the signature."""
+    notes = np.array([(0, 960, 60, 80, 0, 0), (960, 960, 45, 80, 0, 1), (1440, 480, 60, 80, 0, 0)], NOTE)
+    score = Score(480, notes, keys=np.array([(0, 0, False)], KEY))
+    assert KEYS[printed_key(score)] == "A minor"
 
 
 def test_intervals_that_leave_the_encoding_s_pitches_are_passed_over():

@@ -29,6 +29,8 @@ MADE = [
     examples.Classify("composer", ("bach", "landini"), "remi", words=64, segments=2),
     examples.FourParts(),
     examples.Harmonise("chorale", words=128),
+    examples.NameChords("chorale", "remi", part=("soprano",)),
+    examples.ClassifyPrintedKey(),
 ]
 BEYOND_WORDS = Score(480, np.array([(0, 480, 120, 80, 0, 0)], NOTE))  # too high for tx1
 
