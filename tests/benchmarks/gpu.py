@@ -144,7 +144,7 @@ def writing(size: str, options: argparse.Namespace) -> list[str]:
             )
         best, _ = generation.take_turns(writers, prompts, rounds=3)
     mine, *theirs = (tokens / seconds["wall"] for seconds in best)
-    return [size, f"{mine:,.0f}", *(f"{rate:,.0f}" for rate in theirs or ["-"]), *(f"{mine / r:.2f}" for r in theirs)]
+    return [size, f"{mine:,.0f}", *(text for rate in theirs for text in (f"{rate:,.0f}", f"{mine / rate:.2f}"))]
 
 
 HEAD = ("batch", "ms a step, first loss", "tokens/s", "of the rate", "PyTorch: ms, of the rate, loss", "times")
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None, platform: str = "gpu") -> None:
         fused = fused_attentions(config, options.batch[0], tuple(options.lengths))
         print(f"\nTraining {size}; fused attention: {fused}\n")
         print(table(HEAD, compare(config, options.batch, tuple(options.lengths), rate, options.steps, options.peers)))
-    head = ("writing", "tokens/s", "PyTorch, tokens/s", *(["times"] if options.peers else []))
+    head = ("writing", "tokens/s", *(["PyTorch, tokens/s", "times"] if options.peers else []))
     print(f"\n{table(head, [writing(size, options) for size in options.size])}")
 
 
