@@ -14,7 +14,8 @@ from t5music.data.declaration import add_task
 from t5music.data.examples import FourParts, Harmonise
 from t5music.data.objectives import LanguageModel, PrefixLM, SelectBars
 
-STYLES = {"jsb_chorales": "chorale", "bach_370": "chorale", "bach_chorales": "chorale", "monteverdi": "madrigal"}
+STYLES = {"jsb_chorales": "chorale", "bach_370": "chorale", "bach_chorales": "chorale"}
+STYLES["openscore_string_quartets"] = "quartet"  # music21's madrigals have five voices
 
 for _corpus, _style in STYLES.items():
     add_task(f"{_corpus}_grid", _corpus, FourParts())

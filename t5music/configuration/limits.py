@@ -64,6 +64,7 @@ _BY_NAME = {
     "clip_norm": Limit(0, None, open=True),
     "b1": _SHARE,
     "b2": _SHARE,
+    "beta": _SHARE,
     "eps": Limit(0, None, open=True),
     "weight_decay": _FROM_0,
     "rate": _FROM_0,

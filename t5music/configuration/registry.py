@@ -38,6 +38,7 @@ _CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     mixing_rates.Proportional,
     optimizers.adafactor,
     optimizers.adamw,
+    optimizers.muon,
     planting.Planting,
     recipes.lakhnes_augmentations,
     recipes.music_transformer_augmentations,

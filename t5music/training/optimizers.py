@@ -1,9 +1,10 @@
-"""Optimizers: Adafactor as T5 uses it, and AdamW, as optax transformations built from the parameters' logical axes.
+"""Optimizers: Adafactor as T5 uses it, AdamW and Muon: optax transformations made from the parameters' logical axes.
 
-Both need the names of a parameter's dimensions: Adafactor works layer by layer on the parameters of scanned layers,
-which are stacked along a leading axis "layers", and AdamW decays matrices alone. So an `Optimizer` is built in two
-stages: first from hyper-parameters (by a gin file, for example), then from the axes of the model's parameters. Equal
-hyper-parameters give the same `Optimizer`, so that trainings with equal settings share one compiled step.
+All need the names of a parameter's dimensions: Adafactor and Muon work layer by layer on the parameters of scanned
+layers, which are stacked along a leading axis "layers"; AdamW decays matrices alone, and Muon is for them alone. So an
+`Optimizer` is built in two stages: first from hyper-parameters (by a gin file, for example), then from the axes of the
+model's parameters. Equal hyper-parameters give the same `Optimizer`, so that trainings with equal settings share one
+compiled step.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import jax
 import optax
+from optax import contrib
 
 from t5music.training.freezing import Tree
 from t5music.training.schedules import Schedule
@@ -22,6 +24,7 @@ from t5music.training.schedules import Schedule
 Axes = Tree  # the tuple of axis names of each parameter, such as ("layers", "embed", "mlp")
 
 LAYERS = "layers"
+ADAMW_RMS = 0.2  # of an update of AdamW, about; Muon's are scaled to it (Liu et al. 2025)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,6 +102,33 @@ def _adamw(rate: Schedule, clip_norm: float | None, **numbers: float) -> Optimiz
         return optax.chain(*_clipping(clip_norm), update)
 
     return Optimizer(rate, transformation, {"name": "adamw", **numbers, "clip_norm": clip_norm})
+
+
+def muon(rate: Schedule, *, beta: float = 0.95, weight_decay: float = 0.01, clip_norm: float | None = 1.0) -> Optimizer:
+    """Muon (Jordan 2024) for kernels; AdamW with Nesterov momentum and without decay for all others.
+
+    A kernel's update is the mean of its gradients, made orthogonal by five steps of Newton and Schulz, at the size that
+    an update of AdamW has (Liu et al. 2025), so rates and weight decay are those of `adamw`. Heads are not apart: the
+    joined kernel of all heads is one matrix. All of that is optax's code.
+
+    Args:
+        rate: learning rate of all parameters.
+        beta: decay of the mean of the gradient (Nesterov's).
+        weight_decay: times the rate, the share by which each kernel shrinks in a step.
+        clip_norm: bound of the global gradient norm; None does not clip.
+    """
+    return _muon(rate, clip_norm, beta=beta, weight_decay=weight_decay)
+
+
+@functools.lru_cache(maxsize=64)
+def _muon(rate: Schedule, clip_norm: float | None, **numbers: float) -> Optimizer:
+    def transformation(axes: Axes) -> optax.GradientTransformation:
+        matrix = contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)  # any other axis is that of layers
+        matrices = jax.tree.map(lambda is_kernel: matrix if is_kernel else None, decayed(axes))
+        update = contrib.muon(rate, **numbers, consistent_rms=ADAMW_RMS, muon_weight_dimension_numbers=matrices)
+        return optax.chain(*_clipping(clip_norm), update)
+
+    return Optimizer(rate, transformation, {"name": "muon", **numbers, "clip_norm": clip_norm})
 
 
 def decayed(axes: Axes) -> Tree:

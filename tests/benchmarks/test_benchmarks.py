@@ -31,6 +31,7 @@ from t5music.data.compilation.shards import FEATURES
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, find, write_mixture
 from t5music.data.vocabulary import default
+from t5music.model import config as model_config
 from t5music.model import parameters
 from t5music.model.config import T5Config
 from t5music.music import midi
@@ -134,16 +135,22 @@ def test_the_peer_is_given_every_weight_and_the_batch(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_gpu_s_code_path_runs_without_a_gpu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(SystemExit, match="no GPU"):
-        gpu.main([])
-    monkeypatch.setattr(gpu, "named", lambda *_, **changes: T5Config(**{**SMALLEST, **changes}))
+def test_accelerators_code_path_runs_without_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    for platform in ("gpu", "tpu"):
+        with pytest.raises(SystemExit, match=f"no {platform.upper()} here: install jax"):
+            gpu.main([], platform=platform)
+    for module in (gpu, model_config):
+        monkeypatch.setattr(module, "named", lambda *_, **changes: T5Config(**{**SMALLEST, **changes}))
     small = ["--rows", "128", "--lengths", "8", "4", "--batch", "2", "--steps", "2", "--matrix", "64"]
-    gpu.main([*small, "--any_device"])
+    gpu.main([*small, "--size", "base", "--writing_batch", "2", "--prompt", "4", "--new", "3", "--any_device"])
     lines = capsys.readouterr().out.splitlines()
     assert "TFLOP/s in a product of 64 squared" in lines[0]
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| batch", lines[3], "| 2"]
-    assert float(lines[4].split(" | ")[2].replace(",", "")) > 0
+    layers = SMALLEST["num_encoder_layers"] + 2 * SMALLEST["num_decoder_layers"]
+    assert lines[2] == f"Training base; fused attention: 0 of {layers}"
+    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| batch", lines[5], "| 2"]
+    assert float(lines[6].split(" | ")[2].replace(",", "")) > 0
+    assert [line.split(" | ")[0] for line in lines[8:]] == ["| writing", lines[9], "| base"]
+    assert float(lines[10].strip("| ").split(" | ")[1].replace(",", "")) > 0
 
 
 def test_gpu_s_flops_are_those_of_every_product():

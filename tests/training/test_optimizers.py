@@ -1,4 +1,4 @@
-"""Adafactor against T5X's formula in double precision, stacked against unstacked, and AdamW's mask."""
+"""Adafactor against T5X's formula in double precision, stacked against unstacked, AdamW's mask, and Muon's updates."""
 
 import jax
 import jax.numpy as jnp
@@ -100,25 +100,34 @@ def test_adafactor_is_optax_adafactor_on_unstacked_parameters():
     assert relative_error(ours, theirs) < 2e-6
 
 
-def test_stacked_layers_train_as_the_same_layers_side_by_side():
-    layers = 3
-    side = [random_tree(seed, SHAPES["layer"], scale=4.0**seed) for seed in range(layers)]
+LAYERS = 3
+
+
+def stack(trees):
+    return {"stack": jax.tree.map(lambda *arrays: np.stack(arrays), *trees)}
+
+
+def stacked_and_side_by_side(optimizer):
+    """Parameters that started equal, after two steps: of layers in one stack, and of the same layers by themselves."""
+    side = [random_tree(seed, SHAPES["layer"], scale=4.0**seed) for seed in range(LAYERS)]
     side_gradients = [
-        [random_tree(10 * n + seed, SHAPES["layer"], 9.0**seed) for seed in range(layers)] for n in (1, 2)
+        [random_tree(10 * n + seed, SHAPES["layer"], 9.0**seed) for seed in range(LAYERS)] for n in (1, 2)
     ]
+    axes = {"stack": {name: ("layers", *names) for name, names in AXES["layer"].items()}}
+    stacked = run(optimizer, axes, stack(side), [stack(gradients) for gradients in side_gradients])
+    return stacked, stack(run(optimizer, [AXES["layer"]] * LAYERS, side, side_gradients))
 
-    def stack(trees):
-        return {"stack": jax.tree.map(lambda *arrays: np.stack(arrays), *trees)}
 
-    stacked_axes = {"stack": {name: ("layers", *names) for name, names in AXES["layer"].items()}}
-    optimizer = optimizers.adafactor(schedules.constant(0.1))
-    stacked = run(optimizer, stacked_axes, stack(side), [stack(gradients) for gradients in side_gradients])
-    expected = run(optimizer, [AXES["layer"]] * layers, side, side_gradients)
-    assert relative_error(stacked, stack(expected)) < 1e-6
-    # Over the whole stack at once, as plain optax does it, the numbers are others.
+@pytest.mark.parametrize("make", [optimizers.adafactor, optimizers.muon])
+def test_stacked_layers_train_as_the_same_layers_side_by_side(make):
+    stacked, expected = stacked_and_side_by_side(make(schedules.constant(0.1), clip_norm=None))
+    assert relative_error(stacked, expected) < (1e-6 if make is optimizers.adafactor else 2e-5)
+
+
+def test_plain_adafactor_takes_a_stack_for_one_parameter():
     plain = optimizers.Optimizer(schedules.constant(0.1), lambda axes: optax.adafactor(0.1), {})
-    whole = run(plain, stacked_axes, stack(side), [stack(gradients) for gradients in side_gradients])
-    assert relative_error(whole, stack(expected)) > 0.01
+    stacked, expected = stacked_and_side_by_side(plain)
+    assert relative_error(stacked, expected) > 0.01
 
 
 @pytest.mark.parametrize(
@@ -159,7 +168,7 @@ def test_adamw_decays_kernels_only():
     np.testing.assert_array_equal(after["table"], params["table"])
 
 
-@pytest.mark.parametrize("make", [optimizers.adafactor, optimizers.adamw])
+@pytest.mark.parametrize("make", [optimizers.adafactor, optimizers.adamw, optimizers.muon])
 def test_clipping_bounds_the_global_norm_before_anything_else(make):
     params = random_tree(0)
     small, large = random_tree(1, scale=1e-3), random_tree(2, scale=1e3)
@@ -171,3 +180,34 @@ def test_clipping_bounds_the_global_norm_before_anything_else(make):
     scaled = small if small_norm < 1 else jax.tree.map(lambda x: x / small_norm, small)
     expected = run(make(rate, clip_norm=None), AXES, params, [scaled, clipped])
     assert relative_error(ours, expected) < 1e-5
+
+
+def test_muon_turns_kernels_by_orthogonal_updates_of_adamw_s_size():
+    params, gradient = random_tree(0), random_tree(1)
+    after = run(optimizers.muon(schedules.constant(0.1), weight_decay=0.0), AXES, params, [gradient])
+    for before, now in ((params["layer"]["wi"], after["layer"]["wi"]), (params["head"], after["head"])):
+        update = (before - now) / 0.1
+        wanted = optimizers.ADAMW_RMS * np.sqrt(max(update.shape))  # all singular values, of a perfect one
+        sizes = np.linalg.svd(update, compute_uv=False) / wanted
+        assert sizes.max() < 1.3
+        assert np.median(sizes) > 0.6  # the steps of Newton and Schulz bring what is not tiny to about 1
+
+
+def test_muon_trains_all_but_kernels_as_adamw_without_decay():
+    params, gradients = random_tree(0), [random_tree(seed) for seed in (1, 2)]
+    rate = schedules.constant(0.1)
+    ours = run(optimizers.muon(rate, clip_norm=None), AXES, params, gradients)
+    nadam = optimizers.Optimizer(rate, lambda axes: optax.adamw(0.1, weight_decay=0.0, nesterov=True), {})
+    expected = run(nadam, AXES, params, gradients)
+    for name in ("table", "bias"):
+        np.testing.assert_allclose(ours[name], expected[name], rtol=1e-6)
+    np.testing.assert_allclose(ours["layer"]["norm"], expected["layer"]["norm"], rtol=1e-6)
+    assert np.abs(ours["head"] - expected["head"]).max() > 0.01
+
+
+def test_muon_shrinks_kernels_by_rate_times_decay_and_nothing_else():
+    params = random_tree(0)
+    still = jax.tree.map(np.zeros_like, params)
+    after = run(optimizers.muon(schedules.constant(0.5), weight_decay=0.1), AXES, params, [still])
+    np.testing.assert_allclose(after["layer"]["wi"], params["layer"]["wi"] * 0.95, rtol=1e-6)
+    np.testing.assert_array_equal(after["table"], params["table"])
