@@ -47,6 +47,20 @@ def test_stopped_by_a_signal_and_resumed_is_never_stopped(tmp_path, uninterrupte
     assert_same_run(tmp_path, train(tmp_path, STEPS), uninterrupted)
 
 
+def test_told_to_stop_and_resumed_is_never_stopped(tmp_path, uninterrupted):
+    steps = []
+
+    def stops(step):
+        steps.append(step)
+        return step == 7
+
+    with pytest.raises(loop.Interrupted, match=f"step 7 of {STEPS}"):
+        train(tmp_path, STEPS, stops=stops)
+    assert Checkpoint.open(tmp_path).step == 7
+    assert_same_run(tmp_path, train(tmp_path, STEPS, stops=lambda step: steps.append(step)), uninterrupted)
+    assert steps == list(range(1, STEPS)), "after every step but the last, when there is nothing left to stop"
+
+
 def test_killed_at_a_random_step_and_resumed_is_never_killed(tmp_path, uninterrupted):
     kill_at = np.random.default_rng().integers(1, STEPS)
     command = [sys.executable, tiny_runs.__file__, tmp_path, str(STEPS), str(kill_at)]
