@@ -79,7 +79,7 @@ def probabilities(trained: TrainedModel, task: Classify, pieces: Sequence[NDArra
         pieces: at least one; the prompts of each, int32 [segments, length].
     """
     piece = np.repeat(np.arange(len(pieces)), [len(rows) for rows in pieces])  # [segments]
-    widths = np.array([pieces[place].shape[1] for place in piece])
+    widths = np.repeat([rows.shape[1] for rows in pieces], [len(rows) for rows in pieces])  # [segments]
     likelihoods = np.empty((len(piece), len(task.values)))
     for width in np.unique(widths).tolist():
         rows = np.concatenate([rows for rows in pieces if rows.shape[1] == width])
