@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music import files
-from t5music.analysis.descriptors import describe
 from t5music.data.examples import Continue, Improvise, Pieces
 from t5music.data.objectives.language_model import LanguageModel
 from t5music.data.store.token_store import TokenStore
@@ -30,6 +29,7 @@ from t5music.errors import ConfigError, DataError
 from t5music.inference import trained_model
 from t5music.model import decoding
 from t5music.music import encodings, midi, roll_svg
+from t5music.music.texture import describe
 from t5music.runs.stores import open_stores
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection

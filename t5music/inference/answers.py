@@ -13,6 +13,7 @@ from t5music.data.examples import Answer, Composes, Continue, Infill
 from t5music.errors import ConfigError
 from t5music.inference import bounds, requests
 from t5music.inference.decoding_settings import decoding_settings
+from t5music.inference.likelihoods import Exchange
 from t5music.inference.promises import NOTHING, Promises
 from t5music.inference.trained_model import TrainedModel
 from t5music.model import decoding
@@ -21,7 +22,12 @@ from t5music.music.encodings.base import Events
 from t5music.music.score import Score
 
 
-def answer(
+def answer(trained: TrainedModel, task: Composes, score: Score, name: str, **settings: Any) -> Answer:
+    """Returns the music of a score and of the model's answer to it; arguments and errors as of `answer_in_words`."""
+    return answer_in_words(trained, task, score, name, **settings)[0]
+
+
+def answer_in_words(
     trained: TrainedModel,
     task: Composes,
     score: Score,
@@ -32,8 +38,8 @@ def answer(
     promises: Promises = NOTHING,
     locked: NDArray[np.bool_] | None = None,
     **sampling: Any,
-) -> Answer:
-    """Returns the music of a score and of the model's answer to it.
+) -> tuple[Answer, list[Exchange]]:
+    """Returns the music of a score and of the model's answer to it, and what the model was asked and wrote for that.
 
     Where a length is promised that one answer has no room for, others go on from it, each with as much of the music
     before it as the model reads.
@@ -56,15 +62,17 @@ def answer(
     """
     key = jax.random.key(seed)
     promised, rows = bounds.of_answers(promises, task, score, programs, locked=locked)
-    answers = _write(trained, task, score, name, key, programs, promised, rows, **sampling)
+    answers, exchange = _write(trained, task, score, name, key, programs, promised, rows, **sampling)
+    exchanges = [exchange]
     if promises.length is not None:
-        answers = _going_on(trained, task, score, name, key, programs, promises, rows, answers, sampling)
+        answers, more = _going_on(trained, task, score, name, key, programs, promises, rows, answers, sampling)
+        exchanges += more
         if not isinstance(task, Continue):
             answers = [np.concatenate(answers)]
     music = task.music(score, answers)
     if locked is not None and isinstance(task, Infill):
         music = music._replace(prompt=task.without_gap(score, locked))
-    return music
+    return music, exchanges
 
 
 def _going_on(
@@ -78,21 +86,22 @@ def _going_on(
     rows: list[Any],
     answers: list[Events],
     sampling: dict[str, Any],
-) -> list[Events]:
-    """The first answer and those that go on from it, until the promised length is there."""
+) -> tuple[list[Events], list[Exchange]]:
+    """The first answer and those that go on from it, until the promised length is there; and how those came about."""
     first_task, last = task, answers[0]
-    answers = []
+    answers, exchanges = [], []
     while not bounds.is_over(rows[0], promises, last):
         answers.append(_to_last_note(task.encoding, last))
         if not len(answers[-1]):
-            return answers[:-1]  # silence: there is nothing to go on from
+            return answers[:-1], exchanges  # silence: there is nothing to go on from
         written = answers if isinstance(first_task, Continue) else [np.concatenate(answers)]
         current = first_task.music(score, written).score
         task, _ = requests.fitted(trained, _continuing(trained, first_task), current, name)
         promised, rows = bounds.of_answers(promises, task, current, programs, answers=answers)
         here = jax.random.fold_in(key, len(answers))
-        (last,) = _write(trained, task, current, name, here, programs, promised, rows, **sampling)
-    return [*answers, last]
+        (last,), exchange = _write(trained, task, current, name, here, programs, promised, rows, **sampling)
+        exchanges.append(exchange)
+    return [*answers, last], exchanges
 
 
 def _continuing(trained: TrainedModel, task: Composes) -> Composes:
@@ -128,12 +137,13 @@ def _write(
     promised: encodings.Promised | None,
     rows: list[Any],
     **sampling: Any,
-) -> list[Events]:
-    """What the model writes to each of a task's prompts, as event ids."""
+) -> tuple[list[Events], Exchange]:
+    """What the model writes to each of a task's prompts, as event ids; and the same as the model has it."""
     tokens, settings = decoding_settings(
         trained, task, score, name, key=key, programs=programs, promised=promised, bounds=rows, **sampling
     )
-    return events_of(task, settings["grammar"][0], np.asarray(decoding.generate(trained.model, tokens, **settings)))
+    written = np.asarray(decoding.generate(trained.model, tokens, **settings))
+    return events_of(task, settings["grammar"][0], written), Exchange(tokens, written, settings["prefix"])
 
 
 def events_of(task: Composes, form: answer_formats.Music, written: NDArray[np.int32]) -> list[Events]:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data.vocabulary import EOS_ID
-from t5music.inference import bounds
+from t5music.errors import ConfigError
+from t5music.inference import bounds, sampling_settings
 from t5music.inference.answers import events_of
 from t5music.inference.decoding_settings import decoding_settings
+from t5music.inference.likelihoods import Exchange
 from t5music.inference.question import Question
 from t5music.inference.result import Result
 from t5music.model import streaming
@@ -58,12 +60,16 @@ class Bars:
             question: what is asked.
             seed: of what is drawn.
             is_stopped: asked again and again; where it says True, writing ends where it is, without the bars left.
-            sampling: as of `decoding_settings`.
+            sampling: as of `sampling_settings.SETTINGS`, without beams.
 
         Raises:
-            ConfigError: a setting that cannot be.
+            ConfigError: a setting that cannot be, or beams, which know no bar before all are written.
             MidiError: music that gives nothing to ask.
         """
+        if sampling_settings.checked(sampling).beams > 1:
+            raise ConfigError(
+                "--beams: a search knows no bar before all are written: write it whole, without streaming"
+            )
         self._sampling = sampling
         self._question, self._seed, self._is_stopped = question, seed, is_stopped
         self.words, self.words_at_most = 0, question.trained.lengths["targets"]
@@ -114,7 +120,8 @@ class Bars:
             whole = finished or written.step == self.words_at_most
             answers = events_of(question.task, settings["grammar"][0], written.tokens if whole else rows)
             self.words = written.step
-            self.result = question.result(question.task.music(question.score, answers), self._seed)
+            exchange = Exchange(tokens, written.tokens, settings["prefix"])
+            self.result = question.result(question.task.music(question.score, answers), [exchange], self._seed)
             bars = _new_bars(self.result)
             settled = len(bars) if whole else _settled(self.result, bars)
             for bar in bars[:settled]:

@@ -83,7 +83,8 @@ def of_answers(
             )
             for first, window in windows
         ]
-    return PromisedRemi(promises.polyphony is not None, any(row.locks for row in rows)), rows
+    owes = any(row.least or row.slots for row in rows)
+    return PromisedRemi(promises.polyphony is not None, any(row.locks for row in rows), owes), rows
 
 
 def is_over(bounds: Any, promises: Promises, answer: Events) -> bool:

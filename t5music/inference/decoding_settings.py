@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from t5music.data import answer_formats
 from t5music.data.examples import Composes
 from t5music.errors import ConfigError
+from t5music.inference import sampling_settings
+from t5music.inference.sampling_settings import Sampling
 from t5music.inference.trained_model import TrainedModel, encode_prompts
+from t5music.model.pattern_penalty import REMEMBERED, PatternPenalty
 from t5music.music import encodings
 from t5music.music.score import Score
-
-SAMPLING = ("words", "temperature", "top_k", "top_p")  # what a person may set of `decoding_settings`
-TEMPERATURE, TOP_P = 0.9, 0.95
 
 
 def decoding_settings(
@@ -26,14 +27,11 @@ def decoding_settings(
     score: Score,
     name: str,
     *,
-    words: int | None = None,
-    temperature: float = TEMPERATURE,
-    top_k: int = 0,
-    top_p: float = TOP_P,
     key: jax.Array,
     programs: tuple[int, ...] | None = None,
     promised: encodings.Promised | None = None,
     bounds: Sequence[Any] = (),
+    **sampling: Any,
 ) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Returns a question's prompts, int32 [windows, source], and what `decoding.generate` takes beside them.
 
@@ -42,25 +40,22 @@ def decoding_settings(
         task: one of its tasks.
         score: the music.
         name: the music's name in errors.
-        words: length of the answer (of each window's), at most that of training; that of training if None.
-        temperature: see `decoding.generate`, as for top_k and top_p.
-        top_k: likewise.
-        top_p: likewise.
         key: of what is drawn.
         programs: that the answer's notes may have, DRUMS for percussion; None for all. It binds encodings that say
             programs.
         promised: the grammar of what else the answer is bound to; None where it is bound to nothing else.
         bounds: what it is bound to, for each window.
+        sampling: how words are chosen, by the names of `sampling_settings.SETTINGS`. `words` is the length of the
+            answer, of each window's, at most that of training.
 
     Raises:
-        ConfigError: a setting that cannot be.
+        ConfigError: a setting that cannot be, or guidance of a task without a style.
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
-    if words is not None and words < 1:
-        raise ConfigError(f"words must be at least 1, not {words}")
+    chosen = sampling_settings.checked(sampling)
     tokens = encode_prompts(trained, task.prompts(score), name)  # [windows, source]
     longest = trained.lengths["targets"]
-    length = longest if words is None else min(words, longest)
+    length = longest if chosen.words is None else min(int(chosen.words), longest)
     # Where the targets of training end where an example was cut, and not the music, answers fill the room they have.
     form = answer_formats.Music(
         trained.vocabulary,
@@ -73,13 +68,45 @@ def decoding_settings(
     )
     return tokens, {
         "max_length": length,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
+        "temperature": chosen.temperature,
+        "top_k": int(chosen.top_k),
+        "top_p": chosen.top_p,
+        "min_p": chosen.min_p,
         "key": key,
+        "beams": int(chosen.beams),
+        "length_penalty": chosen.length_penalty,
+        "guidance": _guidance(trained, task, score, name, chosen),
+        "patterns": _patterns(trained, task, score, chosen),
         "grammar": (form, form.start(tokens, length, prompts=task.before(score), bounds=bounds)),
         "prefix": _prefix(trained, task, score, length),
     }
+
+
+def _guidance(
+    trained: TrainedModel, task: Composes, score: Score, name: str, chosen: Sampling
+) -> tuple[NDArray[np.int32], float] | None:
+    """The prompts without their style, int32 [windows, source], and the scale; None where nothing guides."""
+    if chosen.guidance == 1:
+        return None
+    if not getattr(task, "style", ""):
+        raise ConfigError(f"--guidance does not go with {task.kind}: its prompt names no style that could be followed")
+    neutral: Composes = dataclasses.replace(task, style="")  # type: ignore[type-var]
+    return encode_prompts(trained, neutral.prompts(score), name), chosen.guidance
+
+
+def _patterns(trained: TrainedModel, task: Composes, score: Score, chosen: Sampling) -> PatternPenalty | None:
+    """What is penalised: patterns of the music before and of the answer; None where nothing is."""
+    if chosen.repetition_penalty == 0:
+        return None
+    ids = trained.vocabulary.event_ids(task.encoding)
+    before = task.before(score)
+    return PatternPenalty(
+        chosen.repetition_penalty,
+        int(chosen.repeats),
+        int(chosen.pattern),
+        trained.vocabulary.is_note,
+        None if before is None else [ids[events[-REMEMBERED:]] for events in before],
+    )
 
 
 def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:

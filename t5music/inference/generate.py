@@ -60,12 +60,13 @@ def generate(
         style: of the new music, one of those of the model's tasks; the style that the file has if None.
         promises: what the new notes are bound to.
         checkpoint: of the run: "latest", "best" or a step.
-        variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on.
+        variants: how many answers, drawn with the seeds `seed`, `seed` + 1 and so on; the best one is written first
+            (see `ranking`).
         force: whether files that exist may be replaced.
         sound: whether to write sound, too.
         sound_font: what to play it with; see `fonts.find_font`.
         seed: of the first answer.
-        sampling: see `decoding_settings`.
+        sampling: see `sampling_settings.SETTINGS`.
 
     Returns:
         The paths of the files of music, or of the page.
@@ -98,10 +99,10 @@ def generate(
     )
     if sound and font is None and (promises.instruments or not isinstance(encodings.get(question.task.encoding), TX1)):
         font = playing.open_font(None)
-    answers = (question.write(seed=seed + number, **sampling) for number in range(variants))
+    results = question.variants(variants, seed=seed, **sampling)
     if paths[0].music.suffix.lower() == output_files.PAGE:
-        return [_write_page(paths[0].music, list(answers), font)]
-    for result, written in zip(answers, paths, strict=True):
+        return [_write_page(paths[0].music, results, font)]
+    for result, written in zip(results, paths, strict=True):
         _write(result, written, font, force=force)
     return [written.music for written in paths]
 
@@ -128,11 +129,13 @@ def _write(result: Result, written: output_files.Outputs, font: SoundFont | None
 
 
 def _print_about(result: Result, path: Path) -> None:
-    """A line on an answer, and its remarks."""
+    """A line on an answer, its rank among variants, and its remarks."""
     print(
         f"{path}: {len(result.notes)} new notes beside {result.notes_kept} of the prompt, seed {result.seed} "
         f"({result.repairs} words mended)"
     )
+    if result.rank is not None:
+        print(f"  {result.rank}")
     for remark in result.remarks:
         print(f"  {remark}")
 

@@ -19,12 +19,12 @@ from t5music.data.examples import Classify, Composes, LabelNotes
 from t5music.devices import platforms
 from t5music.inference import embed, labels, pretrained, question, trained_model
 from t5music.inference.bars import Bars
-from t5music.inference.decoding_settings import SAMPLING
 from t5music.inference.given_music import Source, given_music
 from t5music.inference.promises import Promises
 from t5music.inference.promises import parts as promises_parts
 from t5music.inference.question import Question
 from t5music.inference.result import Result
+from t5music.inference.sampling_settings import NAMES as SAMPLING
 from t5music.inference.trained_model import TrainedModel
 from t5music.training.checkpoints import selection
 
@@ -87,7 +87,7 @@ class Model:
     # ---------------------------------------------------------------------------------------------- new music
 
     def continue_(self, music: Source, **settings: Any) -> Result:
-        """Goes on where the music ends; settings as of `ask` and of `decoding_settings`, and `seed`."""
+        """Goes on where the music ends; settings as of `ask` and of `sampling_settings.SETTINGS`, and `seed`."""
         return self.write(music, task="continue", **settings)
 
     def infill(
@@ -117,10 +117,12 @@ class Model:
         return self.ask(music, task=task, **settings).write(seed=seed, **sampling)
 
     def variants(self, music: Source | None, count: int, *, seed: int = 0, **settings: Any) -> list[Result]:
-        """So many answers as `write` gives them, by the seeds `seed`, `seed` + 1 and so on."""
+        """So many answers as `write` gives them, by the seeds `seed`, `seed` + 1 and so on; the best one first.
+
+        Each has its `rank`: its place, its bits per note and its closeness to the music (see `inference.ranking`).
+        """
         sampling = {name: settings.pop(name) for name in SAMPLING if name in settings}
-        request = self.ask(music, **settings)
-        return [request.write(seed=seed + number, **sampling) for number in range(count)]
+        return self.ask(music, **settings).variants(count, seed=seed, **sampling)
 
     def stream(self, music: Source | None = None, *, task: str | None = None, seed: int = 0, **settings: Any) -> Bars:
         """As `write`, bar by bar as they are written; at the end the iterator's `result` is what `write` gives."""

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from t5music.data.examples import Answer, Composes, Infill
 from t5music.errors import ConfigError
-from t5music.inference import gaps, placement, requests
-from t5music.inference.answers import answer
+from t5music.inference import gaps, placement, ranking, requests
+from t5music.inference.answers import answer_in_words
 from t5music.inference.given_music import GivenMusic
+from t5music.inference.likelihoods import Exchange
 from t5music.inference.promises import NOTHING, Part, Promises
 from t5music.inference.result import Result
+from t5music.inference.sampling_settings import require_one_variant
 from t5music.inference.trained_model import TrainedModel
 from t5music.music import encodings, midi
 from t5music.music.midi import insertion
@@ -52,13 +54,31 @@ class Question:
     remarks: tuple[str, ...]
 
     def write(self, *, seed: int = 0, **sampling: Any) -> Result:
-        """Answers, with what is drawn by a seed; `sampling` as of `decoding_settings`."""
+        """Answers, with what is drawn by a seed; `sampling` as of `sampling_settings.SETTINGS`."""
         if isinstance(self.task, Infill) and (self.infill or self.promises.lock):
             return self._described(self._filled(self.task, seed, sampling), seed)
         bound: dict[str, Any] = {"programs": self.programs, "promises": self.promises}
-        return self.result(answer(self.trained, self.task, self.score, self.name, seed=seed, **bound, **sampling), seed)
+        music, exchanges = answer_in_words(
+            self.trained, self.task, self.score, self.name, seed=seed, **bound, **sampling
+        )
+        return self.result(music, exchanges, seed)
 
-    def result(self, music: Answer, seed: int) -> Result:
+    def variants(self, count: int, *, seed: int = 0, **sampling: Any) -> list[Result]:
+        """So many answers as `write` gives them, by the seeds `seed`, `seed` + 1 and so on; the best one first.
+
+        Raises:
+            ConfigError: several variants of a search, which has one answer.
+        """
+        require_one_variant(count, sampling)
+        return self.ranked([self.write(seed=seed + number, **sampling) for number in range(count)])
+
+    def ranked(self, results: Sequence[Result]) -> list[Result]:
+        """Variants in order, the best one first, each with its rank; a single one is not ranked. See `ranking`."""
+        if len(results) < 2:
+            return list(results)
+        return ranking.ranked(self.trained, results, accompanies=self.task.accompanies)
+
+    def result(self, music: Answer, exchanges: Sequence[Exchange], seed: int) -> Result:
         """What the person gets of an answer: their own file with the new notes in it, or new music."""
         if self.given is not None and self.task.extends:
             result = put_into_file(self.given.midi, self.given.name, self.given.score, music, self.task, self.programs)
@@ -70,7 +90,7 @@ class Question:
                 len(music.prompt.notes),
                 repairs=music.repairs,
             )
-        return self._described(result, seed)
+        return self._described(dataclasses.replace(result, exchanges=tuple(exchanges)), seed)
 
     def _described(self, result: Result, seed: int) -> Result:
         """A result with what is to be known of it."""
@@ -88,6 +108,7 @@ class Question:
         trained, promises, name = self.trained, self.promises, self.name
         data, score, tracks = self.given.midi, self.score, len(self.score.track_names)
         remarks: list[str] = []
+        exchanges: list[Exchange] = []
         repairs = 0
         for gap in gaps.of_parts(self.infill, score) if self.infill else [gaps.Gap(0, 0)]:
             stays = gaps.locked(gap, promises.lock, score)
@@ -99,13 +120,16 @@ class Question:
                 stays = gaps.locked(gap, promises.lock, score)
                 here, _ = requests.fitted(trained, piece, score, name)
                 bound: dict[str, Any] = {"programs": programs, "promises": promises, "locked": stays}
-                music = answer(trained, here, score, name, seed=seed, **bound, **sampling)
+                music, more = answer_in_words(trained, here, score, name, seed=seed, **bound, **sampling)
+                exchanges += more
                 result = put_into_file(data, name, score, music, here, programs, stays)
                 remarks += result.remarks
                 repairs += music.repairs
                 data, score = result.data, midi.read(result.data)
         is_new = score.notes["track"] >= tracks
-        return Result(data, score, is_new, int((~is_new).sum()), tuple(remarks), repairs=repairs)
+        return Result(
+            data, score, is_new, int((~is_new).sum()), tuple(remarks), repairs=repairs, exchanges=tuple(exchanges)
+        )
 
 
 def ask(

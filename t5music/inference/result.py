@@ -7,11 +7,12 @@ music.play()                    # in a notebook: a player and a piano roll
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,32 @@ from t5music.sound import sound_files
 from t5music.storage import path_of
 
 if TYPE_CHECKING:
+    from t5music.inference.likelihoods import Exchange
     from t5music.sound.soundfont import SoundFont
 
 PAGE, PICTURE = ".html", ".png"
 SUFFIXES = (*music_files.OUTPUT_SUFFIXES, *sound_files.SUFFIXES, PAGE, *engraving.SUFFIXES, PICTURE)
+
+
+class Rank(NamedTuple):
+    """Where a result stands among the variants of one prompt; see `ranking`.
+
+    Attributes:
+        place: 1 is the best.
+        count: of the variants.
+        bits_per_note: of the new notes under the model; infinite without any.
+        closeness: to the person's music, 0 to 1; None where there is none, or no new note.
+    """
+
+    place: int
+    count: int
+    bits_per_note: float
+    closeness: float | None
+
+    def __str__(self) -> str:
+        bits = "no new notes" if math.isinf(self.bits_per_note) else f"{self.bits_per_note:.2f} bits per note"
+        close = "" if self.closeness is None else f", {self.closeness:.0%} like the prompt"
+        return f"number {self.place} of {self.count}: {bits}{close}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +73,8 @@ class Result:
         repairs: words of the answer that were dropped or mended.
         classes: of the notes of labelled music; None for new music.
         source: the path of the person's file, which is never replaced; None where there is none.
+        exchanges: what the model was asked, and what it wrote, in its own words.
+        rank: where it stands among the variants of one prompt; None for an answer that is the only one.
     """
 
     data: bytes
@@ -63,6 +88,8 @@ class Result:
     repairs: int = 0
     classes: Classes | None = None
     source: str | None = None
+    exchanges: tuple[Exchange, ...] = ()
+    rank: Rank | None = None
 
     @property
     def notes(self) -> NDArray:

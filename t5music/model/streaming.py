@@ -15,10 +15,14 @@ import numpy as np
 from flax import nnx
 from numpy.typing import ArrayLike, NDArray
 
+from t5music.errors import ConfigError
 from t5music.model import decoding
-from t5music.model.decoding import DecodingState, Grammar, Inputs
+from t5music.model.decoding import DecodingState
+from t5music.model.decoding_call import call_of
+from t5music.model.decoding_rules import Grammar, Inputs
 from t5music.model.decoding_steps import Prepared, longer_caches, prepare, stages, with_kernels
 from t5music.model.network import T5
+from t5music.model.sampling import Mode
 
 
 class Written(NamedTuple):
@@ -45,9 +49,12 @@ def stream(
         settings: as of `decoding.generate`.
 
     Raises:
-        ConfigError: a setting that cannot be, at the first token.
+        ConfigError: a setting that cannot be, or a beam search, which knows no token before the last; at the first
+            token.
     """
-    call = decoding.call_of(model, encoder_input_tokens, **settings)
+    call = call_of(model, encoder_input_tokens, **settings)
+    if call.beams > 1:
+        raise ConfigError("a beam search knows no token before all are written: set beams to 1 to stream")
     graphdef, params = nnx.split(model)
     batch, max_length = call.inputs.forced.shape
     prepared, state = _begin(graphdef, params, call.inputs)
@@ -79,7 +86,7 @@ def _advance(
     state: DecodingState,
     until: jax.Array,
     *,
-    mode: str,
+    mode: Mode,
     rules: Grammar | None,
 ) -> DecodingState:
     model: T5 = nnx.merge(graphdef, params)

@@ -37,7 +37,7 @@ class Job:
         name: that nobody can guess.
         state: one of the words above.
         version: counts the changes.
-        results: the music so far, one for each variant that is begun.
+        results: the music so far, one for each variant that is begun; when all are written, the best one first.
         labels: label -> probability, of a classification.
         bars: the number of the last bar that was given out, of the variant that is being written.
         words: how many words of that variant are written, and how many there may be.

@@ -11,9 +11,9 @@ from typing import Any
 
 from t5music.data.examples import Classify, Composes, LabelNotes
 from t5music.errors import ConfigError, nearest
-from t5music.inference.decoding_settings import TEMPERATURE, TOP_P
 from t5music.inference.model import COMPOSING, Model
 from t5music.inference.promises import MEANINGFUL, PROMISES
+from t5music.inference.sampling_settings import SETTINGS
 from t5music.server.limits import Limits
 
 WRITES = {
@@ -113,18 +113,21 @@ def _writing(model: Model, kind: str, limits: Limits) -> dict[str, dict[str, Any
                 **choice,
             }
     longest = model.trained.lengths["targets"]
-    return properties | {
-        "variants": _number("integer", 1, limits.variants, 1, "how many answers, side by side"),
+    properties |= {
+        "variants": _number("integer", 1, limits.variants, 1, "how many answers, side by side, the best one first"),
         "seed": _number("integer", 0, MAX_SEED, 0, "the same seed gives the same music"),
-        "temperature": _number("number", 0, 5, TEMPERATURE, "randomness; 0 always takes the likeliest word"),
-        "top_p": _number("number", 0.01, 1, TOP_P, "sample among the likeliest words of this probability together"),
-        "top_k": _number("integer", 0, 1000, 0, "sample among so many of the likeliest words; 0 is all of them"),
-        "words": _number("integer", 1, longest, longest, "words to write at most"),
     }
+    for setting in SETTINGS:
+        if setting.name != "guidance" or styles:  # it is the style that guides
+            most = next((value for value in (setting.most, setting.shown) if value is not None), longest)
+            default = longest if setting.default is None else setting.default
+            properties[setting.name] = _number(setting.kind, setting.least, most, default, setting.help)
+    return properties
 
 
 def _number(kind: str, least: float, most: float, default: float, description: str) -> dict[str, Any]:
-    return {"type": kind, "minimum": least, "maximum": most, "default": default, "description": description}
+    limits = {"minimum": least, "maximum": most, "default": default}
+    return {"type": kind, "drawing": True, **limits, "description": description}
 
 
 def checked(request: Any, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -11,12 +12,13 @@ from typing import Any
 
 from t5music.errors import ConfigError, MidiError
 from t5music.inference.bars import Bars
-from t5music.inference.decoding_settings import SAMPLING
 from t5music.inference.given_music import GivenMusic, given_music
 from t5music.inference.model import Model
 from t5music.inference.player import page
 from t5music.inference.promises import PROMISES
 from t5music.inference.result import SUFFIXES, Result
+from t5music.inference.sampling_settings import NAMES as SAMPLING
+from t5music.inference.sampling_settings import require_one_variant
 from t5music.music import engraving, roll_svg
 from t5music.server.jobs import Job
 from t5music.server.limits import Limits
@@ -126,20 +128,34 @@ class Worker:
             **{promise.name: fields[promise.name] for promise in PROMISES if promise.name in fields},
         )
         sampling = {name: fields[name] for name in SAMPLING if name in fields}
-        for number in range(fields.get("variants", 1)):
-            bars = Bars(question, seed=fields.get("seed", 0) + number, is_stopped=is_stopped, **sampling)
-            job.bars = 0
-            while True:
-                bar = next(bars, None)
-                if is_stopped():
-                    return
-                if bars.result is not None:
-                    job.results[number:] = [bars.result]
-                job.words = bars.words, bars.words_at_most
-                job.bars = bar.number if bar is not None else job.bars
-                changed()
-                if bar is None:
-                    break
+        variants, seed = fields.get("variants", 1), fields.get("seed", 0)
+        require_one_variant(variants, sampling)
+        if sampling.get("beams", 1) > 1:  # which know no bar before all are written
+            job.results = [question.write(seed=seed, **sampling)]
+            return
+        for number in range(variants):
+            bars = Bars(question, seed=seed + number, is_stopped=is_stopped, **sampling)
+            if not self._written(job, number, bars, changed, is_stopped):
+                return
+        job.results = question.ranked(job.results)
+        changed()
+
+    def _written(
+        self, job: Job, number: int, bars: Bars, changed: Callable[[], None], is_stopped: Callable[[], bool]
+    ) -> bool:
+        """Writes one variant, bar by bar. Returns whether it is whole."""
+        job.bars = 0
+        while True:
+            bar = next(bars, None)
+            if is_stopped():
+                return False
+            if bars.result is not None:
+                job.results[number:] = [bars.result]
+            job.words = bars.words, bars.words_at_most
+            job.bars = bar.number if bar is not None else job.bars
+            changed()
+            if bar is None:
+                return True
 
     def file(self, job: Job, number: int, suffix: str) -> bytes:
         """The bytes of a file of a result; for `.html`, of a page with all of them.
@@ -162,8 +178,9 @@ class Worker:
     def _once(self, job: Job, name: str, make: Callable[[], bytes]) -> bytes:
         """A file, kept for the next time where the job is over and the file is small."""
         with _RENDERING:
+            is_last = job.is_over  # before that, results still change, and their order
             content = job.files.get(name) or make()
-            if job.is_over and len(content) <= KEPT_BYTES:
+            if is_last and len(content) <= KEPT_BYTES:
                 job.files[name] = content
             return content
 
@@ -183,6 +200,24 @@ def about_result(result: Result) -> dict[str, Any]:
         "notes": len(result.score.notes),
         "new": 0 if result.is_new is None else int(result.is_new.sum()),
         "seconds": round(result.seconds, 3),
+        "seed": result.seed,
+        "rank": _about_rank(result),
         "begin": round(float(begin), 3),
         "stem": f"{result.stem}_{result.kind}",
+    }
+
+
+def _about_rank(result: Result) -> dict[str, Any] | None:
+    """A result's place among its variants, with the figures that it goes by; None for an answer that is the only one.
+
+    What cannot be measured is None.
+    """
+    if result.rank is None:
+        return None
+    bits, closeness = result.rank.bits_per_note, result.rank.closeness
+    return {
+        "place": result.rank.place,
+        "count": result.rank.count,
+        "bits_per_note": round(bits, 3) if math.isfinite(bits) else None,
+        "closeness": None if closeness is None else round(closeness, 3),
     }

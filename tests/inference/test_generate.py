@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import mido
@@ -158,9 +159,12 @@ def test_variants_have_names_and_seeds_of_their_own(run, song, capsys):
     command = ["generate", str(song), "--model_dir", run, "--task", "continue"]
     assert main([*command, "--variants", "2", "--seed", "5"]) == 0
     out = capsys.readouterr().out
-    assert "seed 5" in out
-    assert "seed 6" in out
-    assert main([*command, "--seed", "6", "--output", "again.mid"]) == 0
+    seeds = re.findall(
+        r"song_continue_(\d)\.mid: .* seed (\d) .*\n  number (\d) of 2: \d+\.\d\d bits per note, \d+%", out
+    )
+    assert [(number, place) for number, _, place in seeds] == [("1", "1"), ("2", "2")]
+    assert {seed for _, seed, _ in seeds} == {"5", "6"}
+    assert main([*command, "--seed", seeds[1][1], "--output", "again.mid"]) == 0
     assert Path("again.mid").read_bytes() == Path("song_continue_2.mid").read_bytes()
     assert Path("song_continue_1.mid").read_bytes() != Path("song_continue_2.mid").read_bytes()
     assert Path("song_continue_1_roll.svg").exists()
@@ -186,6 +190,15 @@ def test_instruments_are_those_that_are_allowed(run, song):
         (["--temperature", "nan"], "--temperature must be a number at least 0"),
         (["--top_p", "2"], "--top_p must be a number above 0 and at most 1"),
         (["--top_k", "-1"], "--top_k must be a whole number of at least 0"),
+        (["--min_p", "1.5"], "--min_p must be a number at least 0 and at most 1"),
+        (["--beams", "17"], "--beams must be a whole number from 1 to 16"),
+        (["--guidance", "-1"], "--guidance must be a number at least 0 and at most 10"),
+        (["--repeats", "0"], "--repeats must be a whole number from 1 to 100"),
+        (["--repeats", "2"], "--repeats means nothing without --repetition_penalty"),
+        (["--length_penalty", "1"], "--length_penalty means nothing without --beams"),
+        (["--beams", "4", "--temperature", "0.5"], "--temperature does not go with --beams"),
+        (["--beams", "4", "--min_p", "0.1"], "--min_p does not go with --beams"),
+        (["--beams", "4", "--variants", "2"], "--variants 2 does not go with --beams"),
         (["--seed", str(2**63)], "--seed must be a whole number from 0 to"),
         (["--variants", "0"], "--variants must be a whole number from 1 to"),
         (["--region", "8", "4"], "--region must be BEGIN and END in seconds"),

@@ -14,6 +14,7 @@ from t5music.errors import ConfigError
 from t5music.model import decoding, decoding_steps, sampling
 from t5music.model.config import T5Config
 from t5music.model.network import T5
+from t5music.model.pattern_penalty import PatternPenalty
 from t5music.music import encodings
 
 LENGTH = 9
@@ -307,6 +308,7 @@ def test_cold_or_narrow_sampling_is_greedy(write):
     np.testing.assert_array_equal(write(temperature=1e-4, key=key), greedy)
     np.testing.assert_array_equal(write(temperature=3.0, top_k=1, key=key), greedy)
     np.testing.assert_array_equal(write(temperature=3.0, top_p=1e-6, key=key), greedy)
+    np.testing.assert_array_equal(write(temperature=3.0, min_p=1.0, key=key), greedy)
 
 
 def test_first_tokens_are_distributed_as_the_model_says(build, prompts, apply):
@@ -332,7 +334,7 @@ def likeliest_by_numpy(logits, top_k, top_p):
     return set(order[: int(np.argmax(reached)) + 1 if reached.any() else len(order)].tolist())
 
 
-_filter = jax.jit(sampling.filter_top_k_top_p)
+_filter, _floor = jax.jit(sampling.filter_top_k_top_p), jax.jit(sampling.filter_min_p)
 
 
 @settings(max_examples=200, deadline=None)
@@ -347,6 +349,26 @@ def test_top_k_and_top_p_keep_what_numpy_keeps(logits, top_k, top_p):
     ids = set(np.flatnonzero(np.isfinite(filtered)).tolist())
     # At the edge of p the sums of float32 and float64 may fall on either side: bracket by a hair.
     assert likeliest_by_numpy(logits, top_k, top_p - 1e-5) <= ids <= likeliest_by_numpy(logits, top_k, top_p + 1e-5)
+    np.testing.assert_array_equal(filtered[sorted(ids)], logits[sorted(ids)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    logits=hnp.arrays(np.int16, 24, elements=st.integers(-300, 300)),
+    forbidden=st.sets(st.integers(0, 23), max_size=20),
+    min_p=st.one_of(st.sampled_from([0.0, 1.0]), st.floats(1e-6, 0.999)),
+)
+def test_min_p_keeps_what_numpy_keeps(logits, forbidden, min_p):
+    logits = logits.astype(np.float32) / 40
+    logits[list(forbidden)] = -np.inf
+    filtered = np.asarray(_floor(logits[None], np.float32(min_p)))[0]
+    ids = set(np.flatnonzero(np.isfinite(filtered)).tolist())
+    probabilities = np.exp(logits.astype(np.float64) - logits.max())  # as shares of the greatest
+    legal = np.isfinite(logits)
+    # Where a probability is as good as the limit, rounding decides: bracket by a hair.
+    assert set(np.flatnonzero(legal & (probabilities >= min_p * (1 + 1e-5))).tolist()) <= ids
+    assert ids <= set(np.flatnonzero(legal & (probabilities >= min_p * (1 - 1e-5))).tolist())
+    assert int(logits.argmax()) in ids
     np.testing.assert_array_equal(filtered[sorted(ids)], logits[sorted(ids)])
 
 
@@ -368,6 +390,15 @@ def test_scores_are_sums_of_teacher_forced_likelihoods(build, prompts, shift, ap
         np.testing.assert_allclose(scores[row], (chosen * (candidates != 0)).sum(-1), atol=1e-3)
     stacked = decoding.score(build(scan_layers=True), prompts, candidates)
     np.testing.assert_allclose(stacked, scores, atol=1e-4)
+
+
+def test_token_scores_are_the_parts_of_a_score(build, batch):
+    prompts, targets = batch
+    parts = np.asarray(decoding.token_scores(build(), prompts, targets))
+    assert parts.shape == targets.shape
+    assert not parts[targets == 0].any()
+    whole = np.asarray(decoding.score(build(), prompts, targets))
+    np.testing.assert_allclose(parts.sum(axis=1), np.diagonal(whole), atol=1e-4)
 
 
 def test_settings_compile_nothing_anew(build, write):
@@ -396,6 +427,19 @@ OF_NOTES = (
         ({"top_k": 129}, "top_k .* 128 rows"),
         ({"top_p": 0.0}, "top_p"),
         ({"top_p": 1.1}, "top_p"),
+        ({"min_p": -0.1}, "min_p"),
+        ({"min_p": 1.1}, "min_p"),
+        ({"beams": 0}, "beams must lie between 1"),
+        ({"beams": 17}, "beams"),
+        ({"beams": 4, "length_penalty": -1.0}, "length_penalty"),
+        ({"beams": 4, "temperature": 0.9, "key": jax.random.key(0)}, "beams .* temperature"),
+        ({"guidance": (np.ones((3, 4)), 11.0)}, "guidance"),
+        ({"guidance": (np.ones((2, 4)), 2.0)}, "neutral prompt for each of 3 rows"),
+        ({"patterns": PatternPenalty(1.0, 0, 4, np.ones(9))}, "times must be from 1 to 100"),
+        ({"patterns": PatternPenalty(1.0, 2, 65, np.ones(9))}, "notes must be from 1 to 64"),
+        ({"patterns": PatternPenalty(np.nan, 2, 4, np.ones(9))}, "penalty must be from 0 to 100"),
+        ({"patterns": PatternPenalty(1.0, 2, 4, np.ones(129))}, "is_note .* 128 ids"),
+        ({"patterns": PatternPenalty(1.0, 2, 4, np.ones(9), [[2]])}, "before has 1 rows and there are 3"),
         ({"allowed": np.ones(129, bool)}, "allowed .* 128 ids"),
         ({"allowed": np.zeros(128, bool)}, "forbids every id"),
         ({"prefix": np.ones((2, 2))}, r"prefix of shape \(2, 2\) does not fit 3 rows"),

@@ -32,7 +32,7 @@ from t5music.data.examples import Continue
 from t5music.data.store.token_store import TokenStore
 from t5music.data.vocabulary import default
 from t5music.errors import T5MusicError
-from t5music.inference import trained_model, vector_files
+from t5music.inference import sampling_settings, trained_model, vector_files
 
 Case = tuple[str, Callable[[], object]]  # its name, and what is done with it
 
@@ -131,7 +131,11 @@ def arguments(root: Path) -> Iterator[Case]:
     lines = [
         *([*song, *run, flag, value] for flag in ("--words", "--variants") for value in ("0", "-3", "ten", "9" * 5000)),
         *([*song, *run, "--seed", value] for value in ("-1", str(2**63), "1e3", "")),
-        *([*song, *run, flag, value] for flag in ("--temperature", "--top_p") for value in ("-1", "nan", "inf", "x")),
+        *(
+            [*song, *run, f"--{setting.name}", value]
+            for setting in sampling_settings.SETTINGS
+            for value in ("-1", "nan", "inf", "x")
+        ),
         *([*song, "--model_dir", value] for value in ("", "az://b/run", "https://b/run", "gs://", "\udcff")),
         [*song, *run, "--region", "4", "1"],
         [*song, *run, "--region", "nan", "1"],

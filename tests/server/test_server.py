@@ -168,6 +168,31 @@ def test_variants_and_all_that_can_be_had_of_them(client: Client):
     assert client.raw("GET", f"/api/jobs/{state['job']}/0/file.exe")[0] == 404
 
 
+def test_variants_come_in_the_order_of_python_s(client: Client, model: Model):
+    state = client.answer("continue", variants=3, words=30, seed=2, **MUSIC)
+    variants = model.variants(SONG, 3, task="continue", words=30, seed=2)
+    assert [result["seed"] for result in state["results"]] == [variant.seed for variant in variants]
+    for number, (result, variant) in enumerate(zip(state["results"], variants, strict=True)):
+        assert variant.rank is not None
+        assert (result["rank"]["place"], result["rank"]["count"]) == (number + 1, 3)
+        assert result["rank"]["closeness"] == pytest.approx(variant.rank.closeness, abs=1e-3)
+        assert str(variant.rank) in result["facts"]
+        assert client.raw("GET", f"/api/jobs/{state['job']}/{number}/file.mid")[1] == variant.data
+
+
+def test_every_way_to_choose_words_is_python_s(client: Client, model: Model):
+    for sampling in (
+        {"beams": 3},
+        {"min_p": 0.3},
+        {"repetition_penalty": 20, "repeats": 1, "pattern": 1},
+        {"guidance": 2},
+    ):
+        state = client.answer("continue", words=20, **sampling, **MUSIC)
+        assert (state["state"], state["error"]) == ("done", "")
+        _, data, _ = client.raw("GET", f"/api/jobs/{state['job']}/0/file.mid")
+        assert data == model.continue_(SONG, words=20, **sampling).data
+
+
 def test_labels(client: Client, model: Model):
     assert client.answer("classify", **MUSIC)["labels"] == pytest.approx(model.classify(SONG))
     state = client.answer("label", **MUSIC)
@@ -202,6 +227,11 @@ def test_ones_own_music_is_shown(client: Client):
         ({**MUSIC, "seed": True}, "seed: must be an integer"),
         ({**MUSIC, "variants": 99}, "variants: must be from 1 to 4"),
         ({**MUSIC, "temperature": float("nan")}, "temperature: must be from 0 to 5"),
+        ({**MUSIC, "min_p": 2}, "min_p: must be from 0 to 1"),
+        ({**MUSIC, "beams": 2.5}, "beams: must be an integer"),
+        ({**MUSIC, "beams": 4, "temperature": 0.9}, "temperature does not go with beams"),
+        ({**MUSIC, "beams": 4, "variants": 2}, "variants 2 does not go with beams"),
+        ({**MUSIC, "repeats": 2}, "repeats means nothing without repetition_penalty"),
         ({**MUSIC, "style": "pop"}, "no field 'style'"),
         ({**MUSIC, "instruments": "trumpits"}, "did you mean 'trumpet'"),
         ({**MUSIC, "colour": "blue"}, "no field 'colour'"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from typing import Any
 
 from t5music.cli import inputs
 from t5music.cli.flags import (
@@ -17,7 +19,7 @@ from t5music.cli.flags import (
 )
 from t5music.cli.parser import place, real, whole
 from t5music.errors import ConfigError
-from t5music.inference import promises
+from t5music.inference import promises, sampling_settings
 
 HELP = "Continue, accompany, fill in or compose music. Writes MIDI or MusicXML, a piano roll, sound, a page."
 MAX_VARIANTS = 100
@@ -52,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=whole(1, MAX_VARIANTS),
         default=1,
         metavar="N",
-        help="write N answers, with as many seeds: FILE_TASK_1.mid ... (default: %(default)s)",
+        help="write N answers, with as many seeds, the best one first: FILE_TASK_1.mid ... (default: %(default)s)",
     )
     parser.add_argument(
         "--region",
@@ -73,34 +75,30 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="style of the new music, of those that the model knows: chorale, lied ... (default: that of the file)",
     )
-    parser.add_argument(
-        "--temperature",
-        type=real(0),
-        default=0.9,
-        help="randomness; 0 always takes the likeliest word (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--top_k",
-        type=whole(0),
-        default=0,
-        metavar="K",
-        help="sample among the K likeliest words; 0 is all of them (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--top_p",
-        type=real(above=0, most=1),
-        default=0.95,
-        metavar="P",
-        help="sample among the likeliest words that together have this probability (default: %(default)s)",
-    )
     add_seed(parser, "the same seed gives the same music")
-    parser.add_argument(
-        "--words",
-        type=whole(1),
-        metavar="N",
-        help="words to write (default: as many as the model was trained to write)",
-    )
+    _add_sampling(parser)
     _add_promises(parser)
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say how words are chosen, in a group of their own; what is not set stays None."""
+    group = parser.add_argument_group("words", "How the words of the new music are chosen.")
+    for setting in sampling_settings.SETTINGS:
+        default = "" if setting.default is None else f" (default: {setting.default:g})"
+        if setting.kind == sampling_settings.INTEGER:
+            read = whole(int(setting.least), None if setting.most is None else int(setting.most))
+        else:
+            most = math.inf if setting.most is None else setting.most
+            read = real(most=most, above=setting.above) if setting.above is not None else real(setting.least, most)
+        group.add_argument(
+            f"--{setting.name}", type=read, metavar=setting.metavar, help=(setting.help + default).replace("%", "%%")
+        )
+
+
+def _sampling(flags: argparse.Namespace) -> dict[str, Any]:
+    """The settings that are set."""
+    values = {name: getattr(flags, name) for name in sampling_settings.NAMES}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _add_promises(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +128,8 @@ def _check(flags: argparse.Namespace) -> promises.Promises:
         raise ConfigError(
             f"--seed {flags.seed}: the last of {flags.variants} variants would have a seed above {MAX_SEED:,}"
         )
+    sampling_settings.checked(_sampling(flags))
+    sampling_settings.require_one_variant(flags.variants, _sampling(flags))
     require_span(flags.region)
     if (flags.region or flags.infill) and not flags.midi:
         raise ConfigError(f"--{'region' if flags.region else 'infill'} needs a MIDI file or a score to fill in")
@@ -171,9 +171,6 @@ def run(flags: argparse.Namespace) -> None:
         force=flags.force,
         sound=flags.sound,
         sound_font=flags.sound_font,
-        words=flags.words,
-        temperature=flags.temperature,
-        top_k=flags.top_k,
-        top_p=flags.top_p,
         seed=flags.seed,
+        **_sampling(flags),
     )

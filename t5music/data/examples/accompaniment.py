@@ -37,6 +37,7 @@ class Accompany(Composes):
 
     kind: ClassVar[str] = "accompany"
     extends: ClassVar[bool] = True
+    accompanies: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("word_accuracy",)
     style: str
     encoding: str

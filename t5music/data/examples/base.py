@@ -90,6 +90,7 @@ class Composes(abc.ABC):
         ends: an answer's end is the music's, not only that of a cut example.
         needs_music: the prompts depend on the score.
         extends: an answer is new notes for the music it was asked about, which stays.
+        accompanies: an answer sounds at the same time as the music it was asked about.
     """
 
     kind: ClassVar[str]
@@ -97,6 +98,7 @@ class Composes(abc.ABC):
     ends: ClassVar[bool] = False
     needs_music: ClassVar[bool] = True
     extends: ClassVar[bool] = False
+    accompanies: ClassVar[bool] = False
     encoding: str
 
     @abc.abstractmethod

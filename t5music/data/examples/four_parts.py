@@ -75,6 +75,7 @@ class Harmonise(Composes):
 
     kind: ClassVar[str] = "harmonise"
     extends: ClassVar[bool] = True
+    accompanies: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ()
     objectives: ClassVar[tuple[Objective, ...]] = (GiveSoprano(),)
     style: str

@@ -48,7 +48,7 @@ def to_page(results: Sequence[Result], *, font: str | SoundFont | None = None) -
     """One page with all results side by side.
 
     Args:
-        results: at least one; several are variants of each other.
+        results: at least one; several are variants of each other, in order.
         font: the sound font that plays; the one that is found on this machine if None. Where there is none, the page
             says so and has no sound.
 
@@ -116,10 +116,11 @@ def _card(result: Result, number: int | None, sound: str | Missing, sheet: str |
 
 
 def facts(result: Result) -> str:
-    """A line on a result: how many notes it has, how long it is, and what it was drawn with."""
+    """A line on a result: how many notes it has, how long it is, what it was drawn with, and how it ranks."""
     new = "" if result.is_new is None else f"{int(result.is_new.sum())} new notes beside {result.notes_kept}, "
     seed = "" if result.seed is None else f", seed {result.seed}"
-    return f"{new}{len(result.score.notes)} notes, {result.seconds:.1f} s{seed}"
+    rank = "" if result.rank is None else f"; {result.rank}"
+    return f"{new}{len(result.score.notes)} notes, {result.seconds:.1f} s{seed}{rank}"
 
 
 def data_address(content: bytes, mime: str) -> str:

@@ -4,7 +4,6 @@
 const $ = (selector) => document.querySelector(selector);
 const client = sessionStorage.client || (sessionStorage.client = Array.from(
   crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join(""));
-const DRAWING = new Set(["variants", "seed", "temperature", "top_p", "top_k", "words"]);
 const NAMES = { continue: "Continue", infill: "Fill in", accompany: "Accompany", compose: "Compose",
   classify: "Classify", label: "Label" };
 
@@ -72,7 +71,7 @@ function drawControls() {
     const input = control.querySelector("[name]");
     const fits = !rule.enum || rule.enum.includes(typed[name]);
     if (typed[name] && fits) input.value = typed[name];
-    places[rule.promise ? "promise" : DRAWING.has(name) ? "drawing" : "plain"].append(control);
+    places[rule.promise ? "promise" : rule.drawing ? "drawing" : "plain"].append(control);
   }
   $("#promises").hidden = !places.promise.children.length;
   $("#drawing").hidden = !places.drawing.children.length;
@@ -89,7 +88,8 @@ function fields() {
   for (const [name, rule] of Object.entries(properties)) {
     const input = document.querySelector(`#form [name="${name}"]`);
     if (!input || input.value === "") continue;
-    values[name] = rule.type === "integer" || rule.type === "number" ? Number(input.value) : input.value;
+    const value = rule.type === "integer" || rule.type === "number" ? Number(input.value) : input.value;
+    if (value !== rule.default) values[name] = value;  // what nobody has touched is not set
   }
   if (properties.music) Object.assign(values, { music: music.data, name: music.name.slice(-200) });
   if (properties.region && region) values.region = region;
@@ -214,7 +214,7 @@ async function showResult(state, number) {
   const place = card(number, state.variants > 1), base = `/api/jobs/${state.job}/${number}`;
   place.querySelector(".facts").textContent = result.facts;
   showLegend(place.querySelector(".legend"), result.legend);
-  const key = `${result.notes} ${result.seconds} ${result.new}`;
+  const key = `${result.facts} ${result.seconds}`;
   if (place.dataset.key !== key) {
     const response = await fetch(`${base}/roll`);
     if (response.ok) {

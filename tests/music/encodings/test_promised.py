@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -164,7 +166,8 @@ def check_remi(events: np.ndarray, prompt: np.ndarray, bounds: Bounds) -> None:
 @settings(max_examples=30)
 @given(bounds=remi_bounds(), prompt=st.sampled_from(PROMPTS), room=st.integers(20, 260), seed=st.integers(0, 999))
 def test_any_words_of_promised_remi_keep_any_bounds(bounds, prompt, room, seed):
-    rules, events = PromisedRemi(bounds.polyphony > 0), REMI.from_text(prompt)
+    owes = bool(bounds.least or bounds.slots)
+    rules, events = PromisedRemi(bounds.polyphony > 0, owes=owes), REMI.from_text(prompt)
     try:
         state = rules.after([events], room, [bounds])
     except ConfigError:
@@ -172,6 +175,26 @@ def test_any_words_of_promised_remi_keep_any_bounds(bounds, prompt, room, seed):
     answer = np.array(write(rules, state, np.random.default_rng(seed), REMI_KINDS), np.int32)
     assert len(answer) <= room
     check_remi(rules.without_closing(answer), events, bounds)
+
+
+@settings(max_examples=15)
+@given(bounds=remi_bounds(), prompt=st.sampled_from(PROMPTS), seed=st.integers(0, 999))
+def test_where_no_notes_are_owed_looking_ahead_changes_nothing(bounds, prompt, seed):
+    bounds = dataclasses.replace(bounds, least=0, slots=(), rhythm_bars=0)
+    rng, ahead, behind = (
+        np.random.default_rng(seed),
+        *(PromisedRemi(bounds.polyphony > 0, owes=owes) for owes in (1, 0)),
+    )
+    try:
+        state = ahead.after([REMI.from_text(prompt)], 120, [bounds])
+    except ConfigError:
+        assume(False)
+    for _ in range(60):
+        legal = ahead.allowed(state, np)
+        assert np.array_equal(legal, behind.allowed(state, np))
+        if not legal.any():
+            break
+        state = ahead.advance(state, np.argmax(legal * rng.random(legal.shape), axis=1).astype(np.int32), np)
 
 
 @settings(max_examples=5)

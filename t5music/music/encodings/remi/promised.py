@@ -49,10 +49,12 @@ class PromisedRemi(Promised):
     Attributes:
         counts_voices: whether some polyphony is promised.
         has_locks: whether some notes are locked.
+        owes: whether some bars must have notes, by a density or a rhythm. Without it, a step costs less.
     """
 
     counts_voices: bool = False
     has_locks: bool = False
+    owes: bool = True
 
     encoding = Remi()
 
@@ -125,7 +127,7 @@ class PromisedRemi(Promised):
 
     def allowed(self, state: State, xp: Any) -> Array:
         """bool [batch, words]: the words that may come next."""
-        return self._rules.allowed(state.words, xp) & promised_words.allowed(state, self.counts_voices, xp)
+        return self._rules.allowed(state.words, xp) & promised_words.allowed(state, self.counts_voices, self.owes, xp)
 
     def stand_ins(self, state: State, xp: Any) -> tuple[Array, Array] | None:
         """The words that would pass by the next locked note stand for the word that leads to it; see `Promised`."""

@@ -38,20 +38,21 @@ class Moment(NamedTuple):
     new: Array  # bool [batch, programs, 128], pitched notes that may begin here
     sure: Array  # bool [batch, programs, 128], of these, those that may whatever else is written
     drums: Array  # bool [batch, 128]
-    later: Array  # [batch, 145], notes that can still begin in the bar from each position on
+    later: Array | None  # [batch, 145], notes that can still begin in the bar from each position on; None: not asked
     startable: Array  # bool [batch, 144], positions at which a new note can begin
     voices: Array  # [batch], more pitched notes that may begin here
 
 
-def allowed(state: State, counts_voices: bool, xp: Any) -> Array:
+def allowed(state: State, counts_voices: bool, owes: bool, xp: Any) -> Array:
     """bool [batch, words]: the words that the bounds leave; the grammar may forbid more.
 
     Args:
         state: what has been written, and what is promised.
         counts_voices: whether some polyphony is promised.
+        owes: whether some bars must have notes. Where none must, what can still be written is not looked at.
         xp: NumPy or JAX's.
     """
-    now = _moment(state, counts_voices, xp)
+    now = _moment(state, counts_voices, owes, xp)
     programs, drums, pitches = _notes(state, now, xp)
     parts = [
         _bar(state, now, xp)[:, None],
@@ -70,7 +71,7 @@ def allowed(state: State, counts_voices: bool, xp: Any) -> Array:
     return xp.concatenate(parts, axis=1) & started
 
 
-def _moment(state: State, counts_voices: bool, xp: Any) -> Moment:
+def _moment(state: State, counts_voices: bool, owes: bool, xp: Any) -> Moment:
     words, counts, table = state.words, state.counts, state.tables
     position = xp.maximum(words.position, 0)
     tick = words.begin + position * POSITION
@@ -109,16 +110,18 @@ def _moment(state: State, counts_voices: bool, xp: Any) -> Moment:
     sure = table.sure & free & (pitched & here_sure[:, CLASS_OF])[:, None, :]
     drums = table.drums & possible
 
-    # What can surely begin at each later position: keys that are free by the next one, voices, percussion.
-    at_next = tick + POSITION * (words.position >= 0)
-    by_pitch = xp.sum(table.sure & (until <= at_next[:, None, None]), axis=1, dtype=np.int32)  # [batch, 128]
-    by_class = _times(by_pitch, IN_CLASS, xp)  # [batch, 12]
-    can = xp.sum(sure_classes * by_class[:, None, :], axis=2)  # [batch, 144]
-    if counts_voices:
-        can = xp.minimum(can, xp.maximum(table.polyphony[:, None] - held, 0))
-    percussion = xp.sum(table.sure_drums, axis=1)
-    can = (can + percussion[:, None]) * (on_grid & (rhythm != 0))
-    later = xp.concatenate([_times(can, LATER, xp), xp.zeros((len(tick), 1), np.int32)], axis=1)
+    later = None
+    if owes:
+        # What can surely begin at each later position: keys that are free by the next one, voices, percussion.
+        at_next = tick + POSITION * (words.position >= 0)
+        by_pitch = xp.sum(table.sure & (until <= at_next[:, None, None]), axis=1, dtype=np.int32)  # [batch, 128]
+        by_class = _times(by_pitch, IN_CLASS, xp)  # [batch, 12]
+        can = xp.sum(sure_classes * by_class[:, None, :], axis=2)  # [batch, 144]
+        if counts_voices:
+            can = xp.minimum(can, xp.maximum(table.polyphony[:, None] - held, 0))
+        percussion = xp.sum(table.sure_drums, axis=1)
+        can = (can + percussion[:, None]) * (on_grid & (rhythm != 0))
+        later = xp.concatenate([_times(can, LATER, xp), xp.zeros((len(tick), 1), np.int32)], axis=1)
 
     # Where a note can begin, to the tick: keys that will be free by then.
     soonest = xp.min(xp.where(table.keys, until, NEVER), axis=1)  # [batch, 128]
@@ -177,7 +180,7 @@ def _positions(state: State, now: Moment, xp: Any) -> Array:
     coming = xp.where((rhythm > 0) & (state.words.position[:, None] < PLACES), PLACES, POSITIONS)
     next_one = xp.min(coming, axis=1)[:, None]
     left = (now.rhythm_here > 0) & (now.rhythm_here < PITCHES) & (state.words.position >= 0)
-    enough = now.later[:, :-1] >= now.owed[:, None]
+    enough = True if now.later is None else now.later[:, :-1] >= now.owed[:, None]
     return opening | ((now.startable | locked) & not_past & (next_one >= PLACES) & enough & ~left[:, None])
 
 
@@ -190,8 +193,6 @@ def _tempi(state: State, xp: Any) -> Array:
 def _notes(state: State, now: Moment, xp: Any) -> tuple[Array, Array, Array]:
     """The programs, the percussion and the pitches that may come, bool [batch, 128] each."""
     words, table = state.words, state.tables
-    here = (now.rhythm_here < PITCHES) * xp.maximum(now.rhythm_here, 0)  # owed at the position
-    owed = xp.maximum(now.owed - take(now.later, xp.maximum(words.position, 0) + 1, xp), here)[:, None]
     named = words.named == 1
     above = xp.where(named, -1, words.pitch)[:, None]
     keys = np.arange(PITCHES)
@@ -205,32 +206,64 @@ def _notes(state: State, now: Moment, xp: Any) -> tuple[Array, Array, Array]:
         return row & (keys > above) & allowed & stated
 
     slot = take(table.slots, in_force, xp)
-    row = in_order(take(now.new, slot, xp))
-    rows_sure = xp.sum(now.sure, axis=2, dtype=np.int32)  # [batch, programs]
-    size = rows_sure.shape[1]
-    rows_above = _times(rows_sure, ABOVE[:size, :size], xp)  # of greater programs
-    greater = xp.sum(xp.where(table.programs > in_force[:, None], rows_sure, 0), axis=1, dtype=np.int32)
-    of_row = take(now.sure, slot, xp) & (keys > above)
-    after_pitch = _times(of_row, ABOVE_PITCH, xp) + greater[:, None]
+    pitches = in_order(take(now.new, slot, xp))
+    may_follow = xp.any(now.new, axis=2)  # [batch, programs]
     drums = now.drums & (keys > words.drum[:, None])
-    sure_drums = drums & table.sure_drums
-    percussion = xp.sum(sure_drums, axis=1)[:, None]
-
-    def enough(pitched: Array, voices: Array) -> Array:
-        return owed - 1 <= xp.maximum(xp.minimum(pitched, voices[:, None]) + percussion, 0)
-
-    pitches = row & enough(after_pitch, now.voices - 1)
+    new_drums = drums
+    if now.later is not None:
+        pitches, may_follow, new_drums = _with_what_is_owed(state, now, slot, drums, (pitches, may_follow), xp)
     lock_pitch = last_row[:, None] & (keys == now.lock[:, 3:4]) & stated
-    may_follow = xp.any(now.new, axis=2) & enough(rows_sure - 1 + rows_above, now.voices - 1)  # [batch, programs]
     programs = may_follow[xp.arange(len(slot))[:, None], table.slots[:, :DRUMS]] & (
         ~now.lock_here[:, None] | (keys < now.lock[:, 2:3])
     )
     lock_program = now.lock_here[:, None] & (keys == now.lock[:, 2:3])
     is_drum = (now.lock[:, 2] == DRUMS)[:, None]
     drum_order = ~now.lock_here[:, None] | (is_drum & (keys < now.lock[:, 3:4]))
-    new_drums = drums & drum_order & (owed - 1 <= _times(sure_drums, ABOVE_PITCH, xp))
+    new_drums = new_drums & drum_order
     lock_drum = now.lock_here[:, None] & is_drum & (keys == now.lock[:, 3:4])
     return programs | lock_program, new_drums | lock_drum, pitches | lock_pitch
+
+
+def _with_what_is_owed(
+    state: State, now: Moment, slot: Array, drums: Array, notes: tuple[Array, Array], xp: Any
+) -> tuple[Array, Array, Array]:
+    """Those of the notes after which all that is owed at this position can still be written.
+
+    Args:
+        state: what has been written, and what is promised.
+        now: with what can be written later.
+        slot: int [batch], where the program in force stands in the tables.
+        drums: bool [batch, 128], percussion that may come.
+        notes: bool [batch, 128] and [batch, programs]: pitches, and programs of which some pitch may follow.
+        xp: NumPy or JAX's.
+
+    Returns:
+        The pitches, the programs and the percussion.
+    """
+    words, table = state.words, state.tables
+    here = (now.rhythm_here < PITCHES) * xp.maximum(now.rhythm_here, 0)  # owed at the position
+    owed = xp.maximum(now.owed - take(now.later, xp.maximum(words.position, 0) + 1, xp), here)[:, None]
+    above = xp.where(words.named == 1, -1, words.pitch)[:, None]
+    keys = np.arange(PITCHES)
+    rows_sure = xp.sum(now.sure, axis=2, dtype=np.int32)  # [batch, programs]
+    size = rows_sure.shape[1]
+    rows_above = _times(rows_sure, ABOVE[:size, :size], xp)  # of greater programs
+    in_force = xp.clip(words.program, 0, PITCHES - 1)
+    greater = xp.sum(xp.where(table.programs > in_force[:, None], rows_sure, 0), axis=1, dtype=np.int32)
+    of_row = take(now.sure, slot, xp) & (keys > above)
+    after_pitch = _times(of_row, ABOVE_PITCH, xp) + greater[:, None]
+    sure_drums = drums & table.sure_drums
+    percussion = xp.sum(sure_drums, axis=1)[:, None]
+
+    def enough(pitched: Array, voices: Array) -> Array:
+        return owed - 1 <= xp.maximum(xp.minimum(pitched, voices[:, None]) + percussion, 0)
+
+    pitches, may_follow = notes
+    return (
+        pitches & enough(after_pitch, now.voices - 1),
+        may_follow & enough(rows_sure - 1 + rows_above, now.voices - 1),
+        drums & (owed - 1 <= _times(sure_drums, ABOVE_PITCH, xp)),
+    )
 
 
 def _durations(state: State, now: Moment, counts_voices: bool, xp: Any) -> Array:
@@ -247,19 +280,20 @@ def _durations(state: State, now: Moment, counts_voices: bool, xp: Any) -> Array
     allowed = (until <= limit) | shortest
     given = take(of_bar(table.durations, counts.bar, table.rhythm_bars, xp), position, xp)[:, None]
     allowed = allowed & ((given < 0) | (numbers == given))
-    # Where notes are owed: few notes sound on into the next bar, and each takes a voice or a key from this one.
-    line = (words.begin + words.length)[:, None]
-    owes = (table.least > 0)[:, None]
-    if counts_voices:
-        over = xp.sum(counts.ends > line, axis=1)
-    else:
-        until_then = words.free[xp.arange(len(line))[:, None], table.programs]
-        over = xp.sum((until_then > line[:, :, None]) & table.keys, axis=(1, 2))
-    allowed = allowed & (~owes | (until <= line) | (over < table.held)[:, None])
-    can = now.later[:, :-1] - now.later[:, 1:]  # [batch, 144]
-    lost = xp.sum((can > 0) & (position[:, None] < PLACES), axis=1)
-    spare = take(now.later, position + 1, xp) - now.owed
-    allowed = allowed & (~owes | shortest | (lost <= spare)[:, None])
+    if now.later is not None:
+        # Where notes are owed: few notes sound on into the next bar, and each takes a voice or a key from this one.
+        line = (words.begin + words.length)[:, None]
+        owes = (table.least > 0)[:, None]
+        if counts_voices:
+            over = xp.sum(counts.ends > line, axis=1)
+        else:
+            until_then = words.free[xp.arange(len(line))[:, None], table.programs]
+            over = xp.sum((until_then > line[:, :, None]) & table.keys, axis=(1, 2))
+        allowed = allowed & (~owes | (until <= line) | (over < table.held)[:, None])
+        can = now.later[:, :-1] - now.later[:, 1:]  # [batch, 144]
+        lost = xp.sum((can > 0) & (position[:, None] < PLACES), axis=1)
+        spare = take(now.later, position + 1, xp) - now.owed
+        allowed = allowed & (~owes | shortest | (lost <= spare)[:, None])
     locked = (counts.locked == 1)[:, None]
     return xp.where(locked, numbers == now.lock[:, 4:5], allowed)
 
