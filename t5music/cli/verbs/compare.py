@@ -32,7 +32,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="also write the figures: .json, .md, .csv, .html (one page with plots) or .png; may be repeated",
+        help="also write the figures: .json, .md, .csv, .html (one page, with plots where the "
+        "[plots] extra is installed) or .png (which needs it); may be repeated",
     )
     add_seed(parser, "of the bootstrap intervals")
     add_force(parser)
