@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import answer_formats
-from t5music.data.examples import Composes
+from t5music.data.examples import Accompany, Composes
 from t5music.errors import ConfigError
 from t5music.inference.trained_model import TrainedModel, encode_prompts
 from t5music.music import encodings
@@ -18,6 +18,7 @@ from t5music.music.score import Score
 
 SAMPLING = ("words", "temperature", "top_k", "top_p")  # what a person may set of `decoding_settings`
 TEMPERATURE, TOP_P = 0.9, 0.95
+MOST_SILENT = 4  # bars of no new note in a row: long notes sound through some
 
 
 def decoding_settings(
@@ -69,17 +70,35 @@ def decoding_settings(
         begins=task.begins,
         fill=not task.ends,
         programs=programs if promised is None else None,
+        needs_note=promised is None and task.given(score) is None,
         promised=promised,
     )
+    most_silent = answer_formats.UNBOUNDED if promised is not None else _most_silent(task, score)
     return tokens, {
         "max_length": length,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
         "key": key,
-        "grammar": (form, form.start(tokens, length, prompts=task.before(score), bounds=bounds)),
+        "grammar": (
+            form,
+            form.start(tokens, length, prompts=task.before(score), bounds=bounds, most_silent=most_silent),
+        ),
         "prefix": _prefix(trained, task, score, length),
     }
+
+
+def _most_silent(task: Composes, score: Score) -> list[int] | int:
+    """How many bars in a row of each answer may have no beginning of a note.
+
+    Silence is likelier after silence, and a small model that has written some empty bars may write nothing else: it
+    then says a single note where its room ends. Music that is to fill some bars has a note in them; what accompanies
+    may rest for all but one.
+    """
+    windows = task.windows(score)
+    if windows is None:
+        return MOST_SILENT
+    return [len(bars) if isinstance(task, Accompany) else min(len(bars), MOST_SILENT) for _, bars in windows]
 
 
 def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:
