@@ -35,16 +35,23 @@ def require_folder(path: str | None, flag: str = "") -> None:
 def require_run(path: str | None, which: str = selection.LATEST) -> None:
     """Raises CheckpointError where there is no run with this checkpoint, and no exported model.
 
+    Raises ConfigError for what looks like an address of the Hugging Face Hub and is none.
+
     Args:
         path: a run's folder, that of one of its checkpoints, a Hugging Face folder, or a pretrained model's name; None
             where none is given.
         which: the checkpoint, as `selection.step_folder` takes it.
     """
-    if path is None or path.startswith(pretrained.HUB):  # what the Hub has is seen when it is fetched
+    if path is None:
+        return
+    if path.startswith(pretrained.HUB):
+        pretrained.hub_address(path)  # what the Hub has is seen when it is fetched
         return
     folder = path_of(pretrained.locate(path))
     if not folder.is_dir():
-        raise CheckpointError(f"no checkpoint at {path}: no such folder; give the MODEL_DIR of a run")
+        stem = path.rpartition(":")[2]
+        name = f"; did you mean {pretrained.PREFIX}{stem}?" if stem in pretrained.names() else ""
+        raise CheckpointError(f"no checkpoint at {path}: no such folder; give the MODEL_DIR of a run{name}")
     if not (folder / "config.json").is_file():
         selection.step_folder(folder, which)
 

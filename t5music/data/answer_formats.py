@@ -104,6 +104,9 @@ class MusicState(NamedTuple):
     begun: Array  # int32 [batch], 0 until the first word is said that the answer must begin with
     words: State  # of the grammar
     closing: Array  # int32 [batch], words of room below which an answer that is to fill its room ends
+    noted: Array  # int32 [batch], 1 once there is a note
+    silent: Array  # int32 [batch], bars that have begun since the last note
+    most_silent: Array  # int32 [batch], such bars at most
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class Music(Format):
         fill: answers are as long as they can be: EOS only where no word is legal any more, or where so little room is
             left that no whole note need fit. There they end, and no stray note is squeezed in.
         programs: see `grammar.Grammar`.
+        needs_note: EOS only behind a note, unless no word is legal: an answer of silence is none.
         promised: the encoding's grammar within bounds, in place of `complete`, `inside` and `programs`; `start` takes
             the bounds. None for none.
     """
@@ -130,6 +134,7 @@ class Music(Format):
     begins: str = ""
     fill: bool = False
     programs: tuple[int, ...] | None = None
+    needs_note: bool = False
     promised: encodings.Promised | None = None
 
     def __post_init__(self) -> None:
@@ -155,6 +160,16 @@ class Music(Format):
         return events
 
     @functools.cached_property
+    def _begins_bar(self) -> NDArray[np.bool_]:
+        """bool [events + 1], True at the event that begins a bar; False at the last, which is none."""
+        return np.array([*(word == "Bar" for word in encodings.get(self.encoding).words), False])
+
+    @functools.cached_property
+    def _is_note(self) -> NDArray[np.bool_]:
+        """bool [events + 1], True at the events that begin a note; False at the last, which is none."""
+        return np.append(encodings.get(self.encoding).is_note, False)
+
+    @functools.cached_property
     def _first(self) -> NDArray[np.bool_]:
         """bool [size], True at `begins`."""
         return _mask_of(self.vocabulary, [self.begins] if self.begins else [])
@@ -166,6 +181,7 @@ class Music(Format):
         *,
         prompts: Sequence[ArrayLike] | None = None,
         bounds: Sequence[Any] | None = None,
+        most_silent: ArrayLike = UNBOUNDED,
     ) -> MusicState:
         """As `Format.start`.
 
@@ -174,6 +190,8 @@ class Music(Format):
             max_length: ids of an answer, at most, EOS included.
             prompts: event ids to continue, one array a row, in place of those of the inputs.
             bounds: of each row, where the format is `promised`.
+            most_silent: bars in a row without the beginning of a note, at most, from 1: int or int [batch]. It binds
+                encodings with bars.
 
         Raises:
             ConfigError: bounds that can never be met.
@@ -188,7 +206,10 @@ class Music(Format):
         else:
             words = self._rules.start(len(inputs), room) if prompts is None else self._rules.after(prompts, room)
         closing = int32s(len(inputs), min(CLOSING, max(0, room // 2)))
-        return MusicState(int32s(len(inputs), int(not self.begins)), words, closing)
+        none = int32s(len(inputs), 0)
+        return MusicState(
+            int32s(len(inputs), int(not self.begins)), words, closing, none, none, int32s(len(inputs), most_silent)
+        )
 
     def _before(self, inputs: Ids) -> Ids:
         """The inputs, with padding from the first `begins` on."""
@@ -196,7 +217,10 @@ class Music(Format):
 
     def allowed(self, state: MusicState, xp: Any) -> Array:
         words = self._rules.allowed(state.words, xp)  # [batch, words]
+        words = words & ~(self._begins_bar[:-1] & (state.silent >= state.most_silent)[:, None])
         end = self._rules.end(state.words, xp) | (state.words.room <= 0)
+        if self.needs_note:
+            end = end & ((state.noted == 1) | ~xp.any(words, axis=1))
         if self.fill:
             words = words & ~(end & (state.words.room < state.closing))[:, None]
             end = end & ~xp.any(words, axis=1)
@@ -218,7 +242,15 @@ class Music(Format):
     def advance(self, state: MusicState, ids: Array, xp: Any) -> MusicState:
         events = xp.asarray(self._event_of)[xp.clip(ids, 0, self.vocabulary.size - 1)]
         words = self._rules.advance(state.words, events, xp)
-        return MusicState(xp.ones_like(state.begun), words, state.closing)
+        noted, bar = (xp.asarray(table)[events] for table in (self._is_note, self._begins_bar))  # bool [batch]
+        return MusicState(
+            xp.ones_like(state.begun),
+            words,
+            state.closing,
+            state.noted | noted,
+            xp.where(noted, 0, state.silent + bar),
+            state.most_silent,
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- label

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t5music.data import answer_formats
-from t5music.data.examples import Composes
+from t5music.data.examples import Accompany, Composes
 from t5music.errors import ConfigError
 from t5music.inference import sampling_settings
 from t5music.inference.sampling_settings import Sampling
@@ -19,6 +19,8 @@ from t5music.inference.trained_model import TrainedModel, encode_prompts
 from t5music.model.pattern_penalty import REMEMBERED, PatternPenalty
 from t5music.music import encodings
 from t5music.music.score import Score
+
+MOST_SILENT = 4  # bars of no new note in a row: long notes sound through some
 
 
 def decoding_settings(
@@ -64,8 +66,10 @@ def decoding_settings(
         begins=task.begins,
         fill=not task.ends,
         programs=programs if promised is None else None,
+        needs_note=promised is None and task.given(score) is None,
         promised=promised,
     )
+    most_silent = answer_formats.UNBOUNDED if promised is not None else _most_silent(task, score)
     return tokens, {
         "max_length": length,
         "temperature": chosen.temperature,
@@ -77,7 +81,10 @@ def decoding_settings(
         "length_penalty": chosen.length_penalty,
         "guidance": _guidance(trained, task, score, name, chosen),
         "patterns": _patterns(trained, task, score, chosen),
-        "grammar": (form, form.start(tokens, length, prompts=task.before(score), bounds=bounds)),
+        "grammar": (
+            form,
+            form.start(tokens, length, prompts=task.before(score), bounds=bounds, most_silent=most_silent),
+        ),
         "prefix": _prefix(trained, task, score, length),
     }
 
@@ -107,6 +114,19 @@ def _patterns(trained: TrainedModel, task: Composes, score: Score, chosen: Sampl
         trained.vocabulary.is_note,
         None if before is None else [ids[events[-REMEMBERED:]] for events in before],
     )
+
+
+def _most_silent(task: Composes, score: Score) -> list[int] | int:
+    """How many bars in a row of each answer may have no beginning of a note.
+
+    Silence is likelier after silence, and a small model that has written some empty bars may write nothing else: it
+    then says a single note where its room ends. Music that is to fill some bars has a note in them; what accompanies
+    may rest for all but one.
+    """
+    windows = task.windows(score)
+    if windows is None:
+        return MOST_SILENT
+    return [len(bars) if isinstance(task, Accompany) else min(len(bars), MOST_SILENT) for _, bars in windows]
 
 
 def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:

@@ -58,11 +58,17 @@ def locate(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
     return _from_hub(name) if name.startswith(HUB) else model
 
 
-def _from_hub(address: str) -> str:
-    """The folder in the Hub's cache, fetched where it is not there yet."""
+def hub_address(address: str) -> re.Match[str]:
+    """The parts of an address of the Hub, `repository` and `revision`. Raises ConfigError for one that is none."""
     parts = _HUB_NAME.fullmatch(address)
     if parts is None:
         raise ConfigError(f"{address} is no address of the Hugging Face Hub: write hf://OWNER/NAME")
+    return parts
+
+
+def _from_hub(address: str) -> str:
+    """The folder in the Hub's cache, fetched where it is not there yet."""
+    parts = hub_address(address)
     try:
         import huggingface_hub
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -85,8 +85,7 @@ def _chord_of(notes: NDArray, begin: int, end: int) -> NamedChord | None:
     if not sounding.any():
         return None
     pitches = notes["pitch"][sounding].astype(int)
-    profile = np.bincount(pitches % 12, weights=ticks[sounding], minlength=12)  # [pitch classes]
-    profile /= profile.sum()
+    profile = np.bincount(pitches % 12, weights=ticks[sounding], minlength=12) / ticks[sounding].sum()  # [classes]
     scores = np.where(_TEMPLATES, profile, -profile).sum(axis=1)  # [chords]
     scores -= _MISSING * (_TEMPLATES & (profile == 0)).sum(axis=1)
     scores += _ROOT_IN_BASS * (pitches.min() % 12 == _ROOTS_OF_CHORDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,25 @@ def test_a_checkpoint_that_a_run_does_not_have_is_refused_like_a_missing_run(
     assert "has no checkpoint of step 7; there are: 1" in capsys.readouterr().err
     assert command_line.main([verb, *inputs, "--model_dir", str(tmp_path)]) == 2
     assert f"no checkpoint at {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("commons", "no checkpoint at commons: no such folder; .*; did you mean pretrained:commons"),
+        ("pretrain:commons", "no such folder; .*; did you mean pretrained:commons"),
+        ("pretrained:comons", "no model 'comons' comes with t5music .*; did you mean 'commons'"),
+        ("hf://music", "hf://music is no address of the Hugging Face Hub: write hf://OWNER/NAME"),
+    ],
+)
+def test_a_model_s_name_that_is_none_says_which_is_meant(
+    name: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("song.mid").write_bytes(b"")
+    monkeypatch.setattr(flags, "prepare_devices", lambda flags: pytest.fail("too late"))
+    assert command_line.main(["generate", "song.mid", "--model_dir", name]) == 2
+    assert re.match(f"t5music: error: .*{message}", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])

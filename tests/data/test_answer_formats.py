@@ -227,3 +227,64 @@ def test_a_format_that_cannot_be(make, message):
 def test_more_notes_than_an_answer_has_room_for():
     with pytest.raises(DataError, match="row 1 has 3 notes, two words each: too many for max_length 6"):
         PerNote(VOCABULARY, DYNAMICS).start(rows("Pitch_1", "Pitch_1 Pitch_2 Drum_3"), 6)
+
+
+def lazy(form: Music, state: object, most: int) -> list[str]:
+    """The words of an answer that ends where it may, and otherwise begins bars as long as it may."""
+    preferred = [EOS_ID, *VOCABULARY.encode("Bar").tolist(), *VOCABULARY.encode("TimeSig_4/4").tolist()]
+    ids = []
+    for _ in range(most):
+        (legal,) = form.allowed(state, np)
+        assert legal.any(), "a dead end"
+        ids.append(next((token for token in preferred if legal[token]), int(np.flatnonzero(legal)[-1])))
+        state = form.advance(state, np.array(ids[-1:], np.int32), np)
+        if ids[-1] == EOS_ID:
+            return VOCABULARY.decode(np.array(ids[:-1], np.int32)).split()
+    raise AssertionError("no end")
+
+
+@pytest.mark.parametrize("bars", [1, 2, 4])
+def test_a_gap_is_filled_with_a_note_in_one_of_its_bars(bars: int):
+    asked = rows("infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3 <extra_id_0>")
+    before = [VOCABULARY.decode_events("remi", asked[0])]
+    form = Music(VOCABULARY, "remi", complete=False, begins="<extra_id_0>", needs_note=True)
+    words = lazy(form, form.start(asked, 60, prompts=before, most_silent=[bars]), 60)
+    assert words[0] == "<extra_id_0>"
+    assert words.count("Bar") == bars
+    assert words[-1].startswith(("Drum_", "Duration_"))
+    usual = Music(VOCABULARY, "remi", complete=False, begins="<extra_id_0>")
+    assert lazy(usual, usual.start(asked, 60, prompts=before), 60) == ["<extra_id_0>"]
+
+
+def test_music_that_goes_on_has_no_long_silence():
+    form = Music(VOCABULARY, "remi", fill=True, needs_note=True)
+    asked = rows("continue folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3")
+    before = [VOCABULARY.decode_events("remi", asked[0])]
+
+    def silences(most_silent: int) -> list[int]:
+        """Bars that begin before each note, and after the last."""
+        words = lazy(form, form.start(asked, 120, prompts=before, most_silent=most_silent), 120)
+        counts = [0]
+        for word in words:
+            counts[-1] += word == "Bar"
+            if word.startswith(("Drum_", "Pitch_")):
+                counts.append(0)
+        return counts
+
+    assert max(silences(4)) == 4
+    assert len(silences(4)) > 8
+    silent, *others = silences(1 << 30)
+    assert silent > 40  # and then a note where the room ends
+    assert len(others) < 4
+
+
+@pytest.mark.parametrize("room", range(2, 24))
+@pytest.mark.parametrize("begins", ["", "<extra_id_0>"])
+def test_the_least_room_is_no_dead_end(room: int, begins: str):
+    asked = rows("infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3 <extra_id_0>")
+    before = [VOCABULARY.decode_events("remi", asked[0])]
+    form = Music(VOCABULARY, "remi", complete=not begins, begins=begins, needs_note=True)
+    rng = np.random.default_rng(room)
+    for most_silent in (1, 2):
+        wander(form, form.start(asked, room, prompts=before, most_silent=most_silent), rng, room)
+        lazy(form, form.start(asked, room, prompts=before, most_silent=most_silent), room)
