@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # JAX takes a second to import; the command line reads this m
     from jax.sharding import Mesh
 
 PLATFORMS = ("cpu", "gpu", "tpu")
+MEMORY_SHARES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")  # one at most; the second is the older
 CACHE = "T5MUSIC_COMPILATION_CACHE"  # environment variable: a folder, or "off"
 
 _INSTALL = {
@@ -191,5 +192,5 @@ def share_memory(processes: int) -> None:
 
     JAX takes three quarters of it at the start, so a second process would have none. What is set stays.
     """
-    if processes > 1:
-        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / processes:.3f}")
+    if processes > 1 and not any(name in os.environ for name in MEMORY_SHARES):
+        os.environ[MEMORY_SHARES[0]] = f"{0.9 / processes:.3f}"

@@ -109,7 +109,7 @@ class Paces:
     def measured(self, stage: Stage) -> float | None:
         """The seconds that a stage still takes, by stages of the same shape; None where none was timed here.
 
-        Of a stage that was stopped before its end and cannot go on from there, at least the time that it had.
+        Where none of them is finished, and this one was stopped and cannot go on from there, at least the time it had.
         """
         if stage.kind == TRAIN:
             timings = self._timings(stage)
@@ -120,8 +120,7 @@ class Paces:
             for document in self._documents.values()
             if document["shape"] == stage.shape and document["status"] == "finished"
         ]
-        stopped = self._documents.get(stage.folder, {}).get("stopped_after")
-        return max([*seconds, *([] if stopped is None else [stopped])], default=None)
+        return max(seconds) if seconds else self._documents.get(stage.folder, {}).get("stopped_after")
 
     def expected(self, stage: Stage) -> float | None:
         """As `measured`; else a guess by stages of the same name in these studies, or at least of the same kind."""

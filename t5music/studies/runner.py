@@ -181,7 +181,10 @@ def _run(stage: Stage, root: Path, search_paths: Sequence[str], sprint: Sprint |
             raise
         if stage.kind != TRAIN:
             document["stopped_after"] = round(time.monotonic() - start, 3)
-        print(f"{stage.folder} is not over and goes on in a later sprint, or when nothing else fits", flush=True)
+        if stage.kind == TRAIN and not meter.begun:
+            print(f"{stage.folder}: the time was up before its first step; give sprints more time", flush=True)
+        else:
+            print(f"{stage.folder} is not over and goes on in a later sprint, or when nothing else fits", flush=True)
     except (Exception, SystemExit) as error:
         kind = type(error).__name__
         reason = str(error).splitlines()[0] if str(error) else kind

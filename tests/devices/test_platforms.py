@@ -74,6 +74,21 @@ def test_devices_are_described():
     assert platforms.describe(mesh).endswith("1 process, mesh data=1 fsdp=1 tensor=1")
 
 
+@pytest.mark.parametrize("setting", [None, *platforms.MEMORY_SHARES])
+@pytest.mark.parametrize(("processes", "share"), [(1, None), (4, "0.225"), (1024, "0.001")])
+def test_processes_share_a_gpu_s_memory(
+    setting: str | None, processes: int, share: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    for name in platforms.MEMORY_SHARES:
+        monkeypatch.setenv(name, "0.5")  # so that what the function sets is taken back
+        if name != setting:
+            monkeypatch.delenv(name)
+    platforms.share_memory(processes)
+    shares = {name: os.environ[name] for name in platforms.MEMORY_SHARES if name in os.environ}
+    expected = {"XLA_CLIENT_MEM_FRACTION": share} if share else {}
+    assert shares == ({setting: "0.5"} if setting else expected)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
 @pytest.mark.parametrize(("given", "threads"), [(None, 1), ("3", 3)])
 def test_one_thread_each(given: str | None, threads: int):

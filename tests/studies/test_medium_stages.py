@@ -68,6 +68,8 @@ def shortened(stage: Stage) -> Stage:
     bindings = SHORT[stage.kind]
     if stage.kind == "train" and "T5Config.num_encoder_layers = 0" not in stage.configuration:
         bindings = (*bindings, "T5Config.num_encoder_layers = 1")
+    if "@warmup_linear()" in stage.configuration:
+        bindings = (*bindings, "warmup_linear.warmup_steps = 1")
     parents = tuple(map(shortened, stage.parents))
     return dataclasses.replace(stage, parents=parents, bindings=(*stage.bindings, *bindings))
 
