@@ -19,7 +19,10 @@ from t5music.inference.trained_model import TrainedModel
 from t5music.model import decoding
 from t5music.music import encodings
 from t5music.music.encodings.base import Events
+from t5music.music.encodings.remi.words import BAR, FIRST
 from t5music.music.score import Score
+
+SHARE_OF_ROOM = 4  # of an answer's room, the part that a bar may take that is given of it
 
 
 def answer(trained: TrainedModel, task: Composes, score: Score, name: str, **settings: Any) -> Answer:
@@ -67,8 +70,6 @@ def answer_in_words(
     if promises.length is not None:
         answers, more = _going_on(trained, task, score, name, key, programs, promises, rows, answers, sampling)
         exchanges += more
-        if not isinstance(task, Continue):
-            answers = [np.concatenate(answers)]
     music = task.music(score, answers)
     if locked is not None and isinstance(task, Infill):
         music = music._replace(prompt=task.without_gap(score, locked))
@@ -87,21 +88,43 @@ def _going_on(
     answers: list[Events],
     sampling: dict[str, Any],
 ) -> tuple[list[Events], list[Exchange]]:
-    """The first answer and those that go on from it, until the promised length is there; and how those came about."""
-    first_task, last = task, answers[0]
-    answers, exchanges = [], []
+    """The first answer and those that go on from it, until the promised length is there; and how those came about.
+
+    Each begins with the last bar of the answer before, which is given: a model that has just begun to write finds the
+    next bar harder than one that has written a bar (`tests/benchmarks/joints.py`).
+    """
+    first_task, last, begin = task, answers[0], answers[0][:0]
+    whole, exchanges = last[:0], []  # what is written, up to where the last answer begins
     while not bounds.is_over(rows[0], promises, last):
-        answers.append(_to_last_note(task.encoding, last))
-        if not len(answers[-1]):
-            return answers[:-1], exchanges  # silence: there is nothing to go on from
-        written = answers if isinstance(first_task, Continue) else [np.concatenate(answers)]
-        current = first_task.music(score, written).score
+        ending = _to_last_note(task.encoding, last)
+        if len(ending) <= len(begin):
+            return [np.concatenate([whole, ending])], exchanges  # silence: there is nothing to go on from
+        whole, begin = _last_bar(task.encoding, np.concatenate([whole, ending]), _room(trained, sampling))
+        current = first_task.music(score, [whole]).score
         task, _ = requests.fitted(trained, _continuing(trained, first_task), current, name)
-        promised, rows = bounds.of_answers(promises, task, current, programs, answers=answers)
-        here = jax.random.fold_in(key, len(answers))
-        (last,), exchange = _write(trained, task, current, name, here, programs, promised, rows, **sampling)
+        promised, rows = bounds.of_answers(promises, task, current, programs, answers=[whole])
+        here = jax.random.fold_in(key, len(exchanges) + 1)
+        (last,), exchange = _write(trained, task, current, name, here, programs, promised, rows, begin, **sampling)
         exchanges.append(exchange)
-    return [*answers, last], exchanges
+    return [np.concatenate([whole, last])], exchanges
+
+
+def _room(trained: TrainedModel, sampling: dict[str, Any]) -> int:
+    """The words of an answer."""
+    return min(trained.lengths["targets"], sampling.get("words") or trained.lengths["targets"])
+
+
+def _last_bar(encoding_name: str, events: Events, room: int) -> tuple[Events, Events]:
+    """The events before the last bar, and that bar with the Bar of the next one; all and none without a last bar.
+
+    The bar is none where there are no notes before it, or where it would take too much of an answer's room.
+    """
+    bars = np.flatnonzero(events == FIRST[BAR]) if encoding_name == "remi" else np.empty(0, int)
+    before = events[: bars[-1]] if len(bars) else events[:0]
+    begin = np.append(events[len(before) :], FIRST[BAR]).astype(events.dtype)
+    if not encodings.get(encoding_name).is_note[before].any() or len(begin) > room // SHARE_OF_ROOM:
+        return events, events[:0]
+    return before, begin
 
 
 def _continuing(trained: TrainedModel, task: Composes) -> Composes:
@@ -136,11 +159,15 @@ def _write(
     programs: tuple[int, ...] | None,
     promised: encodings.Promised | None,
     rows: list[Any],
+    begin: Events | None = None,
     **sampling: Any,
 ) -> tuple[list[Events], Exchange]:
-    """What the model writes to each of a task's prompts, as event ids; and the same as the model has it."""
+    """What the model writes to each of a task's prompts, as event ids; and the same as the model has it.
+
+    The events of `begin` are given of each answer.
+    """
     tokens, settings = decoding_settings(
-        trained, task, score, name, key=key, programs=programs, promised=promised, bounds=rows, **sampling
+        trained, task, score, name, key=key, programs=programs, promised=promised, bounds=rows, begin=begin, **sampling
     )
     written = np.asarray(decoding.generate(trained.model, tokens, **settings))
     return events_of(task, settings["grammar"][0], written), Exchange(tokens, written, settings["prefix"])

@@ -18,6 +18,7 @@ from t5music.inference.sampling_settings import Sampling
 from t5music.inference.trained_model import TrainedModel, encode_prompts
 from t5music.model.pattern_penalty import REMEMBERED, PatternPenalty
 from t5music.music import encodings
+from t5music.music.encodings.base import Events
 from t5music.music.score import Score
 
 MOST_SILENT = 4  # bars of no new note in a row: long notes sound through some
@@ -33,6 +34,7 @@ def decoding_settings(
     programs: tuple[int, ...] | None = None,
     promised: encodings.Promised | None = None,
     bounds: Sequence[Any] = (),
+    begin: Events | None = None,
     **sampling: Any,
 ) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Returns a question's prompts, int32 [windows, source], and what `decoding.generate` takes beside them.
@@ -47,6 +49,7 @@ def decoding_settings(
             programs.
         promised: the grammar of what else the answer is bound to; None where it is bound to nothing else.
         bounds: what it is bound to, for each window.
+        begin: events that each answer begins with; None for those that the task gives.
         sampling: how words are chosen, by the names of `sampling_settings.SETTINGS`. `words` is the length of the
             answer, of each window's, at most that of training.
 
@@ -85,7 +88,7 @@ def decoding_settings(
             form,
             form.start(tokens, length, prompts=task.before(score), bounds=bounds, most_silent=most_silent),
         ),
-        "prefix": _prefix(trained, task, score, length),
+        "prefix": _prefix(trained, task, task.given(score) if begin is None else [begin] * len(tokens), length),
     }
 
 
@@ -129,14 +132,22 @@ def _most_silent(task: Composes, score: Score) -> list[int] | int:
     return [len(bars) if isinstance(task, Accompany) else min(len(bars), MOST_SILENT) for _, bars in windows]
 
 
-def _prefix(trained: TrainedModel, task: Composes, score: Score, length: int) -> NDArray[np.int32] | None:
-    """The ids that are given of the answers, int32 [windows, at most length], 0 where the model decides."""
-    given = task.given(score)
-    if given is None:
+def _prefix(
+    trained: TrainedModel, task: Composes, begins: Sequence[Events] | None, length: int
+) -> NDArray[np.int32] | None:
+    """The ids that answers begin with, int32 [windows, at most length], 0 where the model decides; None for none.
+
+    Args:
+        trained: the model.
+        task: whose words they are.
+        begins: of each answer, as `Composes.given` has them.
+        length: of an answer.
+    """
+    if begins is None:
         return None
-    prefix = np.zeros((len(given), min(length, max(map(len, given)))), np.int32)
+    prefix = np.zeros((len(begins), min(length, max(map(len, begins)))), np.int32)
     ids = trained.vocabulary.event_ids(task.encoding)
-    for row, events in zip(prefix, given, strict=True):
+    for row, events in zip(prefix, begins, strict=True):
         events = events[: len(row)]
         row[: len(events)] = np.where(events < 0, 0, ids[events])
     return prefix

@@ -10,7 +10,11 @@ Two tables say what a joint costs:
 - of the songs themselves: every bar is scored as the first after a joint, as the second and so on. The bars are the
   same in all rows, and so is the music before them: up to the joint it is read as the prompt, then as the answer.
 
-Wanted: the first bars within a tenth of the others, in both.
+Wanted: the first bars within a tenth of the others, in both. Measured with the model that comes with t5music on two
+quartets and two songs of OpenScore, 24 bars after each: a song's bar costs 9.13 bits per note as the first after a
+joint, 8.70 as the second and 8.68 to 8.76 later. So an answer is given the last bar of the one before: as written, 2.56
+after joints and 2.71 later (3.06 and 2.94 before that, in other music, for all words after the first joint are drawn
+anew). A longer prompt did not help (9.15).
 """
 
 from __future__ import annotations
@@ -49,10 +53,11 @@ class Bars(NamedTuple):
 
 
 def bars_of(model: Model, exchange: Exchange) -> Bars:
-    """The bits and notes of each bar of an answer; the last one, which may be cut, is left out."""
+    """The bits and notes of each bar that the model wrote; the last one, which may be cut, is left out."""
     vocabulary = model.trained.vocabulary
     (written,), (counted,) = exchange.written, exchange.is_counted()
     places = np.cumsum(written == vocabulary.event_ids("remi")[FIRST[BAR]]) - 1
+    places -= int(places[counted].min(initial=len(places)))  # bars that were given come before
     inside = counted & (places >= 0) & (places < places.max(initial=0))
     length = int(places.max(initial=0))
     return Bars(
