@@ -190,8 +190,8 @@ class Music(Format):
             max_length: ids of an answer, at most, EOS included.
             prompts: event ids to continue, one array a row, in place of those of the inputs.
             bounds: of each row, where the format is `promised`.
-            most_silent: bars in a row without the beginning of a note, at most, from 1: int or int [batch]. It binds
-                encodings with bars.
+            most_silent: bars that may begin in a row before the next note begins, at least 1: int or int [batch]. It
+                binds encodings with bars.
 
         Raises:
             ConfigError: bounds that can never be met.
