@@ -91,6 +91,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     clock = Time()
     for module in (pace, sprint, runner):
         monkeypatch.setattr(module, "time", clock)
+    monkeypatch.delattr(signal, "setitimer")  # it rings in real time
     call = runner.call
 
     def timed(stage: Stage, root: Path, paths: list[str], stops: Callable[[int], bool]) -> Any:
