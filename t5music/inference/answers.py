@@ -94,7 +94,8 @@ def _going_on(
     next bar harder than one that has written a bar (`tests/benchmarks/joints.py`).
     """
     first_task, last, begin = task, answers[0], answers[0][:0]
-    whole, exchanges = last[:0], []  # what is written, up to where the last answer begins
+    exchanges: list[Exchange] = []
+    whole = last[:0]  # what is written, up to where the last answer begins
     while not bounds.is_over(rows[0], promises, last):
         ending = _to_last_note(task.encoding, last)
         if len(ending) <= len(begin):

@@ -41,20 +41,20 @@ class Rank(NamedTuple):
 
     Attributes:
         place: 1 is the best.
-        count: of the variants.
+        variants: how many there are.
         bits_per_note: of the new notes under the model; infinite without any.
         closeness: to the person's music, 0 to 1; None where there is none, or no new note.
     """
 
     place: int
-    count: int
+    variants: int
     bits_per_note: float
     closeness: float | None
 
     def __str__(self) -> str:
         bits = "no new notes" if math.isinf(self.bits_per_note) else f"{self.bits_per_note:.2f} bits per note"
         close = "" if self.closeness is None else f", {self.closeness:.0%} like the prompt"
-        return f"number {self.place} of {self.count}: {bits}{close}"
+        return f"number {self.place} of {self.variants}: {bits}{close}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -217,7 +217,7 @@ def _about_rank(result: Result) -> dict[str, Any] | None:
     bits, closeness = result.rank.bits_per_note, result.rank.closeness
     return {
         "place": result.rank.place,
-        "count": result.rank.count,
+        "variants": result.rank.variants,
         "bits_per_note": round(bits, 3) if math.isfinite(bits) else None,
         "closeness": None if closeness is None else round(closeness, 3),
     }

@@ -164,7 +164,7 @@ def test_variants_come_in_the_order_of_their_figures(model: Model, task: str):
     order = ranking.order([rank.bits_per_note for rank in ranks], [rank.closeness for rank in ranks])
     assert [variant.seed for variant in variants] == [7 + place for place in order]
     assert [variant.rank.place for variant in variants] == [1, 2, 3, 4]
-    assert {variant.rank.count for variant in variants} == {4}
+    assert {variant.rank.variants for variant in variants} == {4}
 
 
 def test_the_rank_is_shown_everywhere(model: Model):

@@ -174,7 +174,7 @@ def test_variants_come_in_the_order_of_python_s(client: Client, model: Model):
     assert [result["seed"] for result in state["results"]] == [variant.seed for variant in variants]
     for number, (result, variant) in enumerate(zip(state["results"], variants, strict=True)):
         assert variant.rank is not None
-        assert (result["rank"]["place"], result["rank"]["count"]) == (number + 1, 3)
+        assert (result["rank"]["place"], result["rank"]["variants"]) == (number + 1, 3)
         assert result["rank"]["closeness"] == pytest.approx(variant.rank.closeness, abs=1e-3)
         assert str(variant.rank) in result["facts"]
         assert client.raw("GET", f"/api/jobs/{state['job']}/{number}/file.mid")[1] == variant.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from typing import Any
 
 from t5music.cli import inputs
@@ -85,6 +86,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("words", "How the words of the new music are chosen.")
     for setting in sampling_settings.SETTINGS:
         default = "" if setting.default is None else f" (default: {setting.default:g})"
+        read: Callable[[str], float]
         if setting.kind == sampling_settings.INTEGER:
             read = whole(int(setting.least), None if setting.most is None else int(setting.most))
         else:
