@@ -13,12 +13,14 @@ import generation
 import gpu
 import jax
 import jax.numpy as jnp
+import joints
 import loader
 import numpy as np
 import packing
 import precision
 import pytest
 import scaling
+import tiny_models
 import tokens
 import training
 from flax import nnx
@@ -27,9 +29,11 @@ from t5music.data import mixing_rates
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, find, write_mixture
 from t5music.data.vocabulary import default
+from t5music.inference.likelihoods import Exchange, bits
+from t5music.inference.model import Model
 from t5music.model import parameters
 from t5music.model.config import T5Config
-from t5music.music import midi
+from t5music.music import encodings, midi
 from t5music.music.score import NOTE, Score
 
 # Stands in for MidiTok: refuses files of one archive.
@@ -257,3 +261,20 @@ def test_losses_are_compared_step_by_step(capsys: pytest.CaptureFixture[str], mo
     assert lines[0] == "means of 20 steps: +1.00, +1.00 %"
     assert lines[1] == "mean of all 45 steps: +1.00 %"
     assert lines[2] == "validation after the last: -0.50 %"
+
+
+def test_bits_of_joints_are_those_of_the_bars_that_were_written():
+    model = Model(tiny_models.trained(tiny_models.ABILITIES), "tiny")
+    ids = default().encode_events("remi", encodings.get("remi").encode(tiny_models.band(bars=4)))
+    edges = np.flatnonzero(ids == ids[0])  # each bar's Bar
+    prompts, written = np.array([[9, 1]], np.int32), ids[None]
+    whole = bits(model.trained, Exchange(prompts, written))[0]
+    first, *_ = joints.bars_of(model, Exchange(prompts, written)).bits
+    assert first == pytest.approx(whole[: edges[1]].sum())
+    # With its first bar given, and the Bar of the second, the second is the first that was written.
+    row = np.append(written[0, : edges[2]], ids[0])[None]
+    given = joints.bars_of(model, Exchange(prompts, row, row[:, : edges[1] + 1]))
+    assert given.bits == pytest.approx([bits(model.trained, Exchange(prompts, row))[0][edges[1] + 1 : edges[2]].sum()])
+    assert given.notes.tolist() == [int(default().is_note[ids[edges[1] : edges[2]]].sum())]
+    assert joints.per_note([(6.0, 2), (3.0, 1)]) == "3.00"
+    assert joints.per_note([]) == "-"
