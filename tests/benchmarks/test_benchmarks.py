@@ -15,6 +15,7 @@ import generation
 import gpu
 import jax
 import jax.numpy as jnp
+import joints
 import loader
 import numpy as np
 import packing
@@ -22,6 +23,7 @@ import personalisation
 import precision
 import pytest
 import scaling
+import tiny_models
 import tokens
 import training
 from flax import nnx
@@ -31,10 +33,12 @@ from t5music.data.compilation.shards import FEATURES
 from t5music.data.store.codec import FeatureSpec
 from t5music.data.store.token_store import StoreWriter, find, write_mixture
 from t5music.data.vocabulary import default
+from t5music.inference.likelihoods import Exchange, bits
+from t5music.inference.model import Model
 from t5music.model import config as model_config
 from t5music.model import parameters
 from t5music.model.config import T5Config
-from t5music.music import midi
+from t5music.music import encodings, midi
 from t5music.music.score import NOTE, Score
 
 # Stands in for MidiTok: refuses files of one archive.
@@ -319,3 +323,20 @@ def test_of_a_task_only_the_examples_of_some_pieces_are_measured(tmp_path: Path)
     assert personalisation.bits_per_note(model, store, 3, only=["piece1"]) == 2.0
     personalisation.bits_per_note(model, store, 99, without=["piece1", "piece2"])
     assert measured == [[1, 7, 10], [0, 3, 6, 9]]
+
+
+def test_bits_of_joints_are_those_of_the_bars_that_were_written():
+    model = Model(tiny_models.trained(tiny_models.ABILITIES), "tiny")
+    ids = default().encode_events("remi", encodings.get("remi").encode(tiny_models.band(bars=4)))
+    edges = np.flatnonzero(ids == ids[0])  # each bar's Bar
+    prompts, written = np.array([[9, 1]], np.int32), ids[None]
+    whole = bits(model.trained, Exchange(prompts, written))[0]
+    first, *_ = joints.bars_of(model, Exchange(prompts, written)).bits
+    assert first == pytest.approx(whole[: edges[1]].sum())
+    # With its first bar given, and the Bar of the second, the second is the first that was written.
+    row = np.append(written[0, : edges[2]], ids[0])[None]
+    given = joints.bars_of(model, Exchange(prompts, row, row[:, : edges[1] + 1]))
+    assert given.bits == pytest.approx([bits(model.trained, Exchange(prompts, row))[0][edges[1] + 1 : edges[2]].sum()])
+    assert given.notes.tolist() == [int(default().is_note[ids[edges[1] : edges[2]]].sum())]
+    assert joints.per_note([(6.0, 2), (3.0, 1)]) == "3.00"
+    assert joints.per_note([]) == "-"
