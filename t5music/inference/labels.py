@@ -38,11 +38,7 @@ from t5music.music.score import Score
 from t5music.storage import path_of
 from t5music.training.checkpoints import selection
 
-WINDOWS = 16  # of a long piece, answered at a time
-# Segments that are classified together: few programs are compiled, whatever the music's length. Of 16, the attention
-# weights leave a processor's cache: with the model that comes with t5music 26 ms a segment of 256 tokens, of 4 19 ms.
-BATCHES = (1, 2, 4)
-FILES_AT_A_TIME = 128  # whose segments are classified together, longer and shorter ones apart
+WINDOWS = 16  # of a long piece, or segments, answered at a time
 
 # What is looked for stands out; of what has degrees, more is darker.
 _COLOURS = {
@@ -55,58 +51,29 @@ _COLOURS = {
 
 
 def piece_probabilities(trained: TrainedModel, task: Classify, score: Score, name: str) -> NDArray[np.float64]:
-    """The probability of each of `task.values`, float64 [values], summing to 1; see `probabilities`.
+    """The probability of each of `task.values`, float64 [values], summing to 1.
 
-    Raises MidiError that names the music (`name`) where there is nothing in it to classify.
+    They are a softmax over the values' log-likelihoods, averaged over the piece's segments. Raises MidiError that names
+    the music (`name`) where there is nothing in it to classify.
     """
-    return probabilities(trained, task, [segments_of(trained, task, score, name)])[0]
-
-
-def segments_of(trained: TrainedModel, task: Classify, score: Score, name: str) -> NDArray[np.int32]:
-    """The prompts of a piece, int32 [segments, length]. Raises MidiError, with its name, where there are none."""
     prompts = task.prompts(score)
     if not prompts:
         raise MidiError(f"{name}: there are no notes to classify by {task.label}")
-    return trained_model.encode_prompts(trained, prompts, name, trim=True)
+    tokens = trained_model.encode_prompts(trained, prompts, name, trim=True)
+    logs = []
+    for rows in _parts(tokens):
+        if trained.model.config.architecture == ENCODER:
+            logs.append(special.log_softmax(_class_logits(trained, rows)[:, 0], axis=-1))
+        else:
+            labels = trained_model.label_ids(trained.vocabulary, task.values)
+            logs.append(np.asarray(decoding.score(trained.model, rows, labels)))  # [rows, values]
+    likelihoods = np.concatenate(logs)[: len(prompts)]
+    return special.softmax(likelihoods.astype(np.float64).mean(axis=0))
 
 
-def probabilities(trained: TrainedModel, task: Classify, pieces: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
-    """The probability of each of `task.values` for each piece, float64 [pieces, values], summing to 1.
-
-    They are a softmax over the values' log-likelihoods, averaged over the piece's segments.
-
-    Args:
-        trained: the model.
-        task: what is asked.
-        pieces: at least one; the prompts of each, int32 [segments, length].
-    """
-    piece = np.repeat(np.arange(len(pieces)), [len(rows) for rows in pieces])  # [segments]
-    widths = np.repeat([rows.shape[1] for rows in pieces], [len(rows) for rows in pieces])  # [segments]
-    likelihoods = np.empty((len(piece), len(task.values)))
-    for width in np.unique(widths).tolist():
-        rows = np.concatenate([rows for rows in pieces if rows.shape[1] == width])
-        places = np.flatnonzero(widths == width)
-        for first in range(0, len(rows), BATCHES[-1]):
-            batch = slice(first, first + BATCHES[-1])
-            likelihoods[places[batch]] = _likelihoods(trained, task, rows[batch])
-    means = np.stack([likelihoods[piece == place].mean(axis=0) for place in range(len(pieces))])
-    return special.softmax(means, axis=-1)
-
-
-def _likelihoods(trained: TrainedModel, task: Classify, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-    """The log-likelihood of each of `task.values` for a few prompts [segments, length]: [segments, values]."""
-    size = next(size for size in BATCHES if size >= len(rows))
-    tokens = _filled(rows, size)
-    if trained.model.config.architecture == ENCODER:
-        logs = special.log_softmax(_class_logits(trained, tokens)[:, 0], axis=-1)
-    else:
-        labels = trained_model.label_ids(trained.vocabulary, task.values)
-        logs = np.asarray(decoding.score(trained.model, tokens, labels))
-    return logs[: len(rows)]
-
-
-def ranked(task: Classify, shares: NDArray[np.float64]) -> dict[str, float]:
-    """label -> probability, the likeliest first, of the probabilities of `task.values` [values]."""
+def ranked(trained: TrainedModel, task: Classify, score: Score, name: str) -> dict[str, float]:
+    """label -> probability, the likeliest first; see `piece_probabilities`."""
+    shares = piece_probabilities(trained, task, score, name)
     return {task.values[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable")}
 
 
@@ -170,14 +137,9 @@ def _parts(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
     """Rows [windows, source] in parts of one size, [parts, up to WINDOWS, source]; those that fill up have no notes."""
     parts = -(-len(tokens) // WINDOWS)
     size = -(-len(tokens) // parts)
-    return _filled(tokens, parts * size).reshape(parts, size, -1)
-
-
-def _filled(tokens: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """So many rows [count, source]: these, and as many as are missing without a word."""
-    missing = np.full((count - len(tokens), tokens.shape[1]), PAD_ID, np.int32)
+    missing = np.full((parts * size - len(tokens), tokens.shape[1]), PAD_ID, np.int32)
     missing[:, 0] = EOS_ID
-    return np.concatenate([tokens, missing])
+    return np.concatenate([tokens, missing]).reshape(parts, size, -1)
 
 
 def _class_logits(trained: TrainedModel, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -226,20 +188,15 @@ def classify(
     scores = _read(paths, left_out)
     trained = trained_model.load(model_dir, checkpoint)
     classifying: Classify = trained_model.choose_task(trained, task, Classify, model_dir)
-    results: dict[str, dict[str, float]] = {}
-    names = list(scores)
-    for first in range(0, len(names), FILES_AT_A_TIME):
-        pieces = {}
-        for name in names[first : first + FILES_AT_A_TIME]:
-            try:
-                pieces[name] = segments_of(trained, classifying, scores[name], name)
-            except MidiError as error:
-                left_out.add(name, error)
-        shares = probabilities(trained, classifying, list(pieces.values())) if pieces else ()
-        for name, values in zip(pieces, shares, strict=True):
-            results[name] = ranked(classifying, values)
-            line = "  ".join(f"{label} {share:.1%}" for label, share in results[name].items())
-            print(f"{name}: {classifying.label}: {line}", flush=True)
+    results = {}
+    for name, score in scores.items():
+        try:
+            results[name] = ranked(trained, classifying, score, name)
+        except MidiError as error:
+            left_out.add(name, error)
+            continue
+        shares = "  ".join(f"{label} {share:.1%}" for label, share in results[name].items())
+        print(f"{name}: {classifying.label}: {shares}", flush=True)
     left_out.check()
     if table is not None:
         write_text(table, _as_csv(paths, results, left_out.reasons, classifying))

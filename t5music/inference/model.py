@@ -198,7 +198,7 @@ class Model:
         """
         given = given_music(music, name)
         chosen: Classify = trained_model.choose_task(self.trained, task, Classify, self.name)
-        return labels.ranked(chosen, labels.piece_probabilities(self.trained, chosen, given.score, given.name))
+        return labels.ranked(self.trained, chosen, given.score, given.name)
 
     def label(self, music: Source, task: str | None = None, *, name: str | None = None) -> Result:
         """Labels every note: melody, loudness. Arguments as of `classify`; the colours of the result are the labels."""
