@@ -150,6 +150,7 @@ def run(tiny_study: Study, place: Path, root: Path, seconds: float) -> Sprint:
     return limit
 
 
+@pytest.mark.slow
 def test_sprints_end_in_the_bits_of_a_study_without_them(
     place: Path, whole: dict[str, Any], tiny_study: Study, tmp_path: Path, clock: Time
 ):
