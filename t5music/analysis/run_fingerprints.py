@@ -57,7 +57,11 @@ class RunFingerprints:
 
     @classmethod
     def of(cls, scores: Iterable[tuple[str, Score]]) -> RunFingerprints:
-        """The fingerprints of (name, score) of every piece. Raises DataError for more than MOST_PIECES of them."""
+        """The fingerprints of (name, score) of every piece.
+
+        Raises:
+            DataError: there are more than MOST_PIECES.
+        """
         names: list[str] = []
         parts, numbers = [np.empty(0, np.uint64)], [np.empty(0, np.uint16)]
         for name, score in scores:
