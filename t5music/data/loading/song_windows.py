@@ -2,12 +2,15 @@
 
 A window scores the next `stride` tokens after as many of those before them as its row holds. That is how LakhNES is
 evaluated: of Transformer-XL, 128 events are scored at a time after a memory of 896 (`model/eval.py` of the authors'
-code), so a row of 1,024 and a stride of 128 give every event the 896 events before its window, or all there are.
+code), so targets of 1,025 and a stride of 128 give every event the 896 events before its window, or all there are.
+
+A window is as long as the music of a training row at most, one token less than its targets. The next place is where
+EOS always stood in training, behind music that was cut there, and a model that can tell places apart expects it there.
 
 Where the past is read decides who can be evaluated so. As a language model reads it, in the same sequence, "targets"
 (here | stands before what is scored):
 
-    song a b c d e f g, rows of 4, stride 2          | a b c d     c d | e f     e f | g EOS
+    song a b c d e f g, targets of 5, stride 2       | a b c d     c d | e f     e f | g EOS
 
 or as the inputs of a prefix language model, "inputs", for models that were trained on `..._prefix_lm`:
 
@@ -21,7 +24,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from t5music.data.loading.loader import Batch
-from t5music.data.loading.packing import Pair, assemble, joint_length
+from t5music.data.loading.packing import Pair, assemble
 from t5music.data.loading.task_stream import check_lengths
 from t5music.data.store.token_store import Split, TokenStore
 from t5music.data.vocabulary import EOS_ID, Ids, Vocabulary
@@ -76,9 +79,7 @@ class SongWindows:
             raise ConfigError(f"batch size and limit must be at least 1, not {batch_size} and {limit}")
         self._lengths = check_lengths(feature_lengths)
         self._past, self._stride, self._decoder_only = past, stride, decoder_only
-        # How many tokens of a song a row holds: EOS stands for inputs that are not there, or ends those that are.
-        room = joint_length(self._lengths) if decoder_only else self._lengths["targets"]
-        self._room = room - decoder_only if past == TARGETS else self._lengths["inputs"] - 1
+        self._room = self._lengths["targets" if past == TARGETS else "inputs"] - 1  # tokens of a song in a row
         self._multiple = multiple
         # The past may lose up to a multiple less one, so that a window begins at one.
         longest = self._room - multiple + 1 if past == TARGETS else self._lengths["targets"]
