@@ -28,7 +28,7 @@ OF_LABELS = ("accuracy", "macro_f1", "note_accuracy", "note_macro_f1")  # `label
 # An answer to a task of music is one of many good ones: it is written and compared word by word only where that is
 # asked for. Of the true words, the likelihood says how many a model predicts ("accuracy").
 ON_REQUEST = ("word_accuracy",)
-_IN_PER_CENT = (*OF_LABELS, *ON_REQUEST, "abc_valid", "abc_pitch_accuracy")
+_IN_PER_CENT = (*OF_LABELS, *ON_REQUEST, "abc_valid", "abc_pitch_accuracy", "chord_accuracy", "chord_root_accuracy")
 APART = "answer_"  # begins a figure's name where the evaluation has a figure of that name already
 
 

@@ -166,7 +166,7 @@ def test_sprints_end_in_the_bits_of_a_study_without_them(
     assert count + 1 <= least / 30 + 5, "time was wasted"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limits=st.lists(st.floats(1.0, 90.0), min_size=1, max_size=6))
 def test_whatever_the_limits_they_are_kept_and_all_is_done_at_last(
     place: Path, tiny_study: Study, pretended: Time, limits: list[float]

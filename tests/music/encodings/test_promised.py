@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from t5music.errors import ConfigError
@@ -197,7 +197,7 @@ def test_where_no_notes_are_owed_looking_ahead_changes_nothing(bounds, prompt, s
         state = ahead.advance(state, np.argmax(legal * rng.random(legal.shape), axis=1).astype(np.int32), np)
 
 
-@settings(max_examples=5)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.filter_too_much])  # two bounds can rarely both be met
 @given(rows=st.lists(remi_bounds(), min_size=2, max_size=2), voices=st.sampled_from([0, 3]), seed=st.integers(0, 99))
 def test_promised_remi_is_the_same_in_jax(rows, voices, seed):
     rules, rng = PromisedRemi(voices > 0, has_locks=True), np.random.default_rng(seed)

@@ -226,9 +226,11 @@ def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsy
         over.wait(60)
         return Failing("none")
 
-    use(Background("slow", hang, str))
+    tracker = Background("slow", hang, str)
+    use(tracker)
     assert capsys.readouterr().err.startswith("t5music: warning: slow does not answer")
     over.set()
+    tracker._thread.join()  # what it says late is not the next test's
 
 
 def test_what_comes_faster_than_a_tracker_takes_it_is_dropped_and_counted(monkeypatch, capsys):
