@@ -33,6 +33,7 @@ def export(
     dtype: str = FLOAT32,
     *,
     leakage: model_card.Leakage = model_card.WITHOUT_CORPORA,
+    programs: tuple[int, ...] | None = None,
     force: bool = False,
 ) -> Path:
     """`t5music export`: writes the model of a checkpoint as `T5ForConditionalGeneration` reads it.
@@ -45,6 +46,7 @@ def export(
         vocabulary: the one that the model was trained with.
         dtype: of the weights in the file: "float32", or "bfloat16", which rounds them to 8 bits and halves the file.
         leakage: what its test sets share with its training music, for the card.
+        programs: of the instruments that its training music has; None where that was not measured.
         force: whether an exported model that is there may be replaced.
 
     Returns:
@@ -62,6 +64,7 @@ def export(
     state = parameters.abstract(checkpoint.config)[1]
     nnx.replace_by_pure_dict(state, checkpoint.params())
     metadata = {**checkpoint.metadata.content, "step": checkpoint.step}
+    metadata |= {} if programs is None else {"programs": list(programs)}
     arrays = {
         name: array.astype(_NUMPY[dtype])
         for name, array in huggingface.to_huggingface(state, checkpoint.config).items()

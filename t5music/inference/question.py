@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from t5music.data.examples import Answer, Composes, Infill
 from t5music.errors import ConfigError
-from t5music.inference import gaps, placement, ranking, requests
+from t5music.inference import gaps, placement, ranking, requests, stand_ins
 from t5music.inference.answers import answer_in_words
 from t5music.inference.given_music import GivenMusic
 from t5music.inference.likelihoods import Exchange
@@ -155,6 +155,8 @@ def ask(
     score = None if given is None else given.score
     if (infill or promises.lock) and task is None:
         task = Infill.kind
+    heard = [] if score is None else np.unique(score.notes["program"]).tolist()
+    trained, new_to_it = stand_ins.with_stand_ins(trained, [*heard, *promises.instruments])
     chosen, style_remarks = requests.choose(
         trained, task, model_dir, score, region=region, caption=caption, style=style
     )
@@ -170,7 +172,16 @@ def ask(
         chosen, remarks = requests.fitted(trained, chosen, score, name)
     programs = requests.programs(promises.instruments, chosen, score)
     return Question(
-        trained, chosen, given, score, name, stem, tuple(infill), programs, promises, (*style_remarks, *remarks)
+        trained,
+        chosen,
+        given,
+        score,
+        name,
+        stem,
+        tuple(infill),
+        programs,
+        promises,
+        (*style_remarks, *new_to_it, *remarks),
     )
 
 

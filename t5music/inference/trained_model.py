@@ -37,6 +37,7 @@ class TrainedModel:
         tasks: task name -> what that task asks.
         lengths: the feature lengths it was trained with, {"inputs": n, "targets": n}.
         step: of its run.
+        programs: of the instruments that it has learned; None where that is not known.
     """
 
     model: network.T5
@@ -44,6 +45,7 @@ class TrainedModel:
     tasks: Mapping[str, Examples]
     lengths: Mapping[str, int]
     step: int | None = None
+    programs: tuple[int, ...] | None = None
 
 
 def load(model_dir: str | Path, checkpoint: str | int = selection.LATEST) -> TrainedModel:
@@ -67,7 +69,7 @@ def of_folder(folder: ModelFolder, vocab: Vocabulary) -> TrainedModel:
             f"{folder.folder} does not say the lengths of inputs and targets: it was not trained on tasks"
         )
     model = nnx.merge(parameters.abstract(folder.config)[0], folder.params())
-    return TrainedModel(model, vocab, tasks, metadata.feature_lengths, folder.step)
+    return TrainedModel(model, vocab, tasks, metadata.feature_lengths, folder.step, metadata.programs)
 
 
 def _task(name: str, fields: Mapping[str, Any], folder: ModelFolder) -> Examples:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_models
 
@@ -102,3 +103,15 @@ def test_music_that_shares_nothing_has_no_longest(leaking: int, monkeypatch: pyt
     nothing = run_fingerprints.RunFingerprints.of([])
     (shared,) = leakage_report.measure(TRAINED_ON, nothing).test_sets
     assert shared == SharedMusic("mine", 3, 0, 0, 0, "", "")
+
+
+def test_instruments_are_known_that_have_a_thousandth_of_the_training_music(
+    leaking: int, monkeypatch: pytest.MonkeyPatch
+):
+    pieces = [tiny_models.band(seed, bars=20).notes["program"] for seed in range(3)]
+    programs, counts = np.unique(np.concatenate(pieces), return_counts=True)
+    assert leakage_report.programs(TRAINED_ON) == tuple(programs.tolist())
+    monkeypatch.setattr(leakage_report, "RARE", counts.min() / counts.sum() + 1e-9)
+    assert leakage_report.programs(TRAINED_ON) == tuple(programs[counts > counts.min()].tolist())
+    assert leakage_report.programs((TrainingRun("other", (Terms("other", "CC0 1.0"),)),)) is None
+    assert leakage_report.programs((TrainingRun("mine", ()),)) is None

@@ -45,7 +45,16 @@ def run(flags: argparse.Namespace) -> None:
     checkpoint = Checkpoint.open(flags.model_dir, flags.checkpoint)
     fingerprints = originality.training_fingerprints(checkpoint.trained_on) if flags.fingerprints else None
     leakage = leakage_report.measure(checkpoint.trained_on, fingerprints)
-    folder = export.export(checkpoint, flags.to, vocabulary.default(), flags.dtype, leakage=leakage, force=flags.force)
+    programs = leakage_report.programs(checkpoint.trained_on)
+    folder = export.export(
+        checkpoint,
+        flags.to,
+        vocabulary.default(),
+        flags.dtype,
+        leakage=leakage,
+        programs=programs,
+        force=flags.force,
+    )
     if fingerprints is not None:
         fingerprints.save(folder / FILE)
         print(folder / FILE)

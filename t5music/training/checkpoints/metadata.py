@@ -36,6 +36,8 @@ class Metadata:
         version: of the t5music that trained it.
         masking: the settings of `Update.masking`, None for a run without it.
         trained_on: the runs that the weights went through, the first one first, this one last.
+        programs: of the instruments that it has learned, in the metadata of an exported model; None where that was not
+            measured.
         step: updates done, in the metadata of an exported model.
         content: all of the JSON.
     """
@@ -48,6 +50,7 @@ class Metadata:
     version: str | None = None
     masking: Mapping[str, Any] | None = None
     trained_on: tuple[TrainingRun, ...] = ()
+    programs: tuple[int, ...] | None = None
     step: int | None = None
     content: Mapping[str, Any]
 
