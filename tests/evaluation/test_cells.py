@@ -133,7 +133,7 @@ def test_every_cell_of_every_piece_counts_once_after_its_past(tmp_path: Path, st
 @pytest.mark.usefixtures("copying")
 def test_a_stride_must_leave_room_for_whole_bars(tmp_path: Path):
     settings = {"lengths": None, "batch_size": 2, "limit": None, "stride": 100}
-    with pytest.raises(ConfigError, match="a stride must be from 1 to 68 for rows of these lengths, not 100"):
+    with pytest.raises(ConfigError, match="a stride must be from 1 to 66 for rows of these lengths, not 100"):
         evaluator.Evaluator([store_of(tmp_path / "grid")], "validation", **settings).evaluate(["a run"])
 
 
