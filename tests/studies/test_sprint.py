@@ -61,7 +61,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sprints")
     tiny_studies.write_store(root / "data" / "stores" / "song")
     (root / "tiny.gin").write_text(tiny_studies.TINY)
-    (root / "study.gin").write_text(STUDY)
+    (root / "sprint.gin").write_text(STUDY)
     return root
 
 
@@ -75,7 +75,7 @@ def data(place: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def tiny_study(place: Path) -> Study:
-    return runner.read(["study.gin"], [], [str(place)])
+    return runner.read(["sprint.gin"], [], [str(place)])
 
 
 @pytest.fixture(scope="module")
@@ -299,13 +299,13 @@ def test_times_are_read(text: str):
 
 @pytest.mark.parametrize("text", ["0s", "9", "m", "-1m", "1m1h", "1.5h", "999999999h", "٣m", "90 s"])
 def test_what_is_no_time_is_refused(text: str, capsys: pytest.CaptureFixture[str]):
-    assert main(["study", "--gin_file=study.gin", f"--sprint={text}"]) == 2
+    assert main(["study", "--gin_file=sprint.gin", f"--sprint={text}"]) == 2
     assert "--sprint must be a time such as 90s, 9m or 1h30m" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--plan", "--cells", "--collect"])
 def test_what_runs_nothing_has_no_sprint(place: Path, flag: str, capsys: pytest.CaptureFixture[str]):
-    assert main(["study", "--gin_file=study.gin", f"--gin_search_paths={place}", "--sprint", "9m", flag]) == 2
+    assert main(["study", "--gin_file=sprint.gin", f"--gin_search_paths={place}", "--sprint", "9m", flag]) == 2
     assert f"--sprint runs stages, and {flag} runs nothing" in capsys.readouterr().err
 
 
@@ -314,7 +314,7 @@ def test_the_command_keeps_the_limit_and_the_next_one_goes_on(
     place: Path, data: None, whole: dict[str, Any], tiny_study: Study, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     """In real time: sprints of a few seconds, and longer ones where the machine is too slow for them."""
-    command = ["study", "--gin_file=study.gin", f"--gin_search_paths={place}", "--dir", str(tmp_path), "--workers=1"]
+    command = ["study", "--gin_file=sprint.gin", f"--gin_search_paths={place}", "--dir", str(tmp_path), "--workers=1"]
     command += ["--data_dir", str(place / "data"), "--sprint"]
     out = ""
     for seconds in (4, 4, 8, 8, 16, 32, 64, 128, 256):
