@@ -9,58 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from t5music import files
 from t5music.analysis import originality
+from t5music.analysis.originality import TrainingMusic
 from t5music.analysis.run_fingerprints import GUARANTEED, RUN, RunFingerprints
 from t5music.corpora import datasets
 from t5music.errors import DataError
 from t5music.inference.model_card import Leakage, SharedMusic
-from t5music.music.score import DRUMS
 from t5music.terms import TrainingRun
 
 TEST = "test"
-RARE = 0.001  # of all notes: an instrument with fewer has not been learned
 
 
-def measure(trained_on: Sequence[TrainingRun], fingerprints: RunFingerprints | None = None) -> Leakage:
+def measure(
+    trained_on: Sequence[TrainingRun], music: TrainingMusic | None = None
+) -> tuple[Leakage, TrainingMusic | None]:
     """Compares the test pieces of every corpus that a model was trained on with its training pieces.
 
     Args:
         trained_on: the runs that its weights went through.
-        fingerprints: of their training music; made here if None.
+        music: its training music; read here if None.
 
     Returns:
-        One entry for each corpus that has test pieces. Nothing was measured where it is not known what the model was
-        trained on, or its corpora cannot be read on this machine, or have too many pieces for fingerprints.
+        One entry for each corpus that has test pieces, and the training music. Nothing was measured where it is not
+        known what the model was trained on, or its corpora cannot be read on this machine, or have too many pieces for
+        fingerprints.
     """
     corpora = originality.corpora_of(trained_on)
     if not all(run.data for run in trained_on) or not corpora:
-        return Leakage(not_measured="it is not known what all of its training music was")
+        return Leakage(not_measured="it is not known what all of its training music was"), music
     if missing := [corpus for corpus in corpora if not _is_readable(corpus)]:
-        return Leakage(not_measured=f"{', '.join(missing)} could not be read on the machine that exported the model")
-    if fingerprints is None:
-        try:
-            fingerprints = originality.training_fingerprints(trained_on)
-        except DataError as error:
-            return Leakage(not_measured=str(error))
-    return Leakage(tuple(_test_sets(corpora, fingerprints)), shortest=RUN + 1, certain=GUARANTEED)
-
-
-def programs(trained_on: Sequence[TrainingRun]) -> tuple[int, ...] | None:
-    """The programs that have a thousandth of all notes of a model's training pieces, or more; 128 is percussion.
-
-    None where it is not known what the model was trained on, or its corpora cannot be read on this machine.
-    """
-    corpora = originality.corpora_of(trained_on)
-    if not all(run.data for run in trained_on) or not corpora or not all(map(_is_readable, corpora)):
-        return None
-    counts = np.zeros(DRUMS + 1, np.int64)
-    for corpus in corpora:
-        for record in datasets.records(corpus, originality.TRAIN, files.data_dir()):
-            counts += np.bincount(datasets.to_piece(record).score.notes["program"], minlength=len(counts))
-    return tuple(np.flatnonzero((counts > 0) & (counts >= RARE * counts.sum())).tolist())
+        reason = f"{', '.join(missing)} could not be read on the machine that exported the model"
+        return Leakage(not_measured=reason), music
+    try:
+        music = music or originality.training_music(trained_on)
+    except DataError as error:
+        return Leakage(not_measured=str(error)), None
+    test_sets = tuple(_test_sets(corpora, music.fingerprints))
+    return Leakage(test_sets, shortest=RUN + 1, certain=GUARANTEED), music
 
 
 def _is_readable(corpus: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from t5music import files
@@ -17,15 +19,28 @@ from t5music.inference import pretrained
 from t5music.inference.left_out import LeftOut, by_name
 from t5music.inference.model_folder import open_model
 from t5music.music import music_files
-from t5music.music.score import Score
+from t5music.music.score import DRUMS, Score
 from t5music.storage import path_of
 from t5music.terms import TrainingRun
 
 TRAIN = "train"
+RARE = 0.001  # of all notes: an instrument with fewer has not been learned
 
 
-def training_fingerprints(trained_on: Sequence[TrainingRun]) -> RunFingerprints:
-    """The fingerprints of all music that a model was trained on.
+class TrainingMusic(NamedTuple):
+    """What is to be known of the music that a model was trained on.
+
+    Attributes:
+        fingerprints: of all pieces.
+        programs: that have a thousandth of all notes or more, in order; 128 is percussion.
+    """
+
+    fingerprints: RunFingerprints
+    programs: tuple[int, ...]
+
+
+def training_music(trained_on: Sequence[TrainingRun]) -> TrainingMusic:
+    """Reads all music that a model was trained on.
 
     Args:
         trained_on: the runs that its weights went through; the corpora that they read must be built.
@@ -33,7 +48,16 @@ def training_fingerprints(trained_on: Sequence[TrainingRun]) -> RunFingerprints:
     Raises:
         DataError: a corpus is not built, or they have too many pieces for fingerprints.
     """
-    return RunFingerprints.of(_pieces(corpora_of(trained_on)))
+    counts = np.zeros(DRUMS + 1, np.int64)
+
+    def counted() -> Iterator[tuple[str, Score]]:
+        for name, score in _pieces(corpora_of(trained_on)):
+            counts[:] += np.bincount(score.notes["program"], minlength=len(counts))
+            yield name, score
+
+    fingerprints = RunFingerprints.of(counted())
+    heard = (counts > 0) & (counts >= RARE * counts.sum())
+    return TrainingMusic(fingerprints, tuple(np.flatnonzero(heard).tolist()))
 
 
 def corpora_of(trained_on: Sequence[TrainingRun]) -> list[str]:

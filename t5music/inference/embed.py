@@ -25,7 +25,7 @@ from t5music.corpora.sources.folder import find_files
 from t5music.data.vocabulary import EOS_ID, Ids
 from t5music.errors import ConfigError, DataError, MidiError
 from t5music.files import printable_name
-from t5music.inference import trained_model, vector_files
+from t5music.inference import stand_ins, trained_model, vector_files
 from t5music.inference.left_out import LeftOut
 from t5music.inference.trained_model import TrainedModel
 from t5music.inference.vector_files import Collection, Settings
@@ -128,7 +128,7 @@ def segments_of(score: Score, trained: TrainedModel, settings: Settings, name: s
     """The words of music in segments, int32 [n] each. Raises MidiError that calls the music `name`."""
     encoding = encodings.get(settings.encoding)
     try:
-        segments = encoding.segments(encoding.encode(score), settings.words)
+        segments = encoding.segments(encoding.encode(stand_ins.familiar(trained, score)), settings.words)
     except MidiError as error:
         raise MidiError(f"{name}: {error}") from error
     if not segments:

@@ -25,7 +25,7 @@ from t5music.data.examples import Classify, LabelNotes
 from t5music.data.vocabulary import EOS_ID, PAD_ID
 from t5music.errors import ConfigError, MidiError
 from t5music.files import printable_name, require_free_file, write_text
-from t5music.inference import output_files, trained_model
+from t5music.inference import output_files, stand_ins, trained_model
 from t5music.inference.given_music import GivenMusic
 from t5music.inference.left_out import LeftOut, by_name
 from t5music.inference.result import Result
@@ -56,7 +56,7 @@ def piece_probabilities(trained: TrainedModel, task: Classify, score: Score, nam
     They are a softmax over the values' log-likelihoods, averaged over the piece's segments. Raises MidiError that names
     the music (`name`) where there is nothing in it to classify.
     """
-    prompts = task.prompts(score)
+    prompts = task.prompts(stand_ins.familiar(trained, score))
     if not prompts:
         raise MidiError(f"{name}: there are no notes to classify by {task.label}")
     tokens = trained_model.encode_prompts(trained, prompts, name, trim=True)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tiny_models
 
-from t5music.analysis import leakage_report, run_fingerprints
+from t5music.analysis import leakage_report, originality, run_fingerprints
 from t5music.analysis.run_fingerprints import FILE, GUARANTEED, RUN
 from t5music.cli.main import main
 from t5music.data.examples import Continue
+from t5music.inference import trained_model
 from t5music.inference.model_card import Leakage, SharedMusic
 from t5music.music import midi
 from t5music.music.score import DRUMS, Score
@@ -56,7 +57,8 @@ def leaking(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_what_leaks_is_counted_and_the_longest_named(leaking: int):
-    leakage = leakage_report.measure(TRAINED_ON)
+    leakage, music = leakage_report.measure(TRAINED_ON)
+    assert music is not None
     (shared,) = leakage.test_sets
     assert (shared.corpus, shared.pieces, shared.sharing, shared.sharing_long) == ("mine", 3, 2, 2)
     assert {shared.piece: shared.training_piece}.items() <= {
@@ -90,28 +92,37 @@ def test_the_report_stands_in_the_card_of_every_export(leaking: int, tmp_path: P
     ],
 )
 def test_what_was_not_measured_is_said(leaking: int, trained_on: tuple[TrainingRun, ...], reason: str):
-    assert leakage_report.measure(trained_on) == Leakage(not_measured=reason)
+    assert leakage_report.measure(trained_on) == (Leakage(not_measured=reason), None)
 
 
 def test_more_pieces_than_fingerprints_hold_are_said(leaking: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_fingerprints, "MOST_PIECES", 2)
-    leakage = leakage_report.measure(TRAINED_ON)
-    assert leakage == Leakage(not_measured="fingerprints are of 2 pieces at most, and there are more")
+    reason = "fingerprints are of 2 pieces at most, and there are more"
+    assert leakage_report.measure(TRAINED_ON) == (Leakage(not_measured=reason), None)
 
 
 def test_music_that_shares_nothing_has_no_longest(leaking: int, monkeypatch: pytest.MonkeyPatch):
     nothing = run_fingerprints.RunFingerprints.of([])
-    (shared,) = leakage_report.measure(TRAINED_ON, nothing).test_sets
+    leakage, _ = leakage_report.measure(TRAINED_ON, originality.TrainingMusic(nothing, ()))
+    (shared,) = leakage.test_sets
     assert shared == SharedMusic("mine", 3, 0, 0, 0, "", "")
 
 
 def test_instruments_are_known_that_have_a_thousandth_of_the_training_music(
-    leaking: int, monkeypatch: pytest.MonkeyPatch
+    leaking: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     pieces = [tiny_models.band(seed, bars=20).notes["program"] for seed in range(3)]
     programs, counts = np.unique(np.concatenate(pieces), return_counts=True)
-    assert leakage_report.programs(TRAINED_ON) == tuple(programs.tolist())
-    monkeypatch.setattr(leakage_report, "RARE", counts.min() / counts.sum() + 1e-9)
-    assert leakage_report.programs(TRAINED_ON) == tuple(programs[counts > counts.min()].tolist())
-    assert leakage_report.programs((TrainingRun("other", (Terms("other", "CC0 1.0"),)),)) is None
-    assert leakage_report.programs((TrainingRun("mine", ()),)) is None
+    run = tiny_models.write_run(tmp_path / "run", {"continue": Continue("pop", "remi")}, trained_on=TRAINED_ON)
+    for rare, expected in ((0.001, programs), (counts.min() / counts.sum() + 1e-9, programs[counts > counts.min()])):
+        monkeypatch.setattr(originality, "RARE", rare)
+        assert main(["export", "--model_dir", str(run), "--to", str(tmp_path / "model"), "--force"]) == 0
+        assert trained_model.load(tmp_path / "model").programs == tuple(expected.tolist())
+
+
+def test_of_a_run_or_without_its_music_it_is_not_known_which_instruments_it_knows(leaking: int, tmp_path: Path):
+    elsewhere = (TrainingRun("piano", (Terms("maestro"),)),)
+    run = tiny_models.write_run(tmp_path / "run", {"continue": Continue("pop", "remi")}, trained_on=elsewhere)
+    assert main(["export", "--model_dir", str(run), "--to", str(tmp_path / "model")]) == 0
+    assert trained_model.load(run).programs is None
+    assert trained_model.load(tmp_path / "model").programs is None

@@ -41,7 +41,7 @@ def model(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported model with the fingerprints of `mine`."""
     run = tiny_models.write_run(tmp_path_factory.mktemp("run") / "run", {"continue": Continue("pop", "remi")})
     folder = export.export(Checkpoint.open(run), str(run.with_name("model")), default())
-    originality.training_fingerprints(TRAINED_ON).save(folder / FILE)
+    originality.training_music(TRAINED_ON).fingerprints.save(folder / FILE)
     return folder
 
 
@@ -85,14 +85,14 @@ def test_one_bad_file_stops_no_others(model, music, tmp_path, capsys):
 
 def test_pieces_that_were_held_out_are_not_in_it(music):
     held_out = {datasets.to_piece(record).id for record in datasets.records("mine", "test", files.data_dir())}
-    names = originality.training_fingerprints(TRAINED_ON).names
+    names = originality.training_music(TRAINED_ON).fingerprints.names
     assert held_out
     assert not {f"mine/{name}" for name in held_out} & set(names)
 
 
 def test_a_corpus_that_is_not_built_is_named_before_anything_is_written(music):
     with pytest.raises(DataError, match="maestro"):
-        originality.training_fingerprints((TrainingRun("piano", (Terms("maestro"),)),))
+        originality.training_music((TrainingRun("piano", (Terms("maestro"),)),))
 
 
 def test_a_model_without_fingerprints_says_how_to_get_them(music, tmp_path, capsys):

@@ -143,8 +143,8 @@ def writing(size: str, options: argparse.Namespace) -> list[str]:
                 )
             )
         best, _ = generation.take_turns(writers, prompts, rounds=3)
-    mine, *theirs = (tokens / seconds["wall"] for seconds in best)
-    return [size, f"{mine:,.0f}", *(text for rate in theirs for text in (f"{rate:,.0f}", f"{mine / rate:.2f}"))]
+    rate, *peers = (tokens / seconds["wall"] for seconds in best)
+    return [size, f"{rate:,.0f}", *(text for other in peers for text in (f"{other:,.0f}", f"{rate / other:.2f}"))]
 
 
 HEAD = ("batch", "ms a step, first loss", "tokens/s", "of the rate", "PyTorch: ms, of the rate, loss", "times")

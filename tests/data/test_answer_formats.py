@@ -245,25 +245,25 @@ def lazy(form: Music, state: object, most: int) -> list[str]:
 
 @pytest.mark.parametrize("bars", [1, 2, 4])
 def test_a_gap_is_filled_with_a_note_in_one_of_its_bars(bars: int):
-    asked = rows("infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3 <extra_id_0>")
-    before = [VOCABULARY.decode_events("remi", asked[0])]
+    questions = rows("infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3 <extra_id_0>")
+    before = [VOCABULARY.decode_events("remi", questions[0])]
     form = Music(VOCABULARY, "remi", complete=False, begins="<extra_id_0>", needs_note=True)
-    words = lazy(form, form.start(asked, 60, prompts=before, most_silent=[bars]), 60)
+    words = lazy(form, form.start(questions, 60, prompts=before, most_silent=[bars]), 60)
     assert words[0] == "<extra_id_0>"
     assert words.count("Bar") == bars
     assert words[-1].startswith(("Drum_", "Duration_"))
     usual = Music(VOCABULARY, "remi", complete=False, begins="<extra_id_0>")
-    assert lazy(usual, usual.start(asked, 60, prompts=before), 60) == ["<extra_id_0>"]
+    assert lazy(usual, usual.start(questions, 60, prompts=before), 60) == ["<extra_id_0>"]
 
 
 def test_music_that_goes_on_has_no_long_silence():
     form = Music(VOCABULARY, "remi", fill=True, needs_note=True)
-    asked = rows("continue folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3")
-    before = [VOCABULARY.decode_events("remi", asked[0])]
+    questions = rows("continue folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3")
+    before = [VOCABULARY.decode_events("remi", questions[0])]
 
     def silences(most_silent: int) -> list[int]:
         """Bars that begin before each note, and after the last."""
-        words = lazy(form, form.start(asked, 120, prompts=before, most_silent=most_silent), 120)
+        words = lazy(form, form.start(questions, 120, prompts=before, most_silent=most_silent), 120)
         counts = [0]
         for word in words:
             counts[-1] += word == "Bar"
@@ -281,10 +281,10 @@ def test_music_that_goes_on_has_no_long_silence():
 @pytest.mark.parametrize("room", range(2, 24))
 @pytest.mark.parametrize("begins", ["", "<extra_id_0>"])
 def test_the_least_room_is_no_dead_end(room: int, begins: str):
-    asked = rows("infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3 <extra_id_0>")
-    before = [VOCABULARY.decode_events("remi", asked[0])]
+    questions = rows("infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3 <extra_id_0>")
+    before = [VOCABULARY.decode_events("remi", questions[0])]
     form = Music(VOCABULARY, "remi", complete=not begins, begins=begins, needs_note=True)
     rng = np.random.default_rng(room)
     for most_silent in (1, 2):
-        wander(form, form.start(asked, room, prompts=before, most_silent=most_silent), rng, room)
-        lazy(form, form.start(asked, room, prompts=before, most_silent=most_silent), room)
+        wander(form, form.start(questions, room, prompts=before, most_silent=most_silent), rng, room)
+        lazy(form, form.start(questions, room, prompts=before, most_silent=most_silent), room)

@@ -10,8 +10,12 @@ import tiny_models
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t5music.data.examples import Classify
+from t5music.inference import embed, labels
 from t5music.inference.model import Model
 from t5music.inference.stand_ins import stand_ins, with_stand_ins
+from t5music.model import decoding
+from t5music.music import encodings
 from t5music.music.score import DRUMS, Score
 
 PIANO, GUITAR, BASS, VIOLIN, CELLO, CHOIR, OOHS = 0, 24, 32, 40, 42, 52, 53
@@ -73,6 +77,32 @@ def test_an_instrument_that_is_asked_for_has_one_too():
     music = played_by(tiny_models.band(), PIANO)
     result = Model(knows, "tiny").continue_(music, seed=1, words=60, instruments="flute")
     assert "Flute is new to the model, which reads and writes it as Violin" in result.remarks
+
+
+def test_the_strange_instrument_has_the_probabilities_of_the_one_that_stands_in():
+    knows = dataclasses.replace(tiny_models.trained(tiny_models.ABILITIES), programs=(VIOLIN, CELLO))
+    words, ids = encodings.get("remi").words, knows.vocabulary.event_ids("remi")
+    violin, cello, guitar = (int(ids[words.index(f"Program_{program}")]) for program in (VIOLIN, CELLO, GUITAR))
+    trained, _ = with_stand_ins(knows, [GUITAR, VIOLIN])  # the cello is free
+    expected, scores = (
+        decoding.token_scores(model, np.array([[violin, row, 1]]), np.array([[row, violin, 1]]))
+        for model, row in ((knows.model, cello), (trained.model, guitar))
+    )
+    np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize("encoding", ["remi", "performance"])
+def test_what_is_classified_or_embedded_is_read_as_music_for_known_instruments(encoding: str):
+    task = Classify("composer", ("bach", "abba"), encoding)
+    knows = dataclasses.replace(tiny_models.trained({"classify_composer": task}), programs=(VIOLIN,))
+    known, strange = (played_by(tiny_models.band(), program) for program in (VIOLIN, OOHS))
+    assert labels.ranked(knows, task, strange, "strange") == labels.ranked(knows, task, known, "known")
+    settings = embed.settings_of(knows, "tiny")
+    segments = [embed.segments_of(score, knows, settings, "music") for score in (known, strange)]
+    np.testing.assert_array_equal(*embed.vectors_of(knows, settings, segments))
+    unknown = dataclasses.replace(knows, programs=None)
+    differ = labels.ranked(unknown, task, strange, "strange") != labels.ranked(unknown, task, known, "known")
+    assert differ == (encoding == "remi"), "the other says no programs"
 
 
 def test_a_model_that_knows_all_of_them_is_itself():

@@ -53,11 +53,11 @@ def test_shapes_are_what_time_depends_on():
     assert first.shape == second.shape
     assert first.shape != looking_at(training(steps=50)).shape, "it may have other checkpoints"
     # A training whose architecture is that of what it starts from.
-    own = [
+    stages = [
         dataclasses.replace(training(), configuration="BATCH_SIZE = 4\n", parents=(training(more=more),))
         for more in ("", "T5Config.d_model = 8\n")
     ]
-    assert own[0].shape != own[1].shape
+    assert stages[0].shape != stages[1].shape
 
 
 def test_steps_of_a_shape_take_as_long(tmp_path: Path):

@@ -43,18 +43,17 @@ def run(flags: argparse.Namespace) -> None:
     from t5music.training.checkpoints.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.open(flags.model_dir, flags.checkpoint)
-    fingerprints = originality.training_fingerprints(checkpoint.trained_on) if flags.fingerprints else None
-    leakage = leakage_report.measure(checkpoint.trained_on, fingerprints)
-    programs = leakage_report.programs(checkpoint.trained_on)
+    music = originality.training_music(checkpoint.trained_on) if flags.fingerprints else None
+    leakage, music = leakage_report.measure(checkpoint.trained_on, music)
     folder = export.export(
         checkpoint,
         flags.to,
         vocabulary.default(),
         flags.dtype,
         leakage=leakage,
-        programs=programs,
+        programs=None if music is None else music.programs,
         force=flags.force,
     )
-    if fingerprints is not None:
-        fingerprints.save(folder / FILE)
+    if flags.fingerprints and music is not None:
+        music.fingerprints.save(folder / FILE)
         print(folder / FILE)

@@ -30,9 +30,9 @@ def harmonised(bars: int = 5) -> Score:
 
 
 def test_windows_of_bars_and_their_chords():
-    asked = {example.inputs: example.targets for example in KIND.examples(piece(harmonised()))}
-    untransposed = [prompt for prompt in KIND.prompts(harmonised()) if prompt in asked]
-    assert [asked[prompt] for prompt in untransposed] == ["| C | F |", "| G7 | C |", "| F |"]
+    targets_of = {example.inputs: example.targets for example in KIND.examples(piece(harmonised()))}
+    untransposed = [prompt for prompt in KIND.prompts(harmonised()) if prompt in targets_of]
+    assert [targets_of[prompt] for prompt in untransposed] == ["| C | F |", "| G7 | C |", "| F |"]
     assert untransposed[0].startswith("chords folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 Velocity_20 Pitch_72 ")
     assert "Pitch_48" not in untransposed[0]
 

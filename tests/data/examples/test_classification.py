@@ -144,8 +144,8 @@ def test_a_printed_key_is_that_of_signature_and_end(sharps: int, minor: bool):
     tonic = (7 * sharps + 9 * minor) % 12
     score = printed([60, 62, 60 + tonic], (0, sharps, minor), (480, sharps, minor))
     assert printed_key(score) == tonic + 12 * minor
-    said = {example.targets for example in ClassifyPrintedKey(versions=12).examples(piece(score))}
-    assert said == set(KEYS[12 * minor : 12 * minor + 12])
+    answers = {example.targets for example in ClassifyPrintedKey(versions=12).examples(piece(score))}
+    assert answers == set(KEYS[12 * minor : 12 * minor + 12])
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,12 @@ OTHERS = [examples.Classify("composer", ("bach", "landini"), "remi"), examples.C
 
 def versions(kind: Examples, folder: Path) -> set[tuple[str, str]]:
     """The first example of a tune in forty epochs of a training that transposes."""
-    made = next(iter(kind.examples(piece(tune([69, 71, 72, 74, 76, 74, 72, 71, 69, 0, 0, 0]), **LABELS, abc=ABC))))
+    example = next(iter(kind.examples(piece(tune([69, 71, 72, 74, 76, 74, 72, 71, 69, 0, 0, 0]), **LABELS, abc=ABC))))
     vocabulary, features = default(), {"inputs": FeatureSpec(), "targets": FeatureSpec()}
     with StoreWriter(
         folder / "task", features=features, vocabulary=vocabulary, encoding=kind.encoding, examples=to_config(kind)
     ) as writer:
-        writer.write("train", {name: vocabulary.encode(text) for name, text in made._asdict().items()})
+        writer.write("train", {name: vocabulary.encode(text) for name, text in example._asdict().items()})
     stream = TaskStream(
         TokenStore.open(folder / "task"), "train", feature_lengths=LENGTHS, vocabulary=vocabulary, seed=0,
         augmentations=[Transpose()],

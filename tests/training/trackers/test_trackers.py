@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -218,15 +218,20 @@ def test_in_the_background_too(method: str, capsys: pytest.CaptureFixture[str]):
     assert addresses == ([] if method == "open" else ["https://example.org/run"])
 
 
+def opened_after(event: threading.Event) -> Callable[[], Tracker]:
+    """What opens a tracker once the event is set."""
+
+    def make() -> Tracker:
+        event.wait(60)
+        return Failing("none")
+
+    return make
+
+
 def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(guarded, "CLOSE_SECONDS", 0.1)
     over = threading.Event()
-
-    def hang() -> Tracker:
-        over.wait(60)
-        return Failing("none")
-
-    tracker = Background("slow", hang, str)
+    tracker = Background("slow", opened_after(over), str)
     use(tracker)
     assert capsys.readouterr().err.startswith("t5music: warning: slow does not answer")
     over.set()
@@ -236,12 +241,7 @@ def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsy
 def test_what_comes_faster_than_a_tracker_takes_it_is_dropped_and_counted(monkeypatch, capsys):
     monkeypatch.setattr(guarded, "WAITING", 3)
     begun = threading.Event()
-
-    def wait() -> Tracker:
-        begun.wait(60)
-        return Failing("none")
-
-    tracker = Background("slow", wait, str)
+    tracker = Background("slow", opened_after(begun), str)
     for step in range(1, 11):
         tracker.write(step, {"loss": 1.0})
     begun.set()
