@@ -293,6 +293,19 @@ def test_a_long_note_does_not_take_the_only_key_while_notes_are_owed():
     assert [REMI.words[event] for event in np.flatnonzero(rules.allowed(state, np)[0])] == ["Duration_1"]
 
 
+def test_a_locked_note_waits_for_the_notes_that_only_its_position_has_room_for():
+    quarters = np.arange(POSITIONS) % 12 == 0
+    bounds = Bounds(
+        keys((0, 0, 0)), grid=quarters, least=4, most=4, locks=(Lock(0, 0, 0, 30, 0, 0),), bars=1, meters=(COMMON_TIME,)
+    )
+    rules = PromisedRemi(has_locks=True)
+    state = rules.after([[]], 91, [bounds])
+    for event in REMI.from_text("Bar TimeSig_4/4 Pos_0 Tempo_20 Program_0 Velocity_11").tolist():
+        assert rules.allowed(state, np)[0, event]
+        state = rules.advance(state, np.array([event], np.int32), np)
+    assert [REMI.words[event] for event in np.flatnonzero(rules.allowed(state, np)[0])] == ["Pitch_0"]
+
+
 def keys(*spans: tuple[int, int, int]) -> np.ndarray:
     table = np.zeros((DRUMS + 1, 128), bool)
     for program, low, high in spans:

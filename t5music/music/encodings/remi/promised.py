@@ -69,6 +69,13 @@ class PromisedRemi(Promised):
         """
         words = self._rules.after(prompts, room)
         line = words.begin + words.length
+        for row, bounds in enumerate(rows):
+            for lock in bounds.locks:
+                if words.free[row, lock.program, lock.pitch] > line[row] + lock.tick:
+                    raise ConfigError(
+                        f"the note {lock.pitch} in bar {lock.bar + 1} cannot stay as it is: a note of the prompt still "
+                        "holds its key there"
+                    )
         keys = np.stack([bounds.keys[:DRUMS] for bounds in rows])
         sounding = (keys & (words.free[:, :DRUMS] > line[:, None, None])).sum(axis=(1, 2))
         table = tables(rows, sounding.tolist())

@@ -105,7 +105,7 @@ def _moment(state: State, counts_voices: bool, owes: bool, xp: Any) -> Moment:
     at_position = take(rhythm, position, xp)
     rhythm_here = xp.where(at_position < 0, PITCHES * 2, at_position - counts.here)
     possible = (take(on_grid, position, xp) & ~full & (rhythm_here > 0))[:, None]  # [batch, 1]
-    pitched = possible & (voices > 0)[:, None]
+    pitched = possible & ((voices > 0) & (words.drum < 0))[:, None]  # percussion comes last
     new = struck & (pitched & here_all[:, CLASS_OF])[:, None, :]
     sure = table.sure & free & (pitched & here_sure[:, CLASS_OF])[:, None, :]
     drums = table.drums & possible
@@ -209,61 +209,72 @@ def _notes(state: State, now: Moment, xp: Any) -> tuple[Array, Array, Array]:
     pitches = in_order(take(now.new, slot, xp))
     may_follow = xp.any(now.new, axis=2)  # [batch, programs]
     drums = now.drums & (keys > words.drum[:, None])
-    new_drums = drums
+    is_drum = (now.lock[:, 2] == DRUMS)[:, None]
+    lock_key = now.lock_here[:, None] & (keys == now.lock[:, 3:4])
+    lock_program = now.lock_here[:, None] & (keys == now.lock[:, 2:3])
+    lock_pitch, lock_drum = last_row[:, None] & lock_key & stated, is_drum & lock_key
+    new_drums = drums & (~now.lock_here[:, None] | (is_drum & (keys < now.lock[:, 3:4])))
     if now.later is not None:
-        pitches, may_follow, new_drums = _with_what_is_owed(state, now, slot, drums, (pitches, may_follow), xp)
-    lock_pitch = last_row[:, None] & (keys == now.lock[:, 3:4]) & stated
+        left = _left(state, now, slot, drums, xp)
+        # A new note pays one of those that are owed; a locked one pays none, and what lies before it is past then.
+        pitches, lock_pitch = pitches & (left.pitch >= -1), lock_pitch & (left.lock_pitch >= 0)
+        new_drums, lock_drum = new_drums & (left.drum >= -1), lock_drum & (left.drum >= 0)
+        may_follow = may_follow & (left.program >= -1)
+        lock_program = lock_program & (left.lock_program >= 0)
     programs = may_follow[xp.arange(len(slot))[:, None], table.slots[:, :DRUMS]] & (
         ~now.lock_here[:, None] | (keys < now.lock[:, 2:3])
     )
-    lock_program = now.lock_here[:, None] & (keys == now.lock[:, 2:3])
-    is_drum = (now.lock[:, 2] == DRUMS)[:, None]
-    drum_order = ~now.lock_here[:, None] | (is_drum & (keys < now.lock[:, 3:4]))
-    new_drums = new_drums & drum_order
-    lock_drum = now.lock_here[:, None] & is_drum & (keys == now.lock[:, 3:4])
     return programs | lock_program, new_drums | lock_drum, pitches | lock_pitch
 
 
-def _with_what_is_owed(
-    state: State, now: Moment, slot: Array, drums: Array, notes: tuple[Array, Array], xp: Any
-) -> tuple[Array, Array, Array]:
-    """Those of the notes after which all that is owed at this position can still be written.
+class Left(NamedTuple):
+    """How many more notes than are owed at this position can surely be written here behind each word, int32."""
+
+    pitch: Array  # [batch, 128], behind a new note of the program in force
+    lock_pitch: Array  # [batch, 128], behind a locked one
+    program: Array  # [batch, programs], behind the first note of each program
+    lock_program: Array  # [batch, 1], behind the name of the lock's program
+    drum: Array  # [batch, 128]
+
+
+def _left(state: State, now: Moment, slot: Array, drums: Array, xp: Any) -> Left:
+    """What is left behind each word, where notes are owed to the bar.
 
     Args:
         state: what has been written, and what is promised.
         now: with what can be written later.
         slot: int [batch], where the program in force stands in the tables.
         drums: bool [batch, 128], percussion that may come.
-        notes: bool [batch, 128] and [batch, programs]: pitches, and programs of which some pitch may follow.
         xp: NumPy or JAX's.
-
-    Returns:
-        The pitches, the programs and the percussion.
     """
     words, table = state.words, state.tables
     here = (now.rhythm_here < PITCHES) * xp.maximum(now.rhythm_here, 0)  # owed at the position
     owed = xp.maximum(now.owed - take(now.later, xp.maximum(words.position, 0) + 1, xp), here)[:, None]
     above = xp.where(words.named == 1, -1, words.pitch)[:, None]
-    keys = np.arange(PITCHES)
     rows_sure = xp.sum(now.sure, axis=2, dtype=np.int32)  # [batch, programs]
     size = rows_sure.shape[1]
     rows_above = _times(rows_sure, ABOVE[:size, :size], xp)  # of greater programs
-    in_force = xp.clip(words.program, 0, PITCHES - 1)
-    greater = xp.sum(xp.where(table.programs > in_force[:, None], rows_sure, 0), axis=1, dtype=np.int32)
-    of_row = take(now.sure, slot, xp) & (keys > above)
-    after_pitch = _times(of_row, ABOVE_PITCH, xp) + greater[:, None]
+    of_row = take(now.sure, slot, xp) & (np.arange(PITCHES) > above)
+    after_pitch = _times(of_row, ABOVE_PITCH, xp) + _of_programs(table.programs > words.program[:, None], rows_sure, xp)
+    from_lock = _of_programs(table.programs >= now.lock[:, 2:3], rows_sure, xp)
     sure_drums = drums & table.sure_drums
-    percussion = xp.sum(sure_drums, axis=1)[:, None]
+    percussion = xp.sum(sure_drums, axis=1, dtype=np.int32)[:, None]
 
-    def enough(pitched: Array, voices: Array) -> Array:
-        return owed - 1 <= xp.maximum(xp.minimum(pitched, voices[:, None]) + percussion, 0)
+    def left(pitched: Array, voices: Array) -> Array:
+        return xp.maximum(xp.minimum(pitched, voices[:, None]), 0) + percussion - owed
 
-    pitches, may_follow = notes
-    return (
-        pitches & enough(after_pitch, now.voices - 1),
-        may_follow & enough(rows_sure - 1 + rows_above, now.voices - 1),
-        drums & (owed - 1 <= _times(sure_drums, ABOVE_PITCH, xp)),
+    return Left(
+        left(after_pitch, now.voices - 1),
+        left(after_pitch, now.voices),
+        left(rows_sure - 1 + rows_above, now.voices - 1),
+        left(from_lock, now.voices),
+        _times(sure_drums, ABOVE_PITCH, xp) - owed,
     )
+
+
+def _of_programs(which: Array, rows_sure: Array, xp: Any) -> Array:
+    """int32 [batch, 1]: the notes that may surely begin here in such programs, [batch, programs]."""
+    return xp.sum(xp.where(which, rows_sure, 0), axis=1, dtype=np.int32)[:, None]
 
 
 def _durations(state: State, now: Moment, counts_voices: bool, xp: Any) -> Array:
