@@ -2,7 +2,7 @@
 
 Its corpora are OpenScore's songs and string quartets (CC0) and four parts of music21's corpus, all of music that is
 out of copyright. Of each there are span corruption and what one asks of music: to continue it, to fill it in, to begin
-it, to accompany a part of it, and to label it.
+it, to accompany a part of it, to name its keys and chords, and to label it.
 
 | task | inputs -> targets |
 |---|---|
@@ -11,12 +11,8 @@ it, to accompany a part of it, and to label it.
 | `openscore_lieder_chords` | `chords lied: <the singer>` -> `| Am | Dm E7 | Am |` |
 | `commons_style` | `classify style: <as piano, bars hidden>` -> `lied`, `quartet`, `chorale`, `madrigal`, ... |
 
-Shares are of the examples drawn, in per cent. Chorales are few and have more than their share: they are what people
+Shares are of the examples drawn. Chorales are few and have more than their share: they are what people
 know the answer to.
-
-The mixture `commons_harmony` adds a tenth as many examples of keys and the chords of a melody. A training on `commons`
-cannot go on with it where it stopped, for the order of what it reads depends on its tasks; it begins anew from such
-weights: `--init pretrained:commons --gin.MIXTURE_OR_TASK_NAME=commons_harmony`.
 """
 
 from t5music.data.declaration import add_mixture, add_task
@@ -88,14 +84,10 @@ SHARES = {
     "classify_composer": 2,
     "commons_style": 1,
     "ryans_mammoth_meter": 1,
-}
-add_mixture("commons", {task: Constant(share) for task, share in SHARES.items()})
-
-HARMONY = {
     "bach_chorales_chords": 4,
     "openscore_lieder_chords": 3,
     "bach_chorales_key": 1,
     "openscore_lieder_key": 1,
     "ryans_mammoth_key": 1,
 }
-add_mixture("commons_harmony", {task: Constant(share) for task, share in (SHARES | HARMONY).items()})
+add_mixture("commons", {task: Constant(share) for task, share in SHARES.items()})

@@ -162,12 +162,3 @@ print(time.process_time() - start)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1.0
-
-
-def test_harmony_is_a_tenth_beside_what_the_model_in_the_box_reads():
-    commons, harmony = MIXTURES["commons"].rates, MIXTURES["commons_harmony"].rates
-    assert commons.items() <= harmony.items()
-    shares = resolve(harmony, dict.fromkeys(harmony, 1))
-    added = sorted(set(harmony) - set(commons))
-    assert {name.rpartition("_")[2] for name in added} == {"chords", "key"}
-    assert sum(shares[name] for name in added) == pytest.approx(1 / 11)

@@ -249,7 +249,7 @@ def duration(seconds: float) -> str:
     """A duration in its two largest units, as "3 d 4 h", "2 h 10 min" or "45 s"."""
     units = [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)]
     for (name, size), (below, below_size) in itertools.pairwise(units):
-        if seconds >= size:
-            count, rest = divmod(round(seconds / below_size), size // below_size)
+        count, rest = divmod(round(seconds / below_size), size // below_size)
+        if count:
             return f"{count} {name} {rest} {below}"
     return f"{seconds:.0f} s"
