@@ -131,7 +131,7 @@ def write(
 
     allowed = np.ones(vocabulary.size, bool)  # the embedding has more rows than the vocabulary has words
     rows = written_answers.generate_targets(model, read(), max_length=lengths["targets"], allowed=allowed)
-    restore = getattr(store.kind, "answer", str)  # undoes what the task's own objectives do to what is stored
+    restore = getattr(store.kind, "restored", str)  # undoes what the task's own objectives do to what is stored
     return Answers([restore(text) for text in targets], [restore(vocabulary.decode(row)) for row in rows])
 
 

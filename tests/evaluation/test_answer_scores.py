@@ -146,6 +146,14 @@ def test_labels_of_notes_are_judged_as_they_are_answered(tmp_path, calls, evalua
     assert {word for text in predictions for word in text.split()} <= set(ROLES)
 
 
+def test_chords_of_named_tracks_are_judged_as_they_are_answered(tmp_path, calls, evaluate):
+    chords = ["| C | F G7 |", "| Am |"]
+    kind = examples.NameChords("lied", "remi", answer=("piano",))
+    evaluate(write(tmp_path / "chords", "spy", targets=chords, kind=kind))
+    ((targets, _),) = calls
+    assert targets == chords
+
+
 def test_what_cannot_be_measured_is_said(tmp_path, calls, evaluate, capsys):
     store = write(tmp_path / "mine", "spy")
     model = model_of()

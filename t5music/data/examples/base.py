@@ -65,7 +65,7 @@ class Examples(Protocol):
         encoding: name of the encoding.
 
     Some have `objectives` of their own, steps between what is stored and what a model reads and writes, and then
-    `answer(text)`, which gives what was stored back. Some have `names_pitches`, a ClassVar: see the function.
+    `restored(text)`, which gives what was stored back. Some have `names_pitches`, a ClassVar: see the function.
     """
 
     kind: ClassVar[str]

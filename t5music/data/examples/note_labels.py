@@ -124,13 +124,13 @@ class LabelNotes:
             raise DataError(f"there are {len(answers)} answers to {len(windows)} prompts: give one to each")
         classes = np.full(len(score.notes), -1)
         for (_, notes), answer in zip(windows, answers, strict=True):
-            words = self.answer(answer).split()[: len(notes)]
+            words = self.restored(answer).split()[: len(notes)]
             labels = [self.values.index(word) if word in self.values else -1 for word in words]
             classes[notes[: len(labels)]] = labels
         return classes
 
     @staticmethod
-    def answer(text: str, **_: Any) -> str:
+    def restored(text: str, **_: Any) -> str:
         """The labels in what a model wrote, without the words of the notes; as a seqio postprocessor."""
         return " ".join(word for word in text.split() if not word.startswith(_NOTE))
 

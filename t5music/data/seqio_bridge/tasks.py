@@ -174,6 +174,6 @@ def _register_task(task: Declaration) -> None:
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={feature: seqio.Feature(vocabulary, dtype=tf.int32) for feature in FEATURES},
-        postprocess_fn=getattr(task.examples, "answer", None),
+        postprocess_fn=getattr(task.examples, "restored", None),
         metric_fns=[answer_metrics.get(metric) for metric in task.metrics],
     )

@@ -43,6 +43,11 @@ def test_config_round_trip(kind: examples.Examples):
     assert KINDS[kind.kind] is type(kind)
 
 
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.kind)
+def test_no_setting_of_a_kind_is_taken_for_its_way_back_to_what_is_stored(kind: examples.Examples):
+    assert callable(getattr(kind, "restored", str))
+
+
 def test_unknown_kind_suggests_the_nearest():
     with pytest.raises(DataError, match="did you mean 'continue'"):
         examples.from_config({"kind": "continu"})
