@@ -221,7 +221,14 @@ def test_an_unknown_chip_suggests_the_nearest():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599.7, "1 h 0 min"), (3540, "59 min 0 s"), (86390, "1 d 0 h")],
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (3599.7, "1 h 0 min"),
+        (3540, "59 min 0 s"),
+        (86390, "1 d 0 h"),
+    ],
 )
 def test_a_duration_has_no_unit_that_is_full(seconds, text):
     assert plan.duration(seconds) == text
