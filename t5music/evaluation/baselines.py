@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from t5music.data.examples import Pieces, Songs
 from t5music.data.objectives.language_model import LanguageModel, SelectRandomChunk
 from t5music.data.store.token_store import TRAIN, TokenStore
-from t5music.data.vocabulary import EOS_ID, Vocabulary
+from t5music.data.vocabulary import EOS_ID, FIRST_BYTE, FIRST_EVENT, Vocabulary
 from t5music.evaluation import metrics
 from t5music.evaluation.ngrams import NGrams
 
@@ -100,8 +100,16 @@ class Baselines:
         return self._learnt
 
     def _possible(self, vocabulary: Vocabulary) -> NDArray[np.bool_]:
-        """Which ids a model of the targets has to consider: the encoding's words and EOS, bool [vocabulary]."""
+        """Which ids a model of the targets has to consider, bool [vocabulary].
+
+        The encoding's words and EOS; in text without any, such as the names of chords, the bytes and EOS.
+        """
         possible = vocabulary.event_mask(self._store.encoding).copy()
+        train = self._store.split(TRAIN)
+        first = train[0]["targets"] if len(train) else np.empty(0, np.int32)
+        if len(first) and not possible[first].any():
+            possible[:] = False
+            possible[FIRST_BYTE:FIRST_EVENT] = True
         possible[EOS_ID] = True
         return possible
 

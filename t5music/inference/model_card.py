@@ -24,6 +24,7 @@ _MAX_HEAD = 1 << 16  # bytes that are read of a foreign card
 _FIGURES = (
     ("bits_per_note", "{:.2f} bits per note", ("unigram_bits_per_note", "uniform_bits_per_note")),
     ("nats_per_cell", "{:.3f} nats per cell", ("voice_bigram_nats_per_cell", "unigram_nats_per_cell")),
+    ("chord_accuracy", "accuracy of chords {:.1%}", ()),
     ("perplexity", "perplexity {:.2f}", ("unigram_perplexity", "uniform_perplexity")),
     ("accuracy", "accuracy {:.1%}", ("majority_accuracy",)),
     ("note_accuracy", "accuracy of notes {:.1%}", ("majority_accuracy", "skyline_accuracy")),
