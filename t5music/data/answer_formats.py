@@ -217,7 +217,10 @@ class Music(Format):
 
     def allowed(self, state: MusicState, xp: Any) -> Array:
         words = self._rules.allowed(state.words, xp)  # [batch, words]
-        words = words & ~(self._begins_bar[:-1] & (state.silent >= state.most_silent)[:, None])
+        heard = words & ~(self._begins_bar[:-1] & (state.silent >= state.most_silent)[:, None])
+        words = xp.where(
+            xp.any(heard, axis=1)[:, None], heard, words
+        )  # where nothing else can come, a bar may be empty
         end = self._rules.end(state.words, xp) | (state.words.room <= 0)
         if self.needs_note:
             end = end & ((state.noted == 1) | ~xp.any(words, axis=1))

@@ -64,7 +64,7 @@ def answer_in_words(
         MidiError: music that gives nothing to ask, or more than the model was trained for.
     """
     key = jax.random.key(seed)
-    promised, rows = bounds.of_answers(promises, task, score, programs, locked=locked)
+    promised, rows = bounds.of_answers(promises, task, score, programs, room=room_of(trained, sampling), locked=locked)
     answers, exchange = _write(trained, task, score, name, key, programs, promised, rows, **sampling)
     exchanges = [exchange]
     if promises.length is not None:
@@ -100,17 +100,19 @@ def _going_on(
         ending = _to_last_note(task.encoding, last)
         if len(ending) <= len(begin):
             return [np.concatenate([whole, ending])], exchanges  # silence: there is nothing to go on from
-        whole, begin = _last_bar(task.encoding, np.concatenate([whole, ending]), _room(trained, sampling))
+        whole, begin = _last_bar(task.encoding, np.concatenate([whole, ending]), room_of(trained, sampling))
         current = first_task.music(score, [whole]).score
         task, _ = requests.fitted(trained, _continuing(trained, first_task), current, name)
-        promised, rows = bounds.of_answers(promises, task, current, programs, answers=[whole])
+        promised, rows = bounds.of_answers(
+            promises, task, current, programs, room=room_of(trained, sampling), answers=[whole]
+        )
         here = jax.random.fold_in(key, len(exchanges) + 1)
         (last,), exchange = _write(trained, task, current, name, here, programs, promised, rows, begin, **sampling)
         exchanges.append(exchange)
     return [np.concatenate([whole, last])], exchanges
 
 
-def _room(trained: TrainedModel, sampling: dict[str, Any]) -> int:
+def room_of(trained: TrainedModel, sampling: dict[str, Any]) -> int:
     """The words of an answer."""
     return min(trained.lengths["targets"], sampling.get("words") or trained.lengths["targets"])
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from t5music.data.vocabulary import EOS_ID
 from t5music.errors import ConfigError
 from t5music.inference import bounds, sampling_settings
-from t5music.inference.answers import events_of
+from t5music.inference.answers import events_of, room_of
 from t5music.inference.decoding_settings import decoding_settings
 from t5music.inference.likelihoods import Exchange
 from t5music.inference.question import Question
@@ -95,7 +95,13 @@ class Bars:
     def _stream(self) -> Iterator[Bar]:
         """The bars of an answer as they are written; settings that cannot be are errors at once."""
         question, task = self._question, self._question.task
-        promised, rows = bounds.of_answers(question.promises, task, question.score, question.programs)
+        promised, rows = bounds.of_answers(
+            question.promises,
+            task,
+            question.score,
+            question.programs,
+            room=room_of(question.trained, self._sampling),
+        )
         tokens, settings = decoding_settings(
             question.trained,
             task,

@@ -38,6 +38,7 @@ from t5music.music.score import DRUMS, Score
 
 PITCHES = 128
 CLASSES = 12
+EMPTY_BAR, OPENING = 2, 8  # words: a bar without notes; what an answer has beside its bars, at most
 
 
 def of_answers(
@@ -46,25 +47,32 @@ def of_answers(
     score: Score,
     programs: tuple[int, ...] | None,
     *,
+    room: int,
     locked: NDArray[np.bool_] | None = None,
     answers: Sequence[Events] = (),
 ) -> tuple[Promised | None, list[Any]]:
     """The grammar that keeps the promises, and the bounds of each of a task's answers; None where it is the usual one.
+
+    Answers that take the place of bars, or sound beside them, are as long as these, whatever is promised; where nothing
+    is, and an answer has no room for so many bars, they end where it does.
 
     Args:
         promises: all that have a meaning in the task's encoding.
         task: the task.
         score: the music that it is asked about.
         programs: that new notes may have; None for all.
+        room: words of an answer.
         locked: True [notes] for the score's notes that stay where music is filled in; None for none.
         answers: what has been written of a long answer, which the next one goes on from.
 
     Raises:
         ConfigError: a track that the music does not have, or promises that do not go with the task.
     """
-    if locked is None and not set(promises.names) - {"instruments"}:  # which the usual grammar keeps
-        return None, []
     windows = task.windows(score)
+    is_free = locked is None and not set(promises.names) - {"instruments"}  # which the usual grammar keeps
+    longest = max((len(window) for _, window in windows or ()), default=0)
+    if is_free and (not longest or room < EMPTY_BAR * longest + OPENING):
+        return None, []
     if promises.length is not None and (windows is not None or isinstance(task, Infill)):
         raise ConfigError(f"--length does not go with {task.kind}: its answers are as long as what they belong to")
     if task.encoding == "performance":

@@ -212,7 +212,7 @@ def with_promises(options: argparse.Namespace) -> str:
         for batch in options.batch:
             prompts = random_prompts(batch, options.prompt, model.config.vocab_size)
             form = answer_formats.Music(default(), "remi", fill=True)
-            rules, limits = bounds.of_answers(promises, task, silence, programs)
+            rules, limits = bounds.of_answers(promises, task, silence, programs, room=options.new)
             promised = answer_formats.Music(default(), "remi", fill=True, promised=rules)
             states = form.start(prompts, options.new), promised.start(prompts, options.new, bounds=limits * batch)
             writers = [ours(model, options.new, grammar=pair) for pair in zip((form, promised), states, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 
-from t5music.data.examples import Continue, Improvise
+from t5music.data.examples import Accompany, Continue, Improvise, Infill
 from t5music.inference import answers
 from t5music.inference.likelihoods import Exchange
 from t5music.inference.model import Model
@@ -22,6 +22,8 @@ TASKS = {
     "continue": Continue("pop", "remi", words=200),
     "improvise": Improvise("pop", "remi"),
     "play_on": Continue("piano", "performance", words=100),
+    "infill": Infill("pop", "remi", words=240),
+    "accompany": Accompany("pop", "remi", ("melody",), bars=2),
 }
 
 
@@ -74,3 +76,18 @@ def test_music_without_bars_goes_on_from_its_end(model: Model):
     result = model.write(tiny_models.band(bars=2), task="play_on", length="20 s")
     assert len(result.exchanges) > 1
     assert all(not exchange.prefix.any() for exchange in result.exchanges[1:])
+
+
+@pytest.mark.parametrize("task", ["infill", "accompany"])
+def test_an_answer_has_the_bars_that_it_belongs_to(model: Model, task: str):
+    """Where there is no room for all, it ends earlier."""
+    band, kind = tiny_models.band(bars=6), TASKS[task]
+    windows = [len(window) for _, window in kind.windows(band)]
+    assert max(windows) > 1
+    for seed in range(3):
+        written = answers.answer_in_words(model.trained, kind, band, "band", seed=seed, temperature=1.0)[1][0].written
+        for row, count in zip(written, windows, strict=True):
+            bars = int((model.trained.vocabulary.decode_events("remi", row) == FIRST[BAR]).sum())
+            assert bars - count in (0, 1)  # a Bar behind the last one ends
+    short = answers.answer_in_words(model.trained, kind, band, "band", temperature=1.0, words=6)[1][0].written
+    assert short.shape[1] <= 6
