@@ -34,8 +34,8 @@ BATCHES = 40  # over which tokens are counted
 MINI = {"d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_encoder_layers": 3, "num_decoder_layers": 3}
 
 
-def compile_folder(folder: Path, data_dir: Path) -> None:
-    """Builds and compiles one archive, in a process that may import TensorFlow."""
+def compile_folder(folder: Path, name: str, data_dir: Path) -> None:
+    """Builds and compiles one archive under a name, in a process that may import TensorFlow."""
     command = [
         sys.executable,
         "-m",
@@ -44,7 +44,7 @@ def compile_folder(folder: Path, data_dir: Path) -> None:
         "--midi",
         str(folder),
         "--name",
-        folder.name,
+        name,
         "--labels",
         "folders",
     ]
@@ -76,14 +76,14 @@ def trainer(config: Any) -> Any:
     transformation = optimizers.adafactor(schedules.constant(1e-3)).transformation(train_state.logical_axes(abstract))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     target = train_state.abstract_state(abstract, transformation, mesh)
-    train_step = train_step.make_train_step(graphdef, transformation, target)
+    advance = train_step.make_train_step(graphdef, transformation, target)
     now = train_state.create(config, transformation, target, mesh, seed=0)
 
     def step(batch: Mapping[str, np.ndarray]) -> float:
         nonlocal now
         start = time.process_time()
         with jax.set_mesh(mesh):
-            now, _ = train_step(now, train_step.put_batch(batch, mesh))
+            now, _ = advance(now, train_step.put_batch(batch, mesh))
         jax.block_until_ready(now)
         return time.process_time() - start
 
@@ -154,8 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data_dir = options.data_dir or Path(temporary)
         mixtures: dict[str, list[Any]] = {}
         for name in options.archives:
-            compile_folder(options.data / name, data_dir)
-            mixtures[name] = list(find(data_dir / "stores", name, default()))
+            own = f"own_{name}"  # that of an archive may be a corpus of the catalogue
+            compile_folder(options.data / name, own, data_dir)
+            mixtures[name] = list(find(data_dir / "stores", own, default()))
         mixtures["all"] = [member for members in mixtures.values() for member in members]
         lines = []
         for name, members in mixtures.items():
