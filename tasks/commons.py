@@ -11,7 +11,7 @@ it, to accompany a part of it, to name its keys and chords, and to label it.
 | `openscore_lieder_chords` | `chords lied: <the singer>` -> `| Am | Dm E7 | Am |` |
 | `commons_style` | `classify style: <as piano, bars hidden>` -> `lied`, `quartet`, `chorale`, `madrigal`, ... |
 
-Shares are of the examples drawn. Chorales are few and have more than their share: they are what people
+Examples are drawn in proportion to these shares. Chorales are few and have more than their share: they are what people
 know the answer to.
 """
 

@@ -217,11 +217,10 @@ class Music(Format):
 
     def allowed(self, state: MusicState, xp: Any) -> Array:
         words = self._rules.allowed(state.words, xp)  # [batch, words]
-        heard = words & ~(self._begins_bar[:-1] & (state.silent >= state.most_silent)[:, None])
-        words = xp.where(
-            xp.any(heard, axis=1)[:, None], heard, words
-        )  # where nothing else can come, a bar may be empty
         end = self._rules.end(state.words, xp) | (state.words.room <= 0)
+        heard = words & ~(self._begins_bar[:-1] & (state.silent >= state.most_silent)[:, None])
+        # Bars that are owed may be empty where there is no room for more.
+        words = xp.where((xp.any(heard, axis=1) | end)[:, None], heard, words)
         if self.needs_note:
             end = end & ((state.noted == 1) | ~xp.any(words, axis=1))
         if self.fill:

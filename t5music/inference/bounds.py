@@ -32,13 +32,13 @@ from t5music.music.encodings.remi.grid import (
     lay_notes,
     place,
 )
-from t5music.music.encodings.remi.promised import PromisedRemi
+from t5music.music.encodings.remi.promised import PromisedRemi, fewest_words
 from t5music.music.encodings.remi.words import BAR, DURATION, FIRST, KIND_OF, TEMPO_WORD, TIMESIG, parse
 from t5music.music.score import DRUMS, Score
 
 PITCHES = 128
 CLASSES = 12
-EMPTY_BAR, OPENING = 2, 8  # words: a bar without notes; what an answer has beside its bars, at most
+FRAME = 2  # words of an answer that are no music: the mark of a gap, and EOS
 
 
 def of_answers(
@@ -71,7 +71,7 @@ def of_answers(
     windows = task.windows(score)
     is_free = locked is None and not set(promises.names) - {"instruments"}  # which the usual grammar keeps
     longest = max((len(window) for _, window in windows or ()), default=0)
-    if is_free and (not longest or room < EMPTY_BAR * longest + OPENING):
+    if is_free and (not longest or room < fewest_words(longest) + FRAME):
         return None, []
     if promises.length is not None and (windows is not None or isinstance(task, Infill)):
         raise ConfigError(f"--length does not go with {task.kind}: its answers are as long as what they belong to")

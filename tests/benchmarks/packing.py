@@ -154,9 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data_dir = options.data_dir or Path(temporary)
         mixtures: dict[str, list[Any]] = {}
         for name in options.archives:
-            own = f"own_{name}"  # that of an archive may be a corpus of the catalogue
-            compile_folder(options.data / name, own, data_dir)
-            mixtures[name] = list(find(data_dir / "stores", own, default()))
+            store = f"own_{name}"  # that of an archive may be a corpus of the catalogue
+            compile_folder(options.data / name, store, data_dir)
+            mixtures[name] = list(find(data_dir / "stores", store, default()))
         mixtures["all"] = [member for members in mixtures.values() for member in members]
         lines = []
         for name, members in mixtures.items():

@@ -14,6 +14,9 @@ from t5music.data.objectives.noise import IidDenoising, SpanCorruption
 from t5music.data.vocabulary import DYNAMICS, EOS_ID, default
 from t5music.errors import ConfigError, DataError
 from t5music.music import encodings
+from t5music.music.encodings.remi.bounds import Bounds
+from t5music.music.encodings.remi.grid import METERS
+from t5music.music.encodings.remi.promised import PromisedRemi, fewest_words
 
 VOCABULARY = default()
 FEWER = settings(max_examples=settings.default.max_examples // 2)  # they are dear
@@ -288,3 +291,19 @@ def test_the_least_room_is_no_dead_end(room: int, begins: str):
     for most_silent in (1, 2):
         wander(form, form.start(questions, room, prompts=before, most_silent=most_silent), rng, room)
         lazy(form, form.start(questions, room, prompts=before, most_silent=most_silent), room)
+
+
+@pytest.mark.parametrize("more", range(12))
+@pytest.mark.parametrize("begins", ["", "<extra_id_0>"])
+def test_bars_that_are_owed_are_written_in_the_least_room(more: int, begins: str):
+    questions = rows("infill folk: Bar TimeSig_4/4 Pos_0 Tempo_120 Velocity_9 Drum_3 <extra_id_0>")
+    before, bars, rng = [VOCABULARY.decode_events("remi", questions[0])], 5, np.random.default_rng(more)
+    limits = [Bounds(np.ones((129, 128), bool), bars=bars, meters=(METERS.index((4, 4)),))]
+    rules = PromisedRemi(owes=False)
+    form = Music(VOCABULARY, "remi", complete=False, begins=begins, needs_note=True, promised=rules)
+    room = fewest_words(bars) + 1 + bool(begins) + more
+    for most_silent in (1, 2):
+        start = form.start(questions, room, prompts=before, bounds=limits, most_silent=most_silent)
+        (words,) = wander(form, start, rng, room)
+        assert (words == VOCABULARY.encode("Bar")[0]).sum() - bars in (0, 1)  # a Bar behind the last one ends
+        lazy(form, start, room)

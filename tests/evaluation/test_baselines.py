@@ -31,8 +31,8 @@ def test_text_without_music_is_foretold_by_its_bytes(tmp_path: Path):
 
     end = "$"  # EOS
     seen = Counter("".join(text + end for text in TEXTS["train"]))
-    asked = TEXTS["test"][0] + end
+    target = TEXTS["test"][0] + end
     total = sum(seen.values()) + 257  # 256 bytes and EOS, each one more
-    nats = -sum(math.log((seen[letter] + 1) / total) for letter in asked)
-    assert figures["unigram_perplexity"] == pytest.approx(math.exp(nats / len(asked)))
+    nats = -sum(math.log((seen[letter] + 1) / total) for letter in target)
+    assert figures["unigram_perplexity"] == pytest.approx(math.exp(nats / len(target)))
     assert figures["uniform_perplexity"] == pytest.approx(257)

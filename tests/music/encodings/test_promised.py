@@ -306,6 +306,27 @@ def test_a_locked_note_waits_for_the_notes_that_only_its_position_has_room_for()
     assert [REMI.words[event] for event in np.flatnonzero(rules.allowed(state, np)[0])] == ["Pitch_0"]
 
 
+def test_behind_percussion_no_velocity_waits_for_a_pitch():
+    locks = (Lock(0, 0, DRUMS, 30, 0, 0),)
+    rules = PromisedRemi(has_locks=True)
+    state = rules.after([[]], 60, [Bounds(keys((0, 0, 127)), locks=locks, bars=1, meters=(COMMON_TIME,))])
+    for event in REMI.from_text(
+        "Bar TimeSig_4/4 Pos_0 Tempo_120 Program_0 Velocity_9 Pitch_60 Duration_1 Drum_30"
+    ).tolist():
+        assert rules.allowed(state, np)[0, event]
+        state = rules.advance(state, np.array([event], np.int32), np)
+    legal = {REMI.words[event].partition("_")[0] for event in np.flatnonzero(rules.allowed(state, np)[0])}
+    assert legal == {"Pos", "Bar"}
+
+
+def test_a_note_cannot_stay_where_the_prompt_holds_its_key():
+    locks = (Lock(0, 0, 0, 64, 0, 0),)
+    with pytest.raises(ConfigError, match="the note 64 in bar 1 cannot stay"):
+        PromisedRemi(has_locks=True).after(
+            [REMI.from_text(PROMPTS[1])], 60, [Bounds(keys((0, 0, 127)), locks=locks, bars=1, meters=(COMMON_TIME,))]
+        )
+
+
 def keys(*spans: tuple[int, int, int]) -> np.ndarray:
     table = np.zeros((DRUMS + 1, 128), bool)
     for program, low, high in spans:

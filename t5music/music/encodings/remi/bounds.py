@@ -24,6 +24,7 @@ CLASSES = 12
 PITCHES = 128
 MOST_HELD = 1 << 10
 MOST_VOICES = 32  # that may be promised to sound at once
+EMPTY_BAR, NOTE = 2, 5  # words: Bar TimeSig; Pos Program Velocity Pitch Duration
 # Tables are made a multiple of these long, so that few shapes of them are compiled.
 BARS, CHORDS, LOCKS, PROGRAMS = 16, 4, 64, 8
 
@@ -259,7 +260,7 @@ def tables(rows: Sequence[Bounds], sounding: Sequence[int]) -> Tables:
         is_free[row] = [
             bounds.places(meter) >= bounds.places(COMMON_TIME) or not bounds.least for meter in range(len(METERS))
         ]
-        bar_words.append(2 + 5 * max(bounds.least, int(np.maximum(rhythm[row], 0).sum(axis=1).max())))
+        bar_words.append(EMPTY_BAR + NOTE * max(bounds.least, int(np.maximum(rhythm[row], 0).sum(axis=1).max())))
     return Tables(
         programs=programs,
         slots=slots,

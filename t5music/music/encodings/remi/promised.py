@@ -27,7 +27,16 @@ from t5music.errors import ConfigError
 from t5music.music.encodings.base import DEFAULT_VELOCITY_BIN
 from t5music.music.encodings.grammar import Array, Promised, int32s
 from t5music.music.encodings.remi import promised_words
-from t5music.music.encodings.remi.bounds import CLASSES, MOST_VOICES, NEVER, UNBOUNDED_BARS, Bounds, tables
+from t5music.music.encodings.remi.bounds import (
+    CLASSES,
+    EMPTY_BAR,
+    MOST_VOICES,
+    NEVER,
+    NOTE,
+    UNBOUNDED_BARS,
+    Bounds,
+    tables,
+)
 from t5music.music.encodings.remi.encoding import Remi
 from t5music.music.encodings.remi.grammar import TABLE, RemiGrammar
 from t5music.music.encodings.remi.grid import POSITION
@@ -37,9 +46,13 @@ from t5music.music.encodings.remi.words import BAR, DRUM, DURATION, FIRST, KINDS
 from t5music.music.encodings.remi.words import VELOCITY as VELOCITY_WORD
 from t5music.music.score import DRUMS
 
-TEMPO_OPENING = 2  # words
-NOTE_WORDS = 5  # Pos Program Velocity Pitch Duration
+TEMPO_OPENING, CLOSING = 2, 2  # words
 SPARE = 8  # words beyond what is owed, with which anything may be written; a tempo or a note take six at most
+
+
+def fewest_words(bars: int) -> int:
+    """The room that an answer of so many bars takes, where nothing else is promised."""
+    return EMPTY_BAR * bars + CLOSING + TEMPO_OPENING + 1
 
 
 @dataclass(frozen=True)
@@ -121,7 +134,7 @@ class PromisedRemi(Promised):
         to_come = xp.where(bounded, counts.bars - 1 - counts.bar, counts.bar < 0)
         locks = xp.sum(table.locks[:, :, 0] < NEVER, axis=1) - counts.lock
         owed = xp.maximum(table.least - counts.in_bar, 0) * (counts.bar >= 0) + rhythm_left(state, xp)
-        return to_come * table.bar_words + NOTE_WORDS * (locks + owed) + 2 * bounded
+        return to_come * table.bar_words + NOTE * (locks + owed) + CLOSING * bounded
 
     def end(self, state: State, xp: Any) -> Array:
         """bool [batch]: whether the answer may end here."""
