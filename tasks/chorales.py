@@ -14,7 +14,7 @@ from t5music.data.declaration import add_task
 from t5music.data.examples import FourParts, Harmonise
 from t5music.data.objectives import LanguageModel, PrefixLM, SelectBars
 
-STYLES = {"jsb_chorales": "chorale", "bach_370": "chorale", "bach_chorales": "chorale"}
+STYLES = dict.fromkeys(("jsb_chorales", "bach_370", "bach_chorales", "js_fakes"), "chorale")
 STYLES["openscore_string_quartets"] = "quartet"  # music21's madrigals have five voices
 
 for _corpus, _style in STYLES.items():

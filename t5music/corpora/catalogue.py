@@ -31,6 +31,7 @@ SOURCES = (
     "jazz_piano",
     "jsb_chorales",
     "bach_370",
+    "js_fakes",
     "nottingham",
     "openscore",
     "pdmx",

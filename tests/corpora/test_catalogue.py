@@ -23,7 +23,7 @@ def test_the_corpora_are_there():
         "maestro", "asap", "giantmidi", "adl_piano", "pop909", "pop909_aligned", "emopia", "emopia_clips", "pianist8",
         "jazz_piano",
         "piano_e_competition", "piano_midi_de", "nes_nsf", "web_midi",
-        "jsb_chorales", "bach_370", "nottingham", "openscore_lieder", "openscore_string_quartets",
+        "jsb_chorales", "bach_370", "js_fakes", "nottingham", "openscore_lieder", "openscore_string_quartets",
         "pdmx", "thesession", "aria_midi", "aria_midi_deduped", "aria_midi_unique", "gigamidi", "metamidi",
         "symphonynet",
         "synthetic_random", "synthetic_zipf", "synthetic_nested", "synthetic_flat",
