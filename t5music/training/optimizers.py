@@ -15,7 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.typing import ArrayLike
 from optax import contrib
 
 from t5music.training.freezing import Tree
@@ -104,31 +107,96 @@ def _adamw(rate: Schedule, clip_norm: float | None, **numbers: float) -> Optimiz
     return Optimizer(rate, transformation, {"name": "adamw", **numbers, "clip_norm": clip_norm})
 
 
-def muon(rate: Schedule, *, beta: float = 0.95, weight_decay: float = 0.01, clip_norm: float | None = 1.0) -> Optimizer:
+def muon(
+    rate: Schedule,
+    *,
+    beta: float = 0.95,
+    weight_decay: float = 0.01,
+    others: float = 1.0,
+    clip_norm: float | None = 1.0,
+) -> Optimizer:
     """Muon (Jordan 2024) for kernels; AdamW with Nesterov momentum and without decay for all others.
 
-    A kernel's update is the mean of its gradients, made orthogonal by five steps of Newton and Schulz, at the size that
-    an update of AdamW has (Liu et al. 2025), so rates and weight decay are those of `adamw`. Heads are not apart: the
-    joined kernel of all heads is one matrix. All of that is optax's code.
+    A kernel's update is the Nesterov momentum of its gradient, made orthogonal by five steps of Newton and Schulz, at
+    the size that an update of AdamW has (Liu et al. 2025), so rates and weight decay are those of `adamw`. Heads are
+    not apart: the joined kernel of all heads is one matrix. The arithmetic is optax's.
 
     Args:
-        rate: learning rate of all parameters.
+        rate: learning rate of kernels.
         beta: decay of the mean of the gradient (Nesterov's).
         weight_decay: times the rate, the share by which each kernel shrinks in a step.
+        others: the learning rate of all other parameters, in multiples of `rate`. The table of relative positions has
+            to grow to several units before a head looks at one place alone, which takes hundreds of steps at 1.
         clip_norm: bound of the global gradient norm; None does not clip.
     """
-    return _muon(rate, clip_norm, beta=beta, weight_decay=weight_decay)
+    return _muon(rate, others, clip_norm, beta=beta, weight_decay=weight_decay)
 
 
 @functools.lru_cache(maxsize=64)
-def _muon(rate: Schedule, clip_norm: float | None, **numbers: float) -> Optimizer:
+def _muon(rate: Schedule, others: float, clip_norm: float | None, *, beta: float, weight_decay: float) -> Optimizer:
+    def rate_of_others(step: ArrayLike) -> jax.Array:
+        return others * rate(step)
+
     def transformation(axes: Axes) -> optax.GradientTransformation:
-        matrix = contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)  # any other axis is that of layers
-        matrices = jax.tree.map(lambda is_kernel: matrix if is_kernel else None, decayed(axes))
-        update = contrib.muon(rate, **numbers, consistent_rms=ADAMW_RMS, muon_weight_dimension_numbers=matrices)
+        is_kernel = decayed(axes)
+        of_kernels = optax.chain(
+            optax.trace(beta, nesterov=True),
+            orthogonal(axes),
+            optax.add_decayed_weights(weight_decay),
+            optax.scale_by_learning_rate(rate),
+        )
+        of_others = optax.adamw(rate_of_others, weight_decay=0.0, nesterov=True)
+        kinds = jax.tree.map(lambda kernel: "kernels" if kernel else "others", is_kernel)
+        update = optax.partition({"kernels": of_kernels, "others": of_others}, kinds)
         return optax.chain(*_clipping(clip_norm), update)
 
-    return Optimizer(rate, transformation, {"name": "muon", **numbers, "clip_norm": clip_norm})
+    numbers = {"beta": beta, "weight_decay": weight_decay, "others": others, "clip_norm": clip_norm}
+    return Optimizer(rate, transformation, {"name": "muon", **numbers})
+
+
+def orthogonal(axes: Axes) -> optax.GradientTransformation:
+    """Makes kernels orthogonal, all singular values about ADAMW_RMS times the root of the longer side.
+
+    Kernels of one shape and the same axes, whichever comes first, are one stack of matrices: a third of the operations
+    to compile, and half the time on a CPU. No state is kept.
+
+    Args:
+        axes: axis names of every parameter; of a tree of updates, kernels alone are there.
+    """
+    pairs = zip(jax.tree.leaves(axes, is_leaf=_is_names), jax.tree.leaves(decayed(axes)), strict=True)
+    sides = [sorted(set(names) - {LAYERS}) for names, is_kernel in pairs if is_kernel]
+    matrix = contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
+    of_stacks = contrib.scale_by_muon(
+        beta=0.0, nesterov=False, weight_dimension_numbers=lambda stacks: jax.tree.map(lambda _: matrix, stacks)
+    )
+
+    def update(updates: Tree, state: optax.EmptyState, params: Tree | None = None) -> tuple[Tree, optax.EmptyState]:
+        kernels, structure = jax.tree.flatten(updates)
+        wide = [
+            (kernel if kernel.shape[-2] <= kernel.shape[-1] else kernel.swapaxes(-1, -2)).reshape(-1, *_sides(kernel))
+            for kernel in kernels
+        ]
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for index, matrices in enumerate(wide):
+            alike.setdefault((matrices.shape[1:], *sides[index]), []).append(index)
+        stacks = [jnp.concatenate([wide[index] for index in members]) for members in alike.values()]
+        turned, _ = of_stacks.update(stacks, of_stacks.init(stacks))
+        for members, stack in zip(alike.values(), turned, strict=True):
+            ends = np.cumsum([len(wide[index]) for index in members])
+            for index, matrices in zip(members, jnp.split(stack, ends[:-1]), strict=True):
+                shape = kernels[index].shape
+                is_wide = shape[-2] <= shape[-1]
+                matrices = matrices if is_wide else matrices.swapaxes(-1, -2)
+                kernels[index] = ADAMW_RMS * max(shape[-2:]) ** 0.5 * matrices.reshape(shape)
+        return jax.tree.unflatten(structure, kernels), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+def _sides(kernel: jax.Array) -> tuple[int, int]:
+    """The shorter and the longer side of a kernel's matrices."""
+    shorter, longer = sorted(kernel.shape[-2:])
+    return shorter, longer
 
 
 def decayed(axes: Axes) -> Tree:

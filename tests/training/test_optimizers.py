@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax import contrib
 
 from t5music.training import optimizers, schedules
 
@@ -193,6 +194,18 @@ def test_muon_turns_kernels_by_orthogonal_updates_of_adamw_s_size():
         assert np.median(sizes) > 0.6  # the steps of Newton and Schulz bring what is not tiny to about 1
 
 
+def test_the_first_update_of_muon_is_that_of_optax():
+    params, gradient = random_tree(0), random_tree(1)
+    rate = schedules.constant(0.1)
+    matrix = contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
+    matrices = jax.tree.map(lambda is_kernel: matrix if is_kernel else None, optimizers.decayed(AXES))
+    theirs = contrib.muon(
+        rate, consistent_rms=optimizers.ADAMW_RMS, weight_decay=0.01, muon_weight_dimension_numbers=matrices
+    )  # later ones differ by its correction of the momentum's bias
+    expected = run(optimizers.Optimizer(rate, lambda axes: theirs, {}), AXES, params, [gradient])
+    assert relative_error(run(optimizers.muon(rate, clip_norm=None), AXES, params, [gradient]), expected) < 2e-5
+
+
 def test_muon_trains_all_but_kernels_as_adamw_without_decay():
     params, gradients = random_tree(0), [random_tree(seed) for seed in (1, 2)]
     rate = schedules.constant(0.1)
@@ -203,6 +216,16 @@ def test_muon_trains_all_but_kernels_as_adamw_without_decay():
         np.testing.assert_allclose(ours[name], expected[name], rtol=1e-6)
     np.testing.assert_allclose(ours["layer"]["norm"], expected["layer"]["norm"], rtol=1e-6)
     assert np.abs(ours["head"] - expected["head"]).max() > 0.01
+
+
+def test_muon_takes_larger_steps_for_all_but_kernels():
+    params, gradient = random_tree(0, scale=1e-3), random_tree(1)  # small, so that differences are not rounded
+    rate = schedules.constant(0.01)
+    alike, larger = (run(optimizers.muon(rate, others=others), AXES, params, [gradient]) for others in (1.0, 15.0))
+    for pick in (lambda tree: tree["table"], lambda tree: tree["bias"], lambda tree: tree["layer"]["norm"]):
+        np.testing.assert_allclose(pick(larger) - pick(params), 15 * (pick(alike) - pick(params)), rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(larger["layer"]["wi"], alike["layer"]["wi"])
+    np.testing.assert_array_equal(larger["head"], alike["head"])
 
 
 def test_muon_shrinks_kernels_by_rate_times_decay_and_nothing_else():
