@@ -44,6 +44,7 @@ CORPORA: dict[str, Suits] = {
     "jsb_chorales": Suits("chorale", _FOUR_PARTS),
     "bach_370": Suits("chorale", _FOUR_PARTS),
     "bach_chorales": Suits("chorale", _FOUR_PARTS),
+    "js_fakes": Suits("chorale", _FOUR_PARTS),
     "nottingham": Suits("folk", _BARS),
     "ryans_mammoth": Suits("folk", _BARS),
     "openscore_lieder": Suits("lied", _BARS),
