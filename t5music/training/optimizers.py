@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.typing import ArrayLike
 from optax import contrib
@@ -172,31 +172,30 @@ def orthogonal(axes: Axes) -> optax.GradientTransformation:
 
     def update(updates: Tree, state: optax.EmptyState, params: Tree | None = None) -> tuple[Tree, optax.EmptyState]:
         kernels, structure = jax.tree.flatten(updates)
-        wide = [
-            (kernel if kernel.shape[-2] <= kernel.shape[-1] else kernel.swapaxes(-1, -2)).reshape(-1, *_sides(kernel))
-            for kernel in kernels
-        ]
-        alike: dict[tuple[object, ...], list[int]] = {}
-        for index, matrices in enumerate(wide):
-            alike.setdefault((matrices.shape[1:], *sides[index]), []).append(index)
-        stacks = [jnp.concatenate([wide[index] for index in members]) for members in alike.values()]
+        alike: dict[tuple[object, ...], list[int]] = {}  # which kernels are in a stack
+        for index, kernel in enumerate(kernels):
+            alike.setdefault((*sorted(kernel.shape[-2:]), *sides[index]), []).append(index)
+        stacks = [jnp.concatenate([_wide(kernels[index]) for index in members]) for members in alike.values()]
         turned, _ = of_stacks.update(stacks, of_stacks.init(stacks))
         for members, stack in zip(alike.values(), turned, strict=True):
-            ends = np.cumsum([len(wide[index]) for index in members])
-            for index, matrices in zip(members, jnp.split(stack, ends[:-1]), strict=True):
-                shape = kernels[index].shape
-                is_wide = shape[-2] <= shape[-1]
-                matrices = matrices if is_wide else matrices.swapaxes(-1, -2)
-                kernels[index] = ADAMW_RMS * max(shape[-2:]) ** 0.5 * matrices.reshape(shape)
+            first = 0
+            for index in members:
+                *leading, rows, columns = kernels[index].shape
+                matrices = stack[first : first + math.prod(leading)]
+                first += len(matrices)
+                if rows > columns:
+                    matrices = matrices.swapaxes(-1, -2)
+                kernels[index] = ADAMW_RMS * max(rows, columns) ** 0.5 * matrices.reshape(kernels[index].shape)
         return jax.tree.unflatten(structure, kernels), state
 
     return optax.GradientTransformation(optax.init_empty_state, update)
 
 
-def _sides(kernel: jax.Array) -> tuple[int, int]:
-    """The shorter and the longer side of a kernel's matrices."""
-    shorter, longer = sorted(kernel.shape[-2:])
-    return shorter, longer
+def _wide(kernel: jax.Array) -> jax.Array:
+    """A kernel's matrices, turned where they are higher than wide: [..., n, m] -> [matrices, shorter, longer]."""
+    rows, columns = kernel.shape[-2:]
+    turned = kernel if rows <= columns else kernel.swapaxes(-1, -2)
+    return turned.reshape(-1, *turned.shape[-2:])
 
 
 def decayed(axes: Axes) -> Tree:
