@@ -67,6 +67,7 @@ _BY_NAME = {
     "beta": _SHARE,
     "eps": Limit(0, None, open=True),
     "weight_decay": _FROM_0,
+    "others": _FROM_0,
     "rate": _FROM_0,
     "peak": _FROM_0,
     "final": _FROM_0,
