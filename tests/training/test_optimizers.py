@@ -199,11 +199,26 @@ def test_the_first_update_of_muon_is_that_of_optax():
     rate = schedules.constant(0.1)
     matrix = contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
     matrices = jax.tree.map(lambda is_kernel: matrix if is_kernel else None, optimizers.decayed(AXES))
-    theirs = contrib.muon(
+    of_optax = contrib.muon(
         rate, consistent_rms=optimizers.ADAMW_RMS, weight_decay=0.01, muon_weight_dimension_numbers=matrices
     )  # later ones differ by its correction of the momentum's bias
-    expected = run(optimizers.Optimizer(rate, lambda axes: theirs, {}), AXES, params, [gradient])
+    expected = run(optimizers.Optimizer(rate, lambda axes: of_optax, {}), AXES, params, [gradient])
     assert relative_error(run(optimizers.muon(rate, clip_norm=None), AXES, params, [gradient]), expected) < 2e-5
+
+
+def test_muon_has_the_momentum_of_nesterov():
+    zero, beta = jax.tree.map(np.zeros_like, random_tree(0)), 0.9
+    gradients = [random_tree(seed) for seed in (1, 2, 3)]
+    muon = optimizers.muon(schedules.constant(0.1), beta=beta, weight_decay=0.0, clip_norm=None)
+    before, after = (run(muon, AXES, zero, gradients[:count]) for count in (2, 3))
+    momentum = zero
+    for gradient in gradients:
+        momentum = jax.tree.map(lambda mean, new: beta * mean + new, momentum, gradient)
+    ahead = jax.tree.map(lambda mean, new: beta * mean + new, momentum, gradients[-1])
+    expected = run(muon, AXES, zero, [ahead])  # one update has no size but its rate's
+    for pick in (lambda tree: tree["layer"]["wi"], lambda tree: tree["layer"]["wo"], lambda tree: tree["head"]):
+        update = pick(after) - pick(before)
+        assert np.abs(update - pick(expected)).max() < 1e-4 * np.abs(update).max()
 
 
 def test_muon_trains_all_but_kernels_as_adamw_without_decay():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped
 from t5music.corpora.sources import music21_corpus
 from t5music.corpora.tables import music_files
-
-VOICES = ("soprano", "alto", "tenor", "bass")
+from t5music.music.encodings.satb.grid import VOICES
 
 
 def entries(root: Path) -> list[Entry]:
@@ -20,13 +19,18 @@ def entries(root: Path) -> list[Entry]:
 
 def read(entry: Entry) -> Iterator[Piece | Skipped]:
     """Reads one chorale with music21, which names every voice of these files 'Voice'; soprano comes first."""
-    for piece in music21_corpus.read(entry, music21_corpus.CHOIR, ()):
-        if isinstance(piece, Piece) and len(piece.score.track_names) != len(VOICES):
-            yield Skipped(entry.id, f"it has {len(piece.score.track_names)} voices")
-        elif isinstance(piece, Piece):
-            yield dataclasses.replace(piece, score=dataclasses.replace(piece.score, track_names=VOICES))
-        else:
+    return with_voices(music21_corpus.read(entry, music21_corpus.CHOIR, ()))
+
+
+def with_voices(pieces: Iterable[Piece | Skipped]) -> Iterator[Piece | Skipped]:
+    """Names the tracks of each piece after the four voices, soprano first; skips one of more or fewer tracks."""
+    for piece in pieces:
+        if isinstance(piece, Skipped):
             yield piece
+        elif len(piece.score.track_names) != len(VOICES):
+            yield Skipped(piece.id, f"it has {len(piece.score.track_names)} voices")
+        else:
+            yield dataclasses.replace(piece, score=dataclasses.replace(piece.score, track_names=VOICES))
 
 
 _COMMIT = "0fd9e00542445a522c6030c80c687b874aa569d5"

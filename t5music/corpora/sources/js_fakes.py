@@ -6,13 +6,12 @@ Every file has a track for each voice, from the soprano down; all notes begin an
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from t5music.corpora.base import Corpus, Download, Entry, Piece, Skipped, read_file
+from t5music.corpora.sources.bach_370 import with_voices
 from t5music.corpora.tables import music_files
-from t5music.music.encodings.satb.grid import VOICES
 
 FOLDERS = ("midi", "jsf-extended")  # 500 that listeners judged, 700 that users of the generator made
 
@@ -25,13 +24,7 @@ def entries(root: Path) -> list[Entry]:
 
 def read(entry: Entry) -> Iterator[Piece | Skipped]:
     """Reads one chorale and names its voices."""
-    for piece in read_file(entry):
-        if isinstance(piece, Skipped):
-            yield piece
-        elif len(piece.score.track_names) != len(VOICES):
-            yield Skipped(entry.id, f"it has {len(piece.score.track_names)} voices")
-        else:
-            yield dataclasses.replace(piece, score=dataclasses.replace(piece.score, track_names=VOICES))
+    return with_voices(read_file(entry))
 
 
 _COMMIT = "68b476d5b265e579d87c74a68f2160f26007fa56"
