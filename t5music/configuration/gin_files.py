@@ -2,13 +2,18 @@
 
 Reading is stricter than gin's: a misspelt name, a macro that nothing reads and a value that is required but not set are
 errors that suggest the nearest name, before anything is computed.
+
+What an earlier line set for something that a later line puts aside is no error. Where a file takes Adafactor and sets
+its rate, `Update.optimizer = @muon()` after it is enough: nobody has to take `adafactor.rate` back.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import logging
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -41,6 +46,25 @@ def _refuse_import(context: Any, statement: Any) -> None:
 # A gin file is data. Gin itself would import any module that a file names, and call any function in it.
 gin.config.ParseContext.process_import = _refuse_import
 
+_Key = tuple[str, str, str]  # scope, selector, parameter
+_lines = itertools.count()
+_set_at: dict[_Key, int] = {}  # the number of the line that set a binding last
+_replaced_at: dict[str, int] = {}  # of what a value named: the number of the last line that replaced such a value
+_bind_parameter = gin.config.bind_parameter
+
+
+def _bind_and_remember(key: _Key, value: Any) -> None:
+    parsed = gin.config.ParsedBindingKey.parse(key)
+    line = next(_lines)
+    before = gin.config._CONFIG.get(parsed.config_key, {}).get(parsed.arg_name)
+    _replaced_at.update(dict.fromkeys(map(_owner, _references(before)), line))
+    _set_at[*parsed.config_key, parsed.arg_name] = line
+    _bind_parameter(parsed, value)
+
+
+# Gin keeps no order of what was set. It calls this for every line that it reads.
+gin.config.bind_parameter = _bind_and_remember
+
 
 def default_search_paths() -> list[Path]:
     """The folders in which gin files are looked for last: the current folder and the gin files of t5music."""
@@ -70,10 +94,12 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
 
     Raises:
         ConfigError: a file is missing or does not parse; a name or parameter does not exist; a macro is read but not
-            set; a required value is not set; a value is not of its parameter's type.
+            set; a required value is not set, or one that a function needs which is called; a value is not of its
+            parameter's type.
     """
     _parse(files, bindings, search_paths)
     _check_set()
+    _check_called()
     for scope, selector, parameter, value in _bindings():
         if selector != _MACRO:
             value_types.check(_name(scope, selector, parameter), selector, parameter, value)
@@ -82,6 +108,8 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
 def clear() -> None:
     """Removes all bindings."""
     gin.clear_config()
+    _set_at.clear()
+    _replaced_at.clear()
 
 
 def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
@@ -174,20 +202,27 @@ def _name(scope: str, selector: str, parameter: str) -> str:
     return scope if selector == _MACRO else f"{gin.config._REGISTRY.minimal_selector(selector)}.{parameter}"
 
 
+def _owner(key: tuple[str, str]) -> str:
+    """What a (scope, selector) binds values of: a macro, or a function in whatever scope."""
+    scope, selector = key
+    return f"%{scope}" if selector == _MACRO else selector
+
+
 def _macros() -> set[str]:
     return {scope for scope, selector, _, _ in _bindings() if selector == _MACRO}
 
 
-def _references(value: Any) -> Iterator[tuple[str, str]]:
-    """Yields the (scope, selector) of every gin reference inside a value."""
+def _references(value: Any, called: bool = False) -> Iterator[tuple[str, str]]:
+    """Yields the (scope, selector) of every gin reference inside a value, or of those alone that gin calls."""
     if isinstance(value, gin.config.ConfigurableReference):
-        yield value.config_key
+        if value.evaluate or not called:
+            yield value.config_key
     elif isinstance(value, dict):
         for item in (*value.keys(), *value.values()):
-            yield from _references(item)
+            yield from _references(item, called)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _references(item)
+            yield from _references(item, called)
 
 
 def _check_set() -> None:
@@ -200,6 +235,30 @@ def _check_set() -> None:
                 raise ConfigError(f"{target} must be set: --gin.{target}=...")
             if kind == _MACRO and name not in macros:
                 raise ConfigError(f"gin: {target} reads %{name}, which is not set{nearest(name, macros)}")
+
+
+def _check_called() -> None:
+    """Refuses a value that calls a function of which a parameter is neither set nor has a default."""
+    aside = _put_aside()
+    is_set = {(selector, parameter) for _, selector, parameter, _ in _bindings()}
+    for scope, selector, parameter, value in _bindings():
+        if (scope, selector, parameter) in aside:
+            continue
+        for _, function in _references(value, called=True):
+            if function.startswith("gin."):
+                continue
+            name = gin.config._REGISTRY.minimal_selector(function)
+            signature = inspect.signature(gin.config._REGISTRY.get_match(function).wrapped)
+            missing = [
+                each.name
+                for each in signature.parameters.values()
+                if each.default is each.empty
+                and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+                and (function, each.name) not in is_set
+            ]
+            if missing:
+                flags = " ".join(f"--gin.{name}.{each}=..." for each in missing)
+                raise ConfigError(f"gin: {_name(scope, selector, parameter)} calls {name}, which needs more: {flags}")
 
 
 def values(*parameters: str) -> list[Any]:
@@ -216,10 +275,10 @@ def values(*parameters: str) -> list[Any]:
 
 
 def check_used() -> None:
-    """Checks that every binding and macro was read. To be called once all objects exist.
+    """Checks that every binding and macro was read or put aside. To be called once all objects exist.
 
     Raises:
-        ConfigError: names every binding and macro that nothing has read.
+        ConfigError: names every binding and macro that nothing has read and no later line put aside.
     """
     read = {
         (selector, parameter)
@@ -228,15 +287,36 @@ def check_used() -> None:
         if selector != _MACRO
     }
     macros_read = {scope for scope, selector in gin.config._OPERATIVE_CONFIG if selector == _MACRO}
+    aside = _put_aside()
     unused = [
         _name(scope, selector, parameter)
         for scope, selector, parameter, _ in _bindings()
         if (scope not in macros_read if selector == _MACRO else (selector, parameter) not in read)
+        and (scope, selector, parameter) not in aside
     ]
     if unused:
         candidates = _macros() - set(unused)
         names = [f"{name}{nearest(name, candidates)}" for name in sorted(unused)]
         raise ConfigError(f"gin: set but read by nothing in this run: {', '.join(names)}")
+
+
+def _put_aside() -> set[_Key]:
+    """The bindings of what an earlier value named, set before the line that replaced the value."""
+    replaced_at = dict(_replaced_at)
+    aside: set[_Key] = set()
+    while True:
+        more = {
+            (scope, selector, parameter): value
+            for scope, selector, parameter, value in _bindings()
+            if (scope, selector, parameter) not in aside
+            and _set_at.get((scope, selector, parameter), math.inf) < replaced_at.get(_owner((scope, selector)), -1)
+        }
+        if not more:
+            return aside
+        aside.update(more)
+        for (scope, selector, _), value in more.items():  # what they named is put aside with them
+            for name in map(_owner, _references(value)):
+                replaced_at[name] = max(replaced_at.get(name, -1), replaced_at[_owner((scope, selector))])
 
 
 def as_set() -> str:

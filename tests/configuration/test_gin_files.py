@@ -8,7 +8,7 @@ import gin
 import pytest
 
 from t5music.configuration import gin_files, registry
-from t5music.errors import ConfigError
+from t5music.errors import ConfigError, DataError
 from t5music.model.config import SIZES, T5Config, named
 from t5music.studies import runner  # noqa: F401  (registers "study")
 
@@ -37,11 +37,12 @@ def test_every_gin_file_parses(path: Path):
         "finetune": ["INITIAL_CHECKPOINT_PATH = 'run'"],
         "personalise": ["INITIAL_CHECKPOINT_PATH = 'run'"],
         "anneal": ["INITIAL_CHECKPOINT_PATH = 'run'"],
-        "macros": ["TRAIN_STEPS = 1"],
+        "macros": ["TRAIN_STEPS = 1", "Update.optimizer = @adafactor()", "adafactor.rate = @schedules.constant()"],
+        "nes": ["adamw.rate = @schedules.constant()"] if path.parent.name == "paper" else [],
         "audit": ["MODEL_DIR = ['run', 'reference']"],
     }.get(path.stem, [])
     if path.match("pretrained/*/common.gin"):
-        required = ["TRAIN_STEPS = 1", "adafactor.rate = @schedules.constant()"]
+        required = ["TRAIN_STEPS = 1", "muon.rate = @schedules.constant()"]
     gin_files.configure(files, [*SET, *required])
 
 
@@ -60,6 +61,12 @@ def test_model_files_are_the_published_sizes(version: str):
         (["train.sed = 1"], r"train has no parameter 'sed'; did you mean 'seed'"),
         (["train.seed = %SEDE"], r"reads %SEDE, which is not set; did you mean 'SEED'"),
         (["train.seed = ]"], "gin: Unable to parse"),
+        (
+            ["adafactor.rate = @warmup_linear()", "warmup_linear.peak = 0.1"],
+            r"adafactor\.rate calls warmup_linear, which "
+            r"needs more: --gin\.warmup_linear\.warmup_steps=\.\.\. --gin\.warmup_linear\.total_steps=\.\.\.",
+        ),
+        (["Update.optimizer = @muon()"], r"Update\.optimizer calls muon, which needs more: --gin\.muon\.rate=\.\.\."),
     ],
 )
 def test_misspelt(bindings: list[str], message: str):
@@ -88,6 +95,54 @@ def test_unused_binding_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path))
     gin_files.configure(["runs/train.gin"], [*SET, "adamw.weight_decay = 0.1"])
     with pytest.raises(ConfigError, match=r"read by nothing in this run: adamw\.weight_decay"):
+        registry.train()
+
+
+STUDY = "studies/small/generation.gin"  # Adafactor, its rate by warmup_linear; transposition
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        ["Update.optimizer = @muon()", "muon.rate = @warmup_cosine()", "warmup_cosine.peak = 0.005",
+         "warmup_cosine.warmup_steps = 5", "warmup_cosine.total_steps = %TRAIN_STEPS"],
+        ["Update.optimizer = @muon()", "muon.rate = @warmup_linear()"],
+        ["adafactor.rate = @schedules.constant()"],
+        ["TrainingData.augmentations = []"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("included", [False, True], ids=["in flags", "in a file"])
+def test_what_a_later_line_puts_aside_may_stay(
+    bindings: list[str], included: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path))
+    (tmp_path / "mine.gin").write_text("\n".join([f'include "{STUDY}"', *bindings]))
+    directory = f"MODEL_DIR = '{tmp_path}'"
+    if included:
+        gin_files.configure([str(tmp_path / "mine.gin")], [directory])
+    else:
+        gin_files.configure([STUDY], [directory, *bindings])
+    with pytest.raises(DataError, match="not built"):  # the corpora: the gin files are in order
+        registry.train()
+
+
+@pytest.mark.parametrize(
+    ("bindings", "name"),
+    [
+        (["Update.optimizer = @muon()", "muon.rate = @warmup_linear()", "adafactor.rate = @schedules.constant()"],
+         r"adafactor\.rate"),
+        (["Update.optimizer = @muon()", "muon.rate = @schedules.constant()", "warmup_linear.peak = 1.0"],
+         r"warmup_linear\.peak"),
+        (["TrainingData.augmentations = []", "Transpose.low = -1"], r"Transpose\.low"),
+        (["adamw.b1 = 0.5", "Update.optimizer = @muon()", "muon.rate = @warmup_linear()"], r"adamw\.b1"),
+    ],
+)  # fmt: skip
+def test_what_is_set_after_it_was_put_aside_is_an_error(
+    bindings: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path))
+    gin_files.configure([STUDY], [f"MODEL_DIR = '{tmp_path}'", *bindings])
+    with pytest.raises(ConfigError, match=rf"read by nothing in this run: {name}(\W|$)"):
         registry.train()
 
 
