@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -14,13 +15,17 @@ from t5music.music.score import Score
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar in units: where it begins and ends, its meter, and whether that is stated."""
+    """A bar in units: where it begins and ends, its meter, whether that is stated, whether the bar is as long.
+
+    A pickup is a short bar before all others.
+    """
 
     start: int
     end: int
     meter: tuple[int, int]
     states_meter: bool
     is_full: bool
+    is_pickup: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Layout:
                 stated = (meter[0], meter[1])
                 full = stated[0] * 4 * grid.units == (end - start) * stated[1]
                 bars.append(Bar(start, end, stated, not bars or bars[-1].meter != stated, full))
+        if len(bars) > 1 and not bars[0].is_full:
+            bars[0] = dataclasses.replace(bars[0], is_pickup=True)
         keys = [(unit, *row[1:]) for unit, row in _at_units(score.keys, resolution, grid, bars)]
         tempi = [(unit, row[1]) for unit, row in _at_units(score.tempos, resolution, grid, bars)]
         return cls(grid, resolution, bars, keys, tempi)

@@ -12,9 +12,10 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from t5music.music.instruments import instrument_name, percussion_name
+from t5music.music.musicxml.beams import Written, beams
 from t5music.music.musicxml.layout import Bar, Layout
 from t5music.music.musicxml.marks import FORTE
-from t5music.music.musicxml.notation import PLAYED_VOICES, Chord, Value, filled, values, voices
+from t5music.music.musicxml.notation import PLAYED_VOICES, Chord, filled, values, voices
 from t5music.music.score import DRUMS, Score
 
 _KEYBOARDS = (*range(8), *range(16, 21), 46)  # pianos, organs and the harp have two staves
@@ -100,10 +101,10 @@ class PartWriter:
         lines = list(self._lines())
         signs = self._signs()
         yield f"<part id={quoteattr(self.id)}>"
-        has_pickup = len(self.layout.bars) > 1 and not self.layout.bars[0].is_full
+        first_number = int(not self.layout.bars[0].is_pickup)
         for index, bar in enumerate(self.layout.bars):
             implicit = "" if bar.is_full else ' implicit="yes"'
-            yield f'<measure number="{index + (not has_pickup)}"{implicit}>'
+            yield f'<measure number="{index + first_number}"{implicit}>'
             yield from self._head(bar, is_first=index == 0)
             for line in lines:
                 chords = line.chords.get(index, [])
@@ -176,24 +177,29 @@ class PartWriter:
         cuts = [sign.unit for sign in signs if sign.cuts]
         whole = [part for chord in filled(chords, bar.start, bar.end) for part in _cut(chord, cuts)]
         edges = sorted({edge - bar.start for chord in whole for edge in (chord.start, chord.end)})
-        waiting = list(reversed(signs))
+        units = self.layout.grid.units
+        written: list[Written] = []
         for chord in whole:
             at = chord.start
-            for value in values(chord.start - bar.start, chord.end - bar.start, edges, self.layout.grid.units):
-                while waiting and waiting[-1].unit < at + value.units:
-                    sign = waiting.pop()
-                    offset = f'<offset sound="yes">{sign.unit - at}</offset>' if sign.unit > at else ""
-                    yield sign.text.format(offset=offset)
-                yield from self._notes(chord, at, value, line, bar)
+            for value in values(chord.start - bar.start, chord.end - bar.start, edges, units):
+                written.append(Written(at, value, chord.notes))
                 at += value.units
+        waiting = list(reversed(signs))
+        for each, beam in zip(written, beams(written, bar, units), strict=True):
+            while waiting and waiting[-1].unit < each.at + each.value.units:
+                sign = waiting.pop()
+                offset = f'<offset sound="yes">{sign.unit - each.at}</offset>' if sign.unit > each.at else ""
+                yield sign.text.format(offset=offset)
+            yield from self._notes(each, beam, line, bar)
         while waiting:
             yield waiting.pop().text.format(offset="")
 
     def _staff(self, line: _Line) -> str:
         return f"<staff>{line.staff}</staff>" if len(self.staves) > 1 else ""
 
-    def _notes(self, chord: Chord, at: int, value: Value, line: _Line, bar: Bar) -> Iterator[str]:
+    def _notes(self, written: Written, beam: Sequence[str], line: _Line, bar: Bar) -> Iterator[str]:
         """A chord, or a rest, of one value."""
+        at, value, notes = written
         units = self.layout.grid.units
         look = f"<voice>{line.voice}</voice><type>{value.type}</type>" + "<dot/>" * value.dots
         tuplet = ""
@@ -207,10 +213,11 @@ class PartWriter:
             tuplet = '<tuplet type="start"/>' * begins + '<tuplet type="stop"/>' * ends
         look += self._staff(line)
         duration = f"<duration>{value.units}</duration>"
-        if not chord.notes:
+        if not notes:
             notations = f"<notations>{tuplet}</notations>" if tuplet else ""
             yield f"<note><rest/>{duration}{look}{notations}</note>"
-        for rank, note in enumerate(sorted(chord.notes, key=lambda note: self.pitches[note])):
+        joins = "".join(f'<beam number="{level}">{sign}</beam>' for level, sign in enumerate(beam, 1))
+        for rank, note in enumerate(sorted(notes, key=lambda note: self.pitches[note])):
             ties = ["stop"] * (at > self.starts[note]) + ["start"] * (at + value.units < self.ends[note])
             sound = "".join(f'<tie type="{kind}"/>' for kind in ties)
             notations = "".join(f'<tied type="{kind}"/>' for kind in ties) + (tuplet if rank == 0 else "")
@@ -219,7 +226,7 @@ class PartWriter:
             loudness = f"{100 * self.velocities[note] / FORTE:.2f}"
             yield (
                 f'<note dynamics="{loudness}">{"<chord/>" * (rank > 0)}{self._pitch(note, at)}{duration}{sound}'
-                f"{instrument}{look}{notations}</note>"
+                f"{instrument}{look}{joins * (rank == 0)}{notations}</note>"
             )
 
     def _pitch(self, note: int, at: int) -> str:
