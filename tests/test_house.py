@@ -48,7 +48,7 @@ LEAF_FOLDERS = {"storage"}
 WITH_GIN = {"cli", "studies", "configuration"}
 # Only these may need the [data] extra; nothing else imports TensorFlow or seqio, at the top or inside a function.
 WITH_TENSORFLOW = {
-    "t5music/cli/data_verbs.py",
+    "t5music/cli/data_extra.py",
     "t5music/corpora/datasets.py",  # TFDS alone, which reads without TensorFlow
     "t5music/corpora/sources/music21_corpus.py",
     "t5music/corpora/tfds_datasets.py",

@@ -140,7 +140,7 @@ def every(step: int, entries: Callable[[Path], list[Entry]], root: Path) -> list
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a few pieces of each corpus that the notebooks use, and two compiled tasks."""
-    from t5music.cli import data_verbs
+    from t5music.cli import compiling
     from t5music.corpora import build, catalogue
 
     folder = tmp_path_factory.mktemp("data")
@@ -151,7 +151,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build.build(few, corpus.installed(), folder, workers=1, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T5MUSIC_DATA", str(folder))
-        data_verbs.compile_names(["bach_chorales_continue", "monteverdi_span_corruption"], workers=1)
+        compiling.compile_names(["bach_chorales_continue", "monteverdi_span_corruption"], workers=1)
     return folder
 
 

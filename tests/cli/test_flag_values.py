@@ -15,7 +15,7 @@ import pytest
 import tiny_models
 
 from t5music.analysis import originality
-from t5music.cli import data_verbs, launch
+from t5music.cli import building, compiling, launch
 from t5music.cli import flags as shared
 from t5music.cli.main import build_parser, main
 from t5music.cli.verbs import VERBS
@@ -102,8 +102,9 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list
         if hasattr(module, "prepare_devices"):
             monkeypatch.setattr(module, "prepare_devices", begin)
     for module, name in (
-        *((data_verbs, name) for name in ("build", "export", "compile_", "leakage")),
+        *((building, name) for name in ("build", "export", "leakage")),
         *(
+            (compiling, "compile_"),
             (average, "average"),
             (export, "export"),
             (originality, "original"),

@@ -56,9 +56,9 @@ def run(flags: argparse.Namespace) -> None:
     inputs.require_folder(flags.midi, "--midi")
     inputs.require_folder(flags.text, "--text")
     inputs.require_path(flags.table, "--table")
-    from t5music.cli import data_verbs
+    from t5music.cli import compiling
 
-    data_verbs.compile_(
+    compiling.compile_(
         flags.names,
         flags.midi,
         flags.name,

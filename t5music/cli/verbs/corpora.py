@@ -34,10 +34,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_path(flags.source, "--from")
-    from t5music.cli import data_verbs
+    from t5music.cli import building
 
     if flags.build:
-        data_verbs.build(
+        building.build(
             flags.build,
             source=flags.source,
             accept_licence=flags.accept_licence,
@@ -45,6 +45,6 @@ def run(flags: argparse.Namespace) -> None:
             force=flags.force,
         )
     if flags.export:
-        data_verbs.export(flags.export, flags.split, flags.to, force=flags.force)
+        building.export(flags.export, flags.split, flags.to, force=flags.force)
     if not flags.build and not flags.export:
-        data_verbs.list_corpora(permissive=flags.permissive)
+        building.list_corpora(permissive=flags.permissive)

@@ -30,6 +30,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: argparse.Namespace) -> None:
     """Runs the verb."""
     inputs.require_built(flags.names)
-    from t5music.cli import data_verbs
+    from t5music.cli import building
 
-    data_verbs.leakage(flags.names, listed=flags.listed)
+    building.leakage(flags.names, listed=flags.listed)

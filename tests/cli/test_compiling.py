@@ -1,22 +1,17 @@
-"""A folder of music that has changed is built again, and no other; TensorFlow leaves JAX its GPUs."""
+"""A folder of music that has changed is built again, and no other; its sub-folders are labels if a person says so."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 
-from t5music.cli import data_verbs
-from t5music.corpora import catalogue
-from t5music.corpora.sources import folder
+from t5music.cli import building, compiling
 from t5music.errors import DataError
-from t5music.music import midi
 
 
 def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -25,12 +20,12 @@ def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch
     (music / "rock" / "a.mid").write_bytes(b"one")
     monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path / "data"))
     forced: list[bool] = []
-    monkeypatch.setattr(data_verbs, "_build", lambda corpus, **how: forced.append(how["force"]))
-    monkeypatch.setattr(data_verbs, "compile_names", lambda names, **how: forced.append(how["force"]))
+    monkeypatch.setattr(building, "build_corpus", lambda corpus, **how: forced.append(how["force"]))
+    monkeypatch.setattr(compiling, "compile_names", lambda names, **how: forced.append(how["force"]))
 
     def compile_again(**more: Any) -> list[bool]:
         forced.clear()
-        data_verbs.compile_([], str(music), "changing", **more)
+        compiling.compile_([], str(music), "changing", **more)
         return list(forced)
 
     assert compile_again() == [False, False]
@@ -51,26 +46,9 @@ def test_a_folder_is_built_again_when_it_has_changed(tmp_path: Path, monkeypatch
     (tmp_path / "other" / "a.mid").write_bytes(b"one")
     message = f"changing was built of {music}: choose another name by --name, or replace it by --force"
     with pytest.raises(DataError, match=message):
-        data_verbs.compile_([], str(tmp_path / "other"), "changing")
+        compiling.compile_([], str(tmp_path / "other"), "changing")
     assert compile_again() == [False, False], "the other folder's corpus is as it was"
-    data_verbs.compile_([], str(tmp_path / "other"), "changing", force=True)
-
-
-def test_a_folder_s_report_names_every_file_that_is_left_out(tmp_path: Path, monkeypatch, capsys):
-    """Several files of one reason are printed as one line, which says where all of them stand."""
-    monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path / "data"))
-    midi.write(tiny_models.band(), tmp_path / "music" / "good.mid")
-    names = ["a.mid", os.fsdecode(b"Caf\xe9.mid"), "empty.mid"]
-    for name in names:
-        (tmp_path / "music" / name).write_bytes(b"" if name == "empty.mid" else b"<html>")
-    corpus = folder.corpus(tmp_path / "music", "mine")
-    report = data_verbs._build(corpus, source=str(tmp_path / "music"), workers=1)
-    assert sorted(report["skipped"]) == [r"Caf\xe9.mid", "a.mid", "empty.mid"]
-    *_, page, empty, place = capsys.readouterr().out.splitlines()
-    assert page.startswith("  2 left out: not a standard MIDI file but a web page")
-    assert empty == "  1 left out: the file is empty (for example empty.mid)"
-    assert place.startswith("  all 3 by name, each with its reason: 'skipped' in ")
-    assert json.loads(Path(place.partition("'skipped' in ")[2]).read_text("utf-8"))["skipped"] == report["skipped"]
+    compiling.compile_([], str(tmp_path / "other"), "changing", force=True)
 
 
 class Terminal(io.StringIO):
@@ -88,13 +66,13 @@ def labels_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         (tmp_path / "music" / name).write_bytes(b"one")
     monkeypatch.setenv("T5MUSIC_DATA", str(tmp_path / "data"))
     labels: list[list[str]] = []
-    monkeypatch.setattr(data_verbs, "_build", lambda corpus, **how: labels.append(list(corpus.labels)))
-    monkeypatch.setattr(data_verbs, "compile_names", lambda names, **how: None)
+    monkeypatch.setattr(building, "build_corpus", lambda corpus, **how: labels.append(list(corpus.labels)))
+    monkeypatch.setattr(compiling, "compile_names", lambda names, **how: None)
 
     def compile_with(typed: str | None = None, folder: str = "music", **more: Any) -> list[str]:
         terminal = io.StringIO() if typed is None else Terminal(typed)
         monkeypatch.setattr("sys.stdin", terminal)
-        data_verbs.compile_([], str(tmp_path / folder), "asking", **more)
+        compiling.compile_([], str(tmp_path / folder), "asking", **more)
         assert terminal.read() == "", "nothing is typed in vain"
         return labels.pop()
 
@@ -124,24 +102,4 @@ def test_sub_folders_are_labels_only_if_a_person_says_so(labels_of: Callable[...
 
 def test_flags_of_midi_folders_need_one():
     with pytest.raises(DataError, match=r"--table, --label and --labels go with --midi FOLDER"):
-        data_verbs.compile_(["bach_chorales_continue"], None, None, folder_labels="folders")
-
-
-@pytest.mark.parametrize("visible", [None, "3"])
-def test_jax_may_still_see_the_gpus(monkeypatch: pytest.MonkeyPatch, visible: str | None):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    pytest.importorskip("tensorflow")
-    data_verbs._import_tensorflow()
-    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
-
-
-def test_only_free_music_is_listed_where_weights_are_to_be_given_away(capsys):
-    data_verbs.list_corpora(permissive=True)
-    lines = capsys.readouterr().out.splitlines()
-    names = {line for line in lines if line and not line.startswith(" ")}
-    made_here = {f"synthetic_{language}" for language in ("random", "zipf", "nested", "flat")}
-    assert names == {"openscore_lieder", "openscore_string_quartets", "pdmx", *made_here}
-    for name in names:
-        assert f"  weights: may be given away: {catalogue.get(name).permissive}" in lines
+        compiling.compile_(["bach_chorales_continue"], None, None, folder_labels="folders")
