@@ -99,10 +99,10 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
     """
     _parse(files, bindings, search_paths)
     _check_set()
-    _check_called()
     for scope, selector, parameter, value in _bindings():
         if selector != _MACRO:
             value_types.check(_name(scope, selector, parameter), selector, parameter, value)
+    _check_called()
 
 
 def clear() -> None:
@@ -295,8 +295,8 @@ def check_used() -> None:
         and (scope, selector, parameter) not in aside
     ]
     if unused:
-        candidates = _macros() - set(unused)
-        names = [f"{name}{nearest(name, candidates)}" for name in sorted(unused)]
+        macros = _macros() - set(unused)
+        names = [name if "." in name else f"{name}{nearest(name, macros)}" for name in sorted(unused)]
         raise ConfigError(f"gin: set but read by nothing in this run: {', '.join(names)}")
 
 

@@ -127,9 +127,26 @@ def _fits(hint: Any, value: Any) -> bool:
 def _reference_fits(hint: Any, reference: gin.config.ConfigurableReference) -> bool:
     """Whether `@function` is a callable that is wanted, or `@function()` gives what is."""
     function = reference.configurable.wrapped
+    wants_callable = get_origin(hint) is Callable or hint is Callable
     if not reference.evaluate:
-        return get_origin(hint) is Callable or hint is Callable
-    result = function if inspect.isclass(function) else _hints(function).get("return", Any)
+        return wants_callable and _is_of(_result(hint), _result(function))
+    result = _result(function)
+    if wants_callable and isinstance(result, type):
+        return inspect.isfunction(result.__call__) and _is_of(_result(hint), _result(result.__call__))
+    if wants_callable and get_origin(result) is Callable:
+        return _is_of(_result(hint), _result(result))
+    return _is_of(hint, result)
+
+
+def _result(function: Any) -> Any:
+    """What a function, a class or the type of a callable gives; Any where that is not said."""
+    if get_origin(function) is Callable:
+        return get_args(function)[1]
+    return function if inspect.isclass(function) else _hints(function).get("return", Any)
+
+
+def _is_of(hint: Any, result: Any) -> bool:
+    """Whether what is annotated as `result` can be taken for `hint`; True where nobody can tell."""
     if get_origin(result) in (Union, types.UnionType):
         return True
     expected, actual = get_origin(hint) or hint, get_origin(result) or result
@@ -146,7 +163,7 @@ def _description(hint: Any) -> str:
     if hint in _WORDS:
         return _WORDS[hint]
     if origin is Callable:
-        return "a reference to a function, @NAME, or @NAME() where NAME gives one"
+        return f"a reference to a function, @NAME, or @NAME() where NAME gives one{_examples(hint)}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"a dictionary from {_item(arguments[0])} to {_item(arguments[1])}"
     if isinstance(origin, type) and issubclass(origin, Sequence):
@@ -161,18 +178,20 @@ def _item(hint: Any) -> str:
 
 
 def _examples(kind: Any) -> str:
-    """Some references that give an object of a class."""
+    """Some references that give an object of a class, or a function of a type."""
     names = [
         f"@{gin.config._REGISTRY.minimal_selector(selector)}()"
         for selector, configurable in gin.config._REGISTRY.items()
-        if isinstance(kind, type) and _gives(configurable.wrapped, kind)
+        if _gives(configurable.wrapped, kind)
     ]
     return f", as {', '.join(names[:3])}" if names else ""
 
 
-def _gives(function: Any, kind: type) -> bool:
-    result = function if inspect.isclass(function) else _hints(function).get("return")
-    return isinstance(result, type) and issubclass(result, kind)
+def _gives(function: Any, kind: Any) -> bool:
+    result = _result(function)
+    if get_origin(kind) is Callable:
+        return get_origin(result) is Callable and _is_of(_result(kind), _result(result))
+    return isinstance(result, type) and isinstance(kind, type) and issubclass(result, kind)
 
 
 def _short(value: Any) -> str:

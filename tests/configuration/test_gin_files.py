@@ -39,6 +39,7 @@ def test_every_gin_file_parses(path: Path):
         "anneal": ["INITIAL_CHECKPOINT_PATH = 'run'"],
         "macros": ["TRAIN_STEPS = 1", "Update.optimizer = @adafactor()", "adafactor.rate = @schedules.constant()"],
         "nes": ["adamw.rate = @schedules.constant()"] if path.parent.name == "paper" else [],
+        "muon": ["warmup_linear.warmup_steps = 1", "warmup_linear.total_steps = 2"],
         "audit": ["MODEL_DIR = ['run', 'reference']"],
     }.get(path.stem, [])
     if path.match("pretrained/*/common.gin"):
@@ -66,6 +67,11 @@ def test_model_files_are_the_published_sizes(version: str):
             r"adafactor\.rate calls warmup_linear, which "
             r"needs more: --gin\.warmup_linear\.warmup_steps=\.\.\. --gin\.warmup_linear\.total_steps=\.\.\.",
         ),
+        (
+            ["adafactor.rate = @warmup_linear"],
+            r"adafactor\.rate must be a reference .*@truncated_rsqrt\(\)",
+        ),
+        (["adafactor.rate = @Transpose()"], r"adafactor\.rate must be a reference to a function, .*, not @Transpose"),
         (["Update.optimizer = @muon()"], r"Update\.optimizer calls muon, which needs more: --gin\.muon\.rate=\.\.\."),
     ],
 )

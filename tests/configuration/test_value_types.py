@@ -129,13 +129,15 @@ def test_references_that_fit():
         [
             "InitialModel.model = @T5Config",
             "Update.optimizer = @adafactor()",
-            "adafactor.rate = @warmup_rsqrt()",
+            "adafactor.rate = @truncated_rsqrt()",
             "train.mesh = @make_mesh",
             "TrainingData.augmentations = [@Transpose(), @TimeStretch()]",
             "TrainingData.rate = @Proportional()",
             "train.data = @TrainingData()",
             "TrainingData.batch_size = %ROWS",
             "ROWS = 4",
+            "TrainingData.mixture_or_task_name = 'music'",
+            "TrainingData.task_feature_lengths = {'inputs': 8, 'targets': 8}",
             "train.model_dir = 'C:/music'",
         ],
     )
