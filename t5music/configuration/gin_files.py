@@ -2,21 +2,16 @@
 
 Reading is stricter than gin's: a misspelt name, a macro that nothing reads and a value that is required but not set are
 errors that suggest the nearest name, before anything is computed.
-
-What an earlier line set for something that a later line puts aside is no error. Where a file takes Adafactor and sets
-its rate, `Update.optimizer = @muon()` after it is enough: nobody has to take `adafactor.rate` back.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import itertools
 import logging
-import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,10 +20,11 @@ import gin
 
 from t5music import storage
 from t5music.configuration import value_types
+from t5music.configuration.bindings import MACRO, every_binding, macro_names, put_aside, references
+from t5music.configuration.bindings import clear as clear
 from t5music.errors import ConfigError, nearest
 from t5music.storage import bucket_copies
 
-_MACRO = "gin.macro"
 _INCLUDE = re.compile(r"""^include\s+['"]([^'"]+)['"]""", re.MULTILINE)
 
 # Gin files are plain files. Gin's second reader takes "runs/train.gin" for a resource of a Python package "runs", and
@@ -45,25 +41,6 @@ def _refuse_import(context: Any, statement: Any) -> None:
 
 # A gin file is data. Gin itself would import any module that a file names, and call any function in it.
 gin.config.ParseContext.process_import = _refuse_import
-
-_Key = tuple[str, str, str]  # scope, selector, parameter
-_lines = itertools.count()
-_set_at: dict[_Key, int] = {}  # the number of the line that set a binding last
-_replaced_at: dict[str, int] = {}  # of what a value named: the number of the last line that replaced such a value
-_bind_parameter = gin.config.bind_parameter
-
-
-def _bind_and_remember(key: _Key, value: Any) -> None:
-    parsed = gin.config.ParsedBindingKey.parse(key)
-    line = next(_lines)
-    before = gin.config._CONFIG.get(parsed.config_key, {}).get(parsed.arg_name)
-    _replaced_at.update(dict.fromkeys(map(_owner, _references(before)), line))
-    _set_at[*parsed.config_key, parsed.arg_name] = line
-    _bind_parameter(parsed, value)
-
-
-# Gin keeps no order of what was set. It calls this for every line that it reads.
-gin.config.bind_parameter = _bind_and_remember
 
 
 def default_search_paths() -> list[Path]:
@@ -99,17 +76,10 @@ def configure(files: Iterable[str], bindings: Iterable[str] = (), search_paths: 
     """
     _parse(files, bindings, search_paths)
     _check_set()
-    for scope, selector, parameter, value in _bindings():
-        if selector != _MACRO:
+    for scope, selector, parameter, value in every_binding():
+        if selector != MACRO:
             value_types.check(_name(scope, selector, parameter), selector, parameter, value)
     _check_called()
-
-
-def clear() -> None:
-    """Removes all bindings."""
-    gin.clear_config()
-    _set_at.clear()
-    _replaced_at.clear()
 
 
 def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
@@ -119,7 +89,7 @@ def macros(files: Iterable[str], search_paths: Iterable[str] = ()) -> set[str]:
         ConfigError: a file is missing or does not parse.
     """
     _parse(files, (), search_paths)
-    return _macros()
+    return macro_names()
 
 
 def require_files(files: Iterable[str], search_paths: Iterable[str] = ()) -> list[str]:
@@ -190,61 +160,31 @@ def _configurables() -> list[str]:
     return [registry.minimal_selector(name) for name, _ in registry.items() if not name.startswith("gin.")]
 
 
-def _bindings() -> Iterator[tuple[str, str, str, Any]]:
-    """Yields (scope, selector, parameter, value) of every binding."""
-    for (scope, selector), parameters in gin.config._CONFIG.items():
-        for parameter, value in parameters.items():
-            yield scope, selector, parameter, value
-
-
 def _name(scope: str, selector: str, parameter: str) -> str:
     """A binding's name as one writes it: MACRO, or FUNCTION.PARAMETER with the function's shortest name."""
-    return scope if selector == _MACRO else f"{gin.config._REGISTRY.minimal_selector(selector)}.{parameter}"
-
-
-def _owner(key: tuple[str, str]) -> str:
-    """What a (scope, selector) binds values of: a macro, or a function in whatever scope."""
-    scope, selector = key
-    return f"%{scope}" if selector == _MACRO else selector
-
-
-def _macros() -> set[str]:
-    return {scope for scope, selector, _, _ in _bindings() if selector == _MACRO}
-
-
-def _references(value: Any, called: bool = False) -> Iterator[tuple[str, str]]:
-    """Yields the (scope, selector) of every gin reference inside a value, or of those alone that gin calls."""
-    if isinstance(value, gin.config.ConfigurableReference):
-        if value.evaluate or not called:
-            yield value.config_key
-    elif isinstance(value, dict):
-        for item in (*value.keys(), *value.values()):
-            yield from _references(item, called)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _references(item, called)
+    return scope if selector == MACRO else f"{gin.config._REGISTRY.minimal_selector(selector)}.{parameter}"
 
 
 def _check_set() -> None:
     """Refuses a macro that is read but not set, and a value that is still %gin.REQUIRED."""
-    macros = _macros()
-    for scope, selector, parameter, value in _bindings():
+    macros = macro_names()
+    for scope, selector, parameter, value in every_binding():
         target = _name(scope, selector, parameter)
-        for name, kind in _references(value):
+        for name, kind in references(value):
             if (name, kind) == ("gin.REQUIRED", "gin.constant"):
                 raise ConfigError(f"{target} must be set: --gin.{target}=...")
-            if kind == _MACRO and name not in macros:
+            if kind == MACRO and name not in macros:
                 raise ConfigError(f"gin: {target} reads %{name}, which is not set{nearest(name, macros)}")
 
 
 def _check_called() -> None:
     """Refuses a value that calls a function of which a parameter is neither set nor has a default."""
-    aside = _put_aside()
-    is_set = {(selector, parameter) for _, selector, parameter, _ in _bindings()}
-    for scope, selector, parameter, value in _bindings():
+    aside = put_aside()
+    is_set = {(selector, parameter) for _, selector, parameter, _ in every_binding()}
+    for scope, selector, parameter, value in every_binding():
         if (scope, selector, parameter) in aside:
             continue
-        for _, function in _references(value, called=True):
+        for _, function in references(value, called=True):
             if function.startswith("gin."):
                 continue
             name = gin.config._REGISTRY.minimal_selector(function)
@@ -263,8 +203,8 @@ def _check_called() -> None:
 
 def values(*parameters: str) -> list[Any]:
     """The values that are bound to parameters of these names, of whatever function, with macros read."""
-    macros = {scope: value for scope, selector, _, value in _bindings() if selector == _MACRO}
-    bound = [value for _, selector, name, value in _bindings() if selector != _MACRO and name in parameters]
+    macros = {scope: value for scope, selector, _, value in every_binding() if selector == MACRO}
+    bound = [value for _, selector, name, value in every_binding() if selector != MACRO and name in parameters]
     for index, value in enumerate(bound):
         seen: set[str] = set()
         while isinstance(value, gin.config.ConfigurableReference) and value.config_key[0] in macros.keys() - seen:
@@ -284,39 +224,20 @@ def check_used() -> None:
         (selector, parameter)
         for (_, selector), parameters in gin.config._OPERATIVE_CONFIG.items()
         for parameter in parameters
-        if selector != _MACRO
+        if selector != MACRO
     }
-    macros_read = {scope for scope, selector in gin.config._OPERATIVE_CONFIG if selector == _MACRO}
-    aside = _put_aside()
+    macros_read = {scope for scope, selector in gin.config._OPERATIVE_CONFIG if selector == MACRO}
+    aside = put_aside()
     unused = [
         _name(scope, selector, parameter)
-        for scope, selector, parameter, _ in _bindings()
-        if (scope not in macros_read if selector == _MACRO else (selector, parameter) not in read)
+        for scope, selector, parameter, _ in every_binding()
+        if (scope not in macros_read if selector == MACRO else (selector, parameter) not in read)
         and (scope, selector, parameter) not in aside
     ]
     if unused:
-        macros = _macros() - set(unused)
+        macros = macro_names() - set(unused)
         names = [name if "." in name else f"{name}{nearest(name, macros)}" for name in sorted(unused)]
         raise ConfigError(f"gin: set but read by nothing in this run: {', '.join(names)}")
-
-
-def _put_aside() -> set[_Key]:
-    """The bindings of what an earlier value named, set before the line that replaced the value."""
-    replaced_at = dict(_replaced_at)
-    aside: set[_Key] = set()
-    while True:
-        more = {
-            (scope, selector, parameter): value
-            for scope, selector, parameter, value in _bindings()
-            if (scope, selector, parameter) not in aside
-            and _set_at.get((scope, selector, parameter), math.inf) < replaced_at.get(_owner((scope, selector)), -1)
-        }
-        if not more:
-            return aside
-        aside.update(more)
-        for (scope, selector, _), value in more.items():  # what they named is put aside with them
-            for name in map(_owner, _references(value)):
-                replaced_at[name] = max(replaced_at.get(name, -1), replaced_at[_owner((scope, selector))])
 
 
 def as_set() -> str:
