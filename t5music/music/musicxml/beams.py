@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -39,25 +40,23 @@ def beams(voice: Sequence[Written], bar: Bar, units: int) -> list[tuple[str, ...
     return signs
 
 
-def _beats(bar: Bar, units: int) -> list[int]:
-    """Where beams may not cross within a bar and at its ends: its beats, of x/8 groups of three, else of two."""
+def _beats(bar: Bar, units: int) -> list[float]:
+    """Where a bar's beats begin and the last ends, in units. Those of x/8 have three eighths, or two and at last three.
+
+    No beam crosses them. A pickup's are those of a whole bar that ends with it.
+    """
     count, unit = bar.meter
     size = 4 * units / unit
-    if unit < 8:
+    if unit < 8 or count == 1:
         lengths = [size] * count
     elif count % 3 == 0:
         lengths = [3 * size] * (count // 3)
     else:  # 5/8 is 2 + 3
         lengths = [2 * size] * (count // 2 - count % 2) + [3 * size] * (count % 2)
-    whole = round(sum(lengths))
-    first = bar.end - whole if bar.is_pickup else bar.start
-    edges = [first]
-    for length in lengths:
-        edges.append(round(edges[-1] + length))
-    return edges
+    return list(itertools.accumulate(lengths, initial=bar.end - sum(lengths) if bar.is_pickup else bar.start))
 
 
-def _groups(voice: Sequence[Written], edges: Sequence[int]) -> Iterator[list[int]]:
+def _groups(voice: Sequence[Written], edges: Sequence[float]) -> Iterator[list[int]]:
     """The places of values that one beam joins: two or more short notes that follow each other within a beat."""
     group: list[int] = []
     beat = -1

@@ -18,7 +18,7 @@ from t5music.music.score import METER, NOTE, Score
 
 UNITS = 32  # a quarter
 KINDS = {"eighth": 16, "16th": 8, "32nd": 4, "quarter": 32}
-METERS = ["2/4", "3/4", "4/4", "3/8", "6/8", "9/8", "12/8", "5/8", "7/8", "2/2", "3/2"]
+METERS = ["2/4", "3/4", "4/4", "1/8", "3/8", "6/8", "9/8", "12/8", "5/8", "7/8", "2/2", "3/2"]
 
 
 @st.composite
@@ -64,7 +64,7 @@ def _rhythm(meter: str, seed: int) -> list[int]:
     return [length for _ in range(8 * count // unit) for length in pieces[random.integers(4)]]
 
 
-@pytest.mark.parametrize("meter", [meter for meter in METERS if meter not in ("2/2", "3/2")])
+@pytest.mark.parametrize("meter", [meter for meter in METERS if meter not in ("1/8", "2/2", "3/2")])
 @pytest.mark.parametrize("seed", range(3))
 def test_beams_are_those_of_music21(meter: str, seed: int):
     music21 = pytest.importorskip("music21")
@@ -74,11 +74,11 @@ def test_beams_are_those_of_music21(meter: str, seed: int):
     voice = [Written(at, Value(units, names[units], 0, None), (0,)) for at, units in zip(starts, lengths, strict=True)]
     count, unit = map(int, meter.split("/"))
     ours = beams(voice, Bar(64, starts[-1] + lengths[-1], (count, unit), True, True), UNITS)
-    theirs = music21.meter.TimeSignature(meter).getBeams(
+    of_music21 = music21.meter.TimeSignature(meter).getBeams(
         [music21.note.Note(quarterLength=units / UNITS) for units in lengths]
     )
     kinds = {"start": "begin", "continue": "continue", "stop": "end"}
-    expected = [tuple(kinds[beam.type] for beam in each.beamsList) if each else () for each in theirs]
+    expected = [tuple(kinds[beam.type] for beam in each.beamsList) if each else () for each in of_music21]
     # In x/4, music21 breaks the second beam of four sixteenths in the middle, which engravers do not.
     levels = 1 if unit == 4 else 2
     assert [signs[:levels] for signs in ours] == [signs[:levels] for signs in expected]
@@ -99,6 +99,16 @@ def _written_beams(score: Score) -> list[list[str | None]]:
 def test_a_chord_s_first_note_has_its_beams():
     score = _score([(0, 240, 60), (0, 240, 64), (240, 120, 62), (360, 120, 65)], (1, 4))
     assert _written_beams(score) == [["begin"], [], ["continue", "begin"], ["end", "end"]]
+
+
+def test_sixteenths_of_one_beat_are_joined_by_both_beams():
+    score = _score([(120 * place, 120, 60 + place) for place in range(4)], (1, 4))
+    assert _written_beams(score) == [["begin"] * 2, ["continue"] * 2, ["continue"] * 2, ["end"] * 2]
+
+
+def test_beats_between_units_are_not_rounded():
+    score = _score([(240 * place, 240, 60 + place) for place in range(6)], (12, 16))  # beats begin at 0, 360, 720, 1080
+    assert _written_beams(score) == [["begin"], ["end"], [], ["begin"], ["end"], []]
 
 
 def test_a_dotted_eighth_and_a_sixteenth_have_a_hook():
