@@ -243,6 +243,19 @@ def test_muon_takes_larger_steps_for_all_but_kernels():
     np.testing.assert_array_equal(larger["head"], alike["head"])
 
 
+@pytest.mark.parametrize("queries", [1.0, 0.125])
+@pytest.mark.parametrize("leading", [(), (2,)])
+def test_muon_takes_smaller_steps_for_queries(queries, leading):
+    names = ("layers", "embed", "joined_kv")[1 - len(leading) :]
+    axes = {"attention": {"key": names, "query": names}}
+    kernel, gradient = np.random.default_rng(0).normal(size=(2, *leading, 12, 8)).astype(np.float32)
+    params, gradients = ({"attention": {"key": value, "query": value}} for value in (0 * kernel, gradient))
+    muon = optimizers.muon(schedules.constant(0.1), queries=queries)
+    after = run(muon, axes, params, [gradients])["attention"]
+    assert np.abs(after["key"]).max() > 0.01
+    np.testing.assert_allclose(after["query"], queries * after["key"], rtol=1e-5)
+
+
 def test_muon_shrinks_kernels_by_rate_times_decay_and_nothing_else():
     params = random_tree(0)
     still = jax.tree.map(np.zeros_like, params)
