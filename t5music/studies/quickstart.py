@@ -13,6 +13,7 @@ from pathlib import Path
 from t5music import figures, files
 from t5music.configuration import gin_files, registry
 from t5music.data.examples import Accompany, Continue
+from t5music.data.examples.accompaniment import in_tracks_or_first
 from t5music.errors import DataError
 from t5music.inference import generate
 from t5music.music import midi
@@ -139,9 +140,13 @@ def _write_music(root: Path, chorale: Path) -> None:
     """Continues the chorale's first bars, and sets alto, tenor and bass under its soprano."""
     score = midi.read(chorale)
     starts, _ = score.bars()
-    prompt = root / f"{chorale.stem}_prompt.mid"
-    midi.write(score.crop(0, int(starts[PROMPT_BARS])), prompt)
+    sources = {
+        Continue: ("prompt", score.crop(0, int(starts[PROMPT_BARS]))),
+        Accompany: ("soprano", score.with_notes(score.notes[in_tracks_or_first(score, ("soprano",))])),
+    }
     model_dir = str(root / RUNS["pre-trained"])
-    for task, source in ((Continue, prompt), (Accompany, chorale)):
+    for task, (name, music) in sources.items():
+        source = root / f"{chorale.stem}_{name}.mid"
+        midi.write(music, source)
         output = root / f"{chorale.stem}_{task.kind}.mid"
         generate.generate(str(source), model_dir, task=task.kind, output=str(output), temperature=0.7, force=True)

@@ -1,10 +1,14 @@
-"""The quickstart's table, and tables and curves at large."""
+"""The quickstart's table and what it asks for music, and tables and curves at large."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pytest
+from small_scores import BAR, chorale
+
+from t5music.music import midi
 from t5music.studies import quickstart
 from t5music.studies.report import curves, table
 
@@ -37,6 +41,20 @@ def test_quickstart_table_reads_every_figure_from_its_run():
         "from scratch": ["9.00", "10.00", "70.0 %", "25.0 %"],
         "pre-trained": ["8.50", "9.50", "80.0 %", "25.0 %"],
     }
+
+
+def test_the_soprano_alone_is_accompanied_and_the_first_bars_are_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = {}
+    monkeypatch.setattr(quickstart.generate, "generate", lambda source, *_, task, **__: asked.update({task: source}))
+    midi.write(chorale(bars=16), tmp_path / "bwv1.mid")
+    quickstart._write_music(tmp_path, tmp_path / "bwv1.mid")
+    soprano, prompt = midi.read(Path(asked["accompany"])), midi.read(Path(asked["continue"]))
+    assert set(soprano.notes["pitch"].tolist()) == {72, 73, 74, 75}
+    assert len(soprano.notes) == 64
+    assert prompt.end_tick == quickstart.PROMPT_BARS * BAR
+    assert len(set(prompt.notes["track"].tolist())) == 4
 
 
 def test_curves_are_drawn_from_the_runs_metrics(tmp_path: Path):
