@@ -68,6 +68,7 @@ _BY_NAME = {
     "eps": Limit(0, None, open=True),
     "weight_decay": _FROM_0,
     "others": _FROM_0,
+    "queries": _FROM_0,
     "rate": _FROM_0,
     "peak": _FROM_0,
     "final": _FROM_0,
