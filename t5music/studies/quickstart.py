@@ -141,12 +141,12 @@ def _write_music(root: Path, chorale: Path) -> None:
     score = midi.read(chorale)
     starts, _ = score.bars()
     sources = {
-        Continue: ("prompt", score.crop(0, int(starts[PROMPT_BARS]))),
-        Accompany: ("soprano", score.with_notes(score.notes[in_tracks_or_first(score, ("soprano",))])),
+        Continue.kind: ("prompt", score.crop(0, int(starts[PROMPT_BARS]))),
+        Accompany.kind: ("soprano", score.with_notes(score.notes[in_tracks_or_first(score, ("soprano",))])),
     }
     model_dir = str(root / RUNS["pre-trained"])
-    for task, (name, music) in sources.items():
+    for kind, (name, music) in sources.items():
         source = root / f"{chorale.stem}_{name}.mid"
         midi.write(music, source)
-        output = root / f"{chorale.stem}_{task.kind}.mid"
-        generate.generate(str(source), model_dir, task=task.kind, output=str(output), temperature=0.7, force=True)
+        output = root / f"{chorale.stem}_{kind}.mid"
+        generate.generate(str(source), model_dir, task=kind, output=str(output), temperature=0.7, force=True)
