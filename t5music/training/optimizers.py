@@ -128,10 +128,11 @@ def muon(
         weight_decay: times the rate, the share by which each kernel shrinks in a step.
         others: the learning rate of all other parameters, in multiples of `rate`. The table of relative positions has
             to grow to several units before a head looks at one place alone, which takes hundreds of steps at 1.
-        queries: the learning rate of the kernels of queries, in multiples of `rate`. T5 divides no attention logit by
-            sqrt(d_kv), and begins with queries that are as much smaller. Adafactor's updates are then smaller, too;
-            Muon's are of one size. At 1, nearly all of a decoder's heads looked at one key alone after 1,700 steps, and
-            what was fine-tuned from that was worse than from random weights. 0.125 is for a d_kv of 64, T5's.
+        queries: the size of the updates of queries' kernels, in multiples of the others'; they shrink as the others do.
+            T5 divides no attention logit by sqrt(d_kv), and begins with queries that are as much smaller. Adafactor's
+            updates are then smaller, too; Muon's are of one size. At 1, nearly all of a decoder's heads looked at one
+            key alone after 1,700 steps, and what was fine-tuned from that was worse than from random weights. 0.125 is
+            for a d_kv of 64, T5's.
         clip_norm: bound of the global gradient norm; None does not clip.
     """
     return _muon(rate, others, queries, clip_norm, beta=beta, weight_decay=weight_decay)
@@ -167,7 +168,7 @@ def _muon(
     return Optimizer(rate, transformation, {"name": "muon", **numbers})
 
 
-def orthogonal(axes: Axes, queries: float = 1.0) -> optax.GradientTransformation:
+def orthogonal(axes: Axes, queries: float) -> optax.GradientTransformation:
     """Makes kernels orthogonal, all singular values about ADAMW_RMS times the root of the longer side.
 
     Kernels of one shape and the same axes, whichever comes first, are one stack of matrices. On a CPU that takes about
@@ -175,7 +176,7 @@ def orthogonal(axes: Axes, queries: float = 1.0) -> optax.GradientTransformation
 
     Args:
         axes: axis names of every parameter. The updates that come in are those of kernels alone, in the same order.
-        queries: what the kernels of queries are multiplied by then.
+        queries: what the kernels called "query" are multiplied by then.
     """
     leaves = zip(jax.tree.leaves_with_path(axes, is_leaf=_is_names), jax.tree.leaves(decayed(axes)), strict=True)
     kernels_axes = [(path, names) for (path, names), is_kernel in leaves if is_kernel]

@@ -46,11 +46,11 @@ def test_quickstart_table_reads_every_figure_from_its_run():
 def test_the_soprano_alone_is_accompanied_and_the_first_bars_are_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    asked = {}
-    monkeypatch.setattr(quickstart.generate, "generate", lambda source, *_, task, **__: asked.update({task: source}))
+    sources: dict[str, str] = {}
+    monkeypatch.setattr(quickstart.generate, "generate", lambda source, *_, task, **__: sources.update({task: source}))
     midi.write(chorale(bars=16), tmp_path / "bwv1.mid")
     quickstart._write_music(tmp_path, tmp_path / "bwv1.mid")
-    soprano, prompt = midi.read(Path(asked["accompany"])), midi.read(Path(asked["continue"]))
+    soprano, prompt = midi.read(Path(sources["accompany"])), midi.read(Path(sources["continue"]))
     assert set(soprano.notes["pitch"].tolist()) == {72, 73, 74, 75}
     assert len(soprano.notes) == 64
     assert prompt.end_tick == quickstart.PROMPT_BARS * BAR

@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from optax import contrib
 
+from t5music.model import parameters
+from t5music.model.config import T5Config
 from t5music.training import optimizers, schedules
+from t5music.training.train_state import logical_axes
 
 AXES = {
     "table": ("vocab", "embed"),
@@ -254,6 +258,20 @@ def test_muon_takes_smaller_steps_for_queries(queries, leading):
     after = run(muon, axes, params, [gradients])["attention"]
     assert np.abs(after["key"]).max() > 0.01
     np.testing.assert_allclose(after["query"], queries * after["key"], rtol=1e-5)
+
+
+def test_muon_finds_the_queries_of_a_model():
+    config = T5Config(vocab_size=8, d_model=8, d_kv=4, num_heads=2, d_ff=8, num_encoder_layers=1, num_decoder_layers=1)
+    abstract = parameters.abstract(config)[1]
+    axes = logical_axes(abstract)
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), nnx.to_pure_dict(abstract))
+    gradient = jax.tree.map(lambda leaf: np.random.default_rng(0).normal(size=leaf.shape).astype(np.float32), zeros)
+    rate = schedules.constant(0.1)
+    alike, smaller = (run(optimizers.muon(rate, queries=queries), axes, zeros, [gradient]) for queries in (1.0, 0.5))
+    pairs = zip(jax.tree.leaves_with_path(alike), jax.tree.leaves(smaller), strict=True)
+    differ = [jax.tree_util.keystr(path) for (path, one), other in pairs if not np.array_equal(one, other)]
+    assert len(differ) == 3  # the encoder's, the decoder's, and those that look at the encoder
+    assert all(name.endswith("['query']") for name in differ)
 
 
 def test_muon_shrinks_kernels_by_rate_times_decay_and_nothing_else():
